@@ -1,0 +1,1 @@
+//! The shell: tasks, timers and sockets that run the deciders.

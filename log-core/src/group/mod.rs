@@ -1,0 +1,1 @@
+//! Consumer groups: members, generations, assignments. Decides; no I/O, no clock, no dice.

@@ -1,0 +1,1 @@
+//! Record batches, version 2: header, checksum, validation. Bytes to values and back.

@@ -1,0 +1,1 @@
+//! The state machine: what is true after each command. Decides; no I/O, no clock, no dice.

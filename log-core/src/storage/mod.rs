@@ -1,0 +1,1 @@
+//! Files: the journal, the partitions and the checkpoints that tie them together.

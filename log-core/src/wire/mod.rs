@@ -1,0 +1,1 @@
+//! Kafka frames and requests: bytes to values and back.
