@@ -1,1 +1,16 @@
 //! The Raft driver: what to persist, send and apply, and in which order. Decides; no I/O, no clock, no dice.
+//!
+//! The algorithm is the `raft` crate's `RawNode`; this room keeps its order of work (Raft thesis, chapters 3, 6.4, 9.6
+//! and 10.2.1) and speaks the log's own words. A cluster of one runs the same driver with one voter.
+//!
+//! ```text
+//!  propose, step, tick, persisted ──> Driver ──> Work { send, persist { then_send }, apply, readable }
+//! ```
+
+mod driver;
+mod membership;
+mod tail;
+
+pub use driver::{Driver, Dropped, Persist, Place, ReadTicket, Restored, Role, Timing, Work};
+pub use membership::{InvalidMembership, Membership};
+pub use raft::eraftpb::Message;

@@ -1,0 +1,394 @@
+//! One replica's part in the consensus: inputs in, work out.
+//!
+//! After every input the shell calls [`Driver::work`] until there is none left, and performs each piece in the order of
+//! its fields. Persisting may take its time on another thread; [`Driver::persisted`] tells when it is done.
+
+use std::collections::BTreeMap;
+
+use raft::eraftpb::{ConfChangeV2, MessageType};
+use raft::{Config, RawNode, ReadOnlyOption, StateRole};
+
+use super::membership::Membership;
+use super::tail::{self, Tail};
+use crate::consensus::Message;
+use crate::entry::{Entry, EntryKind, HardState};
+use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
+
+/// Bytes of entries in one message to a follower, past which it is cut (an entry is never cut).
+const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+/// Messages on the way to one follower before the leader waits for an answer.
+const MESSAGES_IN_FLIGHT_MAX: usize = 64;
+/// Bytes proposed and not yet committed before proposals are dropped.
+const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of committed entries in one piece of work.
+const APPLY_BYTES_MAX: u64 = 16 << 20;
+
+/// How ticks make heart-beats and elections. One tick is 10 ms in the world.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Ticks between two heart-beats of a leader.
+    pub heartbeat: usize,
+    /// Ticks of silence after which a follower may stand for election, at least.
+    pub election_min: usize,
+    /// The same, at most (exclusive). In between each election chooses by itself.
+    pub election_max: usize,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: 5,
+            election_min: 25,
+            election_max: 50,
+        }
+    }
+}
+
+/// What a replica knows when it starts.
+#[derive(Debug)]
+pub struct Restored {
+    /// Its own name.
+    pub replica: ReplicaId,
+    /// The entry that the checkpoint covers last, and its epoch; zeros without one.
+    pub checkpoint: (EntryIndex, LeaderEpoch),
+    /// The members as of the checkpoint.
+    pub membership: Membership,
+    /// What was promised.
+    pub hard_state: HardState,
+    /// The journal's entries; those the checkpoint covers are ignored.
+    pub entries: Vec<Entry>,
+}
+
+/// What a replica is just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It may propose.
+    Leader,
+    /// It follows, or stands for election.
+    Follower {
+        /// Who leads, when known.
+        leader: Option<ReplicaId>,
+    },
+}
+
+/// Where a proposal went. It is decided when an entry is applied at this index: committed if the epoch is this one,
+/// overwritten if it is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The index.
+    pub index: EntryIndex,
+    /// The epoch.
+    pub epoch: LeaderEpoch,
+}
+
+/// Why a proposal was not taken. Nothing was proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Dropped {
+    /// Another replica leads, or none does.
+    #[error("this replica does not lead")]
+    NotLeader,
+    /// Too many bytes are proposed and not yet committed, or leadership is being handed over.
+    #[error("too much is under way")]
+    Busy,
+}
+
+/// Names a question for a read index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReadTicket(pub u64);
+
+/// What must happen now, in the order of the fields.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Messages that may leave at once.
+    pub send: Vec<Message>,
+    /// What must be on disk, and what may be said only then.
+    pub persist: Option<Persist>,
+    /// Committed entries, in order, each given exactly once.
+    pub apply: Vec<Entry>,
+    /// Reads that may be served once this index is applied.
+    pub readable: Vec<(ReadTicket, EntryIndex)>,
+}
+
+/// One step to disk. Steps are taken in order; the end of one implies the end of all before.
+#[derive(Debug)]
+pub struct Persist {
+    /// Given back to [`Driver::persisted`].
+    pub number: u64,
+    /// Entries to append; one at a taken index drops what stood there and after.
+    pub entries: Vec<Entry>,
+    /// The promise to write after the entries, in the same step; `None` when nothing in it needs a sync.
+    pub hard_state: Option<HardState>,
+    /// Messages that rely on this step.
+    pub then_send: Vec<Message>,
+}
+
+impl Persist {
+    /// Whether there is anything to write. If not, it only waits for its turn.
+    pub fn needs_sync(&self) -> bool {
+        !self.entries.is_empty() || self.hard_state.is_some()
+    }
+}
+
+/// One replica's consensus. See the module for how to use it.
+pub struct Driver {
+    node: RawNode<Tail>,
+    timing: Timing,
+    /// The last step handed out, and the last one known to be on disk.
+    persisting: u64,
+    persisted: u64,
+    /// How often this replica has chosen an election timeout.
+    timeouts_chosen: u64,
+    reads_asked: u64,
+}
+
+impl Driver {
+    /// Takes up the work where the disk says it was left.
+    pub fn start(restored: Restored, timing: Timing) -> Self {
+        let replica = restored.replica;
+        let applied = restored.checkpoint.0;
+        let hard_state = at_least_checkpoint(restored.hard_state, restored.checkpoint);
+        let tail = Tail::restore(
+            restored.checkpoint,
+            hard_state,
+            restored.membership.to_raft(),
+            restored.entries,
+        );
+        let config = Config {
+            id: replica.0,
+            applied: applied.0,
+            heartbeat_tick: timing.heartbeat,
+            election_tick: timing.election_min,
+            min_election_tick: timing.election_min,
+            max_election_tick: timing.election_max,
+            max_size_per_msg: MESSAGE_BYTES_MAX,
+            max_inflight_msgs: MESSAGES_IN_FLIGHT_MAX,
+            max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
+            max_committed_size_per_ready: APPLY_BYTES_MAX,
+            check_quorum: true,
+            pre_vote: true,
+            read_only_option: ReadOnlyOption::Safe,
+            ..Config::default()
+        };
+        let silent = slog::Logger::root(slog::Discard, slog::o!());
+        let node = RawNode::new(&config, tail, &silent)
+            .expect("the settings are constants that fit together");
+        let mut driver = Self {
+            node,
+            timing,
+            persisting: 0,
+            persisted: 0,
+            timeouts_chosen: 0,
+            reads_asked: 0,
+        };
+        driver.choose_election_timeout();
+        driver
+    }
+
+    /// Stands for election at once. For a cluster of one, which has nobody to wait for.
+    pub fn campaign(&mut self) {
+        self.node
+            .campaign()
+            .expect("a campaign is refused only inside a membership change");
+        self.choose_election_timeout();
+    }
+
+    /// Lets one tick pass.
+    pub fn tick(&mut self) {
+        self.node.tick();
+        if self.node.raft.election_elapsed == 0 {
+            self.timeouts_chosen += 1;
+        }
+        self.choose_election_timeout();
+    }
+
+    /// Takes a message of another replica. Nonsense and forwarded proposals are dropped: only a leader proposes.
+    pub fn step(&mut self, message: Message) {
+        if message.get_msg_type() == MessageType::MsgPropose {
+            return;
+        }
+        // The error cases are messages from unknown replicas or of local kinds: nothing to do for either.
+        drop(self.node.step(message));
+        self.choose_election_timeout();
+    }
+
+    /// Proposes a command as the leader.
+    ///
+    /// # Errors
+    /// [`Dropped`]: nothing was proposed.
+    pub fn propose(&mut self, command: Vec<u8>) -> Result<Place, Dropped> {
+        if self.role() != Role::Leader {
+            return Err(Dropped::NotLeader);
+        }
+        self.node
+            .propose(Vec::new(), command)
+            .map_err(|_| Dropped::Busy)?;
+        Ok(Place {
+            index: EntryIndex(self.node.raft.raft_log.last_index()),
+            epoch: self.epoch(),
+        })
+    }
+
+    /// Asks from which applied index on a read is up to date (Raft thesis, section 6.4). The answer may never come,
+    /// when leadership is lost: the caller has a deadline.
+    pub fn read_index(&mut self) -> ReadTicket {
+        self.reads_asked += 1;
+        self.node
+            .read_index(self.reads_asked.to_be_bytes().to_vec());
+        ReadTicket(self.reads_asked)
+    }
+
+    /// Notes that the step `number` and all before it are on disk.
+    pub fn persisted(&mut self, number: u64) {
+        assert!(
+            self.persisted <= number && number <= self.persisting,
+            "step {number} was never handed out"
+        );
+        self.persisted = number;
+        self.node.on_persist_ready(number);
+    }
+
+    /// Notes that everything up to `index` has been applied.
+    pub fn applied(&mut self, index: EntryIndex) {
+        self.node.advance_apply_to(index.0);
+    }
+
+    /// Applies a membership entry and says who the members are now.
+    ///
+    /// # Panics
+    /// When the entry, which this cluster itself committed, cannot be read: going on could split the cluster.
+    pub fn apply_membership(&mut self, entry: &Entry) -> Membership {
+        assert_eq!(entry.kind, EntryKind::Membership);
+        let change: ConfChangeV2 =
+            protobuf::Message::parse_from_bytes(&entry.payload).expect("our own leader wrote it");
+        let members = self
+            .node
+            .apply_conf_change(&change)
+            .expect("a committed change fits its predecessor");
+        self.node.mut_store().set_membership(members.clone());
+        Membership::from_raft(&members)
+    }
+
+    /// Forgets the entries that a durable checkpoint covers.
+    pub fn trim_to(&mut self, index: EntryIndex) {
+        self.node.mut_store().trim_to(index);
+    }
+
+    /// The next piece of work, if there is any.
+    pub fn work(&mut self) -> Option<Work> {
+        if !self.node.has_ready() {
+            return None;
+        }
+        let mut ready = self.node.ready();
+        let entries = ready.take_entries();
+        self.node.mut_store().append(entries.iter().cloned());
+        let mut work = Work {
+            send: ready.take_messages(),
+            persist: None,
+            apply: ready
+                .take_committed_entries()
+                .into_iter()
+                .map(tail::from_raft)
+                .collect(),
+            readable: ready.take_read_states().iter().map(readable).collect(),
+        };
+        let persist = Persist {
+            number: ready.number(),
+            entries: entries.into_iter().map(tail::from_raft).collect(),
+            hard_state: ready
+                .must_sync()
+                .then(|| tail::hard_state_from_raft(&self.node.raft.hard_state())),
+            then_send: ready.take_persisted_messages(),
+        };
+        self.node.advance_append_async(ready);
+        self.hand_out(persist, &mut work);
+        Some(work)
+    }
+
+    /// A step with nothing to write still waits for the steps before it: its messages may speak of their entries.
+    fn hand_out(&mut self, persist: Persist, work: &mut Work) {
+        if persist.needs_sync() || self.persisted < self.persisting {
+            self.persisting = persist.number;
+            work.persist = Some(persist);
+            return;
+        }
+        work.send.extend(persist.then_send);
+    }
+
+    /// What this replica is just now.
+    pub fn role(&self) -> Role {
+        match self.node.raft.state {
+            StateRole::Leader => Role::Leader,
+            StateRole::Follower | StateRole::Candidate | StateRole::PreCandidate => {
+                let leader = self.node.raft.leader_id;
+                Role::Follower {
+                    leader: (leader != 0).then_some(ReplicaId(leader)),
+                }
+            }
+        }
+    }
+
+    /// The latest epoch seen.
+    pub fn epoch(&self) -> LeaderEpoch {
+        tail::epoch_of(self.node.raft.term)
+    }
+
+    /// How far each voter's journal is known to reach; only a leader knows.
+    pub fn journal_ends(&self) -> BTreeMap<ReplicaId, EntryIndex> {
+        let voters = self.node.raft.prs().conf().voters();
+        let known = self
+            .node
+            .raft
+            .prs()
+            .iter()
+            .filter(|(id, _)| voters.contains(**id));
+        known
+            .map(|(id, progress)| (ReplicaId(*id), EntryIndex(progress.matched)))
+            .collect()
+    }
+
+    /// `raft` draws its timeout from the thread's dice at each reset. Setting ours after every input, as a function of
+    /// the replica, the epoch and how often it has chosen, makes a seed replay.
+    fn choose_election_timeout(&mut self) {
+        let spread = self.timing.election_max - self.timing.election_min;
+        let chance = mixed([self.node.raft.id, self.node.raft.term, self.timeouts_chosen]);
+        let extra = usize::try_from(chance % spread as u64).expect("less than the spread");
+        self.node
+            .raft
+            .set_randomized_election_timeout(self.timing.election_min + extra);
+    }
+}
+
+/// A checkpoint holds committed entries only, so the promise covers it even when the journal lost its newest copy.
+fn at_least_checkpoint(hard_state: HardState, checkpoint: (EntryIndex, LeaderEpoch)) -> HardState {
+    let newer = checkpoint.1 <= hard_state.epoch;
+    HardState {
+        commit: hard_state.commit.max(checkpoint.0),
+        epoch: hard_state.epoch.max(checkpoint.1),
+        vote: hard_state.vote.filter(|_| newer),
+    }
+}
+
+fn readable(state: &raft::ReadState) -> (ReadTicket, EntryIndex) {
+    let ticket = state
+        .request_ctx
+        .as_slice()
+        .try_into()
+        .expect("this replica's own eight bytes");
+    (
+        ReadTicket(u64::from_be_bytes(ticket)),
+        EntryIndex(state.index),
+    )
+}
+
+/// Spreads a few numbers over 64 bits (SplitMix64's finaliser after each).
+fn mixed(numbers: [u64; 3]) -> u64 {
+    numbers.iter().fold(0x9e37_79b9_7f4a_7c15, |state, number| {
+        let mut z = (state ^ number).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+#[cfg(test)]
+mod tests;
