@@ -1,1 +1,19 @@
-//! Kafka frames and requests: bytes to values and back.
+//! Kafka frames and requests: bytes to values and back, over the `kafka_protocol` codec.
+//!
+//! Not here: sockets, policy, what a request means. Invariants: no bytes make this room panic; what a frame claims
+//! takes no memory before it is checked; only what [`versions`] lists is decoded.
+//!
+//! Source: the Kafka protocol guide and Kafka's message definitions; KIP-482 (tagged fields), KIP-511 (ApiVersions).
+
+pub mod frame;
+pub mod request;
+pub mod response;
+pub mod values;
+pub mod versions;
+
+mod bounded;
+
+pub use frame::{FrameError, LENGTH_BYTES, frame_length};
+pub use request::{DecodeError, Incoming, Request, RequestBody, decode_request};
+pub use response::{EncodeError, Reply, ResponseBody, encode_response};
+pub use versions::{SERVED, ServedApi, Versions, served};
