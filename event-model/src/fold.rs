@@ -1,0 +1,586 @@
+//! What the events of a line add up to: which alerts are live, who accepted which, and in which order.
+//!
+//! A [`Fold`] is a set of events and nothing else; every answer is computed from that set when it is asked for. So the
+//! order in which the two topics are read does not matter, nor how often a record is read. The laws, kept by property tests:
+//!
+//! - *Commutative and idempotent*: after the same records, in any order and any repetition, two folds are equal.
+//! - *One event per id*: of several records with one id the one that stands first in the log (its [`Place`]) counts, the
+//!   others are duplicates. Ids are looked up within a line.
+//! - *Pruning is forgetting*: [`Fold::prune`] removes every record older (by record time) than a horizon, and the fold takes none
+//!   of that age afterwards. A pruned fold equals one that only ever saw the younger records. Answers about an alert stay
+//!   what they were as long as the horizon is at least [`ID_MEMORY`] behind the alert: that is longer than an alert lives.
+//!
+//! Memory: some 400 bytes a record within the horizon. Who prunes is bounded by a day's records; who does not, by the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::{
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, Place, Recorded, Status,
+};
+
+/// How long an alert lives if nothing ends it earlier.
+pub const LIVE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far an accept's clock may be behind its alert's.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// For how long (in record time) the ids of records are remembered: an hour longer than an alert lives.
+pub const ID_MEMORY: Duration = Duration::from_secs(25 * 60 * 60);
+
+/// What the fold keeps of an [`AlertRaised`]: neither its text nor its position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Its identity.
+    pub id: EventId,
+    /// The caller.
+    pub house: House,
+    /// When it was raised.
+    pub at: EventTime,
+    /// Real or not.
+    pub status: Status,
+    /// The record that counts.
+    pub place: Place,
+    /// That record's timestamp.
+    pub recorded_at: EventTime,
+}
+
+impl Alert {
+    /// Under [`LIVE_FOR`] old at `now`, accepted or not. One from the future (a clock is off) is live.
+    pub fn is_live(&self, now: EventTime) -> bool {
+        now.millis_since(self.at) < millis(LIVE_FOR)
+    }
+
+    /// May an accept of that time, which names only the house, mean this alert?
+    fn may_be_meant_at(&self, accept_at: EventTime) -> bool {
+        accept_at.millis_since(self.at) >= -millis(CLOCK_TOLERANCE) && self.is_live(accept_at)
+    }
+
+    fn age_key(&self) -> AgeKey {
+        (self.house.clone(), self.at, self.place, self.id)
+    }
+}
+
+/// What the fold keeps of an [`AlertAccepted`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// Its identity.
+    pub id: EventId,
+    /// The house that accepts.
+    pub responder: House,
+    /// The caller.
+    pub target: House,
+    /// The alert, where the accept names it.
+    pub alert_id: Option<EventId>,
+    /// When it was accepted.
+    pub at: EventTime,
+    /// Real or not.
+    pub status: Status,
+    /// The record that counts.
+    pub place: Place,
+    /// That record's timestamp.
+    pub recorded_at: EventTime,
+}
+
+/// An accept, and its responder's position among the distinct houses that accepted the same alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RankedAccept<'a> {
+    /// The accept.
+    pub accept: &'a Accept,
+    /// 1 for the primary responder. A house that accepts again keeps its rank.
+    pub rank: u32,
+}
+
+/// What is known of an accept at the moment it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The alert it belongs to: named by the client, or bound by the target house. `None`: an orphan, at least so far.
+    pub alert_id: Option<EventId>,
+    /// `None` as long as the alert itself was not seen.
+    pub rank: Option<u32>,
+}
+
+/// What became of a record that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// An event that was not known.
+    New,
+    /// The very record was read before.
+    Again,
+    /// Another record with the same id is known.
+    Duplicate,
+    /// Older than the horizon: not taken.
+    TooOld,
+}
+
+/// How many records were not taken for events of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repeats {
+    /// Records with the id of one that is at most [`ID_MEMORY`] older: a producer's or a client's second try.
+    pub duplicates: u64,
+    /// Records with the id of one that is older still: nobody retries for so long, something is wrong.
+    pub late: u64,
+}
+
+/// The set of events of all lines, and the questions that can be asked of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fold {
+    lines: BTreeMap<Line, LineEvents>,
+    horizon: EventTime,
+}
+
+impl Fold {
+    /// Nothing happened yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a record, in any order.
+    pub fn add(&mut self, recorded: &Recorded) -> Added {
+        if recorded.time < self.horizon {
+            return Added::TooOld;
+        }
+        let line = self.lines.entry(recorded.event.line().clone()).or_default();
+        match &recorded.event {
+            Event::Raised(alert) => line.add_alert(Alert::of(alert, recorded)),
+            Event::Accepted(accept) => line.add_accept(Accept::of(accept, recorded)),
+        }
+    }
+
+    /// Forgets every record whose timestamp is before `horizon`, for good: [`ID_MEMORY`] before now is the latest that
+    /// changes no answer about a live alert. Walks everything once, so it is for every few minutes, not for every record.
+    pub fn prune(&mut self, horizon: EventTime) {
+        if horizon <= self.horizon {
+            return;
+        }
+        self.horizon = horizon;
+        for line in self.lines.values_mut() {
+            line.prune(horizon);
+        }
+        self.lines.retain(|_, line| !line.is_empty());
+    }
+
+    /// Every line with an event, in order.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.keys()
+    }
+
+    /// How many distinct events are held.
+    pub fn len(&self) -> usize {
+        self.lines
+            .values()
+            .map(|line| line.alerts.events.len() + line.accepts.events.len())
+            .sum()
+    }
+
+    /// Is nothing held?
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The alert of that id.
+    pub fn alert(&self, line: &Line, id: EventId) -> Option<&Alert> {
+        self.lines.get(line)?.alerts.get(id)
+    }
+
+    /// All alerts of a line, by time.
+    pub fn alerts(&self, line: &Line) -> Vec<&Alert> {
+        let mut alerts: Vec<&Alert> = self
+            .lines
+            .get(line)
+            .into_iter()
+            .flat_map(|line| line.alerts.iter())
+            .collect();
+        alerts.sort_by_key(|alert| (alert.at, alert.place));
+        alerts
+    }
+
+    /// The alerts of a line that are live at `now`, by time.
+    pub fn live(&self, line: &Line, now: EventTime) -> Vec<&Alert> {
+        let mut alerts = self.alerts(line);
+        alerts.retain(|alert| alert.is_live(now));
+        alerts
+    }
+
+    /// The accepts of an alert with their ranks, in the order of the log. Empty if the alert is not known.
+    pub fn accepts(&self, line: &Line, alert_id: EventId) -> Vec<RankedAccept<'_>> {
+        let Some(line) = self.lines.get(line) else {
+            return Vec::new();
+        };
+        line.alerts
+            .get(alert_id)
+            .map(|alert| line.ranked_accepts(alert))
+            .unwrap_or_default()
+    }
+
+    /// Where an accept stands: what its push says. `Standing::default()` if the fold does not know the accept.
+    pub fn standing(&self, line: &Line, accept_id: EventId) -> Standing {
+        let Some(line) = self.lines.get(line) else {
+            return Standing::default();
+        };
+        line.accepts
+            .get(accept_id)
+            .map(|accept| line.standing(accept))
+            .unwrap_or_default()
+    }
+
+    /// The accepts of a line that belong to no alert that is known, in the order of the log.
+    pub fn orphans(&self, line: &Line) -> Vec<&Accept> {
+        let Some(line) = self.lines.get(line) else {
+            return Vec::new();
+        };
+        let mut orphans: Vec<&Accept> = line
+            .accepts
+            .iter()
+            .filter(|accept| line.meant(accept).is_none())
+            .collect();
+        orphans.sort_by_key(|accept| accept.place);
+        orphans
+    }
+
+    /// How many records of a line repeat another one.
+    pub fn repeats(&self, line: &Line) -> Repeats {
+        let Some(line) = self.lines.get(line) else {
+            return Repeats::default();
+        };
+        let (alerts, accepts) = (line.alerts.repeats(), line.accepts.repeats());
+        Repeats {
+            duplicates: alerts.duplicates + accepts.duplicates,
+            late: alerts.late + accepts.late,
+        }
+    }
+}
+
+/// A house, and then by age: the newest alert of a house is the last of its range.
+type AgeKey = (House, EventTime, Place, EventId);
+
+/// The events of one line, and three ways to find them. The indexes follow from the events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct LineEvents {
+    alerts: Ledger<Alert>,
+    accepts: Ledger<Accept>,
+    /// Alerts by their house.
+    alerts_by_house: BTreeSet<AgeKey>,
+    /// Accepts that name no alert, by their target.
+    accepts_by_target: BTreeSet<AgeKey>,
+    /// Accepts that name an alert: its id, then the order of the log.
+    accepts_by_alert: BTreeSet<(EventId, Place, EventId)>,
+}
+
+impl LineEvents {
+    fn add_alert(&mut self, alert: Alert) -> Added {
+        let id = alert.id;
+        let before = self.alerts.get(id).map(Alert::age_key);
+        let added = self.alerts.insert(alert);
+        self.reindex_alert(id, before);
+        added
+    }
+
+    fn add_accept(&mut self, accept: Accept) -> Added {
+        let id = accept.id;
+        let before = self.accepts.get(id).map(AcceptKey::of);
+        let added = self.accepts.insert(accept);
+        self.reindex_accept(id, before);
+        added
+    }
+
+    fn reindex_alert(&mut self, id: EventId, before: Option<AgeKey>) {
+        let after = self.alerts.get(id).map(Alert::age_key);
+        if before == after {
+            return;
+        }
+        if let Some(key) = before {
+            self.alerts_by_house.remove(&key);
+        }
+        self.alerts_by_house.extend(after);
+    }
+
+    fn reindex_accept(&mut self, id: EventId, before: Option<AcceptKey>) {
+        let after = self.accepts.get(id).map(AcceptKey::of);
+        if before == after {
+            return;
+        }
+        match before {
+            Some(AcceptKey::Target(key)) => drop(self.accepts_by_target.remove(&key)),
+            Some(AcceptKey::Alert(key)) => drop(self.accepts_by_alert.remove(&key)),
+            None => {}
+        }
+        match after {
+            Some(AcceptKey::Target(key)) => drop(self.accepts_by_target.insert(key)),
+            Some(AcceptKey::Alert(key)) => drop(self.accepts_by_alert.insert(key)),
+            None => {}
+        }
+    }
+
+    fn prune(&mut self, horizon: EventTime) {
+        for (id, oldest) in self.alerts.older_than(horizon) {
+            self.alerts.forget(id, horizon);
+            self.reindex_alert(id, Some(oldest.age_key()));
+        }
+        for (id, oldest) in self.accepts.older_than(horizon) {
+            self.accepts.forget(id, horizon);
+            self.reindex_accept(id, Some(AcceptKey::of(&oldest)));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.alerts.events.is_empty() && self.accepts.events.is_empty()
+    }
+
+    /// The alert an accept belongs to, if it is known: the one it names, else the newest of the target house that was live then.
+    fn meant(&self, accept: &Accept) -> Option<&Alert> {
+        if let Some(alert_id) = accept.alert_id {
+            return self.alerts.get(alert_id);
+        }
+        let latest = (
+            accept.target.clone(),
+            accept.at.plus(CLOCK_TOLERANCE),
+            LAST_PLACE,
+            LAST_ID,
+        );
+        let earliest = (accept.target.clone(), EventTime::MIN, FIRST_PLACE, FIRST_ID);
+        let (.., newest) = self.alerts_by_house.range(earliest..=latest).next_back()?;
+        self.alerts
+            .get(*newest)
+            .filter(|alert| alert.may_be_meant_at(accept.at))
+    }
+
+    fn standing(&self, accept: &Accept) -> Standing {
+        let Some(alert) = self.meant(accept) else {
+            return Standing {
+                alert_id: accept.alert_id,
+                rank: None,
+            };
+        };
+        let ranked = self.ranked_accepts(alert);
+        let own = ranked.iter().find(|ranked| ranked.accept.id == accept.id);
+        Standing {
+            alert_id: Some(alert.id),
+            rank: own.map(|own| own.rank),
+        }
+    }
+
+    fn ranked_accepts(&self, alert: &Alert) -> Vec<RankedAccept<'_>> {
+        let mut ranks: BTreeMap<&House, u32> = BTreeMap::new();
+        let mut next_rank = 1;
+        let mut ranked = Vec::new();
+        for accept in self.accepts_meaning(alert) {
+            let rank = *ranks.entry(&accept.responder).or_insert(next_rank);
+            next_rank = next_rank.max(rank + 1);
+            ranked.push(RankedAccept { accept, rank });
+        }
+        ranked
+    }
+
+    /// In the order of the log.
+    fn accepts_meaning(&self, alert: &Alert) -> Vec<&Accept> {
+        let naming = (alert.id, FIRST_PLACE, FIRST_ID)..=(alert.id, LAST_PLACE, LAST_ID);
+        let named = self
+            .accepts_by_alert
+            .range(naming)
+            .filter_map(|(.., id)| self.accepts.get(*id));
+        // Every accept outside this time means another alert or none; `meant` then looks at those within.
+        let earliest = alert.at.minus(CLOCK_TOLERANCE);
+        let latest = self
+            .next_alert_at(alert)
+            .unwrap_or(EventTime::MAX)
+            .min(alert.at.plus(LIVE_FOR));
+        let unnamed = by_age(&self.accepts_by_target, &alert.house, earliest, latest)
+            .filter_map(|id| self.accepts.get(id))
+            .filter(|accept| self.meant(accept).is_some_and(|meant| meant.id == alert.id));
+        let mut accepts: Vec<&Accept> = named.chain(unnamed).collect();
+        accepts.sort_by_key(|accept| accept.place);
+        accepts
+    }
+
+    /// When the same house called the next time.
+    fn next_alert_at(&self, alert: &Alert) -> Option<EventTime> {
+        let after = (
+            std::ops::Bound::Excluded(alert.age_key()),
+            std::ops::Bound::Unbounded,
+        );
+        let (house, at, ..) = self.alerts_by_house.range(after).next()?;
+        (*house == alert.house).then_some(*at)
+    }
+}
+
+fn by_age(
+    index: &BTreeSet<AgeKey>,
+    house: &House,
+    from: EventTime,
+    to: EventTime,
+) -> impl Iterator<Item = EventId> {
+    // A range that ends before it begins is a panic, and a clock can be so far off that it would.
+    let to = to.max(from);
+    let keys =
+        (house.clone(), from, FIRST_PLACE, FIRST_ID)..=(house.clone(), to, LAST_PLACE, LAST_ID);
+    index.range(keys).map(|(.., id)| *id)
+}
+
+/// Where an accept is found again.
+#[derive(PartialEq, Eq)]
+enum AcceptKey {
+    Target(AgeKey),
+    Alert((EventId, Place, EventId)),
+}
+
+impl AcceptKey {
+    fn of(accept: &Accept) -> Self {
+        match accept.alert_id {
+            Some(alert_id) => Self::Alert((alert_id, accept.place, accept.id)),
+            None => Self::Target((accept.target.clone(), accept.at, accept.place, accept.id)),
+        }
+    }
+}
+
+const FIRST_PLACE: Place = Place {
+    topic: crate::Topic::Alert,
+    partition: 0,
+    offset: 0,
+};
+const LAST_PLACE: Place = Place {
+    topic: crate::Topic::Accept,
+    partition: u32::MAX,
+    offset: u64::MAX,
+};
+const FIRST_ID: EventId = EventId::Uuid(uuid::Uuid::nil());
+const LAST_ID: EventId = EventId::Place(LAST_PLACE);
+
+/// Records by id. Those of one id stand in the order of the log, and the first one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ledger<T> {
+    events: BTreeMap<EventId, Vec<T>>,
+}
+
+impl<T> Default for Ledger<T> {
+    fn default() -> Self {
+        Self {
+            events: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T: Entry> Ledger<T> {
+    fn get(&self, id: EventId) -> Option<&T> {
+        self.events.get(&id)?.first()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.events.values().filter_map(|copies| copies.first())
+    }
+
+    fn insert(&mut self, entry: T) -> Added {
+        let Some(copies) = self.events.get_mut(&entry.id()) else {
+            self.events.insert(entry.id(), vec![entry]);
+            return Added::New;
+        };
+        match copies.binary_search_by_key(&entry.place(), Entry::place) {
+            Ok(_) => Added::Again,
+            Err(position) => {
+                copies.insert(position, entry);
+                Added::Duplicate
+            }
+        }
+    }
+
+    /// The ids that have a record from before `horizon`, each with the record that counts now.
+    fn older_than(&self, horizon: EventTime) -> Vec<(EventId, T)> {
+        let old = self
+            .events
+            .iter()
+            .filter(|(_, copies)| copies.iter().any(|copy| copy.recorded_at() < horizon));
+        old.filter_map(|(id, copies)| Some((*id, copies.first()?.clone())))
+            .collect()
+    }
+
+    fn forget(&mut self, id: EventId, horizon: EventTime) {
+        let Some(copies) = self.events.get_mut(&id) else {
+            return;
+        };
+        copies.retain(|copy| copy.recorded_at() >= horizon);
+        if copies.is_empty() {
+            self.events.remove(&id);
+        }
+    }
+
+    fn repeats(&self) -> Repeats {
+        let mut repeats = Repeats::default();
+        for copies in self.events.values() {
+            let Some((first, others)) = copies.split_first() else {
+                continue;
+            };
+            for copy in others {
+                let late = copy.recorded_at().millis_since(first.recorded_at()) > millis(ID_MEMORY);
+                *(if late {
+                    &mut repeats.late
+                } else {
+                    &mut repeats.duplicates
+                }) += 1;
+            }
+        }
+        repeats
+    }
+}
+
+/// What a [`Ledger`] asks of its entries.
+trait Entry: Clone {
+    fn id(&self) -> EventId;
+    fn place(&self) -> Place;
+    fn recorded_at(&self) -> EventTime;
+}
+
+impl Entry for Alert {
+    fn id(&self) -> EventId {
+        self.id
+    }
+    fn place(&self) -> Place {
+        self.place
+    }
+    fn recorded_at(&self) -> EventTime {
+        self.recorded_at
+    }
+}
+
+impl Entry for Accept {
+    fn id(&self) -> EventId {
+        self.id
+    }
+    fn place(&self) -> Place {
+        self.place
+    }
+    fn recorded_at(&self) -> EventTime {
+        self.recorded_at
+    }
+}
+
+impl Alert {
+    fn of(alert: &AlertRaised, recorded: &Recorded) -> Self {
+        Self {
+            id: alert.id,
+            house: alert.house.clone(),
+            at: alert.at,
+            status: alert.status,
+            place: recorded.place,
+            recorded_at: recorded.time,
+        }
+    }
+}
+
+impl Accept {
+    fn of(accept: &AlertAccepted, recorded: &Recorded) -> Self {
+        Self {
+            id: accept.id,
+            responder: accept.responder.clone(),
+            target: accept.target.clone(),
+            alert_id: accept.alert_id,
+            at: accept.at,
+            status: accept.status,
+            place: recorded.place,
+            recorded_at: recorded.time,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).expect("a day in milliseconds fits")
+}

@@ -1,0 +1,149 @@
+//! Where the caller is, as precisely as the phone said it and no more.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::json::scalar_text;
+use crate::{EventTime, Warning};
+
+/// A decimal number kept as it was written, so that no digit is added or lost on the way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Decimal(String);
+
+impl Decimal {
+    /// The most characters of a number; longer ones are written anew from their value.
+    const CHARACTERS_MAX: usize = 32;
+
+    /// Reads a finite number between `min` and `max`.
+    pub fn read(raw: &str, min: f64, max: f64) -> Option<Self> {
+        let raw = raw.trim();
+        let number: f64 = raw.parse().ok()?;
+        if !(min..=max).contains(&number) {
+            return None;
+        }
+        let kept = is_plain(raw) && raw.len() <= Self::CHARACTERS_MAX;
+        // Rust writes a float in full, without an exponent, and adds 0.0 so that -0 has no sign.
+        Some(Self(if kept {
+            raw.to_owned()
+        } else {
+            (number + 0.0).to_string()
+        }))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The nearest floating point number.
+    pub fn to_f64(&self) -> f64 {
+        self.0
+            .parse()
+            .expect("a decimal was read as a number when it was made")
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `-?digits[.digits]`: what every JSON, CSV and map reader understands.
+fn is_plain(raw: &str) -> bool {
+    let unsigned = raw.strip_prefix('-').unwrap_or(raw);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole) && digits(fraction)
+}
+
+/// A point on earth (WGS 84), with what the phone knows about it. Personal: never in logs, metrics or traces, and so
+/// without a `Display` and with a `Debug` that shows nothing.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Degrees north, -90 to 90.
+    pub lat: Decimal,
+    /// Degrees east, -180 to 180.
+    pub lng: Decimal,
+    /// Radius in metres that holds the caller in 95 of 100 cases.
+    pub accuracy: Option<Decimal>,
+    /// As people say it: `3`, `B1`, `옥상`.
+    pub floor: Option<String>,
+    /// When the phone measured it, which may be long before the call.
+    pub located_at: Option<EventTime>,
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Position(..)")
+    }
+}
+
+/// The most characters of a floor.
+const FLOOR_CHARACTERS_MAX: usize = 16;
+
+/// The largest radius in metres that still says something: half the way round the earth.
+const ACCURACY_MAX: f64 = 20_037_509.0;
+
+impl Position {
+    /// Reads `lat`, `lng`, `accuracy`, `floor` and `locatedAt` of a call's or a record's JSON object. Both coordinates or
+    /// none: half a position is dropped, with a warning, like one that is out of range.
+    pub fn read(object: &Map<String, Value>, warnings: &mut Vec<Warning>) -> Option<Self> {
+        let lat = said(object, "lat");
+        let lng = said(object, "lng");
+        if lat.is_none() && lng.is_none() {
+            return None;
+        }
+        let Some((lat, lng)) = decimal(lat, -90.0, 90.0).zip(decimal(lng, -180.0, 180.0)) else {
+            warnings.push(Warning::PositionDropped);
+            return None;
+        };
+        let mut optional = |name, dropped: Warning, valid: bool| {
+            if said(object, name).is_some() && !valid {
+                warnings.push(dropped);
+            }
+        };
+        let accuracy = decimal(said(object, "accuracy"), 0.0, ACCURACY_MAX);
+        optional("accuracy", Warning::AccuracyDropped, accuracy.is_some());
+        let floor = said(object, "floor").and_then(floor);
+        optional("floor", Warning::FloorDropped, floor.is_some());
+        let located_at = said(object, "locatedAt").and_then(|value| value.as_str()?.parse().ok());
+        optional("locatedAt", Warning::LocatedAtDropped, located_at.is_some());
+        Some(Self {
+            lat,
+            lng,
+            accuracy,
+            floor,
+            located_at,
+        })
+    }
+
+    /// Exactly (0, 0): in the sea off Ghana, and the mark of a phone that did not know where it was.
+    pub fn is_null_island(&self) -> bool {
+        self.lat.to_f64() == 0.0 && self.lng.to_f64() == 0.0
+    }
+}
+
+/// The value under `name`, unless it is null or the empty text, which old clients send for "none".
+fn said<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let value = object.get(name)?;
+    let empty = value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+    (!empty).then_some(value)
+}
+
+fn decimal(value: Option<&Value>, min: f64, max: f64) -> Option<Decimal> {
+    let value = value?;
+    if value.is_boolean() {
+        return None;
+    }
+    Decimal::read(&scalar_text(value)?, min, max)
+}
+
+fn floor(value: &Value) -> Option<String> {
+    let (text, _) = crate::Text::new(scalar_text(value)?.trim());
+    let floor = text.as_str().replace(['\n', '\t'], " ");
+    (floor.chars().count() <= FLOOR_CHARACTERS_MAX).then_some(floor)
+}
