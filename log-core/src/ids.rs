@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A record's position in its partition, from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Offset(pub u64);
 
 impl Offset {
@@ -20,35 +22,51 @@ impl Offset {
 }
 
 /// Counts successive leaders: the Raft term, under Kafka's name. Never falls; fits Kafka's 31 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct LeaderEpoch(pub u32);
 
 /// The place of an entry in the journal, from 1. 0 is "before the first".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct EntryIndex(pub u64);
 
 /// A broker as Kafka's clients know it (`broker.id`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct NodeId(pub u32);
 
 /// A voter or learner as Raft knows it: random, made once per data folder, never 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct ReplicaId(pub u64);
 
 /// Which of a topic's partitions, from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct PartitionIndex(pub u32);
 
 /// Names one idempotent or transactional producer (KIP-98).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct ProducerId(pub u64);
 
 /// Fences earlier incarnations of the same producer id (KIP-98). 0 to 32,767.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct ProducerEpoch(pub u16);
 
 /// A producer's own count of its records in one partition: 0 to 2,147,483,647, then 0 again (KIP-98).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Sequence(pub u32);
 
 impl Sequence {
@@ -61,11 +79,15 @@ impl Sequence {
 }
 
 /// Counts the completed rebalances of a consumer group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Generation(pub u32);
 
 /// Milliseconds since 1970-01-01 UTC, as Kafka stamps its records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct TimestampMs(pub i64);
 
 /// A topic's identity: a topic deleted and made again under the same name has another one (KIP-516).
@@ -79,7 +101,9 @@ pub struct TopicName(Arc<str>);
 
 /// Why a string is no topic name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("topic name {name:?}: needs 1 to 249 characters of [a-zA-Z0-9._-], and neither \".\" nor \"..\"")]
+#[error(
+    "topic name {name:?}: needs 1 to 249 characters of [a-zA-Z0-9._-], and neither \".\" nor \"..\""
+)]
 pub struct InvalidTopicName {
     /// What was given, cut to 260 characters.
     pub name: String,
@@ -96,7 +120,9 @@ impl TopicName {
         if fits && name.bytes().all(legal) {
             return Ok(Self(name.into()));
         }
-        Err(InvalidTopicName { name: name.chars().take(260).collect() })
+        Err(InvalidTopicName {
+            name: name.chars().take(260).collect(),
+        })
     }
 
     /// The name as text.
@@ -134,6 +160,44 @@ impl TopicPartition {
     }
 }
 
+macro_rules! names {
+    ($($(#[$doc:meta])+ $name:ident;)+) => {
+        $(
+            $(#[$doc])+
+            #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+            pub struct $name(Arc<str>);
+
+            impl $name {
+                /// Takes any text: a client chose it, or the door has checked it.
+                pub fn new(name: impl Into<Arc<str>>) -> Self {
+                    Self(name.into())
+                }
+
+                /// The name as text.
+                pub fn as_str(&self) -> &str {
+                    &self.0
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    self.0.fmt(f)
+                }
+            }
+        )+
+    };
+}
+names! {
+    /// Names a consumer group (`group.id`).
+    GroupId;
+    /// Names one member of a consumer group; made by the coordinator when the member joins.
+    MemberId;
+    /// Names a static member across its restarts (`group.instance.id`, KIP-345).
+    GroupInstanceId;
+    /// Names a transactional producer across its restarts (`transactional.id`, KIP-98).
+    TransactionalId;
+}
+
 macro_rules! displayed_as_its_number {
     ($($name:ident),+) => {
         $(impl fmt::Display for $name {
@@ -144,8 +208,19 @@ macro_rules! displayed_as_its_number {
     };
 }
 displayed_as_its_number!(
-    Offset, LeaderEpoch, EntryIndex, NodeId, ReplicaId, PartitionIndex, ProducerId, ProducerEpoch, Sequence, Generation,
-    TimestampMs, TopicId, TopicName
+    Offset,
+    LeaderEpoch,
+    EntryIndex,
+    NodeId,
+    ReplicaId,
+    PartitionIndex,
+    ProducerId,
+    ProducerEpoch,
+    Sequence,
+    Generation,
+    TimestampMs,
+    TopicId,
+    TopicName
 );
 
 impl fmt::Display for TopicPartition {
@@ -160,7 +235,17 @@ mod tests {
 
     #[test]
     fn a_topic_name_can_always_name_a_folder() {
-        for bad in ["", ".", "..", "a/b", "a\\b", "한글", "a b", "a\0", &"x".repeat(250)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "한글",
+            "a b",
+            "a\0",
+            &"x".repeat(250),
+        ] {
             assert!(TopicName::parse(bad).is_err(), "{bad:?}");
         }
         for good in ["an-alert", "an-accept.DLT", "__x", &"x".repeat(249)] {
