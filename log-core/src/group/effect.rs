@@ -1,0 +1,103 @@
+//! What must happen next, in the order in which it must happen.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::completed_rebalance::CompletedRebalance;
+use super::error::GroupError;
+use super::input::Leaver;
+use super::member::{InstanceId, MemberId};
+use crate::ids::Generation;
+
+/// Names a request that is to be answered; the shell's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a record that was asked for, within one group on one coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(pub u64);
+
+/// What the shell must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Propose this as a command, in order, and report [`super::Input::Recorded`] or [`super::Input::RecordFailed`].
+    Record {
+        /// To be named in the report.
+        id: RecordId,
+        /// What is to be true from then on.
+        rebalance: CompletedRebalance,
+    },
+    /// Answer a request.
+    Reply {
+        /// The request.
+        to: RequestId,
+        /// The answer.
+        response: Response,
+    },
+    /// Give [`super::Input::Tick`] at this time. Replaces the time given before.
+    WakeAt(Duration),
+}
+
+/// An answer, of the kind of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// To JoinGroup.
+    Join(Result<Joined, GroupError>),
+    /// To SyncGroup.
+    Sync(Result<Synced, GroupError>),
+    /// To Heartbeat.
+    Heartbeat(Result<(), GroupError>),
+    /// To LeaveGroup.
+    Leave(Result<Vec<Left>, GroupError>),
+}
+
+/// A member is part of a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The generation.
+    pub generation: Generation,
+    /// The type that all members share.
+    pub protocol_type: String,
+    /// The protocol that won the vote.
+    pub protocol_name: String,
+    /// Who assigns. A static leader that returns with a version below 9 is shown its own old id, so that it does not.
+    pub leader: MemberId,
+    /// The id of the member that is answered.
+    pub member_id: MemberId,
+    /// All members, for the leader; empty for the others.
+    pub members: Vec<JoinedMember>,
+    /// The leader must not assign again: the assignment stands (KIP-814).
+    pub skip_assignment: bool,
+}
+
+/// What the leader learns about one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinedMember {
+    /// Its id.
+    pub member_id: MemberId,
+    /// Its static identity.
+    pub instance_id: Option<InstanceId>,
+    /// Its subscription in the winning protocol.
+    pub metadata: Bytes,
+}
+
+/// A member has its assignment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The type that all members share.
+    pub protocol_type: String,
+    /// The protocol of the generation.
+    pub protocol_name: String,
+    /// What it owns: bytes between the consumers.
+    pub assignment: Bytes,
+}
+
+/// What became of one of those that were to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// As it was named.
+    pub leaver: Leaver,
+    /// Gone, or why not.
+    pub result: Result<(), GroupError>,
+}
