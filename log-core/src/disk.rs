@@ -5,7 +5,9 @@
 //! after `sync_folder` of its folder. Whoever gets an error from a sync must not try again: the kernel may have
 //! dropped the pages (fsyncgate), so the bytes are unknown.
 
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// How to open a file.
@@ -87,4 +89,134 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the system says.
     fn len(&self) -> io::Result<u64>;
+}
+
+/// The world's disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Write => {
+                options.write(true);
+            }
+            OpenMode::CreateNew => {
+                options.write(true).create_new(true);
+            }
+        }
+        Ok(Box::new(SystemFile { file: options.open(path)? }))
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let name = entry?.file_name().into_string();
+            names.push(name.map_err(|name| io::Error::other(format!("name {name:?} is not UTF-8")))?);
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+struct SystemFile {
+    file: File,
+}
+
+impl DiskFile for SystemFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.file.read_at(&mut buffer[filled..], position + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, position)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_across_the_end_of_a_file_says_how_much_there_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let file = SystemDisk.open(&path, OpenMode::CreateNew).expect("made");
+        file.write_at(b"later", 5).expect("written");
+        file.write_at(b"first", 0).expect("written");
+
+        let mut buffer = [0; 8];
+        assert_eq!(file.read_at(&mut buffer, 4).expect("read"), 6);
+        assert_eq!(&buffer[..6], b"tlater");
+        assert_eq!(file.read_at(&mut buffer, 10).expect("read"), 0);
+    }
+
+    #[test]
+    fn the_names_in_a_folder_come_sorted_and_a_missing_folder_is_an_error_only_to_the_reader() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inner = folder.path().join("a/b");
+        SystemDisk.create_folder(&inner).expect("made");
+        for name in ["2", "10", "1"] {
+            SystemDisk.open(&inner.join(name), OpenMode::CreateNew).expect("made");
+        }
+        SystemDisk.rename(&inner.join("2"), &inner.join("3")).expect("renamed");
+        SystemDisk.sync_folder(&inner).expect("synced");
+        assert_eq!(SystemDisk.list(&inner).expect("listed"), ["1", "10", "3"]);
+
+        SystemDisk.remove_folder(&folder.path().join("a")).expect("removed");
+        SystemDisk.remove_folder(&inner).expect("fine when it is not there");
+        let listed = SystemDisk.list(&inner).expect_err("gone");
+        assert_eq!(listed.kind(), ErrorKind::NotFound);
+    }
 }

@@ -1,1 +1,8 @@
-//! The simulated world: a disk that loses what was not synced, a clock that tests turn by hand.
+//! The simulated world: a disk that loses and tears what was not synced, and a clock that moves when told. All chance
+//! comes from a seed, so that a run replays.
+
+mod sim_clock;
+mod sim_disk;
+
+pub use sim_clock::SimClock;
+pub use sim_disk::{Call, Fault, Operation, SimDisk};

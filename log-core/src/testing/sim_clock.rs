@@ -1,0 +1,79 @@
+//! A clock that moves when told.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::ids::TimestampMs;
+
+/// The simulated twin of [`crate::clock::SystemClock`]: starts at zero, its wall wherever it is put.
+#[derive(Debug)]
+pub struct SimClock {
+    hands: Mutex<Hands>,
+}
+
+#[derive(Debug)]
+struct Hands {
+    elapsed: Duration,
+    /// What the wall shows beyond `elapsed`, in microseconds: milliseconds would lose the small steps.
+    wall_ahead_us: i64,
+}
+
+impl SimClock {
+    /// A clock whose wall shows `wall`.
+    pub fn at(wall: TimestampMs) -> Self {
+        Self { hands: Mutex::new(Hands { elapsed: Duration::ZERO, wall_ahead_us: wall.0.saturating_mul(1_000) }) }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, time: Duration) {
+        self.hands().elapsed += time;
+    }
+
+    /// Sets the wall forward or back, as an operator or a time server does; timers notice nothing.
+    pub fn jump_wall(&self, by_ms: i64) {
+        let mut hands = self.hands();
+        hands.wall_ahead_us = hands.wall_ahead_us.saturating_add(by_ms.saturating_mul(1_000));
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        // Plain numbers: whoever panicked with the lock held left them whole.
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for SimClock {
+    fn elapsed(&self) -> Duration {
+        self.hands().elapsed
+    }
+
+    fn wall(&self) -> TimestampMs {
+        let hands = self.hands();
+        let elapsed_us = i64::try_from(hands.elapsed.as_micros()).unwrap_or(i64::MAX);
+        TimestampMs(elapsed_us.saturating_add(hands.wall_ahead_us).div_euclid(1_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_may_jump_while_the_time_for_timers_only_grows() {
+        let clock = SimClock::at(TimestampMs(1_000));
+        clock.advance(Duration::from_millis(5));
+        assert_eq!((clock.elapsed(), clock.wall()), (Duration::from_millis(5), TimestampMs(1_005)));
+
+        clock.jump_wall(-2_000);
+        assert_eq!((clock.elapsed(), clock.wall()), (Duration::from_millis(5), TimestampMs(-995)));
+    }
+
+    #[test]
+    fn steps_below_a_millisecond_add_up() {
+        let clock = SimClock::at(TimestampMs(0));
+        for _ in 0..10 {
+            clock.advance(Duration::from_micros(300));
+        }
+        assert_eq!(clock.wall(), TimestampMs(3));
+    }
+}
