@@ -1,0 +1,44 @@
+//! Tokens for houses: ready ones, or made with the data folder's secret.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use event_model::{House, Line};
+use jiff::{SignedDuration, Timestamp};
+use resident_token::{Grant, Secret};
+
+use crate::cli::{Identity, Token};
+use crate::home::Home;
+use crate::outcome::Failure;
+
+/// How long a token is good for that a command makes for itself.
+const COMMAND_LASTS: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Prints a token.
+pub(crate) fn token(args: &Token, home: &Home) -> Result<(), Failure> {
+    println!("{}", issue(&home.secret()?, &args.line, &args.house, args.expires_in)?);
+    Ok(())
+}
+
+/// The token that was given, else one made for `house`.
+pub(crate) fn token_for(identity: &Identity, house: &str, home: &Home) -> Result<String, Failure> {
+    if let Some(token) = &identity.token {
+        return Ok(token.clone());
+    }
+    issue(&home.secret()?, &identity.line, house, COMMAND_LASTS)
+}
+
+/// A token that lets `house` of `line` post and listen.
+pub(crate) fn issue(secret: &Secret, line: &str, house: &str, lasts: Duration) -> Result<String, Failure> {
+    let line = Line::new(line).with_context(|| format!("line {line:?}"))?;
+    let house = House::new(house).with_context(|| format!("house {house:?}"))?;
+    let lasts = SignedDuration::try_from(lasts).context("--expires-in is too long")?;
+    let expires_at = now().checked_add(lasts).context("--expires-in is too long")?;
+    let subject = format!("{line}/{house}");
+    Ok(secret.issue(&Grant { line: Some(line), house: Some(house), ..Grant::new(subject, expires_at) }))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person's command is the outermost shell")]
+fn now() -> Timestamp {
+    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::MAX)
+}
