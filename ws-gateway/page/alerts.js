@@ -1,1 +1,80 @@
-export {};
+// What the page knows: alerts, and who goes to each. Plain values, no drawing.
+// It may hear accepts before their alerts and anything twice: what it shows depends on what was heard, not on the order.
+
+/** @import { Accept, Alert } from './types' */
+/** @typedef {{ house: string, at: number, rank?: number }} Responder */
+/** @typedef {{ alert: Alert, at: number, drill: boolean, responders: Responder[] }} Call */
+
+const LIVE_MS = 24 * 3_600_000;
+// The two topics have no order between them, and two machines no common clock: an accept may look a little older than its alert.
+const SKEW_MS = 5_000;
+const KEPT_MAX = 300;
+const DRILL_PREFIX = '[훈련 DRILL] ';
+
+export class Alerts {
+  /** @type {Map<string, Alert>} */ #alerts = new Map();
+  /** @type {Map<string, Accept>} */ #accepts = new Map();
+
+  /** Whether it was news. @param {Alert} alert */
+  hearAlert(alert) {
+    return remember(this.#alerts, alert);
+  }
+
+  /** Whether it was news. @param {Accept} accept */
+  hearAccept(accept) {
+    return remember(this.#accepts, accept);
+  }
+
+  /** Live alerts: real ones before drills, the newest first. @param {number} now @returns {Call[]} */
+  calls(now) {
+    const live = [...this.#alerts.values()].filter((alert) => now - Date.parse(alert.at) < LIVE_MS);
+    const calls = live.map((alert) => ({ alert, at: Date.parse(alert.at), drill: isDrill(alert), responders: this.#responders(alert) }));
+    return calls.sort((a, b) => Number(a.drill) - Number(b.drill) || b.at - a.at);
+  }
+
+  /** Distinct houses in the order of their ranks. @param {Alert} alert @returns {Responder[]} */
+  #responders(alert) {
+    const own = [...this.#accepts.values()].filter((accept) => (accept.alertId ?? this.#bound(accept)) === alert.id);
+    const responders = own.map(({ accept, at, rank }) => ({ house: accept, at: Date.parse(at), rank }));
+    responders.sort((a, b) => (a.rank ?? Infinity) - (b.rank ?? Infinity) || a.at - b.at);
+    const houses = new Set();
+    return responders.filter(({ house }) => !houses.has(house) && houses.add(house)).map((one, i) => ({ ...one, rank: one.rank ?? i + 1 }));
+  }
+
+  /** The alert of an accept that came without one: the newest of that house that was not raised after it. @param {Accept} accept */
+  #bound({ target, at }) {
+    const then = Date.parse(at);
+    const candidates = [...this.#alerts.values()].filter(({ house, at: raised }) => house === target && Date.parse(raised) <= then + SKEW_MS && then - Date.parse(raised) < LIVE_MS);
+    return candidates.sort((a, b) => Date.parse(b.at) - Date.parse(a.at))[0]?.id;
+  }
+
+  /** What a reload of the page needs to go on from the client's position. */
+  toJSON() {
+    return { alerts: [...this.#alerts.values()].slice(-KEPT_MAX), accepts: [...this.#accepts.values()].slice(-KEPT_MAX) };
+  }
+
+  /** @param {{ alerts: Alert[], accepts: Accept[] }} kept */
+  static from({ alerts, accepts }) {
+    const known = new Alerts();
+    alerts.forEach((alert) => known.hearAlert(alert));
+    accepts.forEach((accept) => known.hearAccept(accept));
+    return known;
+  }
+}
+
+/** Whatever is not said to be a drill is real. @param {{ status?: string }} event */
+export function isDrill({ status }) {
+  return status === 'Exercise' || status === 'Test';
+}
+
+/** The text as its writer wrote it: the prefix is for clients without a drill banner. @param {Alert} alert */
+export function words(alert) {
+  return isDrill(alert) && alert.text.startsWith(DRILL_PREFIX) ? alert.text.slice(DRILL_PREFIX.length) : alert.text;
+}
+
+/** @template {{ id: string }} Event @param {Map<string, Event>} known @param {Event} event */
+function remember(known, event) {
+  if (known.has(event.id)) return false;
+  known.set(event.id, event);
+  return true;
+}
