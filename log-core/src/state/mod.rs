@@ -1,1 +1,235 @@
-//! The state machine: what is true after each command. Decides; no I/O, no clock, no dice.
+//! The state machine: what is true after each command. Decides only; no I/O, no clock, no dice.
+//!
+//! Every replica applies the same commands in the same order and so holds the same state: time, ids and chance are in the
+//! command, put there by the leader that proposed it. What must happen to files is said in [`Change`]s, which the shell
+//! performs in order. Encoding the state gives the same bytes on every replica; decoding them and going on is the same
+//! as never having stopped.
+//!
+//! Invariants, checked after every command, in release too: log start offset <= last stable offset <= high watermark;
+//! leader epochs, producer epochs and the command's time never fall; a partition's offsets only grow.
+
+mod broker_config;
+mod checkpoint;
+mod command;
+mod config_key;
+mod epochs;
+mod node;
+mod partition;
+mod produce;
+mod producer;
+mod refusal;
+mod response;
+mod topic;
+mod topic_config;
+mod topics;
+
+use bytes::Bytes;
+
+pub use broker_config::BROKER_KEYS;
+pub use checkpoint::StateDecodeError;
+pub use command::{
+    Command, CreateTopic, DeleteTopic, Envelope, EnvelopeError, ExpireProducers, Produce,
+    RaiseFeatureLevel, RegisterNode, UnregisterNode,
+};
+pub use config_key::{Accepts, ConfigKey, ConfigType};
+pub use epochs::{EpochEnd, EpochTable};
+pub use node::{FeatureLevel, Listener, Node};
+pub use partition::Partition;
+pub use producer::ProducerWindow;
+pub use refusal::Refusal;
+pub use response::{Produced, Response};
+pub use topic::{PARTITIONS_MAX, Topic};
+pub use topic_config::{AcksMin, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key};
+
+use self::node::Nodes;
+use self::producer::ProducerRegistry;
+use self::topics::Topics;
+use crate::ids::{
+    EntryIndex, LeaderEpoch, NodeId, Offset, ProducerEpoch, TimestampMs, TopicId, TopicName,
+    TopicPartition,
+};
+use crate::record::SegmentSettings;
+
+/// All that is true in the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    applied: EntryIndex,
+    epoch: LeaderEpoch,
+    clock: TimestampMs,
+    topics: Topics,
+    producers: ProducerRegistry,
+    nodes: Nodes,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// What its proposer's client is told.
+    pub outcome: Result<Response, Refusal>,
+    /// What must now happen to the partitions' files, in this order.
+    pub changes: Vec<Change>,
+}
+
+/// What must happen to a partition's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A partition is new.
+    PartitionCreated {
+        /// Which.
+        partition: TopicPartition,
+        /// Its topic's identity.
+        topic_id: TopicId,
+        /// When its segments roll.
+        segment: SegmentSettings,
+    },
+    /// Its segments roll by other settings from here on.
+    PartitionConfigured {
+        /// Which.
+        partition: TopicPartition,
+        /// When its segments roll.
+        segment: SegmentSettings,
+    },
+    /// A partition is gone with all its records.
+    PartitionDeleted {
+        /// Which.
+        partition: TopicPartition,
+    },
+    /// A batch has its place.
+    Appended {
+        /// Where.
+        partition: TopicPartition,
+        /// Offset of its first record.
+        base_offset: Offset,
+        /// The batch, base offset and leader epoch patched in.
+        batch: Bytes,
+    },
+    /// Records before this offset are gone.
+    LogStartMoved {
+        /// Where.
+        partition: TopicPartition,
+        /// First readable offset.
+        log_start_offset: Offset,
+    },
+}
+
+impl State {
+    /// Of a cluster in which nothing has happened.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies the command of the entry at `index`, which a leader of `epoch` proposed.
+    ///
+    /// # Panics
+    /// When an invariant is broken: going on could lose or invent a record.
+    pub fn apply(&mut self, index: EntryIndex, epoch: LeaderEpoch, envelope: &Envelope) -> Applied {
+        assert!(
+            self.applied < index,
+            "entry {index} applied after {}",
+            self.applied
+        );
+        assert!(
+            self.epoch <= epoch,
+            "leader epoch fell from {} to {epoch}",
+            self.epoch
+        );
+        self.applied = index;
+        self.epoch = epoch;
+        let mut changes = Vec::new();
+        let outcome = match envelope.proposer == epoch {
+            true => self.carry_out(envelope, &mut changes),
+            false => Err(Refusal::ProposerDeposed),
+        };
+        Applied { outcome, changes }
+    }
+
+    fn carry_out(
+        &mut self,
+        envelope: &Envelope,
+        changes: &mut Vec<Change>,
+    ) -> Result<Response, Refusal> {
+        // A new leader's clock may be behind the old one's: what was later stays later.
+        self.clock = self.clock.max(envelope.at);
+        match &envelope.command {
+            Command::CreateTopic(create) => self.topics.create(create, self.clock, changes),
+            Command::DeleteTopic(delete) => self.topics.delete(delete.id, changes).map(done),
+            Command::Produce(produce) => self.produce(produce, changes),
+            Command::AllocateProducerId => Ok(self.allocate_producer_id()),
+            Command::ExpireProducers(expire) => Ok(self.expire_producers(expire)),
+            Command::RegisterNode(register) => self.nodes.register(register).map(done),
+            Command::UnregisterNode(unregister) => self.nodes.unregister(unregister.node).map(done),
+            Command::RaiseFeatureLevel(raise) => self.nodes.raise(raise).map(done),
+        }
+    }
+
+    fn allocate_producer_id(&mut self) -> Response {
+        let id = self.producers.allocate(self.clock);
+        Response::ProducerId {
+            id,
+            epoch: ProducerEpoch(0),
+        }
+    }
+
+    fn expire_producers(&mut self, expire: &ExpireProducers) -> Response {
+        let expired = self.producers.expire(expire.used_before);
+        self.topics.forget_producers(&expired);
+        Response::ProducersExpired {
+            count: expired.len(),
+        }
+    }
+}
+
+fn done((): ()) -> Response {
+    Response::Done
+}
+
+/// What is true.
+impl State {
+    /// The last entry whose command was applied.
+    pub fn applied(&self) -> EntryIndex {
+        self.applied
+    }
+
+    /// The time of the latest command: a leader proposes none before it.
+    pub fn clock(&self) -> TimestampMs {
+        self.clock
+    }
+
+    /// All topics by name.
+    pub fn topics(&self) -> impl Iterator<Item = (&TopicName, &Topic)> + '_ {
+        self.topics.iter()
+    }
+
+    /// A topic by its name.
+    pub fn topic(&self, name: &TopicName) -> Option<&Topic> {
+        self.topics.by_name(name)
+    }
+
+    /// A topic and its name by its identity.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<(&TopicName, &Topic)> {
+        self.topics.by_id(id)
+    }
+
+    /// One partition.
+    pub fn partition(&self, partition: &TopicPartition) -> Option<&Partition> {
+        self.topic(&partition.topic)?.partition(partition.partition)
+    }
+
+    /// All registered brokers by their id.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> + '_ {
+        self.nodes.registered.iter().map(|(id, node)| (*id, node))
+    }
+
+    /// What commands and behaviour the cluster may use.
+    pub fn feature_level(&self) -> FeatureLevel {
+        self.nodes.feature_level
+    }
+
+    /// Whether this topic could be made now: the answer to a CreateTopics that only wants to know.
+    ///
+    /// # Errors
+    /// What the command would be refused with.
+    pub fn check_create_topic(&self, create: &CreateTopic) -> Result<(), Refusal> {
+        self.topics.check_create(create).map(|_| ())
+    }
+}

@@ -1,0 +1,99 @@
+//! The state as bytes, for the checkpoint: one version byte, then postcard. All maps are ordered, so equal states have
+//! equal bytes, on every replica.
+
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use super::node::{FeatureLevel, Nodes};
+use super::producer::ProducerRegistry;
+use super::topics::Topics;
+use crate::ids::{EntryIndex, LeaderEpoch, TimestampMs};
+
+/// The version of the encoding, the first byte.
+const VERSION: u8 = 1;
+
+/// Why a replica cannot read a checkpoint's state. It must stop: without it there is nothing to go on from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateDecodeError {
+    /// No bytes at all.
+    #[error("empty state")]
+    Empty,
+    /// Written by software of another encoding.
+    #[error("state encoding {found}, this software reads {VERSION}")]
+    Version {
+        /// The version byte.
+        found: u8,
+    },
+    /// The bytes are no state.
+    #[error("state damaged")]
+    Damaged,
+    /// The cluster works at a level that this software does not have.
+    #[error("feature level {found}, this software has {}", FeatureLevel::LATEST)]
+    FeatureLevel {
+        /// The level.
+        found: FeatureLevel,
+    },
+}
+
+/// What stands in a checkpoint. `T` is borrowed for writing, owned after reading.
+#[derive(Serialize, Deserialize)]
+struct Kept<Topics, Producers, Nodes> {
+    applied: EntryIndex,
+    epoch: LeaderEpoch,
+    clock: TimestampMs,
+    topics: Topics,
+    producers: Producers,
+    nodes: Nodes,
+}
+
+impl State {
+    /// The state as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let kept = Kept {
+            applied: self.applied,
+            epoch: self.epoch,
+            clock: self.clock,
+            topics: &self.topics,
+            producers: &self.producers,
+            nodes: &self.nodes,
+        };
+        postcard::to_extend(&kept, vec![VERSION])
+            .expect("memory is written to, and every length is known")
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`StateDecodeError`]: the replica must stop.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateDecodeError> {
+        let (version, value) = bytes.split_first().ok_or(StateDecodeError::Empty)?;
+        if *version != VERSION {
+            return Err(StateDecodeError::Version { found: *version });
+        }
+        let read = postcard::take_from_bytes::<Kept<Topics, ProducerRegistry, Nodes>>(value);
+        let Ok((kept, [])) = read else {
+            return Err(StateDecodeError::Damaged);
+        };
+        let Kept {
+            applied,
+            epoch,
+            clock,
+            topics,
+            producers,
+            nodes,
+        } = kept;
+        if FeatureLevel::LATEST < nodes.feature_level {
+            return Err(StateDecodeError::FeatureLevel {
+                found: nodes.feature_level,
+            });
+        }
+        Ok(Self {
+            applied,
+            epoch,
+            clock,
+            topics,
+            producers,
+            nodes,
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! The brokers as clients are told of them, and what all of them can do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{RaiseFeatureLevel, RegisterNode};
+use super::refusal::Refusal;
+use crate::ids::{NodeId, ReplicaId};
+
+/// What commands and behaviour the cluster may use: raised by the operator once every broker has it (DESIGN rule 17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FeatureLevel(pub u16);
+
+impl FeatureLevel {
+    /// The first there was.
+    pub const FIRST: Self = Self(1);
+    /// What this software has.
+    pub const LATEST: Self = Self(1);
+}
+
+impl fmt::Display for FeatureLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An address that clients reach a broker at (`advertised.listeners`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The listener's name; a client is answered with the addresses of the listener that it asked.
+    pub name: String,
+    /// Host name or address literal.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// A registered broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its Raft id.
+    pub replica: ReplicaId,
+    /// Where it is reached.
+    pub listeners: Vec<Listener>,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// The highest feature level its software has.
+    pub feature_level_max: FeatureLevel,
+}
+
+/// All registered brokers and the level they work at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Nodes {
+    pub(super) registered: BTreeMap<NodeId, Node>,
+    pub(super) feature_level: FeatureLevel,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            registered: BTreeMap::new(),
+            feature_level: FeatureLevel::FIRST,
+        }
+    }
+}
+
+impl Nodes {
+    /// A broker says where it is reached; the last word counts.
+    pub(super) fn register(&mut self, register: &RegisterNode) -> Result<(), Refusal> {
+        if register.feature_level_max < self.feature_level {
+            let (level, node) = (self.feature_level, register.node);
+            return Err(Refusal::FeatureLevelUnsupported { level, node });
+        }
+        let RegisterNode {
+            node,
+            replica,
+            listeners,
+            rack,
+            feature_level_max,
+        } = register.clone();
+        self.registered.insert(
+            node,
+            Node {
+                replica,
+                listeners,
+                rack,
+                feature_level_max,
+            },
+        );
+        Ok(())
+    }
+
+    /// A broker has left.
+    pub(super) fn unregister(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.registered
+            .remove(&node)
+            .map(|_| ())
+            .ok_or(Refusal::UnknownNode { node })
+    }
+
+    /// Raises the level; the present one is fine too, so that a retry is.
+    pub(super) fn raise(&mut self, raise: &RaiseFeatureLevel) -> Result<(), Refusal> {
+        let level = raise.level;
+        if level < self.feature_level {
+            return Err(Refusal::FeatureLevelFalls {
+                from: self.feature_level,
+                to: level,
+            });
+        }
+        let lacking = self
+            .registered
+            .iter()
+            .find(|(_, node)| node.feature_level_max < level);
+        if let Some((&node, _)) = lacking {
+            return Err(Refusal::FeatureLevelUnsupported { level, node });
+        }
+        self.feature_level = level;
+        Ok(())
+    }
+}
