@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::member::{InstanceId, MemberId};
-use crate::ids::Generation;
+use crate::ids::{Generation, GroupInstanceId, MemberId};
 
 /// A generation that stands. Without members the group is empty, and nobody may commit as a member.
 ///
@@ -31,7 +30,7 @@ pub struct RecordedMember {
     /// Its id.
     pub member_id: MemberId,
     /// Its static identity.
-    pub instance_id: Option<InstanceId>,
+    pub instance_id: Option<GroupInstanceId>,
     /// `client.id`.
     pub client_id: String,
     /// From where it connected.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::member::{InstanceId, MemberId};
+use crate::ids::{GroupInstanceId, MemberId};
 
 /// A group as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct DescribedMember {
     /// Its id.
     pub member_id: MemberId,
     /// Its static identity.
-    pub instance_id: Option<InstanceId>,
+    pub instance_id: Option<GroupInstanceId>,
     /// `client.id`.
     pub client_id: String,
     /// From where it connected.

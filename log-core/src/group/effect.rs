@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::completed_rebalance::CompletedRebalance;
 use super::error::GroupError;
 use super::input::Leaver;
-use super::member::{InstanceId, MemberId};
-use crate::ids::Generation;
+
+use crate::ids::{Generation, GroupInstanceId, MemberId};
 
 /// Names a request that is to be answered; the shell's own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +77,7 @@ pub struct JoinedMember {
     /// Its id.
     pub member_id: MemberId,
     /// Its static identity.
-    pub instance_id: Option<InstanceId>,
+    pub instance_id: Option<GroupInstanceId>,
     /// Its subscription in the winning protocol.
     pub metadata: Bytes,
 }

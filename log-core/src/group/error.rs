@@ -1,6 +1,6 @@
 //! Why a member's request was refused: a variant per answer that Kafka's classic protocol has.
 
-use super::member::MemberId;
+use crate::ids::MemberId;
 
 /// Why a request was refused. Nothing was changed for the one who asked, unless a variant says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

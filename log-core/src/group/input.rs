@@ -4,8 +4,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::effect::{RecordId, RequestId};
-use super::member::{InstanceId, MemberId, Profile};
-use crate::ids::Generation;
+use super::member::Profile;
+use crate::ids::{Generation, GroupInstanceId, MemberId};
 
 /// One thing that happened. Each request is answered exactly once, perhaps much later.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ pub struct Caller {
     /// Its id.
     pub member_id: MemberId,
     /// Its static identity, if it has one and the version of the request tells.
-    pub instance_id: Option<InstanceId>,
+    pub instance_id: Option<GroupInstanceId>,
     /// The generation it believes in; None where the wire says -1.
     pub generation: Option<Generation>,
 }
@@ -106,5 +106,5 @@ pub struct Leaver {
     /// Its id; None when only the static identity is known.
     pub member_id: Option<MemberId>,
     /// Its static identity.
-    pub instance_id: Option<InstanceId>,
+    pub instance_id: Option<GroupInstanceId>,
 }

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::effect::{Effect, Joined, JoinedMember, RequestId, Response};
 use super::error::GroupError;
 use super::input::{Join, JoinAbility};
-use super::member::{InstanceId, Member, MemberId, Profile, Waiting};
+use super::member::{Member, Profile, Waiting};
 use super::phase::Phase;
 use super::records::Awaited;
 use super::{Group, refuse};
+use crate::ids::{GroupInstanceId, MemberId};
 
 /// A newcomer cannot be told from a dead one while its JoinGroup waits: it cannot beat before it has joined. After this
 /// it is dropped, and comes again if it lives (Kafka's `NewMemberJoinTimeoutMs`).
@@ -98,7 +99,7 @@ impl Group {
     ) -> Result<(), GroupError> {
         self.check_room()?;
         self.check_protocols(&join, None)?;
-        let id = MemberId::from(format!("{}-{}", join.profile.client_id, join.fresh));
+        let id = MemberId::new(format!("{}-{}", join.profile.client_id, join.fresh));
         if JoinAbility::TwoSteps <= join.ability {
             self.told
                 .insert(id.clone(), now + join.profile.session_timeout);
@@ -124,11 +125,11 @@ impl Group {
     fn admit_static(
         &mut self,
         now: Duration,
-        instance_id: InstanceId,
+        instance_id: GroupInstanceId,
         join: Join,
         effects: &mut Vec<Effect>,
     ) -> Result<(), GroupError> {
-        let id = MemberId::from(format!("{instance_id}-{}", join.fresh));
+        let id = MemberId::new(format!("{instance_id}-{}", join.fresh));
         let Some(old) = self.instances.get(&instance_id).cloned() else {
             self.check_room()?;
             self.check_protocols(&join, None)?;
@@ -155,11 +156,12 @@ impl Group {
             expires_at: Some(now + NEWCOMER_PATIENCE),
         };
         self.members.insert(id, member);
-        self.begin_to_gather(now, effects);
         self.note_a_newcomer();
+        self.begin_to_gather(now, effects);
         self.finish_gathering_if_all_are_here(now, effects);
     }
 
+    /// The first one begins the delay, and does not prolong it.
     fn note_a_newcomer(&mut self) {
         if let Phase::PreparingRebalance(gathering) = &mut self.phase
             && let Some(delay) = &mut gathering.initial_delay

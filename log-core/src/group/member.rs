@@ -1,53 +1,11 @@
 //! A member of a group: who it is, what it can do, what it owns and what it waits for.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::effect::RequestId;
-
-macro_rules! text_that_names {
-    ($(#[$doc:meta] $name:ident),+) => {
-        $(
-            #[$doc]
-            #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-            pub struct $name(Arc<str>);
-
-            impl $name {
-                /// The name as text.
-                pub fn as_str(&self) -> &str {
-                    &self.0
-                }
-            }
-
-            impl From<&str> for $name {
-                fn from(text: &str) -> Self {
-                    Self(text.into())
-                }
-            }
-
-            impl From<String> for $name {
-                fn from(text: String) -> Self {
-                    Self(text.into())
-                }
-            }
-
-            impl fmt::Display for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str(&self.0)
-                }
-            }
-        )+
-    };
-}
-text_that_names!(
-    /// One incarnation of a consumer, named by the coordinator (`member.id`).
-    MemberId,
-    /// A consumer that keeps its place over restarts, named by its operator (`group.instance.id`, KIP-345).
-    InstanceId
-);
+use crate::ids::GroupInstanceId;
 
 /// One way of dividing the partitions that a member knows, such as `range`, with what it says to the leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +20,7 @@ pub struct Protocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The static identity, if it has one.
-    pub instance_id: Option<InstanceId>,
+    pub instance_id: Option<GroupInstanceId>,
     /// `client.id`, for whoever describes the group.
     pub client_id: String,
     /// From where it connected, for whoever describes the group.

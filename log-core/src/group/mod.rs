@@ -16,11 +16,12 @@
 //!
 //! ```
 //! use std::time::Duration;
+//! use log_core::ids::MemberId;
 //! use log_core::group::{Effect, Group, GroupConfig, Heartbeat, Caller, GroupError, Input, RequestId, Response};
 //!
 //! let mut group = Group::new(GroupConfig::default());
 //! let mut effects = Vec::new();
-//! let caller = Caller { member_id: "kim-1".into(), instance_id: None, generation: None };
+//! let caller = Caller { member_id: MemberId::new("kim-1"), instance_id: None, generation: None };
 //! group.handle(Duration::ZERO, Input::Heartbeat(Heartbeat { from: RequestId(7), caller }), &mut effects);
 //! let response = Response::Heartbeat(Err(GroupError::UnknownMemberId));
 //! assert_eq!(effects, [Effect::Reply { to: RequestId(7), response }]);
@@ -56,9 +57,9 @@ pub use description::{DescribedMember, Description};
 pub use effect::{Effect, Joined, JoinedMember, Left, RecordId, RequestId, Response, Synced};
 pub use error::GroupError;
 pub use input::{Caller, Heartbeat, Input, Join, JoinAbility, Leave, Leaver, Sync};
-pub use member::{InstanceId, MemberId, Profile, Protocol};
+pub use member::{Profile, Protocol};
 
-use crate::ids::Generation;
+use crate::ids::{Generation, GroupInstanceId, MemberId};
 use member::{Member, Waiting};
 use phase::Phase;
 use records::{Awaited, Records};
@@ -80,7 +81,7 @@ pub struct Group {
     leader: Option<MemberId>,
     members: BTreeMap<MemberId, Member>,
     /// Which member has each static identity.
-    instances: BTreeMap<InstanceId, MemberId>,
+    instances: BTreeMap<GroupInstanceId, MemberId>,
     /// Ids that were told and not used yet (KIP-394), and until when they may be.
     told: BTreeMap<MemberId, Duration>,
     records: Records,
@@ -272,7 +273,7 @@ impl Group {
     fn check_identity(
         &self,
         id: &MemberId,
-        instance_id: Option<&InstanceId>,
+        instance_id: Option<&GroupInstanceId>,
     ) -> Result<(), GroupError> {
         if matches!(self.phase, Phase::Dead) {
             return Err(GroupError::NotCoordinator);

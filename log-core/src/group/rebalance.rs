@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::effect::{Effect, RecordId, Response};
 use super::error::GroupError;
-use super::member::{Member, MemberId, Waiting};
+use super::member::{Member, Waiting};
 use super::phase::{Gathering, InitialDelay, Phase};
 use super::records::Awaited;
 use super::{Group, refuse};
-use crate::ids::Generation;
+use crate::ids::{Generation, MemberId};
 
 impl Group {
     /// Begins to wait for the members to join again, unless that has begun. Assignments that are on their way are void.

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::effect::{Effect, RecordId, RequestId, Response, Synced};
 use super::error::GroupError;
 use super::input::Sync;
-use super::member::{Member, MemberId, Waiting};
+use super::member::{Member, Waiting};
 use super::phase::Phase;
 use super::records::Awaited;
 use super::{Group, refuse};
+use crate::ids::MemberId;
 
 impl Group {
     pub(super) fn sync(&mut self, now: Duration, sync: Sync, effects: &mut Vec<Effect>) {
