@@ -97,3 +97,58 @@ impl IdempotencyScope<'_> {
         EventId::Uuid(uuid::Builder::from_custom_bytes(*head).into_uuid())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derive(scope: [&str; 4], body: &[&str]) -> EventId {
+        let [issuer, subject, path, key] = scope;
+        IdempotencyScope {
+            issuer,
+            subject,
+            path,
+            key,
+        }
+        .derive(body)
+    }
+
+    #[test]
+    fn an_id_begins_with_its_time() {
+        let at: EventTime = "2022-02-22T19:22:22.000Z".parse().unwrap();
+        // The example of RFC 9562 appendix A.6: rand_a 0xCC3, rand_b 0x18C4DC0C0C07398F.
+        let id = EventId::new(
+            at,
+            [0x0c, 0xc3, 0x18, 0xc4, 0xdc, 0x0c, 0x0c, 0x07, 0x39, 0x8f],
+        );
+        assert_eq!(id.to_string(), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn a_derived_id_depends_on_every_field_and_on_where_fields_end() {
+        let id = derive(["iss", "sub", "/alert", "key"], &["a", "bc"]);
+        assert_eq!(id, derive(["iss", "sub", "/alert", "key"], &["a", "bc"]));
+        let others = [
+            derive(["is", "ssub", "/alert", "key"], &["a", "bc"]),
+            derive(["iss", "sub", "/accept", "key"], &["a", "bc"]),
+            derive(["iss", "sub", "/alert", "kez"], &["a", "bc"]),
+            derive(["iss", "sub", "/alert", "key"], &["ab", "c"]),
+            derive(["iss", "sub", "/alert", "key"], &["a", "bc", ""]),
+        ];
+        assert!(others.iter().all(|other| *other != id));
+        let EventId::Uuid(uuid) = id else {
+            panic!("a derived id is a UUID")
+        };
+        assert_eq!(
+            (uuid.get_version_num(), uuid.get_variant()),
+            (8, uuid::Variant::RFC4122)
+        );
+    }
+
+    #[test]
+    fn an_id_is_a_uuid_or_a_place() {
+        assert!(matches!("an-alert-0-7".parse(), Ok(EventId::Place(_))));
+        assert!("7".parse::<EventId>().is_err());
+    }
+}

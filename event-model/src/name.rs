@@ -3,7 +3,7 @@
 //! One name has one spelling here, whatever keyboard, phone or file system it came through: two spellings that look
 //! the same to a resident reach the same partition and the same subscribers. The rule is PRECIS
 //! UsernameCasePreserved (RFC 8265 section 3.4) over words divided by single spaces (the `username` construct of
-//! RFC 8265 section 3.5), see `docs/decisions/0010-names-may-hold-spaces.md`. No case folding: `A동` and `a동` differ.
+//! RFC 8265 section 3.5), see `docs/decisions/0003-names-may-hold-spaces.md`. No case folding: `A동` and `a동` differ.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -33,14 +33,6 @@ pub enum NameError {
         /// How many there may be.
         max: usize,
     },
-    /// More bytes than the name may have.
-    #[error("a name of {found} bytes, at most {max} are allowed")]
-    TooManyBytes {
-        /// How many there are after normalisation.
-        found: usize,
-        /// How many there may be.
-        max: usize,
-    },
     /// A control, bidi or zero-width character, a symbol, a `/`: nothing that an address may hold.
     #[error("character U+{:04X} is not allowed in a name", u32::from(*.0))]
     Character(char),
@@ -52,20 +44,19 @@ pub enum NameError {
     Reserved,
 }
 
-/// Lengths after normalisation.
-struct Limits {
-    characters: usize,
-    bytes: usize,
-}
-
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $limits:expr) => {
+    ($(#[$doc:meta])* $name:ident, characters_max: $characters_max:literal, bytes_max: $bytes_max:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// The most characters (Unicode scalar values) of a normalised name.
+            pub const CHARACTERS_MAX: usize = $characters_max;
+            /// The most bytes of its UTF-8, which follows: no character has more than four.
+            pub const BYTES_MAX: usize = $bytes_max;
+
             /// Normalises what a resident, a token or a subscription says.
             ///
             /// # Errors
@@ -83,7 +74,7 @@ macro_rules! name {
             /// # Errors
             /// [`NameError`], but never [`NameError::Reserved`].
             pub fn even_reserved(raw: &str) -> Result<Self, NameError> {
-                normalise(raw, &$limits).map(|name| Self(name.into()))
+                normalise(raw, Self::CHARACTERS_MAX).map(|name| Self(name.into()))
             }
 
             /// Does the name belong to the system itself?
@@ -96,6 +87,8 @@ macro_rules! name {
                 &self.0
             }
         }
+
+        const _: () = assert!(char::MAX_LEN_UTF8 * $name::CHARACTERS_MAX <= $name::BYTES_MAX);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,16 +136,18 @@ macro_rules! name {
 name!(
     /// An apartment complex: 1 to 64 characters, at most 256 bytes. The key of its records, the address of its pushes.
     Line,
-    Limits { characters: 64, bytes: 256 }
+    characters_max: 64,
+    bytes_max: 256
 );
 
 name!(
     /// A household within a line: 1 to 32 characters, at most 128 bytes.
     House,
-    Limits { characters: 32, bytes: 128 }
+    characters_max: 32,
+    bytes_max: 128
 );
 
-fn normalise(raw: &str, limits: &Limits) -> Result<String, NameError> {
+fn normalise(raw: &str, characters_max: usize) -> Result<String, NameError> {
     let composed = compose(raw);
     let mut name = String::with_capacity(composed.len());
     for word in composed
@@ -165,7 +160,7 @@ fn normalise(raw: &str, limits: &Limits) -> Result<String, NameError> {
         }
         name.push_str(&normalise_word(word)?);
     }
-    check_limits(&name, limits)?;
+    check_length(&name, characters_max)?;
     Ok(name)
 }
 
@@ -185,8 +180,12 @@ fn is_space(character: char) -> bool {
 }
 
 fn normalise_word(word: &str) -> Result<String, NameError> {
-    if word.contains('/') {
-        return Err(NameError::Character('/'));
+    // The profile lets the joiners pass where some scripts need them; nobody can see them in an address.
+    if let Some(refused) = word
+        .chars()
+        .find(|character| matches!(character, '/' | '\u{200c}' | '\u{200d}'))
+    {
+        return Err(NameError::Character(refused));
     }
     let enforced = UsernameCasePreserved::enforce(word).map_err(name_error)?;
     Ok(enforced.into_owned())
@@ -207,22 +206,91 @@ fn name_error(refusal: precis_core::Error) -> NameError {
     }
 }
 
-fn check_limits(name: &str, limits: &Limits) -> Result<(), NameError> {
-    if name.is_empty() {
+fn check_length(name: &str, characters_max: usize) -> Result<(), NameError> {
+    let characters = name.chars().count();
+    if characters == 0 {
         return Err(NameError::Empty);
     }
-    let characters = name.chars().count();
-    if limits.characters < characters {
+    if characters_max < characters {
         return Err(NameError::TooManyCharacters {
             found: characters,
-            max: limits.characters,
-        });
-    }
-    if limits.bytes < name.len() {
-        return Err(NameError::TooManyBytes {
-            found: name.len(),
-            max: limits.bytes,
+            max: characters_max,
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_that_look_the_same_are_the_same_name() {
+        let plain = House::new("101동 1203호").unwrap();
+        let spellings = [
+            "\u{ff11}\u{ff10}\u{ff11}동\u{3000}1203호",
+            "101\u{1103}\u{1169}\u{11bc} 1203\u{1112}\u{1169}",
+            "  101동\u{a0} 1203호\n",
+        ];
+        for spelling in spellings {
+            assert_eq!(House::new(spelling).as_ref(), Ok(&plain), "{spelling:?}");
+        }
+    }
+
+    #[test]
+    fn letters_of_another_case_are_another_name() {
+        assert_ne!(House::new("A동").unwrap(), House::new("a동").unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_seen_or_would_end_the_address_is_refused() {
+        let refused = [
+            ('/', "101/1203"),
+            ('/', "101\u{ff0f}1203"),
+            ('\u{200b}', "101\u{200b}동"),
+            ('\u{200d}', "क्\u{200d}ष"),
+            ('\u{202e}', "\u{202e}101"),
+            ('\u{feff}', "\u{feff}101"),
+            ('\u{3164}', "\u{3164}"),
+            ('\t', "101\t동"),
+            ('\0', "101\0"),
+            ('\u{2028}', "101\u{2028}동"),
+        ];
+        for (character, name) in refused {
+            assert_eq!(
+                House::new(name),
+                Err(NameError::Character(character)),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_has_a_length_after_normalisation() {
+        assert_eq!(Line::new(" \u{3000} "), Err(NameError::Empty));
+        assert!(Line::new(&"가".repeat(64)).is_ok());
+        assert!(Line::new(&"\u{1100}\u{1161}".repeat(64)).is_ok());
+        assert_eq!(
+            Line::new(&"가".repeat(65)),
+            Err(NameError::TooManyCharacters { found: 65, max: 64 })
+        );
+        assert_eq!(
+            House::new(&"𠀀".repeat(33)),
+            Err(NameError::TooManyCharacters { found: 33, max: 32 })
+        );
+        assert!(House::new(&"𠀀".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn the_systems_own_names_are_kept_from_residents() {
+        assert_eq!(Line::new("__canary"), Err(NameError::Reserved));
+        assert_eq!(Line::new("\u{ff3f}_canary"), Err(NameError::Reserved));
+        assert!(Line::even_reserved("__canary").unwrap().is_reserved());
+    }
+
+    #[test]
+    fn writing_that_reads_both_ways_is_refused() {
+        assert_eq!(House::new("\u{5d0}a"), Err(NameError::Direction));
+        assert!(House::new("\u{5d0}\u{5d1}").is_ok());
+    }
 }

@@ -147,3 +147,116 @@ fn floor(value: &Value) -> Option<String> {
     let floor = text.as_str().replace(['\n', '\t'], " ");
     (floor.chars().count() <= FLOOR_CHARACTERS_MAX).then_some(floor)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(object: Value) -> (Option<Position>, Vec<Warning>) {
+        let mut warnings = Vec::new();
+        let position = Position::read(object.as_object().unwrap(), &mut warnings);
+        (position, warnings)
+    }
+
+    fn point(object: Value) -> Option<(String, String)> {
+        read(object)
+            .0
+            .map(|position| (position.lat.to_string(), position.lng.to_string()))
+    }
+
+    #[test]
+    fn digits_are_kept_as_they_were_written() {
+        let expected = Some(("37.50".to_owned(), "-127.0276000".to_owned()));
+        assert_eq!(
+            point(json!({"lat": "37.50", "lng": " -127.0276000 "})),
+            expected
+        );
+        assert_eq!(
+            point(json!({"lat": 37.5, "lng": 127})),
+            Some(("37.5".to_owned(), "127".to_owned()))
+        );
+        assert_eq!(
+            point(json!({"lat": "3e1", "lng": "+1e-7"})),
+            Some(("30".to_owned(), "0.0000001".to_owned()))
+        );
+    }
+
+    #[test]
+    fn half_a_position_or_one_off_the_earth_is_dropped() {
+        let bad = [
+            json!({"lat": "37.5"}),
+            json!({"lng": 127.0, "lat": null}),
+            json!({"lat": "90.01", "lng": "0"}),
+            json!({"lat": 0, "lng": -180.5}),
+            json!({"lat": "NaN", "lng": "inf"}),
+            json!({"lat": true, "lng": [1]}),
+            json!({"lat": "37,5", "lng": "127"}),
+        ];
+        for object in bad {
+            assert_eq!(
+                read(object.clone()),
+                (None, vec![Warning::PositionDropped]),
+                "{object}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_position_is_no_mistake() {
+        for object in [
+            json!({}),
+            json!({"lat": "", "lng": ""}),
+            json!({"lat": null, "lng": " "}),
+        ] {
+            assert_eq!(read(object), (None, vec![]));
+        }
+    }
+
+    #[test]
+    fn what_more_is_said_is_kept_or_dropped_by_itself() {
+        let (position, warnings) = read(json!({
+            "lat": "37.5", "lng": "127", "accuracy": 12.5, "floor": 3, "locatedAt": "2026-11-20T15:00:00+09:00"
+        }));
+        let position = position.unwrap();
+        assert_eq!(position.accuracy.unwrap().as_str(), "12.5");
+        assert_eq!(position.floor.as_deref(), Some("3"));
+        assert_eq!(
+            position.located_at.unwrap().to_string(),
+            "2026-11-20T06:00:00.000Z"
+        );
+        assert_eq!(warnings, []);
+
+        let (position, warnings) = read(json!({
+            "lat": "37.5", "lng": "127", "accuracy": -1, "floor": "a very long floor name", "locatedAt": "yesterday"
+        }));
+        assert!(position.is_some());
+        assert_eq!(
+            warnings,
+            [
+                Warning::AccuracyDropped,
+                Warning::FloorDropped,
+                Warning::LocatedAtDropped
+            ]
+        );
+    }
+
+    #[test]
+    fn the_mark_of_a_phone_that_did_not_know_is_seen() {
+        let null_island = |lat: &str, lng: &str| {
+            read(json!({"lat": lat, "lng": lng}))
+                .0
+                .unwrap()
+                .is_null_island()
+        };
+        assert!(null_island("0.0", "-0"));
+        assert!(!null_island("0.0", "0.1"));
+    }
+
+    #[test]
+    fn a_position_does_not_leak_through_debug() {
+        let position = read(json!({"lat": "37.123456", "lng": "127"})).0.unwrap();
+        assert!(!format!("{position:?}").contains("37"));
+    }
+}

@@ -76,3 +76,102 @@ fn marked(text: &str, status: Status) -> String {
         Status::Exercise | Status::Test => format!("{DRILL_PREFIX}{text}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EventId, House, Line, Text, Topic};
+
+    fn id(offset: u64) -> EventId {
+        EventId::Place(crate::Place {
+            topic: Topic::Alert,
+            partition: 0,
+            offset,
+        })
+    }
+
+    fn raised(status: Status) -> AlertRaised {
+        let mut warnings = Vec::new();
+        let position = serde_json::json!({"lat": "37.5", "lng": "127.0", "floor": "3"});
+        AlertRaised {
+            id: id(1),
+            line: Line::new("demo").unwrap(),
+            house: House::new("101").unwrap(),
+            text: Text::new("불이야").0,
+            position: Position::read(position.as_object().unwrap(), &mut warnings),
+            at: "2026-11-20T06:00:00Z".parse().unwrap(),
+            status,
+            warnings,
+        }
+    }
+
+    fn accepted(status: Status) -> AlertAccepted {
+        AlertAccepted {
+            id: id(2),
+            line: Line::new("demo").unwrap(),
+            responder: House::new("102").unwrap(),
+            target: House::new("101").unwrap(),
+            alert_id: None,
+            at: "2026-11-20T06:00:05Z".parse().unwrap(),
+            status,
+            warnings: vec![],
+        }
+    }
+
+    fn text_of(body: Vec<u8>) -> String {
+        String::from_utf8(body).unwrap()
+    }
+
+    #[test]
+    fn the_push_of_an_alert_begins_with_the_original_contract() {
+        let expected = concat!(
+            r#"{"type":"alert","line":"demo","house":"101","text":"불이야","lat":"37.5","lng":"127.0","floor":"3","#,
+            r#""id":"an-alert-0-1","at":"2026-11-20T06:00:00.000Z","status":"Actual"}"#
+        );
+        assert_eq!(
+            text_of(alert(&raised(Status::Actual), PositionShown::WhileLive)),
+            expected
+        );
+    }
+
+    #[test]
+    fn an_alert_that_is_no_longer_live_does_not_say_where() {
+        let body = text_of(alert(&raised(Status::Actual), PositionShown::NoLonger));
+        assert!(body.contains(r#""lat":"","lng":"","id""#), "{body}");
+    }
+
+    #[test]
+    fn the_push_of_an_accept_has_its_alert_and_rank_as_soon_as_they_are_known() {
+        let standing = Standing {
+            alert_id: Some(id(1)),
+            rank: Some(1),
+        };
+        let expected = concat!(
+            r#"{"type":"accept","line":"demo","accept":"102","text":"101","target":"101","alertId":"an-alert-0-1","#,
+            r#""id":"an-alert-0-2","at":"2026-11-20T06:00:05.000Z","status":"Actual","rank":1}"#
+        );
+        assert_eq!(
+            text_of(accept(&accepted(Status::Actual), standing)),
+            expected
+        );
+
+        let unbound = text_of(accept(&accepted(Status::Actual), Standing::default()));
+        assert!(
+            !unbound.contains("alertId") && !unbound.contains("rank"),
+            "{unbound}"
+        );
+    }
+
+    #[test]
+    fn a_drill_is_marked_where_old_clients_look() {
+        for status in [Status::Exercise, Status::Test] {
+            let body = text_of(alert(&raised(status), PositionShown::WhileLive));
+            assert!(body.contains(r#""text":"[훈련 DRILL] 불이야""#), "{body}");
+            let body = text_of(accept(&accepted(status), Standing::default()));
+            assert!(
+                body.contains(r#""text":"[훈련 DRILL] 101","target":"101""#),
+                "{body}"
+            );
+        }
+    }
+}

@@ -227,6 +227,10 @@ pub struct RecordView<'a> {
 
 /// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is made; nearly all are events"
+)]
 pub enum Decoded {
     /// An event that this version knows.
     Event(Recorded),

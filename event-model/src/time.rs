@@ -22,8 +22,8 @@ pub struct TimeError(String);
 impl EventTime {
     /// 1970-01-01T00:00:00.000Z.
     pub const MIN: Self = Self(0);
-    /// 9999-12-30T22:00:00.999Z, the last moment that every time zone can still write.
-    pub const MAX: Self = Self(253_402_207_200_999);
+    /// 9999-12-30T22:00:00.000Z, the last moment that every time zone can still write.
+    pub const MAX: Self = Self(253_402_207_200_000);
 
     /// A moment from Kafka's milliseconds. What lies outside the range (Kafka's -1 for "no timestamp") is moved to its edge.
     pub fn from_millis(millis: i64) -> Self {
@@ -92,5 +92,25 @@ impl TryFrom<String> for EventTime {
 impl From<EventTime> for String {
     fn from(time: EventTime) -> String {
         time.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_utc_with_milliseconds() {
+        let time: EventTime = "2026-11-20T15:00:00.1239+09:00".parse().unwrap();
+        assert_eq!(time.to_string(), "2026-11-20T06:00:00.123Z");
+    }
+
+    #[test]
+    fn times_outside_the_range_are_moved_to_its_edge() {
+        assert_eq!(EventTime::from_millis(-1), EventTime::MIN);
+        assert_eq!(EventTime::from_millis(i64::MAX), EventTime::MAX);
+        assert_eq!(EventTime::MAX.to_string(), "9999-12-30T22:00:00.000Z");
+        assert_eq!(EventTime::MIN.minus(Duration::MAX), EventTime::MIN);
+        assert_eq!(EventTime::MIN.plus(Duration::MAX), EventTime::MAX);
     }
 }

@@ -171,3 +171,62 @@ fn murmur2(key: &[u8]) -> u32 {
     hash = hash.wrapping_mul(M);
     hash ^ (hash >> 15)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_key_is_kafkas() {
+        // Kafka's own: clients/src/test/java/org/apache/kafka/common/utils/UtilsTest.java, testMurmur2.
+        let known: [(&str, i32); 6] = [
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            (
+                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+                -58_897_971,
+            ),
+            ("abc", 479_470_107),
+        ];
+        for (key, hash) in known {
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
+        }
+    }
+
+    #[test]
+    fn three_brokers_keep_three_copies_and_ask_two_of_them() {
+        let setting = |brokers, name| {
+            let topic = expected_topics(brokers, RETENTION_DEFAULT).remove(0);
+            let found = topic
+                .settings
+                .into_iter()
+                .find(|(candidate, _)| *candidate == name);
+            (topic.replication_factor, found.unwrap().1)
+        };
+        assert_eq!(setting(1, "min.insync.replicas"), (1, "1".to_owned()));
+        assert_eq!(setting(3, "min.insync.replicas"), (3, "2".to_owned()));
+        assert_eq!(setting(5, "retention.ms"), (3, "34560000000".to_owned()));
+    }
+
+    #[test]
+    fn a_place_is_read_back_from_its_one_spelling() {
+        let place = Place {
+            topic: Topic::Accept,
+            partition: 1,
+            offset: 42,
+        };
+        assert_eq!("an-accept-1-42".parse(), Ok(place));
+        for other in [
+            "an-accept-01-42",
+            "an-accept-1-+42",
+            "an-accept-1",
+            "other-1-42",
+            "",
+            "-",
+        ] {
+            assert!(other.parse::<Place>().is_err(), "{other}");
+        }
+    }
+}
