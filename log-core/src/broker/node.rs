@@ -1,0 +1,178 @@
+//! One node without its sockets: opens the data folder, recovers, and runs the replica.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use uuid::Uuid;
+
+use super::replica::Replica;
+use super::replica_handle::{ASKED_MAX, Cluster, Leadership, PROPOSED_BYTES_MAX, ReplicaHandle, Shared};
+use super::replica_thread::{BrokerStopped, ReplicaThread};
+use crate::clock::Clock;
+use crate::consensus::{Driver, InvalidMembership, Membership, Restored, Timing};
+use crate::disk::Disk;
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
+use crate::state::{State, StateDecodeError};
+use crate::storage::{
+    Checkpoint, FolderLock, FolderLockError, Identity, IdentityError, Recovered, RecoveryError, StorageConfig, recover,
+};
+
+/// What a node needs to know to start.
+#[derive(Clone, Debug)]
+pub(super) struct NodeConfig {
+    pub(super) data: PathBuf,
+    pub(super) node: NodeId,
+    pub(super) storage: StorageConfig,
+    /// Bytes of entries between two checkpoints: what a start has to apply again, and what memory holds of the journal.
+    pub(super) checkpoint_bytes: u64,
+}
+
+/// Why a node does not start. Nothing was changed in the folder but what recovery itself mends.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The folder is not there and cannot be made.
+    #[error("{path}: this data folder cannot be made or written")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process uses it, or it cannot be locked.
+    #[error(transparent)]
+    Lock(FolderLockError),
+    /// Who the folder is.
+    #[error(transparent)]
+    Identity(IdentityError),
+    /// What is in the folder does not fit together.
+    #[error(transparent)]
+    Recovery(RecoveryError),
+    /// The checkpoint's state is of another version.
+    #[error("{path}: the checkpoint's state cannot be read by this version")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: StateDecodeError,
+    },
+    /// The checkpoint's members are of another version.
+    #[error("{path}: the checkpoint's members cannot be read by this version")]
+    Membership {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: InvalidMembership,
+    },
+    /// The system gives no thread.
+    #[error("the system gives no thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A running node.
+pub(super) struct Node {
+    pub(super) handle: ReplicaHandle,
+    thread: ReplicaThread,
+    /// Held as long as the node runs: a second one on the same folder is refused.
+    _lock: FolderLock,
+}
+
+impl Node {
+    /// Opens the folder and starts the replica's threads. Blocks: recovery reads the journal and applies what the last
+    /// checkpoint does not cover. `stop` ends the node; it is cancelled when the node ends by itself.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub(super) fn start(
+        config: &NodeConfig,
+        disk: &Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Result<Self, NodeError> {
+        let folder = config.data.as_path();
+        disk.create_folder(folder).map_err(|source| NodeError::Folder { path: folder.to_owned(), source })?;
+        let lock = FolderLock::acquire(folder).map_err(NodeError::Lock)?;
+        let identity = identity_of(disk.as_ref(), folder, config.node)?;
+        let recovered = recover(disk, folder, &config.storage).map_err(NodeError::Recovery)?;
+        info!(
+            node = %identity.node,
+            entries = recovered.entries.len(),
+            checkpoint = %place(recovered.checkpoint.as_ref()).0,
+            "journal read"
+        );
+
+        let (asked, questions) = mpsc::channel(ASKED_MAX);
+        let (replica, shared, log) = assemble(config, &identity, recovered, clock)?;
+        let handle = ReplicaHandle {
+            asked,
+            budget: Arc::new(Semaphore::new(usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"))),
+            shared: Arc::clone(&shared),
+        };
+        let thread = ReplicaThread::start(replica, log, questions, shared, stop).map_err(NodeError::Thread)?;
+        Ok(Self { handle, thread, _lock: lock })
+    }
+
+    /// Waits for the node's end, after `stop`. Blocks.
+    ///
+    /// # Errors
+    /// [`BrokerStopped`] when it could not go on by itself.
+    pub(super) fn join(self) -> Result<(), BrokerStopped> {
+        self.thread.join()
+    }
+}
+
+/// The folder's identity; an empty folder becomes a cluster of one.
+fn identity_of(disk: &dyn Disk, folder: &Path, node: NodeId) -> Result<Identity, NodeError> {
+    if let Some(identity) = Identity::read(disk, folder).map_err(NodeError::Identity)? {
+        identity.belongs_to(node, folder).map_err(NodeError::Identity)?;
+        return Ok(identity);
+    }
+    let identity = Identity::founder_alone(node, Uuid::new_v4(), Uuid::new_v4());
+    identity.keep(disk, folder).map_err(NodeError::Identity)?;
+    info!(cluster_id = identity.cluster_id, node = %node, "cluster of one formed");
+    Ok(identity)
+}
+
+fn assemble(
+    config: &NodeConfig,
+    identity: &Identity,
+    recovered: Recovered,
+    clock: Arc<dyn Clock>,
+) -> Result<(Replica, Arc<Shared>, crate::storage::EntryLog), NodeError> {
+    let path = || config.data.clone();
+    let applied = place(recovered.checkpoint.as_ref());
+    let (state, membership) = match recovered.checkpoint {
+        Some(kept) => (
+            State::decode(&kept.state).map_err(|source| NodeError::State { path: path(), source })?,
+            Membership::decode(&kept.membership).map_err(|source| NodeError::Membership { path: path(), source })?,
+        ),
+        None => (State::default(), Membership::of_voters(identity.founders.iter().copied())),
+    };
+    let shared = Arc::new(Shared {
+        state: RwLock::new(state),
+        partitions: Arc::new(recovered.partitions),
+        applied: watch::Sender::new(applied.0),
+        leadership: watch::Sender::new(Leadership::Follower { leader: None }),
+        cluster: Cluster { cluster_id: identity.cluster_id.clone(), node_id: identity.node },
+        clock,
+    });
+    let restored = Restored {
+        replica: identity.replica,
+        checkpoint: applied,
+        membership: membership.clone(),
+        hard_state: recovered.hard_state,
+        entries: recovered.entries,
+    };
+    let driver = Driver::start(restored, Timing::default());
+    let replica = Replica::new(driver, membership, Arc::clone(&shared), applied, config.checkpoint_bytes);
+    Ok((replica, shared, recovered.log))
+}
+
+fn place(checkpoint: Option<&Checkpoint>) -> (EntryIndex, LeaderEpoch) {
+    checkpoint.map_or_else(Default::default, |kept| (kept.applied, kept.epoch))
+}
