@@ -14,10 +14,13 @@ const DRILL_PREFIX = '[훈련 DRILL] ';
 export class Alerts {
   /** @type {Map<string, Alert>} */ #alerts = new Map();
   /** @type {Map<string, Accept>} */ #accepts = new Map();
+  /** @type {Map<string, number>} */ #heardAt = new Map();
 
-  /** Whether it was news. @param {Alert} alert */
-  hearAlert(alert) {
-    return remember(this.#alerts, alert);
+  /** Whether it was news. @param {Alert} alert @param {number} now */
+  hearAlert(alert, now) {
+    if (!remember(this.#alerts, alert)) return false;
+    this.#heardAt.set(alert.id, now);
+    return true;
   }
 
   /** Whether it was news. @param {Accept} accept */
@@ -27,9 +30,15 @@ export class Alerts {
 
   /** Live alerts: real ones before drills, the newest first. @param {number} now @returns {Call[]} */
   calls(now) {
-    const live = [...this.#alerts.values()].filter((alert) => now - Date.parse(alert.at) < LIVE_MS);
-    const calls = live.map((alert) => ({ alert, at: Date.parse(alert.at), drill: isDrill(alert), responders: this.#responders(alert) }));
+    const calls = this.#live(now).map((alert) => ({ alert, at: Date.parse(alert.at), drill: isDrill(alert), responders: this.#responders(alert) }));
     return calls.sort((a, b) => Number(a.drill) - Number(b.drill) || b.at - a.at);
+  }
+
+  /** A phone whose date is wrong must not hide a call: its clock is compared with itself, and record times with each other. @param {number} now */
+  #live(now) {
+    const all = [...this.#alerts.values()];
+    const newest = Math.max(...all.map(({ at }) => Date.parse(at)));
+    return all.filter(({ id, at }) => newest - Date.parse(at) < LIVE_MS && now - (this.#heardAt.get(id) ?? now) < LIVE_MS);
   }
 
   /** Distinct houses in the order of their ranks. @param {Alert} alert @returns {Responder[]} */
@@ -50,13 +59,14 @@ export class Alerts {
 
   /** What a reload of the page needs to go on from the client's position. */
   toJSON() {
-    return { alerts: [...this.#alerts.values()].slice(-KEPT_MAX), accepts: [...this.#accepts.values()].slice(-KEPT_MAX) };
+    const alerts = [...this.#alerts.values()].slice(-KEPT_MAX).map((alert) => ({ alert, heardAt: this.#heardAt.get(alert.id) ?? 0 }));
+    return { alerts, accepts: [...this.#accepts.values()].slice(-KEPT_MAX) };
   }
 
-  /** @param {{ alerts: Alert[], accepts: Accept[] }} kept */
+  /** @param {{ alerts: { alert: Alert, heardAt: number }[], accepts: Accept[] }} kept */
   static from({ alerts, accepts }) {
     const known = new Alerts();
-    alerts.forEach((alert) => known.hearAlert(alert));
+    alerts.forEach(({ alert, heardAt }) => known.hearAlert(alert, heardAt));
     accepts.forEach((accept) => known.hearAccept(accept));
     return known;
   }

@@ -60,8 +60,8 @@ export class Card {
     link.href = `https://www.openstreetmap.org/?mlat=${lat}&mlon=${lng}#map=19/${lat}/${lng}`;
     link.target = '_blank';
     link.rel = 'noopener noreferrer';
-    link.textContent = t('card.map');
-    return isCoordinate(accuracy) ? [link, ` ${t('card.accuracy', { metres: Math.round(Number(accuracy)) })}`] : [link];
+    link.textContent = isCoordinate(accuracy) ? t('card.mapWithin', { metres: Math.round(Number(accuracy)) }) : t('card.map');
+    return [link];
   }
 
   /** @param {string} house */

@@ -58,6 +58,8 @@ function start() {
 function listen() {
   const kept = readKept();
   alerts = Alerts.from(kept);
+  cards.clear();
+  at('alerts').replaceChildren();
   resident = connect({
     url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/an-ws`,
     api,
@@ -79,7 +81,11 @@ function readKept() {
 
 /** @param {string} position */
 function keep(position) {
-  sessionStorage.setItem(KEPT, JSON.stringify({ line: whose.line, position, ...alerts.toJSON() }));
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify({ line: whose.line, position, ...alerts.toJSON() }));
+  } catch {
+    sessionStorage.removeItem(KEPT); // no room: a reload then starts from what the gateway tells everybody
+  }
 }
 
 function signIn() {
@@ -109,7 +115,7 @@ function showSignIn(trouble) {
 
 /** @param {Alert} alert @param {Delivery} delivery */
 function hearAlert(alert, { replayed }) {
-  if (!alerts.hearAlert(alert)) return;
+  if (!alerts.hearAlert(alert, Date.now())) return;
   show();
   if (replayed || alert.house === whose.house) return;
   if (isDrill(alert)) siren.chime();
@@ -196,6 +202,7 @@ function showAlerts() {
     if (there !== card.element) at('alerts').insertBefore(card.element, there ?? null);
   });
   at('quiet').hidden = 0 < calls.length;
+  document.body.classList.toggle('calls', 0 < calls.length);
   const count = waiting(calls);
   document.title = count ? `(${count}) ${t('card.actual')} · Mayday` : t('title');
 }
@@ -216,7 +223,7 @@ function newCard(id) {
 
 function showSound() {
   at('sound').hidden = siren.unlocked || !whose.line;
-  at('ringing').hidden = !siren.ringing;
+  at('ringing').hidden = !(siren.ringing && siren.unlocked);
   document.body.classList.toggle('rings', siren.ringing);
 }
 
