@@ -306,6 +306,7 @@ export class Resident {
       if (200 <= status && status < 300) return answer;
       if (status && !(answer.retryable ?? (status === 429 || 500 <= status))) throw new CallRefused(status, answer);
       onRetry?.();
+      signal?.throwIfAborted();
       await pause(retryAfterMs + Math.random() * Math.min(5_000, 500 * 2 ** attempt), signal);
     }
   }
@@ -325,7 +326,6 @@ export class Resident {
       const answer = await response.json().catch(() => ({}));
       return { status: response.status, retryAfterMs: 1000 * Number(response.headers.get('Retry-After')) || 0, answer };
     } catch {
-      signal?.throwIfAborted();
       return { status: 0, retryAfterMs: 0, answer: {} };
     } finally {
       clearTimeout(timer);

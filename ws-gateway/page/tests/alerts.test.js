@@ -60,6 +60,10 @@ test('a call leaves the screen after a day', () => {
   assert.equal(known.calls(NOON + 24 * 3_600_000).length, 0);
 });
 
+test('a call is no longer live when another came a day after it', () => {
+  assert.deepEqual(heard({ alerts: [alert('a', '1', 0), alert('b', '1', 86_400)] }).calls(NOON).map((call) => call.alert.id), ['b']);
+});
+
 test('a phone whose clock is days off shows the call all the same', () => {
   for (const offMs of [-3 * 86_400_000, 3 * 86_400_000]) {
     const known = new Alerts();

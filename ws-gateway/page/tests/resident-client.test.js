@@ -162,6 +162,16 @@ test('no token at all stops it without a socket, and retry() starts it again', a
   assert.equal(world.sockets.length, 1);
 });
 
+test('a person who says to try again is believed, even with the token that was refused', async () => {
+  await world.live();
+  await world.closeWith(4401);
+  await world.pass(1_000);
+  assert.equal(world.status, 'stopped');
+  world.resident.retry();
+  await world.settle();
+  assert.equal(world.sockets.length, 2);
+});
+
 for (const [how, close] of [
   ['close code 4403', () => world.closeWith(4403)],
   ['an ERROR that says retry:never', () => (world.receive('ERROR', { code: 'line_mismatch', retry: 'never' }), world.closeWith(1002))],
@@ -238,9 +248,9 @@ test('the network going away is said at once, and its return ends the wait', asy
 
 test('a page that wakes with a socket silent for more than a beat takes a new one', async () => {
   await world.live();
+  world.resident.heardAt -= 3_600_000;
   globalThis.document.visibilityState = 'hidden';
   await world.happens('visibilitychange');
-  world.resident.heardAt -= 3_600_000;
   assert.equal(world.sockets[0].closed, false);
 
   globalThis.document.visibilityState = 'visible';
@@ -330,15 +340,29 @@ test('a refusal that repeating cannot help is thrown with the api\'s words', asy
   assert.deepEqual([refused.status, refused.code, refused.message], [422, 'validation', 'a house cannot accept its own alert']);
 });
 
-test('an aborted call stops repeating', async () => {
+for (const [when, answers] of [['between two tries', []], ['during a try', ['never']]]) {
+  test(`a call aborted ${when} is not tried again`, async () => {
+    world.answers = answers;
+    await world.live();
+    const stop = new AbortController();
+    const call = world.resident.raise({ text: 'help' }, { signal: stop.signal });
+    await world.settle();
+    stop.abort();
+    await assert.rejects(call, { name: 'AbortError' });
+    await world.pass(60_000);
+    assert.equal(world.posts.length, 1);
+  });
+}
+
+test('an api that does not answer within ten seconds is asked again, under the same key', async () => {
+  world.answers = ['never', { status: 202, body: { id: 'c1', status: 'queued' } }];
   await world.live();
-  const stop = new AbortController();
-  const call = world.resident.raise({ text: 'help' }, { signal: stop.signal });
+  const call = world.resident.raise({ text: 'help' });
   await world.settle();
-  stop.abort();
-  await assert.rejects(call, { name: 'AbortError' });
-  await world.pass(60_000);
-  assert.equal(world.posts.length, 1);
+  await world.pass(10_000);
+  await world.pass(1_000);
+  assert.equal((await call).status, 'queued');
+  assert.equal(world.posts[0].key, world.posts[1].key);
 });
 
 test('headers of any text come back as they went, but CONNECT, which is never escaped', () => {

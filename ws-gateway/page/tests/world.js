@@ -139,9 +139,10 @@ export class World {
     for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  async #answer(url, { headers, body }) {
+  async #answer(url, { headers, body, signal }) {
     this.posts.push({ url, key: headers['Idempotency-Key'], authorization: headers.Authorization, body: JSON.parse(body) });
     const answer = this.answers.shift();
+    if (answer === 'never') return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     if (!answer) throw new TypeError('network down');
     return new Response(JSON.stringify(answer.body), { status: answer.status, headers: answer.headers });
   }
