@@ -29,3 +29,6 @@ pub use header::{
 pub use reader::{Record, RecordHeader, Records, UndecodableRecord, timestamps};
 pub use segment_settings::SegmentSettings;
 pub use valid_batch::{BatchLimits, InvalidBatch, ValidBatch};
+
+#[cfg(test)]
+mod tests;
