@@ -233,3 +233,6 @@ impl State {
         self.topics.check_create(create).map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,13 @@ fn read(partition: &TopicPartition, batch: &[u8]) -> Result<(BatchHeader, Option
     let Some(producer) = header.producer else {
         return Ok((header, None));
     };
+    if header.attributes.transactional {
+        let what = "a transactional batch outside a transaction";
+        return Err(Refusal::InvalidTransactionState {
+            producer: producer.id,
+            what,
+        });
+    }
     let first = producer.base_sequence.ok_or_else(corrupt)?;
     let last = first.plus(header.last_offset_delta);
     Ok((
