@@ -48,6 +48,7 @@ function start() {
   try {
     whose = claims(token());
   } catch {
+    sessionStorage.removeItem(TOKEN);
     return showSignIn(t('signIn.unreadable'));
   }
   input('sign-in').hidden = true;

@@ -2,7 +2,7 @@
 //
 //     node mayday/tests/browser/fake-mayday.js        then open the address it prints
 //
-// It keeps what it was told in memory and believes every token. Type a house (and a text) on its standard input to raise an alert.
+// It keeps what it was told in memory and believes every token that ends in ".fake". Type a house (and a text) on its standard input to raise an alert.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -109,6 +109,7 @@ export class FakeMayday {
   }
 
   #hear(subscriber, { command, headers }) {
+    if (command === 'CONNECT' && !headers.Authorization.endsWith('.fake')) return subscriber.socket.close(4401);
     if (command === 'CONNECT') subscriber.socket.send(frame('CONNECTED', { version: '1.2', 'heart-beat': '25000,0' }));
     if (command !== 'SUBSCRIBE' || headers.id !== 'line') return;
     this.#subscribers.add(subscriber);
