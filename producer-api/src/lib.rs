@@ -1,1 +1,45 @@
-//! producer-api
+//! The HTTP door: takes a call, appends it to the log, answers where it is.
+//!
+//! `POST /alert` and `POST /accept` turn a body and a token into a record and answer `201` once the log has committed
+//! it: on the disks of a majority. What cannot be stored within the deadline is refused with `503`, and the answer
+//! says whether it may be in the log after all. Calls are attributed by their token alone.
+//!
+//! Not here: reading the log, and any other way into it than the Kafka protocol.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use producer_api::{Config, Service};
+//! use resident_token::{KeySource, Policy, Secret, Verifier};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let secret = Secret::new("a secret of at least thirty-two bytes!")?;
+//! let verifier = Arc::new(Verifier::open(vec![KeySource::Secret(secret)], Policy::default())?);
+//! let config = Config::new("127.0.0.1:0".parse()?, "127.0.0.1:9092", verifier);
+//!
+//! let service = Service::bind(config).await?;
+//! println!("http://{}", service.address());
+//! service.run(CancellationToken::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod call;
+mod caller;
+mod clock;
+mod config;
+mod door;
+mod errors;
+mod household;
+mod idempotency;
+mod limiter;
+mod listener;
+mod log;
+mod payload;
+mod routes;
+mod service;
+
+pub use config::{Config, HouseLimit};
+pub use service::{Error, Service, run};

@@ -9,21 +9,35 @@ use crate::TokenError;
 /// [`TokenError::Missing`] without a header, [`TokenError::NotBearer`] with another scheme or no token.
 pub fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
     let value = authorization.ok_or(TokenError::Missing)?;
-    let value = str::from_utf8(value).map_err(|_| TokenError::NotBearer)?.trim();
+    let value = str::from_utf8(value)
+        .map_err(|_| TokenError::NotBearer)?
+        .trim();
     if value.is_empty() {
         return Err(TokenError::Missing);
     }
     let (scheme, token) = value.split_once(' ').ok_or(TokenError::NotBearer)?;
     let token = token.trim_start();
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.contains(char::is_whitespace) {
+    if !scheme.eq_ignore_ascii_case("bearer")
+        || token.is_empty()
+        || token.contains(char::is_whitespace)
+    {
         return Err(TokenError::NotBearer);
     }
     Ok(token)
 }
 
 /// Query parameters under which tokens are commonly sent.
-const TOKEN_PARAMETERS: [&str; 9] =
-    ["access_token", "auth", "authorization", "bearer", "id_token", "jwt", "passcode", "session", "token"];
+const TOKEN_PARAMETERS: [&str; 9] = [
+    "access_token",
+    "auth",
+    "authorization",
+    "bearer",
+    "id_token",
+    "jwt",
+    "passcode",
+    "session",
+    "token",
+];
 
 /// Refuses a URL's query that carries a token, whether or not the token is any good: a URL ends up in the
 /// logs of every proxy on the way.
@@ -32,19 +46,31 @@ const TOKEN_PARAMETERS: [&str; 9] =
 ///
 /// [`TokenError::InUrl`] if a parameter has a token's name or a value has a token's shape.
 pub fn refuse_token_in_query(query: Option<&str>) -> Result<(), TokenError> {
-    let carries_token = query.unwrap_or_default().split(['&', ';', '?']).any(parameter_carries_token);
-    if carries_token { Err(TokenError::InUrl) } else { Ok(()) }
+    let carries_token = query
+        .unwrap_or_default()
+        .split(['&', ';', '?'])
+        .any(parameter_carries_token);
+    if carries_token {
+        Err(TokenError::InUrl)
+    } else {
+        Ok(())
+    }
 }
 
 fn parameter_carries_token(parameter: &str) -> bool {
     let (name, value) = parameter.split_once('=').unwrap_or(("", parameter));
     let name = plain(name);
-    TOKEN_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known)) || looks_like_token(&plain(value))
+    TOKEN_PARAMETERS
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+        || looks_like_token(&plain(value))
 }
 
 /// Every JWT's header begins with `{"`, which is `eyJ` in base64.
 fn looks_like_token(value: &str) -> bool {
-    value.split(['+', ' ', ',']).any(|word| word.starts_with("eyJ") && 2 <= word.matches('.').count())
+    value
+        .split(['+', ' ', ','])
+        .any(|word| word.starts_with("eyJ") && 2 <= word.matches('.').count())
 }
 
 /// The text with its percent escapes of printable ASCII undone; other escapes stay as they are, since neither
@@ -81,15 +107,31 @@ mod tests {
 
     #[test]
     fn the_scheme_is_read_in_any_case_and_the_token_kept_as_it_is() {
-        for value in ["Bearer aB.c.d", "bearer aB.c.d", "BEARER   aB.c.d", "  Bearer aB.c.d "] {
+        for value in [
+            "Bearer aB.c.d",
+            "bearer aB.c.d",
+            "BEARER   aB.c.d",
+            "  Bearer aB.c.d ",
+        ] {
             assert_eq!(bearer(Some(value.as_bytes())), Ok("aB.c.d"), "{value:?}");
         }
     }
 
     #[test]
     fn another_scheme_or_no_single_token_is_not_a_bearer() {
-        for value in ["Basic aGk6aGk=", "Bearer", "aB.c.d", "Bearer a b", "Bearer a, Bearer b", "Bearera.b.c"] {
-            assert_eq!(bearer(Some(value.as_bytes())), Err(TokenError::NotBearer), "{value:?}");
+        for value in [
+            "Basic aGk6aGk=",
+            "Bearer",
+            "aB.c.d",
+            "Bearer a b",
+            "Bearer a, Bearer b",
+            "Bearera.b.c",
+        ] {
+            assert_eq!(
+                bearer(Some(value.as_bytes())),
+                Err(TokenError::NotBearer),
+                "{value:?}"
+            );
         }
         assert_eq!(bearer(Some(b"Bearer \xff\xfe")), Err(TokenError::NotBearer));
     }
@@ -113,13 +155,23 @@ mod tests {
             "x=%65yJhbGciOiJIUzI1NiJ9%2Ee30%2Esig",
             "x=Bearer+eyJhbGciOiJIUzI1NiJ9.e30.sig",
         ] {
-            assert_eq!(refuse_token_in_query(Some(query)), Err(TokenError::InUrl), "{query:?}");
+            assert_eq!(
+                refuse_token_in_query(Some(query)),
+                Err(TokenError::InUrl),
+                "{query:?}"
+            );
         }
     }
 
     #[test]
     fn an_ordinary_query_passes() {
-        for query in [None, Some(""), Some("line=101"), Some("trace=a.b.c&x"), Some("n=%zz%")] {
+        for query in [
+            None,
+            Some(""),
+            Some("line=101"),
+            Some("trace=a.b.c&x"),
+            Some("n=%zz%"),
+        ] {
             assert_eq!(refuse_token_in_query(query), Ok(()), "{query:?}");
         }
     }

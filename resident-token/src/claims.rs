@@ -43,15 +43,30 @@ impl OneOrMany {
 }
 
 impl Claims {
-    pub(crate) fn into_resident(self, policy: &Policy, now: Timestamp) -> Result<Resident, TokenError> {
+    pub(crate) fn into_resident(
+        self,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Resident, TokenError> {
         let expires_at = self.check_time(now)?;
         self.check_audience(policy)?;
         self.check_issuer(policy)?;
         let roles = self.roles();
         let line = self.line(roles)?;
         let house = self.house(roles)?;
-        let subject = self.sub.filter(|sub| !sub.is_empty()).ok_or(bad("sub", "is missing"))?;
-        let resident = Resident { subject, issuer: self.iss, token_id: self.jti, line, house, roles, expires_at };
+        let subject = self
+            .sub
+            .filter(|sub| !sub.is_empty())
+            .ok_or(bad("sub", "is missing"))?;
+        let resident = Resident {
+            subject,
+            issuer: self.iss,
+            token_id: self.jti,
+            line,
+            house,
+            roles,
+            expires_at,
+        };
         check_lengths(&resident)?;
         Ok(resident)
     }
@@ -60,11 +75,18 @@ impl Claims {
         let exp = self.exp.ok_or(bad("exp", "is missing"))?;
         let expires_at = timestamp(exp).ok_or(bad("exp", "is no time"))?;
         if expires_at <= now {
-            return Err(TokenError::Expired { expired_at: expires_at });
+            return Err(TokenError::Expired {
+                expired_at: expires_at,
+            });
         }
-        let Some(nbf) = self.nbf else { return Ok(expires_at) };
+        let Some(nbf) = self.nbf else {
+            return Ok(expires_at);
+        };
         let not_before = timestamp(nbf).ok_or(bad("nbf", "is no time"))?;
-        if now.saturating_add(NOT_BEFORE_LEEWAY).is_ok_and(|soon| soon < not_before) {
+        if now
+            .saturating_add(NOT_BEFORE_LEEWAY)
+            .is_ok_and(|soon| soon < not_before)
+        {
             return Err(TokenError::NotYetValid { not_before });
         }
         Ok(expires_at)
@@ -73,38 +95,73 @@ impl Claims {
     /// A token for an audience is for that audience alone: without one configured, it is not for us
     /// to judge, and the signature decides.
     fn check_audience(&self, policy: &Policy) -> Result<(), TokenError> {
-        let Some(ours) = &policy.audience else { return Ok(()) };
+        let Some(ours) = &policy.audience else {
+            return Ok(());
+        };
         let audience = self.aud.as_ref().ok_or(bad("aud", "is missing"))?;
-        if audience.as_slice().contains(ours) { Ok(()) } else { Err(bad("aud", "names another audience")) }
+        if audience.as_slice().contains(ours) {
+            Ok(())
+        } else {
+            Err(bad("aud", "names another audience"))
+        }
     }
 
     fn check_issuer(&self, policy: &Policy) -> Result<(), TokenError> {
-        let Some(ours) = &policy.issuer else { return Ok(()) };
+        let Some(ours) = &policy.issuer else {
+            return Ok(());
+        };
         let issuer = self.iss.as_ref().ok_or(bad("iss", "is missing"))?;
-        if issuer == ours { Ok(()) } else { Err(bad("iss", "names another issuer")) }
+        if issuer == ours {
+            Ok(())
+        } else {
+            Err(bad("iss", "names another issuer"))
+        }
     }
 
     /// Roles of other systems are passed over. Who has none of ours is a resident.
     fn roles(&self) -> Roles {
-        let names = self.roles.as_ref().map(OneOrMany::as_slice).unwrap_or_default();
-        let roles: Roles = names.iter().filter_map(|name| Role::from_name(name)).collect();
-        if roles.is_empty() { Roles::from_iter([Role::Resident]) } else { roles }
+        let names = self
+            .roles
+            .as_ref()
+            .map(OneOrMany::as_slice)
+            .unwrap_or_default();
+        let roles: Roles = names
+            .iter()
+            .filter_map(|name| Role::from_name(name))
+            .collect();
+        if roles.is_empty() {
+            Roles::from_iter([Role::Resident])
+        } else {
+            roles
+        }
     }
 
     /// Names that the system keeps to itself are for its canaries alone.
     fn line(&self, roles: Roles) -> Result<Option<Line>, TokenError> {
-        let name = if roles.contains(Role::Canary) { Line::even_reserved } else { Line::new };
+        let name = if roles.contains(Role::Canary) {
+            Line::even_reserved
+        } else {
+            Line::new
+        };
         match &self.line {
-            Some(line) => name(line).map(Some).map_err(|_| bad("line", "is not a usable name")),
+            Some(line) => name(line)
+                .map(Some)
+                .map_err(|_| bad("line", "is not a usable name")),
             None if roles.contains(Role::Operator) => Ok(None),
             None => Err(bad("line", "is missing")),
         }
     }
 
     fn house(&self, roles: Roles) -> Result<Option<House>, TokenError> {
-        let name = if roles.contains(Role::Canary) { House::even_reserved } else { House::new };
+        let name = if roles.contains(Role::Canary) {
+            House::even_reserved
+        } else {
+            House::new
+        };
         match &self.house {
-            Some(house) => name(house).map(Some).map_err(|_| bad("house", "is not a usable name")),
+            Some(house) => name(house)
+                .map(Some)
+                .map_err(|_| bad("house", "is not a usable name")),
             None if roles.contains(Role::Operator) || roles.contains(Role::Admin) => Ok(None),
             None => Err(bad("house", "is missing")),
         }

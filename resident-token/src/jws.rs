@@ -30,9 +30,15 @@ impl<'a> Compact<'a> {
         if claims.contains('.') {
             return Err(PARTS);
         }
-        let header: Header = decode(header).ok_or(TokenError::Malformed("its header is not base64url JSON"))?;
+        let header: Header =
+            decode(header).ok_or(TokenError::Malformed("its header is not base64url JSON"))?;
         header.check()?;
-        Ok(Self { header, signed, claims, signature })
+        Ok(Self {
+            header,
+            signed,
+            claims,
+            signature,
+        })
     }
 }
 
@@ -42,7 +48,9 @@ impl Header {
     fn check(&self) -> Result<(), TokenError> {
         // RFC 7515 section 4.1.11: an extension that must be understood and is not makes the token invalid.
         if self.crit.is_some() {
-            return Err(TokenError::Malformed("its header asks for an extension (`crit`)"));
+            return Err(TokenError::Malformed(
+                "its header asks for an extension (`crit`)",
+            ));
         }
         // RFC 8725 section 3.11: a token made for something else (a logout, a DPoP proof) is not a login.
         match self.typ.as_deref() {
@@ -55,7 +63,10 @@ impl Header {
 
 fn is_jwt_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
-    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
+    matches!(
+        typ.strip_prefix("application/").unwrap_or(&typ),
+        "jwt" | "at+jwt"
+    )
 }
 
 /// A part's JSON as a value. Padding, other alphabets and stray bits are refused, so that one token has one spelling.

@@ -1,6 +1,10 @@
 //! The keys that tokens are checked with. Each has one algorithm, fixed when it is read.
 
-use std::{fmt, fs, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, crypto, jwk};
@@ -64,7 +68,10 @@ impl Secret {
             return Err(KeyError::SecretIsPem);
         }
         if secret.len() < SECRET_BYTES_MIN {
-            return Err(KeyError::SecretTooShort { bytes: secret.len(), bytes_min: SECRET_BYTES_MIN });
+            return Err(KeyError::SecretTooShort {
+                bytes: secret.len(),
+                bytes_min: SECRET_BYTES_MIN,
+            });
         }
         Ok(Self(secret.into()))
     }
@@ -113,7 +120,11 @@ impl Keys {
                 KeySource::JwksFile(path) => keys.extend(keys_of_jwks(path)?),
             }
         }
-        if keys.is_empty() { Err(KeyError::NoKeys) } else { Ok(Self(keys)) }
+        if keys.is_empty() {
+            Err(KeyError::NoKeys)
+        } else {
+            Ok(Self(keys))
+        }
     }
 
     pub(crate) fn check_signature(&self, token: &Compact<'_>) -> Result<(), TokenError> {
@@ -121,23 +132,35 @@ impl Keys {
         if fitting.peek().is_none() {
             return Err(TokenError::UnknownKey);
         }
-        if fitting.any(|key| key.signed(token)) { Ok(()) } else { Err(TokenError::BadSignature) }
+        if fitting.any(|key| key.signed(token)) {
+            Ok(())
+        } else {
+            Err(TokenError::BadSignature)
+        }
     }
 }
 
 impl Key {
     fn of_secret(secret: &Secret) -> Self {
-        Self { algorithm: Algorithm::Hs256, id: None, material: DecodingKey::from_secret(secret.as_bytes()) }
+        Self {
+            algorithm: Algorithm::Hs256,
+            id: None,
+            material: DecodingKey::from_secret(secret.as_bytes()),
+        }
     }
 
     fn of_pem(path: &Path) -> Result<Self, KeyError> {
         let pem = read_file(path)?;
-        let unusable = |problem: &str| KeyError::Unusable { path: path.to_owned(), problem: problem.to_owned() };
+        let unusable = |problem: &str| KeyError::Unusable {
+            path: path.to_owned(),
+            problem: problem.to_owned(),
+        };
         let label = pem_label(&pem).ok_or_else(|| unusable("not a PEM file"))?;
         if label != "PUBLIC KEY" && label != "RSA PUBLIC KEY" {
             return Err(unusable(&format!("a {label}, needed is a PUBLIC KEY")));
         }
-        Self::of_public_pem(&pem).ok_or_else(|| unusable("neither RSA of 2048 to 8192 bits, nor P-256, nor Ed25519"))
+        Self::of_public_pem(&pem)
+            .ok_or_else(|| unusable("neither RSA of 2048 to 8192 bits, nor P-256, nor Ed25519"))
     }
 
     /// The library looks at the key's own object identifier, so at most one of the three succeeds.
@@ -146,7 +169,11 @@ impl Key {
             .or_else(|| Some((Algorithm::Rs256, DecodingKey::from_rsa_pem(pem).ok()?)))
             .or_else(|| Some((Algorithm::Es256, DecodingKey::from_ec_pem(pem).ok()?)))
             .or_else(|| Some((Algorithm::EdDsa, DecodingKey::from_ed_pem(pem).ok()?)))?;
-        let key = Self { algorithm, id: None, material };
+        let key = Self {
+            algorithm,
+            id: None,
+            material,
+        };
         key.is_sound().then_some(key)
     }
 
@@ -155,13 +182,26 @@ impl Key {
             return None;
         }
         let (algorithm, material) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-            ("RSA", _) => (Algorithm::Rs256, DecodingKey::from_rsa_components(&jwk.n?, &jwk.e?).ok()?),
-            ("EC", Some("P-256")) => (Algorithm::Es256, DecodingKey::from_ec_components(&jwk.x?, &jwk.y?).ok()?),
-            ("OKP", Some("Ed25519")) => (Algorithm::EdDsa, DecodingKey::from_ed_components(&jwk.x?).ok()?),
+            ("RSA", _) => (
+                Algorithm::Rs256,
+                DecodingKey::from_rsa_components(&jwk.n?, &jwk.e?).ok()?,
+            ),
+            ("EC", Some("P-256")) => (
+                Algorithm::Es256,
+                DecodingKey::from_ec_components(&jwk.x?, &jwk.y?).ok()?,
+            ),
+            ("OKP", Some("Ed25519")) => (
+                Algorithm::EdDsa,
+                DecodingKey::from_ed_components(&jwk.x?).ok()?,
+            ),
             _ => return None,
         };
         let algorithm_agrees = jwk.alg.is_none_or(|alg| alg == algorithm.as_str());
-        let key = Self { algorithm, id: jwk.kid, material };
+        let key = Self {
+            algorithm,
+            id: jwk.kid,
+            material,
+        };
         (algorithm_agrees && key.is_sound()).then_some(key)
     }
 
@@ -169,11 +209,19 @@ impl Key {
     /// because afterwards every token would just be wrong.
     fn is_sound(&self) -> bool {
         let library_algorithm = self.algorithm.of_the_library();
-        let Ok(jwk) = jwk::Jwk::from_decoding_key(&self.material, Some(library_algorithm)) else { return false };
+        let Ok(jwk) = jwk::Jwk::from_decoding_key(&self.material, Some(library_algorithm)) else {
+            return false;
+        };
         match (self.algorithm, &jwk.algorithm) {
-            (Algorithm::Rs256, jwk::AlgorithmParameters::RSA(rsa)) => (256..=1024).contains(&number_bytes(&rsa.n)),
-            (Algorithm::Es256, jwk::AlgorithmParameters::EllipticCurve(point)) => point.curve == jwk::EllipticCurve::P256,
-            (Algorithm::EdDsa, jwk::AlgorithmParameters::OctetKeyPair(point)) => decoded_bytes(&point.x) == 32,
+            (Algorithm::Rs256, jwk::AlgorithmParameters::RSA(rsa)) => {
+                (256..=1024).contains(&number_bytes(&rsa.n))
+            }
+            (Algorithm::Es256, jwk::AlgorithmParameters::EllipticCurve(point)) => {
+                point.curve == jwk::EllipticCurve::P256
+            }
+            (Algorithm::EdDsa, jwk::AlgorithmParameters::OctetKeyPair(point)) => {
+                decoded_bytes(&point.x) == 32
+            }
             _ => false,
         }
     }
@@ -188,13 +236,21 @@ impl Key {
 
     fn signed(&self, token: &Compact<'_>) -> bool {
         let algorithm = self.algorithm.of_the_library();
-        crypto::verify(token.signature, token.signed.as_bytes(), &self.material, algorithm).unwrap_or(false)
+        crypto::verify(
+            token.signature,
+            token.signed.as_bytes(),
+            &self.material,
+            algorithm,
+        )
+        .unwrap_or(false)
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.algorithm == other.algorithm && self.id == other.id && same_material(&self.material, &other.material)
+        self.algorithm == other.algorithm
+            && self.id == other.id
+            && same_material(&self.material, &other.material)
     }
 }
 
@@ -202,8 +258,15 @@ fn same_material(one: &DecodingKey, other: &DecodingKey) -> bool {
     use jsonwebtoken::DecodingKeyKind::{RsaModulusExponent, SecretOrDer};
     match (one.kind(), other.kind()) {
         (SecretOrDer(one), SecretOrDer(other)) => one == other,
-        (RsaModulusExponent { n, e }, RsaModulusExponent { n: other_n, e: other_e }) => n == other_n && e == other_e,
-        (SecretOrDer(_), RsaModulusExponent { .. }) | (RsaModulusExponent { .. }, SecretOrDer(_)) => false,
+        (
+            RsaModulusExponent { n, e },
+            RsaModulusExponent {
+                n: other_n,
+                e: other_e,
+            },
+        ) => n == other_n && e == other_e,
+        (SecretOrDer(_), RsaModulusExponent { .. })
+        | (RsaModulusExponent { .. }, SecretOrDer(_)) => false,
     }
 }
 
@@ -226,7 +289,10 @@ struct Jwk {
 impl Jwk {
     fn is_for_signatures(&self) -> bool {
         self.usage.as_deref().is_none_or(|usage| usage == "sig")
-            && self.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"))
+            && self
+                .key_ops
+                .as_ref()
+                .is_none_or(|operations| operations.iter().any(|operation| operation == "verify"))
     }
 }
 
@@ -237,20 +303,34 @@ fn keys_of_jwks(path: &Path) -> Result<Vec<Key>, KeyError> {
     struct JwkSet {
         keys: Vec<serde_json::Value>,
     }
-    let unusable = |problem: String| KeyError::Unusable { path: path.to_owned(), problem };
+    let unusable = |problem: String| KeyError::Unusable {
+        path: path.to_owned(),
+        problem,
+    };
     let set: JwkSet = serde_json::from_slice(&read_file(path)?)
         .map_err(|error| unusable(format!("not a JWK Set: {error}")))?;
     let found = set.keys.len();
-    let keys: Vec<Key> = set.keys.into_iter().filter_map(|jwk| Key::of_jwk(serde_json::from_value(jwk).ok()?)).collect();
+    let keys: Vec<Key> = set
+        .keys
+        .into_iter()
+        .filter_map(|jwk| Key::of_jwk(serde_json::from_value(jwk).ok()?))
+        .collect();
     match keys.len() {
-        0 => Err(unusable(format!("of its {found} keys none is RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) for signatures"))),
+        0 => Err(unusable(format!(
+            "of its {found} keys none is RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA) for signatures"
+        ))),
         1..=KEYS_MAX => Ok(keys),
-        usable => Err(unusable(format!("{usable} keys, at most {KEYS_MAX} are read"))),
+        usable => Err(unusable(format!(
+            "{usable} keys, at most {KEYS_MAX} are read"
+        ))),
     }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, KeyError> {
-    fs::read(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| KeyError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn pem_label(pem: &[u8]) -> Option<&str> {
@@ -260,7 +340,9 @@ fn pem_label(pem: &[u8]) -> Option<&str> {
 }
 
 fn decoded_bytes(base64url: &str) -> usize {
-    URL_SAFE_NO_PAD.decode(base64url).map_or(0, |bytes| bytes.len())
+    URL_SAFE_NO_PAD
+        .decode(base64url)
+        .map_or(0, |bytes| bytes.len())
 }
 
 /// The length of a big-endian number without its leading zeros.

@@ -6,9 +6,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    Grant, KeyError, KeySource, Policy, Reload, Role, Roles, Secret, TokenCode, TokenError, Verifier,
+    Grant, KeyError, KeySource, Policy, Reload, Role, Roles, Secret, TokenCode, TokenError,
+    Verifier,
     testing::{
-        SECRET, claims_of, expired, forgeries, good_tokens, key_path, sign_with_secret, trusted_keys, with,
+        SECRET, claims_of, expired, forgeries, good_tokens, key_path, sign_with_secret,
+        trusted_keys, with,
     },
 };
 
@@ -58,7 +60,13 @@ fn no_forgery_gets_in_and_each_is_told_its_code() {
     for forgery in forgeries {
         let refused = verifier.verify(&forgery.token, now());
         let code = refused.map_err(|error| error.code());
-        assert_eq!(code, Err(forgery.code), "{}: {}", forgery.name, forgery.token);
+        assert_eq!(
+            code,
+            Err(forgery.code),
+            "{}: {}",
+            forgery.name,
+            forgery.token
+        );
     }
 }
 
@@ -72,7 +80,9 @@ fn no_forgery_gets_in_where_keys_come_from_a_set() {
         verifier.verify(&token, now()).unwrap();
     }
     for forgery in forgeries(&claims(), now()) {
-        let code = verifier.verify(&forgery.token, now()).map_err(|error| error.code());
+        let code = verifier
+            .verify(&forgery.token, now())
+            .map_err(|error| error.code());
         assert_eq!(code, Err(forgery.code), "{}", forgery.name);
     }
 }
@@ -82,8 +92,15 @@ fn a_token_is_good_up_to_its_exp_and_not_at_it() {
     let token = sign_with_secret(&claims());
     let exp = now() + SignedDuration::from_hours(1);
 
-    assert!(verifier().verify(&token, exp - SignedDuration::from_millis(1)).is_ok());
-    assert_eq!(verifier().verify(&token, exp), Err(TokenError::Expired { expired_at: exp }));
+    assert!(
+        verifier()
+            .verify(&token, exp - SignedDuration::from_millis(1))
+            .is_ok()
+    );
+    assert_eq!(
+        verifier().verify(&token, exp),
+        Err(TokenError::Expired { expired_at: exp })
+    );
 }
 
 #[test]
@@ -91,7 +108,10 @@ fn a_wrong_signature_is_not_called_expired() {
     let mut token = expired(&claims(), now());
     token.replace_range(token.len() - 8.., "AAAAAAAA");
 
-    assert_eq!(verifier().verify(&token, now()), Err(TokenError::BadSignature));
+    assert_eq!(
+        verifier().verify(&token, now()),
+        Err(TokenError::BadSignature)
+    );
 }
 
 #[test]
@@ -105,27 +125,52 @@ fn an_issuer_whose_clock_is_a_little_ahead_is_believed() {
 fn a_date_with_a_fraction_is_read() {
     let exp = now().as_second() as f64 + 0.5;
 
-    let resident = verifier().verify(&sign_with_secret(&with(&claims(), "exp", json!(exp))), now()).unwrap();
+    let resident = verifier()
+        .verify(
+            &sign_with_secret(&with(&claims(), "exp", json!(exp))),
+            now(),
+        )
+        .unwrap();
 
-    assert_eq!(resident.expires_at, now() + SignedDuration::from_millis(500));
+    assert_eq!(
+        resident.expires_at,
+        now() + SignedDuration::from_millis(500)
+    );
 }
 
 #[test]
 fn another_audience_or_issuer_is_refused_where_one_is_configured() {
-    let policy =
-        Policy { audience: Some("mayday".into()), issuer: Some("https://id.example".into()), ..Policy::default() };
+    let policy = Policy {
+        audience: Some("mayday".into()),
+        issuer: Some("https://id.example".into()),
+        ..Policy::default()
+    };
     let verifier = verifier_with(policy);
-    let ours = with(&with(&claims(), "aud", json!("mayday")), "iss", json!("https://id.example"));
+    let ours = with(
+        &with(&claims(), "aud", json!("mayday")),
+        "iss",
+        json!("https://id.example"),
+    );
     let refused_claim = |claims: &Value| match verifier.verify(&sign_with_secret(claims), now()) {
         Err(TokenError::BadClaim { claim, .. }) => claim,
         other => panic!("{other:?}"),
     };
 
     assert!(verifier.verify(&sign_with_secret(&ours), now()).is_ok());
-    assert!(verifier.verify(&sign_with_secret(&with(&ours, "aud", json!(["x", "mayday"]))), now()).is_ok());
+    assert!(
+        verifier
+            .verify(
+                &sign_with_secret(&with(&ours, "aud", json!(["x", "mayday"]))),
+                now()
+            )
+            .is_ok()
+    );
     assert_eq!(refused_claim(&with(&ours, "aud", json!("another"))), "aud");
     assert_eq!(refused_claim(&with(&ours, "aud", json!([]))), "aud");
-    assert_eq!(refused_claim(&with(&ours, "iss", json!("https://id.example/"))), "iss");
+    assert_eq!(
+        refused_claim(&with(&ours, "iss", json!("https://id.example/"))),
+        "iss"
+    );
     assert_eq!(refused_claim(&claims()), "aud");
 }
 
@@ -133,7 +178,9 @@ fn another_audience_or_issuer_is_refused_where_one_is_configured() {
 fn every_spelling_of_a_name_is_the_same_resident() {
     let spelled = with(&claims(), "house", json!("  １５０２ "));
 
-    let resident = verifier().verify(&sign_with_secret(&spelled), now()).unwrap();
+    let resident = verifier()
+        .verify(&sign_with_secret(&spelled), now())
+        .unwrap();
 
     assert_eq!(resident.house, Some(house("1502")));
 }
@@ -144,7 +191,8 @@ fn an_operator_needs_no_line_and_an_admin_no_house() {
     let operator = json!({"sub": "o", "exp": exp, "roles": ["operator"]});
     let admin = json!({"sub": "a", "exp": exp, "roles": "admin", "line": "dong-101"});
     let admin_of_nothing = json!({"sub": "a", "exp": exp, "roles": ["admin"]});
-    let canary_of_nowhere = json!({"sub": "c", "exp": exp, "roles": ["canary"], "line": "dong-101"});
+    let canary_of_nowhere =
+        json!({"sub": "c", "exp": exp, "roles": ["canary"], "line": "dong-101"});
     let verify = |claims: &Value| verifier().verify(&sign_with_secret(claims), now());
 
     assert_eq!(verify(&operator).unwrap().line, None);
@@ -155,21 +203,47 @@ fn an_operator_needs_no_line_and_an_admin_no_house() {
 
 #[test]
 fn roles_of_other_systems_are_passed_over_and_leave_a_resident() {
-    let roles = |roles: Value| verifier().verify(&sign_with_secret(&with(&claims(), "roles", roles)), now()).unwrap().roles;
+    let roles = |roles: Value| {
+        verifier()
+            .verify(&sign_with_secret(&with(&claims(), "roles", roles)), now())
+            .unwrap()
+            .roles
+    };
 
-    assert_eq!(roles(json!(["gardener", "Admin"])), Roles::from_iter([Role::Resident]));
-    assert_eq!(roles(json!(["gardener", "canary"])), Roles::from_iter([Role::Canary]));
+    assert_eq!(
+        roles(json!(["gardener", "Admin"])),
+        Roles::from_iter([Role::Resident])
+    );
+    assert_eq!(
+        roles(json!(["gardener", "canary"])),
+        Roles::from_iter([Role::Canary])
+    );
     assert_eq!(roles(json!([])), Roles::from_iter([Role::Resident]));
-    assert_eq!(roles(json!(["admin", "operator"])).iter().collect::<Vec<_>>(), [Role::Admin, Role::Operator]);
+    assert_eq!(
+        roles(json!(["admin", "operator"]))
+            .iter()
+            .collect::<Vec<_>>(),
+        [Role::Admin, Role::Operator]
+    );
 }
 
 #[test]
 fn reserved_names_are_for_canaries_alone() {
-    let of_the_system = with(&with(&claims(), "line", json!("__canary")), "house", json!("__1"));
+    let of_the_system = with(
+        &with(&claims(), "line", json!("__canary")),
+        "house",
+        json!("__1"),
+    );
     let canary = with(&of_the_system, "roles", json!(["canary"]));
 
-    assert!(verifier().verify(&sign_with_secret(&of_the_system), now()).is_err());
-    let resident = verifier().verify(&sign_with_secret(&canary), now()).unwrap();
+    assert!(
+        verifier()
+            .verify(&sign_with_secret(&of_the_system), now())
+            .is_err()
+    );
+    let resident = verifier()
+        .verify(&sign_with_secret(&canary), now())
+        .unwrap();
     assert!(resident.line.unwrap().is_reserved());
     assert!(resident.house.unwrap().is_reserved());
 }
@@ -185,9 +259,15 @@ fn what_is_issued_is_what_is_verified() {
         audience: Some("mayday".into()),
         ..Grant::new("kim", now() + SignedDuration::from_hours(24))
     };
-    let policy = Policy { audience: Some("mayday".into()), issuer: Some("demo".into()), ..Policy::default() };
+    let policy = Policy {
+        audience: Some("mayday".into()),
+        issuer: Some("demo".into()),
+        ..Policy::default()
+    };
 
-    let resident = verifier_with(policy).verify(&secret.issue(&grant), now()).unwrap();
+    let resident = verifier_with(policy)
+        .verify(&secret.issue(&grant), now())
+        .unwrap();
 
     assert_eq!(resident.subject, grant.subject);
     assert_eq!(resident.line, grant.line);
@@ -199,16 +279,32 @@ fn what_is_issued_is_what_is_verified() {
 
 #[test]
 fn a_secret_that_is_short_or_a_public_key_is_refused_and_none_is_printed() {
-    assert!(matches!(Secret::new("short"), Err(KeyError::SecretTooShort { bytes: 5, bytes_min: 32 })));
-    assert!(matches!(Secret::new(format!("{}\n\n", "x".repeat(31))), Err(KeyError::SecretTooShort { .. })));
+    assert!(matches!(
+        Secret::new("short"),
+        Err(KeyError::SecretTooShort {
+            bytes: 5,
+            bytes_min: 32
+        })
+    ));
+    assert!(matches!(
+        Secret::new(format!("{}\n\n", "x".repeat(31))),
+        Err(KeyError::SecretTooShort { .. })
+    ));
     let pem = fs::read(key_path("ours.p256.public.pem")).unwrap();
     assert!(matches!(Secret::new(pem), Err(KeyError::SecretIsPem)));
-    assert_eq!(format!("{:?}", Secret::new(SECRET).unwrap()), "Secret(hidden)");
+    assert_eq!(
+        format!("{:?}", Secret::new(SECRET).unwrap()),
+        "Secret(hidden)"
+    );
 }
 
 #[test]
 fn a_file_that_is_no_good_public_key_is_refused_with_what_was_found() {
-    let problem = |source| Verifier::open(vec![source], Policy::default()).unwrap_err().to_string();
+    let problem = |source| {
+        Verifier::open(vec![source], Policy::default())
+            .unwrap_err()
+            .to_string()
+    };
     let pem = |name| problem(KeySource::PemFile(key_path(name)));
 
     assert!(pem("ours.rsa.private.pem").contains("a PRIVATE KEY, needed is a PUBLIC KEY"));
@@ -217,15 +313,21 @@ fn a_file_that_is_no_good_public_key_is_refused_with_what_was_found() {
     assert!(pem("other.p384.public.pem").contains("nor P-256"));
     assert!(pem("README.md").contains("not a PEM file"));
     assert!(pem("absent.pem").contains("read the key file"));
-    assert!(problem(KeySource::JwksFile(key_path("ours.rsa.public.pem"))).contains("not a JWK Set"));
-    assert!(matches!(Verifier::open(vec![], Policy::default()), Err(KeyError::NoKeys)));
+    assert!(
+        problem(KeySource::JwksFile(key_path("ours.rsa.public.pem"))).contains("not a JWK Set")
+    );
+    assert!(matches!(
+        Verifier::open(vec![], Policy::default()),
+        Err(KeyError::NoKeys)
+    ));
 }
 
 #[test]
 fn keys_of_a_set_that_are_not_for_our_signatures_are_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
-    let ours: Value = serde_json::from_slice(&fs::read(key_path("ours.jwks.json")).unwrap()).unwrap();
+    let ours: Value =
+        serde_json::from_slice(&fs::read(key_path("ours.jwks.json")).unwrap()).unwrap();
     let rsa = &ours["keys"][0];
     let of_no_use = json!([
         {"kty": "oct", "k": "YSBzZWNyZXQgZm9yIHRlc3RzLCB3aGljaCBvcGVucyBub3RoaW5n", "alg": "HS256"},
@@ -244,15 +346,26 @@ fn keys_of_a_set_that_are_not_for_our_signatures_are_passed_over() {
         Verifier::open(vec![KeySource::JwksFile(path.clone())], Policy::default())
     };
 
-    assert!(open(&of_no_use).unwrap_err().to_string().contains("of its 10 keys none is"));
+    assert!(
+        open(&of_no_use)
+            .unwrap_err()
+            .to_string()
+            .contains("of its 10 keys none is")
+    );
 
     let mut keys = of_no_use.clone();
     keys.as_array_mut().unwrap().push(rsa.clone());
     let verifier = open(&keys).unwrap();
     let [by_secret, by_rsa, by_p256, _] = <[String; 4]>::try_from(good_tokens(&claims())).unwrap();
     assert!(verifier.verify(&by_rsa, now()).is_ok());
-    assert_eq!(verifier.verify(&by_secret, now()), Err(TokenError::UnknownKey));
-    assert_eq!(verifier.verify(&by_p256, now()), Err(TokenError::UnknownKey));
+    assert_eq!(
+        verifier.verify(&by_secret, now()),
+        Err(TokenError::UnknownKey)
+    );
+    assert_eq!(
+        verifier.verify(&by_p256, now()),
+        Err(TokenError::UnknownKey)
+    );
 }
 
 #[test]
@@ -261,14 +374,21 @@ fn a_key_id_that_the_set_does_not_have_is_an_unknown_key() {
     let path = folder.path().join("keys.json");
     let ours = fs::read_to_string(key_path("ours.jwks.json")).unwrap();
     fs::write(&path, ours.replace(r#""kid": "rsa""#, r#""kid": "old""#)).unwrap();
-    let verifier = Verifier::open(vec![KeySource::JwksFile(path.clone())], Policy::default()).unwrap();
+    let verifier =
+        Verifier::open(vec![KeySource::JwksFile(path.clone())], Policy::default()).unwrap();
     let named_rsa = {
-        let key = jsonwebtoken::EncodingKey::from_rsa_pem(&fs::read(key_path("ours.rsa.private.pem")).unwrap()).unwrap();
+        let key = jsonwebtoken::EncodingKey::from_rsa_pem(
+            &fs::read(key_path("ours.rsa.private.pem")).unwrap(),
+        )
+        .unwrap();
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
         header.kid = Some("rsa".into());
         jsonwebtoken::encode(&header, &claims(), &key).unwrap()
     };
-    assert_eq!(verifier.verify(&named_rsa, now()), Err(TokenError::UnknownKey));
+    assert_eq!(
+        verifier.verify(&named_rsa, now()),
+        Err(TokenError::UnknownKey)
+    );
 
     fs::write(&path, &ours).unwrap();
     assert_eq!(verifier.reload().unwrap(), Reload::Changed);
@@ -284,11 +404,18 @@ fn a_key_id_that_the_set_does_not_have_is_an_unknown_key() {
 fn the_longest_token_that_is_read_is_a_setting() {
     let token = sign_with_secret(&claims());
     let verify = |token_bytes_max| {
-        verifier_with(Policy { token_bytes_max, ..Policy::default() }).verify(&token, now())
+        verifier_with(Policy {
+            token_bytes_max,
+            ..Policy::default()
+        })
+        .verify(&token, now())
     };
 
     assert!(verify(token.len()).is_ok());
-    let refused = TokenError::TooLarge { bytes: token.len(), bytes_max: token.len() - 1 };
+    let refused = TokenError::TooLarge {
+        bytes: token.len(),
+        bytes_max: token.len() - 1,
+    };
     assert_eq!(verify(token.len() - 1), Err(refused));
 }
 

@@ -25,7 +25,11 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { audience: None, issuer: None, token_bytes_max: 8192 }
+        Self {
+            audience: None,
+            issuer: None,
+            token_bytes_max: 8192,
+        }
     }
 }
 
@@ -54,7 +58,11 @@ impl Verifier {
     /// Any source that gives no usable key is an error: a service that starts would refuse everybody.
     pub fn open(sources: Vec<KeySource>, policy: Policy) -> Result<Self, KeyError> {
         let keys = RwLock::new(Arc::new(Keys::read(&sources)?));
-        Ok(Self { sources, policy, keys })
+        Ok(Self {
+            sources,
+            policy,
+            keys,
+        })
     }
 
     /// Reads the key files again. Call it every few seconds, off the async threads; it reads files.
@@ -79,13 +87,17 @@ impl Verifier {
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Resident, TokenError> {
         let bytes_max = self.policy.token_bytes_max;
         if bytes_max < token.len() {
-            return Err(TokenError::TooLarge { bytes: token.len(), bytes_max });
+            return Err(TokenError::TooLarge {
+                bytes: token.len(),
+                bytes_max,
+            });
         }
         let compact = Compact::parse(token)?;
         self.keys().check_signature(&compact)?;
         // Only now: claims are not even parsed before the signature is known to be right.
-        let claims: Claims =
-            jws::decode(compact.claims).ok_or(TokenError::Malformed("its claims are not what RFC 7519 says"))?;
+        let claims: Claims = jws::decode(compact.claims).ok_or(TokenError::Malformed(
+            "its claims are not what RFC 7519 says",
+        ))?;
         claims.into_resident(&self.policy, now)
     }
 

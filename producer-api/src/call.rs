@@ -1,0 +1,245 @@
+//! From the bytes of a body to an event. Pure: who calls, when, and under which id are arguments.
+//!
+//! `/alert` fails open: whatever can be attributed is taken, each repair with a warning. `/accept` is strict about what
+//! it needs, because an accept of the wrong alert sends nobody where somebody waits.
+
+use event_model::{
+    AlertAccepted, AlertRaised, EventId, EventTime, House, Line, Position, Status, Text, Warning,
+    json::{self, scalar_text},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    errors::{FieldError, Refusal},
+    household::{CallerKind, Household},
+};
+
+/// Reads the body of `POST /alert`.
+pub(crate) fn read_alert(
+    body: &[u8],
+    caller: &Household,
+    id: EventId,
+    at: EventTime,
+) -> Result<AlertRaised, Refusal> {
+    let mut call = Call::read(body)?;
+    call.attribute(
+        "line",
+        &caller.line,
+        Line::even_reserved,
+        Warning::LineFromToken,
+        Refusal::LineMismatch,
+    )?;
+    call.attribute(
+        "house",
+        &caller.house,
+        House::even_reserved,
+        Warning::HouseFromToken,
+        Refusal::HouseMismatch,
+    )?;
+    let text = call.text();
+    let position = Position::read(&call.object, &mut call.warnings);
+    let status = call.status(caller.kind);
+    let Call { mut warnings, .. } = call;
+    warnings.sort_unstable();
+    warnings.dedup();
+    let (line, house) = (caller.line.clone(), caller.house.clone());
+    Ok(AlertRaised {
+        id,
+        line,
+        house,
+        text,
+        position,
+        at,
+        status,
+        warnings,
+    })
+}
+
+/// Reads the body of `POST /accept`.
+pub(crate) fn read_accept(
+    body: &[u8],
+    caller: &Household,
+    id: EventId,
+    at: EventTime,
+) -> Result<AlertAccepted, Refusal> {
+    let mut call = Call::read(body)?;
+    let mut errors = Vec::new();
+    let line = call.name("line", "/line", Line::even_reserved, &mut errors);
+    let responder = call.name(
+        "acceptHouse",
+        "/acceptHouse",
+        House::even_reserved,
+        &mut errors,
+    );
+    let target = call.name(
+        "targetHouse",
+        "/targetHouse",
+        House::even_reserved,
+        &mut errors,
+    );
+    let alert_id = call.alert_id();
+    let (Some(line), Some(responder), Some(target)) = (line, responder, target) else {
+        return Err(Refusal::Validation(errors));
+    };
+    if line != caller.line {
+        return Err(Refusal::LineMismatch);
+    }
+    if responder != caller.house {
+        return Err(Refusal::HouseMismatch);
+    }
+    if target == responder {
+        return Err(Refusal::Validation(vec![error(
+            "/targetHouse",
+            "a house cannot accept its own alert",
+        )]));
+    }
+    // The alert's own status counts wherever the two are read together; an accept claims none.
+    let status = if caller.kind == CallerKind::Canary {
+        Status::Test
+    } else {
+        Status::Actual
+    };
+    Ok(AlertAccepted {
+        id,
+        line,
+        responder,
+        target,
+        alert_id,
+        at,
+        status,
+        warnings: call.warnings,
+    })
+}
+
+/// A body that is a JSON object, and what had to be repaired so far.
+struct Call {
+    object: Map<String, Value>,
+    warnings: Vec<Warning>,
+}
+
+impl Call {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        let parsed = json::parse(body).map_err(|error| Refusal::InvalidJson {
+            detail: error.to_string(),
+        })?;
+        let Value::Object(object) = parsed.value else {
+            return Err(Refusal::InvalidJson {
+                detail: format!("it is {}", kind(&parsed.value)),
+            });
+        };
+        let warnings = if parsed.repaired {
+            vec![Warning::CharacterReplaced]
+        } else {
+            Vec::new()
+        };
+        Ok(Self { object, warnings })
+    }
+
+    /// A name that the token knows better: it may be missing or unreadable, but it may not be another one.
+    fn attribute<N: PartialEq, E>(
+        &mut self,
+        field: &str,
+        known: &N,
+        read: impl Fn(&str) -> Result<N, E>,
+        from_token: Warning,
+        mismatch: Refusal,
+    ) -> Result<(), Refusal> {
+        let said = self.object.get(field);
+        let name = said.and_then(scalar_text).and_then(|text| read(&text).ok());
+        match name {
+            Some(name) if name != *known => return Err(mismatch),
+            Some(_) => self.note_if_read_as_text(field),
+            None => self.warnings.push(from_token),
+        }
+        Ok(())
+    }
+
+    fn note_if_read_as_text(&mut self, field: &str) {
+        if !self.object.get(field).is_some_and(Value::is_string) {
+            self.warnings.push(Warning::ReadAsText);
+        }
+    }
+
+    fn text(&mut self) -> Text {
+        let raw = match self.object.get("text") {
+            None | Some(Value::Null) => return Text::new("").0,
+            Some(said) => scalar_text(said).map(|text| text.into_owned()),
+        };
+        let Some(raw) = raw else {
+            self.warnings.push(Warning::TextDropped);
+            return Text::new("").0;
+        };
+        self.note_if_read_as_text("text");
+        let (text, cut) = Text::new(&raw);
+        self.warnings.extend(cut);
+        text
+    }
+
+    /// A resident may call a drill. A test is a canary's business; whoever else says so might be meaning it.
+    fn status(&mut self, caller: CallerKind) -> Status {
+        if caller == CallerKind::Canary {
+            return Status::Test;
+        }
+        let said = match self.object.get("status") {
+            None | Some(Value::Null) => return Status::Actual,
+            Some(said) => said.as_str().and_then(Status::from_name),
+        };
+        match said {
+            Some(status @ (Status::Actual | Status::Exercise)) => status,
+            Some(Status::Test) | None => {
+                self.warnings.push(Warning::StatusUnknown);
+                Status::Actual
+            }
+        }
+    }
+
+    fn name<N, E: std::fmt::Display>(
+        &mut self,
+        field: &str,
+        pointer: &'static str,
+        read: impl Fn(&str) -> Result<N, E>,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<N> {
+        let Some(text) = self.object.get(field).and_then(scalar_text) else {
+            errors.push(error(pointer, "is missing or not a string"));
+            return None;
+        };
+        match read(&text) {
+            Ok(name) => Some(name),
+            Err(refused) => {
+                errors.push(error(pointer, &refused.to_string()));
+                None
+            }
+        }
+    }
+
+    fn alert_id(&mut self) -> Option<EventId> {
+        let said = self
+            .object
+            .get("alertId")
+            .filter(|said| !said.is_null() && *said != "")?;
+        let alert_id = said.as_str().and_then(|text| text.parse().ok());
+        if alert_id.is_none() {
+            self.warnings.push(Warning::AlertIdDropped);
+        }
+        alert_id
+    }
+}
+
+fn error(pointer: &'static str, detail: &str) -> FieldError {
+    FieldError {
+        pointer,
+        detail: detail.to_owned(),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

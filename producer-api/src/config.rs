@@ -1,0 +1,144 @@
+//! Everything that can be set, as plain values.
+
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use event_model::{RETENTION_DEFAULT, SpringTypes};
+use metrics_exporter_prometheus::PrometheusHandle;
+use resident_token::Verifier;
+
+/// How this door is run: made by [`Config::new`], changed field by field.
+#[derive(Clone)]
+pub struct Config {
+    /// Where residents' calls come in. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where an operator looks: `/metrics`, `/healthz`, `/readyz`. Default `127.0.0.1:9082`. It has no login:
+    /// keep it on loopback or behind one. None: no such listener.
+    pub admin: Option<SocketAddr>,
+    /// What `/metrics` shows. None: `/metrics` answers 404.
+    pub metrics: Option<PrometheusHandle>,
+    /// The log: Kafka's `bootstrap.servers`, `host:port` pairs joined by commas.
+    pub log: String,
+    /// Further librdkafka settings by their own names, for a log that asks for a login or TLS. They come last and win.
+    pub log_properties: BTreeMap<String, String>,
+    /// What tokens are checked with.
+    pub verifier: Arc<Verifier>,
+    /// How often key files are read again. Default 10 s. Too high keeps a withdrawn key in use; too low reads files for nothing.
+    pub keys_reload_interval: Duration,
+    /// Origins whose pages may call, as browsers write them: `https://calls.example`. Default none; `*` for all.
+    pub allowed_origins: Vec<String>,
+    /// How long a call may take to reach the log before its caller hears that it did not. Default 2 s. Too low
+    /// gives up during an election of the log; too high leaves a person looking at a spinner.
+    pub deadline: Duration,
+    /// The largest body that is read, in bytes. Default 16 KiB: text, position and names need 3.
+    pub body_bytes_max: usize,
+    /// How long a body may take to arrive. Default 5 s. Too low refuses phones in a lift; too high lets idle bodies pile up.
+    pub body_timeout: Duration,
+    /// How long a connection may take to send its next request's head. Default 20 s. Too low breaks keep-alive; too
+    /// high lets silent connections use up `connections_max`.
+    pub head_timeout: Duration,
+    /// Connections at once; more wait in the kernel's queue. Default 8,192: a process here has 20,000 files.
+    pub connections_max: usize,
+    /// What one house may call.
+    pub house_limit: HouseLimit,
+    /// Requests without a good token that one address may send, at once and again per minute. Default 5,000: a whole
+    /// complex may sit behind one address. Verified calls are never counted. `None`: no limit.
+    pub address_unverified_max: Option<NonZeroU32>,
+    /// Alerts on their way to the log at once; more wait until their deadline. Default 4,096. Too low delays alerts
+    /// when everybody calls; too high only fills memory, at about 4 KiB each.
+    pub alerts_in_flight_max: usize,
+    /// The same for accepts, which have a way of their own. Default 1,024.
+    pub accepts_in_flight_max: usize,
+    /// How many calls with an Idempotency-Key are remembered for their retries. Default 65,536, some 20 MB. Older ones are forgotten:
+    /// a retry after that is stored again under its first id, and readers drop it.
+    pub replays_max: usize,
+    /// How long new topics keep calls. Default 400 days. Retention is the means of erasure. Existing topics are not changed.
+    pub retention: Duration,
+    /// Whether records carry the type headers that the original system's consumers need. Default written.
+    pub spring_types: SpringTypes,
+    /// How long calls under way may take to end when the service stops. Default 5 s. Must cover `deadline`.
+    pub shutdown_grace: Duration,
+}
+
+/// What one house may call: so many at once, then one per interval. The sixth press in a row is refused with
+/// 429, because the house has been heard five times; no other limit refuses a verified call for its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HouseLimit {
+    /// Calls at once. Default 5.
+    pub burst: NonZeroU32,
+    /// One more after each of these. Default 20 s.
+    pub interval: Duration,
+}
+
+impl Default for HouseLimit {
+    fn default() -> Self {
+        Self {
+            burst: NonZeroU32::new(5).expect("5 is not 0"),
+            interval: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults, for a door at `listen` in front of the log at `log`.
+    pub fn new(listen: SocketAddr, log: impl Into<String>, verifier: Arc<Verifier>) -> Self {
+        Self {
+            listen,
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 9082))),
+            metrics: None,
+            log: log.into(),
+            log_properties: BTreeMap::new(),
+            verifier,
+            keys_reload_interval: Duration::from_secs(10),
+            allowed_origins: Vec::new(),
+            deadline: Duration::from_secs(2),
+            body_bytes_max: 16 * 1024,
+            body_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(20),
+            connections_max: 8192,
+            house_limit: HouseLimit::default(),
+            address_unverified_max: NonZeroU32::new(5000),
+            alerts_in_flight_max: 4096,
+            accepts_in_flight_max: 1024,
+            replays_max: 65_536,
+            retention: RETENTION_DEFAULT,
+            spring_types: SpringTypes::default(),
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+
+    /// Every relation between settings that does not hold, one sentence each.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut require = |holds: bool, mistake: &str| {
+            if !holds {
+                mistakes.push(mistake.to_owned());
+            }
+        };
+        require(
+            !self.log.trim().is_empty(),
+            "log is empty: it needs host:port of the log",
+        );
+        require(
+            DEADLINE_MIN <= self.deadline,
+            "deadline is below 500 ms: no election of the log ends so soon",
+        );
+        require(
+            self.deadline <= self.shutdown_grace,
+            "shutdown_grace is below deadline: a stop would cut calls off",
+        );
+        require(
+            1024 <= self.body_bytes_max,
+            "body_bytes_max is below 1024: calls of ordinary length would be refused",
+        );
+        require(0 < self.connections_max, "connections_max is 0");
+        require(0 < self.alerts_in_flight_max, "alerts_in_flight_max is 0");
+        require(0 < self.accepts_in_flight_max, "accepts_in_flight_max is 0");
+        require(
+            !self.keys_reload_interval.is_zero(),
+            "keys_reload_interval is 0",
+        );
+        mistakes
+    }
+}
+
+const DEADLINE_MIN: Duration = Duration::from_millis(500);

@@ -1,0 +1,273 @@
+//! Why a call was refused, and the one place that says so in HTTP (RFC 9457).
+//!
+//! The caller gets a sentence and whether trying again can help; the cause is logged where the refusal is made.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use event_model::EventId;
+use resident_token::{TokenCode, TokenError};
+use serde::Serialize;
+
+/// Why a request was refused. In every case but [`Refusal::OutcomeUnknown`] nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    #[error("this token may listen, but speaks for no house")]
+    RoleMissing,
+    #[error("the call names another line than its token")]
+    LineMismatch,
+    #[error("the call names another house than its token")]
+    HouseMismatch,
+    #[error("the body is longer than {bytes_max} bytes")]
+    BodyTooLarge { bytes_max: usize },
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    #[error("the body is not a JSON object: {detail}")]
+    InvalidJson { detail: String },
+    #[error("the content type is not application/json")]
+    UnsupportedMediaType,
+    #[error("some fields are missing or not usable")]
+    Validation(Vec<FieldError>),
+    #[error("the Idempotency-Key was used for another accept")]
+    IdempotencyKeyReused,
+    #[error("this house has called several times; its earlier calls were taken")]
+    HouseRateLimited { wait: Duration },
+    #[error("too many requests without a valid token came from this address")]
+    AddressRateLimited { wait: Duration },
+    #[error("the log cannot be reached: nothing was stored")]
+    LogUnavailable,
+    #[error("more calls are on their way than fit: nothing was stored")]
+    LaneFull,
+    #[error("the log refused the record: nothing was stored")]
+    LogRefused,
+    #[error("it is not known whether the call was stored: the log did not answer in time")]
+    OutcomeUnknown { id: EventId },
+    #[error("there is nothing at this address")]
+    NotFound,
+    #[error("this address does not take this method")]
+    MethodNotAllowed,
+}
+
+/// What is wrong with one field, by its JSON pointer (RFC 6901).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FieldError {
+    pub(crate) pointer: &'static str,
+    pub(crate) detail: String,
+}
+
+/// How a refusal looks from outside.
+struct Outside {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    comeback: Comeback,
+}
+
+/// Whether the same request may succeed later.
+enum Comeback {
+    Never,
+    After(Duration),
+    /// At once, with a new token.
+    NewToken,
+}
+
+/// After an election of the log or a restart, the next try comes through.
+const LOG_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Refusal {
+    fn outside(&self) -> Outside {
+        use Comeback::{After, Never, NewToken};
+        let (status, code, title, comeback) = match self {
+            Self::Token(error) => match error.code() {
+                TokenCode::Missing => (
+                    StatusCode::UNAUTHORIZED,
+                    "token_missing",
+                    "No token",
+                    NewToken,
+                ),
+                TokenCode::Invalid => (
+                    StatusCode::UNAUTHORIZED,
+                    "token_invalid",
+                    "Invalid token",
+                    NewToken,
+                ),
+                TokenCode::Expired => (
+                    StatusCode::UNAUTHORIZED,
+                    "token_expired",
+                    "Expired token",
+                    NewToken,
+                ),
+                TokenCode::InUrl => (
+                    StatusCode::UNAUTHORIZED,
+                    "token_in_url",
+                    "Token in the URL",
+                    NewToken,
+                ),
+            },
+            Self::RoleMissing => (
+                StatusCode::FORBIDDEN,
+                "role_missing",
+                "No house to speak for",
+                Never,
+            ),
+            Self::LineMismatch => (
+                StatusCode::FORBIDDEN,
+                "line_mismatch",
+                "Another line",
+                Never,
+            ),
+            Self::HouseMismatch => (
+                StatusCode::FORBIDDEN,
+                "house_mismatch",
+                "Another house",
+                Never,
+            ),
+            Self::BodyTooLarge { .. } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "Body too large",
+                Never,
+            ),
+            Self::BodyTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "Body too slow",
+                After(Duration::ZERO),
+            ),
+            Self::InvalidJson { .. } => (
+                StatusCode::BAD_REQUEST,
+                "invalid_json",
+                "Not readable",
+                Never,
+            ),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Not JSON",
+                Never,
+            ),
+            Self::Validation(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "validation",
+                "Not usable",
+                Never,
+            ),
+            Self::IdempotencyKeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency-Key used before",
+                Never,
+            ),
+            Self::HouseRateLimited { wait } | Self::AddressRateLimited { wait } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many calls",
+                After(*wait),
+            ),
+            Self::LogUnavailable
+            | Self::LaneFull
+            | Self::LogRefused
+            | Self::OutcomeUnknown { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "log_unavailable",
+                "Not stored yet",
+                After(LOG_RETRY_AFTER),
+            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Nothing here", Never),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Wrong method",
+                Never,
+            ),
+        };
+        Outside {
+            status,
+            code,
+            title,
+            comeback,
+        }
+    }
+
+    fn field_errors(&self) -> &[FieldError] {
+        if let Self::Validation(errors) = self {
+            errors
+        } else {
+            &[]
+        }
+    }
+
+    /// The id under which the call may be in the log after all.
+    fn id(&self) -> Option<EventId> {
+        if let Self::OutcomeUnknown { id } = self {
+            Some(*id)
+        } else {
+            None
+        }
+    }
+}
+
+/// `application/problem+json`, with our own members after the standard ones.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<EventId>,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Outside {
+            status,
+            code,
+            title,
+            comeback,
+        } = self.outside();
+        metrics::counter!("producer_api_refusals_total", "code" => code).increment(1);
+        let problem = Problem {
+            kind: format!("/#{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.to_string(),
+            code,
+            retryable: matches!(comeback, Comeback::After(_)),
+            errors: self.field_errors(),
+            id: self.id(),
+        };
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        match comeback {
+            Comeback::Never => {}
+            Comeback::After(wait) => {
+                headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
+            }
+            Comeback::NewToken => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+        }
+        response
+    }
+}
+
+/// `Retry-After` counts in whole seconds: rounded up, so that who obeys is not refused again.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(0 < wait.subsec_nanos())
+}

@@ -1,0 +1,46 @@
+//! For whom a token may call: the line and the house that every call is attributed to.
+
+use event_model::{House, Line};
+use resident_token::{Resident, Role};
+
+use crate::errors::Refusal;
+
+/// A verified caller who speaks for a house.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Household {
+    pub(crate) line: Line,
+    pub(crate) house: House,
+    /// The token's `sub` and `iss`: whose Idempotency-Keys these are.
+    pub(crate) subject: String,
+    pub(crate) issuer: String,
+    pub(crate) kind: CallerKind,
+}
+
+/// Whether a person calls or a machine that tries the system out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallerKind {
+    Person,
+    Canary,
+}
+
+impl Household {
+    /// Admins and operators may have no house; then they have nothing to say here.
+    pub(crate) fn of(resident: Resident) -> Result<Self, Refusal> {
+        let (Some(line), Some(house)) = (resident.line, resident.house) else {
+            return Err(Refusal::RoleMissing);
+        };
+        let kind = if resident.roles.contains(Role::Canary) {
+            CallerKind::Canary
+        } else {
+            CallerKind::Person
+        };
+        let issuer = resident.issuer.unwrap_or_default();
+        Ok(Self {
+            line,
+            house,
+            subject: resident.subject,
+            issuer,
+            kind,
+        })
+    }
+}

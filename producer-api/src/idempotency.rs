@@ -1,0 +1,231 @@
+//! The Idempotency-Key: a caller's word that two requests are one call.
+//!
+//! The id of such a call is derived from the key and what the call says, so it is the same through any instance and
+//! after any crash, and readers drop what was stored twice. What is remembered here is only for a better answer: a
+//! retry is told where its call is, and one that comes while the first is still on its way waits for it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::http::HeaderMap;
+use event_model::{EventId, IdempotencyScope, Topic};
+use tokio::sync::watch;
+
+use crate::{answer::Stored, household::Household};
+
+const HEADER: &str = "idempotency-key";
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+
+/// 16 to 64 visible ASCII characters, without the quotes they may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdempotencyKey(String);
+
+/// The header is there, but is no key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotAKey;
+
+impl IdempotencyKey {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, NotAKey> {
+        let mut values = headers.get_all(HEADER).iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(NotAKey);
+        }
+        let value = value.to_str().map_err(|_| NotAKey)?.trim();
+        let quoted = value
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let key = quoted.unwrap_or(value);
+        let visible = key
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        if visible && KEY_BYTES.contains(&key.len()) {
+            Ok(Some(Self(key.to_owned())))
+        } else {
+            Err(NotAKey)
+        }
+    }
+
+    /// What an id under this key is derived from.
+    pub(crate) fn scope<'a>(
+        &'a self,
+        caller: &'a Household,
+        path: &'a str,
+    ) -> IdempotencyScope<'a> {
+        IdempotencyScope {
+            issuer: &caller.issuer,
+            subject: &caller.subject,
+            path,
+            key: &self.0,
+        }
+    }
+}
+
+/// Whose key this is, and at which door.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct KeyOwner {
+    issuer: String,
+    subject: String,
+    topic: Topic,
+    key: String,
+}
+
+impl KeyOwner {
+    pub(crate) fn new(caller: &Household, topic: Topic, key: &IdempotencyKey) -> Self {
+        Self {
+            issuer: caller.issuer.clone(),
+            subject: caller.subject.clone(),
+            topic,
+            key: key.0.clone(),
+        }
+    }
+}
+
+/// Where a call under a key stands. Sent once, by the first try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Progress {
+    OnItsWay,
+    Stored(Stored),
+    /// The first try ended without an answer; another one may begin.
+    GivenUp,
+}
+
+/// What a request under a key should do.
+#[derive(Debug)]
+pub(crate) enum Claim {
+    /// It is the first: store the call, and tell the ticket.
+    First(Ticket),
+    /// Another request is at it: wait for what it finds.
+    Wait(watch::Receiver<Progress>),
+    /// It is stored already.
+    Again(Stored),
+    /// The key stands for another call.
+    Reused,
+}
+
+/// The calls under keys that are remembered. Bounded: the oldest is forgotten first.
+pub(crate) struct Replays {
+    calls_max: usize,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    calls: HashMap<KeyOwner, Vec<Call>>,
+    /// In the order they came, for forgetting. A call that was given up may stand here without being in `calls`.
+    order: VecDeque<(KeyOwner, EventId)>,
+}
+
+struct Call {
+    id: EventId,
+    progress: watch::Receiver<Progress>,
+}
+
+impl Replays {
+    pub(crate) fn new(calls_max: usize) -> Self {
+        Self {
+            calls_max,
+            table: Arc::default(),
+        }
+    }
+
+    /// Asks what to do with the call `id` under `owner`'s key.
+    pub(crate) fn claim(&self, owner: KeyOwner, id: EventId) -> Claim {
+        let mut table = lock(&self.table);
+        let known = table
+            .calls
+            .get(&owner)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if let Some(call) = known.iter().find(|call| call.id == id) {
+            return match &*call.progress.borrow() {
+                Progress::Stored(stored) => Claim::Again(stored.clone()),
+                Progress::OnItsWay | Progress::GivenUp => Claim::Wait(call.progress.clone()),
+            };
+        }
+        // Two alerts under one key are two alerts (never silence a call); two accepts are a mistake worth telling.
+        if owner.topic == Topic::Accept && !known.is_empty() {
+            return Claim::Reused;
+        }
+        Claim::First(self.begin(&mut table, owner, id))
+    }
+
+    fn begin(&self, table: &mut Table, owner: KeyOwner, id: EventId) -> Ticket {
+        let (sender, progress) = watch::channel(Progress::OnItsWay);
+        table
+            .calls
+            .entry(owner.clone())
+            .or_default()
+            .push(Call { id, progress });
+        table.order.push_back((owner.clone(), id));
+        while self.calls_max < table.order.len() {
+            table.forget_oldest();
+        }
+        Ticket {
+            sender,
+            owner,
+            id,
+            table: Arc::clone(&self.table),
+        }
+    }
+}
+
+impl Table {
+    fn forget_oldest(&mut self) {
+        if let Some((owner, id)) = self.order.pop_front() {
+            self.forget(&owner, id);
+        }
+    }
+
+    fn forget(&mut self, owner: &KeyOwner, id: EventId) {
+        let Some(calls) = self.calls.get_mut(owner) else {
+            return;
+        };
+        calls.retain(|call| call.id != id);
+        if calls.is_empty() {
+            self.calls.remove(owner);
+        }
+    }
+}
+
+/// The first try's duty to tell the others. Dropped without a word, it gives the call up.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    sender: watch::Sender<Progress>,
+    owner: KeyOwner,
+    id: EventId,
+    table: Arc<Mutex<Table>>,
+}
+
+impl Ticket {
+    /// The call is in the log.
+    pub(crate) fn stored(self, stored: Stored) {
+        self.sender.send_replace(Progress::Stored(stored));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if matches!(&*self.sender.borrow(), Progress::Stored(_)) {
+            return;
+        }
+        lock(&self.table).forget(&self.owner, self.id);
+        self.sender.send_replace(Progress::GivenUp);
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("calls", &self.calls.len())
+            .finish()
+    }
+}
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().expect("no holder of this lock panics")
+}

@@ -1,0 +1,207 @@
+//! So many at once, then one per interval, for each of many keys. Decides only: time is an argument.
+//!
+//! The generic cell rate algorithm: a key's one number is the moment until which its past use has been paid for. A
+//! key that has paid up is the same as one never seen, and is forgotten.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+/// The limits of many keys.
+pub(crate) struct Limiter<K> {
+    interval: Duration,
+    /// How far a key's debt may reach into the future: `burst - 1` intervals.
+    debt_max: Duration,
+    keys_max: usize,
+    table: Mutex<Table<K>>,
+}
+
+struct Table<K> {
+    paid_until: HashMap<K, Instant>,
+    /// Looking for keys that owe nothing reads the whole table: at most once per interval.
+    swept_at: Option<Instant>,
+}
+
+/// The key has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait(pub(crate) Duration);
+
+impl<K: Hash + Eq> Limiter<K> {
+    /// At most `keys_max` keys that still owe are remembered; beyond that strangers pass unrecorded, because
+    /// a limiter that is full must not silence a house.
+    pub(crate) fn new(burst: NonZeroU32, interval: Duration, keys_max: usize) -> Self {
+        let debt_max = interval.saturating_mul(burst.get() - 1);
+        let table = Mutex::new(Table {
+            paid_until: HashMap::new(),
+            swept_at: None,
+        });
+        Self {
+            interval,
+            debt_max,
+            keys_max,
+            table,
+        }
+    }
+
+    /// Takes one from the key's allowance.
+    pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), Wait> {
+        let mut table = self.table();
+        let paid = table.paid_until.get(&key).copied().unwrap_or(now).max(now);
+        self.judge(paid - now)?;
+        if table.has_room(&key, self.keys_max, now, self.interval) {
+            table.paid_until.insert(key, paid + self.interval);
+        }
+        Ok(())
+    }
+
+    /// How long the key would have to wait, taking nothing.
+    pub(crate) fn check(&self, key: &K, now: Instant) -> Result<(), Wait> {
+        let paid = self.table().paid_until.get(key).copied();
+        self.judge(paid.map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now)))
+    }
+
+    /// Gives one back: what was taken came to nothing.
+    pub(crate) fn give_back(&self, key: &K) {
+        if let Some(paid) = self.table().paid_until.get_mut(key) {
+            *paid = paid.checked_sub(self.interval).unwrap_or(*paid);
+        }
+    }
+
+    fn judge(&self, debt: Duration) -> Result<(), Wait> {
+        if self.debt_max < debt {
+            Err(Wait(debt - self.debt_max))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<K>> {
+        self.table.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl<K: Hash + Eq> Table<K> {
+    fn has_room(&mut self, key: &K, keys_max: usize, now: Instant, interval: Duration) -> bool {
+        if self.paid_until.len() < keys_max || self.paid_until.contains_key(key) {
+            return true;
+        }
+        if self
+            .swept_at
+            .is_none_or(|swept_at| interval <= now - swept_at)
+        {
+            self.swept_at = Some(now);
+            self.paid_until.retain(|_, paid| now < *paid);
+        }
+        self.paid_until.len() < keys_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock;
+
+    const INTERVAL: Duration = Duration::from_secs(20);
+
+    fn five_then_one_in_20_s() -> Limiter<&'static str> {
+        Limiter::new(NonZeroU32::new(5).unwrap(), INTERVAL, 100)
+    }
+
+    #[test]
+    fn five_pass_at_once_and_the_sixth_waits_for_its_interval() {
+        let limiter = five_then_one_in_20_s();
+        let start = clock::steady();
+        for _ in 0..5 {
+            assert_eq!(limiter.take("kim", start), Ok(()));
+        }
+
+        assert_eq!(limiter.take("kim", start), Err(Wait(INTERVAL)));
+        assert_eq!(
+            limiter.take("kim", start + INTERVAL / 4),
+            Err(Wait(INTERVAL * 3 / 4))
+        );
+        assert_eq!(limiter.take("kim", start + INTERVAL), Ok(()));
+        assert_eq!(limiter.take("kim", start + INTERVAL), Err(Wait(INTERVAL)));
+    }
+
+    #[test]
+    fn one_house_does_not_use_up_anothers_allowance() {
+        let limiter = five_then_one_in_20_s();
+        let start = clock::steady();
+        while limiter.take("kim", start).is_ok() {}
+
+        assert_eq!(limiter.take("lee", start), Ok(()));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let limiter = five_then_one_in_20_s();
+        let start = clock::steady();
+        while limiter.take("kim", start).is_ok() {}
+
+        limiter.give_back(&"kim");
+
+        assert_eq!(limiter.take("kim", start), Ok(()));
+        assert_eq!(limiter.take("kim", start), Err(Wait(INTERVAL)));
+    }
+
+    #[test]
+    fn a_look_takes_nothing_and_says_what_a_take_would() {
+        let limiter = five_then_one_in_20_s();
+        let start = clock::steady();
+        for _ in 0..5 {
+            assert_eq!(limiter.check(&"kim", start), Ok(()));
+            assert_eq!(limiter.take("kim", start), Ok(()));
+        }
+
+        assert_eq!(limiter.check(&"kim", start), Err(Wait(INTERVAL)));
+        assert_eq!(limiter.check(&"kim", start + INTERVAL), Ok(()));
+    }
+
+    #[test]
+    fn a_full_limiter_forgets_who_owes_nothing_and_lets_strangers_pass() {
+        let limiter = Limiter::new(NonZeroU32::new(1).unwrap(), INTERVAL, 3);
+        let start = clock::steady();
+        for house in 0..3 {
+            assert_eq!(limiter.take(house, start), Ok(()));
+        }
+
+        assert_eq!(limiter.take(9, start), Ok(()));
+        assert_eq!(
+            limiter.take(9, start),
+            Ok(()),
+            "not remembered: there was no room"
+        );
+        assert_eq!(limiter.take(9, start + INTERVAL), Ok(()), "now there is");
+        assert_eq!(limiter.take(9, start + INTERVAL), Err(Wait(INTERVAL)));
+    }
+
+    proptest! {
+        #[test]
+        fn in_any_stretch_of_time_no_more_pass_than_the_burst_and_one_per_interval(
+            gaps in prop::collection::vec(0u64..30_000, 1..100),
+        ) {
+            let limiter = five_then_one_in_20_s();
+            let mut now = clock::steady();
+            let mut passed = Vec::new();
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                if limiter.take("kim", now).is_ok() {
+                    passed.push(now);
+                }
+            }
+            for (index, first) in passed.iter().enumerate() {
+                for (count, last) in passed[index..].iter().enumerate() {
+                    let intervals = (*last - *first).as_secs_f64() / INTERVAL.as_secs_f64();
+                    prop_assert!(count as f64 <= 4.0 + intervals.floor() + 1e-9);
+                }
+            }
+        }
+    }
+}

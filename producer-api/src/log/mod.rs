@@ -1,0 +1,159 @@
+//! The way into the log, through the Kafka protocol alone.
+//!
+//! Each topic has a lane: a producer with its own connections and its own bound, so that a flood of accepts cannot hold
+//! an alert up. A record is stored when its delivery report says so (`acks=all`, idempotent), and not before.
+
+mod lane;
+mod topics;
+mod watch;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use event_model::{EncodedRecord, Place, Topic};
+use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
+use tokio::time::Instant;
+
+use lane::Lane;
+pub(crate) use topics::TopicSettings;
+pub(crate) use watch::{Reach, watch_log};
+
+/// Why a record is not known to be stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    /// Nobody answers at the log's address, or its topics are not there yet. Nothing was written.
+    #[error("the log cannot be reached")]
+    Unavailable,
+    /// Too many records are on their way already. Nothing was written.
+    #[error("the lane is full")]
+    LaneFull,
+    /// The log refused this record. Nothing was written, and another try will meet the same.
+    #[error("the log refused the record")]
+    Refused(#[source] KafkaError),
+    /// The record may or may not be in the log, or get there yet.
+    #[error("the log did not say in time whether it has the record")]
+    OutcomeUnknown(#[source] Option<KafkaError>),
+}
+
+/// How to reach the log.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSettings {
+    pub(crate) bootstrap_servers: String,
+    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) deadline: Duration,
+    pub(crate) alerts_in_flight_max: usize,
+    pub(crate) accepts_in_flight_max: usize,
+}
+
+/// The log, as this door sees it.
+pub(crate) struct Log {
+    alerts: Lane,
+    accepts: Lane,
+    reach: Reach,
+}
+
+impl Log {
+    pub(crate) fn connect(settings: &LogSettings) -> Result<Self, KafkaError> {
+        let reach = Reach::default();
+        let alerts = Lane::connect(settings, settings.alerts_in_flight_max, reach.clone())?;
+        let accepts = Lane::connect(settings, settings.accepts_in_flight_max, reach.clone())?;
+        Ok(Self {
+            alerts,
+            accepts,
+            reach,
+        })
+    }
+
+    /// Appends one record and waits for the log's word that it is committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, the record may be stored all the same, as with [`AppendError::OutcomeUnknown`].
+    pub(crate) async fn append(
+        &self,
+        record: &EncodedRecord,
+        deadline: Instant,
+    ) -> Result<Place, AppendError> {
+        self.reach.wait_for_topics(deadline).await?;
+        self.lane(record.topic).append(record, deadline).await
+    }
+
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Both lanes have what they need for the next record to go straight through.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.alerts.is_warm() && self.accepts.is_warm()
+    }
+
+    fn lane(&self, topic: Topic) -> &Lane {
+        match topic {
+            Topic::Alert => &self.alerts,
+            Topic::Accept => &self.accepts,
+        }
+    }
+
+    /// Blocks while librdkafka sends what it still holds.
+    pub(crate) fn flush(&self, patience: Duration) {
+        self.alerts.flush(patience);
+        self.accepts.flush(patience);
+    }
+}
+
+/// What every client of the log here is set to. A lost leader must cost one refresh, not a back-off meant for
+/// data centres.
+fn client_config(settings: &LogSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &settings.bootstrap_servers)
+        .set("client.id", "producer-api")
+        .set("request.timeout.ms", "1000")
+        .set("socket.timeout.ms", "2000")
+        .set("socket.connection.setup.timeout.ms", "1000")
+        .set("socket.nagle.disable", "true")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("retry.backoff.ms", "50")
+        .set("retry.backoff.max.ms", "250")
+        .set("topic.metadata.refresh.fast.interval.ms", "50")
+        .set("log.connection.close", "false");
+    config
+}
+
+/// Settings of the operator's come last and win.
+fn with_properties(mut config: ClientConfig, settings: &LogSettings) -> ClientConfig {
+    for (name, value) in &settings.properties {
+        config.set(name, value);
+    }
+    config
+}
+
+/// What a delivery report's error says about the record.
+fn outcome_of(error: KafkaError) -> AppendError {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        // Purged from our own queue, before it was sent.
+        Some(Code::PurgeQueue) => AppendError::Unavailable,
+        // Kafka's answers to a produce request that mean that nothing was appended and nothing will be.
+        Some(
+            Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidTopic
+            | Code::MessageBatchTooLarge
+            | Code::InvalidRequiredAcks
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::UnsupportedForMessageFormat
+            | Code::PolicyViolation
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::UnknownTopic
+            | Code::UnknownPartition,
+        ) => AppendError::Refused(error),
+        // A time-out above all: librdkafka gave up waiting, which says nothing about the log.
+        _ => AppendError::OutcomeUnknown(Some(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Whether the log is there: its topics made, its leader answering.
+//!
+//! One task asks the leader for the end of a partition now and then, which also opens the connections that the first
+//! record needs. The log counts as gone only after it has been silent for longer than an election takes: until then
+//! calls wait for it, after that they are refused at once.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use event_model::{PARTITIONS, Topic};
+use rdkafka::{producer::Producer, types::RDKafkaErrorCode};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
+use tracing::{info, warn};
+
+use super::{AppendError, Log, TopicSettings, lane::LaneProducer, topics};
+
+/// Between two looks while all is well: a call between them finds out by itself.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks while the log is silent.
+const LOOK_AGAIN_INTERVAL: Duration = Duration::from_millis(250);
+/// How long one look waits.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(1000);
+/// So many looks in a row without an answer, and the log counts as gone: above 2.5 s, where an election takes 0.5 s.
+const SILENT_LOOKS_MAX: u32 = 2;
+
+/// What is known about the log. Shared by all who append.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach {
+    silent_looks: Arc<AtomicU32>,
+    topics: watch::Sender<Topics>,
+}
+
+/// Whether there is something to append to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Topics {
+    /// Nothing is sent: some logs would make the topics by themselves, with settings that forget calls.
+    Unknown,
+    Ready,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self {
+            silent_looks: Arc::default(),
+            topics: watch::Sender::new(Topics::Unknown),
+        }
+    }
+}
+
+impl Reach {
+    /// Someone just heard from the log.
+    pub(super) fn seen(&self) {
+        if self.silent_looks.swap(0, Ordering::Relaxed) > SILENT_LOOKS_MAX {
+            info!("the log is back");
+        }
+        metrics::gauge!("producer_api_log_reachable").set(1.0);
+    }
+
+    fn silent(&self) {
+        if self.silent_looks.fetch_add(1, Ordering::Relaxed) == SILENT_LOOKS_MAX {
+            warn!("the log does not answer: calls are refused until it does");
+            metrics::gauge!("producer_api_log_reachable").set(0.0);
+        }
+    }
+
+    /// Known to be gone: waiting would not help.
+    pub(crate) fn is_gone(&self) -> bool {
+        SILENT_LOOKS_MAX < self.silent_looks.load(Ordering::Relaxed)
+    }
+
+    /// The topics are there, and the log answers.
+    pub(crate) fn is_good(&self) -> bool {
+        *self.topics.borrow() == Topics::Ready && !self.is_gone()
+    }
+
+    pub(super) async fn wait_for_topics(&self, deadline: Instant) -> Result<(), AppendError> {
+        if self.is_gone() {
+            return Err(AppendError::Unavailable);
+        }
+        if *self.topics.borrow() == Topics::Ready {
+            return Ok(());
+        }
+        let mut topics = self.topics.subscribe();
+        match timeout_at(deadline, topics.wait_for(|topics| *topics == Topics::Ready)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(AppendError::Unavailable),
+        }
+    }
+}
+
+/// Makes the topics, then looks after the log until it is dropped.
+pub(crate) async fn watch_log(log: Arc<Log>, settings: TopicSettings) {
+    while let Err(error) = topics::ensure(&settings).await {
+        log.reach.silent();
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "the topics are not there yet"
+        );
+        sleep(LOOK_AGAIN_INTERVAL).await;
+    }
+    log.reach.topics.send_replace(Topics::Ready);
+    info!("the log is there");
+    loop {
+        let pause = if look(&log).await {
+            LOOK_INTERVAL
+        } else {
+            LOOK_AGAIN_INTERVAL
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn look(log: &Arc<Log>) -> bool {
+    let on_duty = Arc::clone(log);
+    let answered = tokio::task::spawn_blocking(move || {
+        on_duty.alerts.revive();
+        on_duty.accepts.revive();
+        // Through both lanes: a look keeps its lane's connection to the leader open.
+        answers(&on_duty.alerts.producer(), Topic::Alert)
+            && answers(&on_duty.accepts.producer(), Topic::Accept)
+    })
+    .await
+    .unwrap_or(false);
+    if answered {
+        log.reach.seen()
+    } else {
+        log.reach.silent()
+    }
+    answered
+}
+
+/// The leader of each partition says where it ends, which it may only while it leads.
+fn answers(producer: &LaneProducer, topic: Topic) -> bool {
+    let partitions = i32::try_from(PARTITIONS.get()).expect("there are a few partitions");
+    (0..partitions).all(|partition| {
+        match producer
+            .client()
+            .fetch_watermarks(topic.name(), partition, LOOK_TIMEOUT)
+        {
+            Ok(_) => true,
+            // A log whose topics were made with fewer partitions has answered, too.
+            Err(error) => error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition),
+        }
+    })
+}

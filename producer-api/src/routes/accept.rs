@@ -1,0 +1,66 @@
+//! `POST /accept`: a neighbour answers a call.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, header},
+};
+use event_model::{Event, EventId};
+
+use super::{notices, traceparent};
+use crate::{
+    answer::Answer,
+    call::read_accept,
+    door::{Call, Door, call_time},
+    errors::{FieldError, Refusal},
+    household::Household,
+    idempotency::{IdempotencyKey, NotAKey},
+    payload::Payload,
+};
+
+pub(super) async fn accept(
+    State(door): State<Arc<Door>>,
+    caller: Household,
+    headers: HeaderMap,
+    Payload(body): Payload,
+) -> Result<Answer, Refusal> {
+    require_json(&headers)?;
+    let key = IdempotencyKey::of(&headers).map_err(|NotAKey| not_a_key())?;
+    let at = call_time();
+    let accept = read_accept(&body, &caller, EventId::new(at, rand::random()), at)?;
+    let notices = notices(&accept.warnings);
+    let call = Call {
+        event: Event::Accepted(accept),
+        key,
+        notices,
+        traceparent: traceparent(&headers),
+    };
+    door.take(&caller, call).await
+}
+
+/// `application/json` or any `application/*+json`, with whatever parameters.
+fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = content_type
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    let is_json = essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if is_json {
+        Ok(())
+    } else {
+        Err(Refusal::UnsupportedMediaType)
+    }
+}
+
+fn not_a_key() -> Refusal {
+    let detail = "the Idempotency-Key header is not 16 to 64 visible ASCII characters".to_owned();
+    Refusal::Validation(vec![FieldError {
+        pointer: "",
+        detail,
+    }])
+}

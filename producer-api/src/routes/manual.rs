@@ -1,0 +1,45 @@
+//! The description of this door for programs (`/openapi.json`) and for people (`/`).
+
+use axum::{
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+
+/// OpenAPI 3.1, written by hand and tested against the routes and the refusals.
+pub(crate) const DESCRIPTION: &str = include_str!("manual/openapi.json");
+const PAGE: &str = include_str!("manual/page.html");
+const SCRIPT: &str = include_str!("manual/manual.js");
+
+pub(super) async fn description() -> Response {
+    let mut response = typed("application/json", DESCRIPTION);
+    // Public, and the same for everybody: tools on any page may read it.
+    response.headers_mut().insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    response
+}
+
+pub(super) async fn page() -> Response {
+    let mut response = typed("text/html; charset=utf-8", PAGE);
+    let policy = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; \
+                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    response.headers_mut().insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(policy),
+    );
+    response
+}
+
+pub(super) async fn script() -> Response {
+    typed("text/javascript; charset=utf-8", SCRIPT)
+}
+
+fn typed(content_type: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text).into_response()
+}

@@ -1,0 +1,257 @@
+//! The service: what it is made of, the order in which it starts and stops.
+
+use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{net::TcpListener, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    door::Door,
+    idempotency::Replays,
+    limiter::Limiter,
+    listener::{Bounds, serve},
+    log::{Log, LogSettings, TopicSettings, watch_log},
+    routes::{admin_routes, origins, routes},
+};
+
+/// Why the service does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Settings that do not fit together, one sentence each.
+    #[error("the settings do not fit: {}", .0.join("; "))]
+    Config(Vec<String>),
+    /// The address is taken, or not ours.
+    #[error("listen on {address}")]
+    Listen {
+        /// Which one.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// librdkafka refused the settings; the log itself need not be there.
+    #[error("set up the client of the log")]
+    Log(#[source] rdkafka::error::KafkaError),
+}
+
+/// The door with its listeners bound, not yet serving.
+pub struct Service {
+    door: Arc<Door>,
+    router: Router,
+    listener: TcpListener,
+    address: SocketAddr,
+    admin: Option<(TcpListener, SocketAddr)>,
+    config: Config,
+}
+
+/// Addresses whose failures are remembered at once: 8 MB at most.
+const STRANGERS_MAX: usize = 100_000;
+/// Houses that called lately: 20 MB at most.
+const HOUSES_MAX: usize = 100_000;
+/// How soon one address has its whole allowance back.
+const STRANGERS_PERIOD: Duration = Duration::from_secs(60);
+/// An operator's listener serves a few scrapers.
+const ADMIN_BOUNDS: Bounds = Bounds {
+    connections_max: 64,
+    head_timeout: Duration::from_secs(10),
+};
+
+/// Binds and runs until `shutdown`.
+///
+/// # Errors
+///
+/// As [`Service::bind`].
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    Service::bind(config).await?.run(shutdown).await
+}
+
+impl Service {
+    /// Checks the settings and binds the listeners. The log need not be there: it is looked for while serving.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says which setting or address is wrong; nothing is left running.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let mut mistakes = config.mistakes();
+        let allowed_origins = origins(&config.allowed_origins)
+            .map_err(|mistake| mistakes.push(mistake))
+            .ok();
+        let Some(allowed_origins) = allowed_origins.filter(|_| mistakes.is_empty()) else {
+            return Err(Error::Config(mistakes));
+        };
+        let (listener, address) = listen(config.listen).await?;
+        let admin = match config.admin {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let door = Arc::new(door(&config)?);
+        let router = routes(Arc::clone(&door), allowed_origins);
+        Ok(Self {
+            door,
+            router,
+            listener,
+            address,
+            admin,
+            config,
+        })
+    }
+
+    /// Where residents' calls come in.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where an operator looks.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Serves until `shutdown`: then no more connections, the calls under way get their answers, and what librdkafka
+    /// holds is sent, all within the grace period.
+    ///
+    /// # Errors
+    ///
+    /// None today: what goes wrong while serving is a matter of single calls.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self {
+            door,
+            router,
+            listener,
+            address,
+            admin,
+            config,
+        } = self;
+        let connections = TaskTracker::new();
+        let background = TaskTracker::new();
+        background.spawn(until(
+            &shutdown,
+            watch_log(Arc::clone(&door.log), topic_settings(&config)),
+        ));
+        background.spawn(until(
+            &shutdown,
+            reload_keys(Arc::clone(&door), config.keys_reload_interval),
+        ));
+        if let Some((listener, address)) = admin {
+            info!(%address, "serving the operator");
+            let router = admin_routes(Arc::clone(&door), config.metrics);
+            background.spawn(serve(
+                listener,
+                router,
+                ADMIN_BOUNDS,
+                connections.clone(),
+                shutdown.clone(),
+            ));
+        }
+        info!(%address, "serving residents");
+        let bounds = Bounds {
+            connections_max: config.connections_max,
+            head_timeout: config.head_timeout,
+        };
+        serve(listener, router, bounds, connections.clone(), shutdown).await;
+        stop(door, connections, background, config.shutdown_grace).await;
+        Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn door(config: &Config) -> Result<Door, Error> {
+    let strangers = config.address_unverified_max.map(strangers);
+    Ok(Door {
+        verifier: Arc::clone(&config.verifier),
+        log: Arc::new(Log::connect(&log_settings(config)).map_err(Error::Log)?),
+        houses: Limiter::new(
+            config.house_limit.burst,
+            config.house_limit.interval,
+            HOUSES_MAX,
+        ),
+        strangers,
+        replays: Replays::new(config.replays_max),
+        appends: TaskTracker::new(),
+        deadline: config.deadline,
+        body_bytes_max: config.body_bytes_max,
+        body_timeout: config.body_timeout,
+        spring_types: config.spring_types,
+    })
+}
+
+fn strangers<K: std::hash::Hash + Eq>(max: NonZeroU32) -> Limiter<K> {
+    Limiter::new(max, STRANGERS_PERIOD / max.get(), STRANGERS_MAX)
+}
+
+fn log_settings(config: &Config) -> LogSettings {
+    LogSettings {
+        bootstrap_servers: config.log.clone(),
+        properties: config.log_properties.clone(),
+        deadline: config.deadline,
+        alerts_in_flight_max: config.alerts_in_flight_max,
+        accepts_in_flight_max: config.accepts_in_flight_max,
+    }
+}
+
+fn topic_settings(config: &Config) -> TopicSettings {
+    TopicSettings {
+        log: log_settings(config),
+        retention: config.retention,
+    }
+}
+
+/// The task, ended early by the shutdown: none of these holds anything that must be finished.
+fn until<F: Future<Output = ()>>(
+    shutdown: &CancellationToken,
+    task: F,
+) -> impl Future<Output = ()> + use<F> {
+    let shutdown = shutdown.clone();
+    async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = task => {}
+        }
+    }
+}
+
+async fn reload_keys(door: Arc<Door>, interval: Duration) {
+    loop {
+        sleep(interval).await;
+        let verifier = Arc::clone(&door.verifier);
+        match tokio::task::spawn_blocking(move || verifier.reload()).await {
+            Ok(Ok(resident_token::Reload::Changed)) => info!("the keys for tokens changed"),
+            Ok(Ok(resident_token::Reload::Unchanged)) | Err(_) => {}
+            Ok(Err(error)) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the keys for tokens stay as they were"
+                );
+            }
+        }
+    }
+}
+
+async fn stop(door: Arc<Door>, connections: TaskTracker, background: TaskTracker, grace: Duration) {
+    info!("stopping: finishing the calls under way");
+    let finished = async {
+        for tasks in [&connections, &door.appends, &background] {
+            tasks.close();
+            tasks.wait().await;
+        }
+    };
+    if tokio::time::timeout(grace, finished).await.is_err() {
+        warn!(
+            connections = connections.len(),
+            calls = door.appends.len(),
+            "the grace period ended first"
+        );
+    }
+    let flush = tokio::task::spawn_blocking(move || door.log.flush(Duration::from_secs(1)));
+    if flush.await.is_err() {
+        warn!("the client of the log did not stop in order");
+    }
+}
