@@ -263,11 +263,24 @@ impl Group {
     }
 
     fn check_caller(&self, caller: &Caller) -> Result<(), GroupError> {
-        self.check_identity(&caller.member_id, caller.instance_id.as_ref())?;
+        let identity = self.check_identity(&caller.member_id, caller.instance_id.as_ref());
+        identity.map_err(|error| self.softened_for_one_ahead_of_us(caller, error))?;
         if caller.generation != Some(self.generation) {
             return Err(GroupError::IllegalGeneration);
         }
         Ok(())
+    }
+
+    /// A generation above ours was announced by a coordinator that died before it was recorded. Its static member may
+    /// have taken the place of the one we know: it shall come again, not stop for good.
+    fn softened_for_one_ahead_of_us(&self, caller: &Caller, error: GroupError) -> GroupError {
+        let ahead = caller
+            .generation
+            .is_some_and(|generation| self.generation < generation);
+        match error {
+            GroupError::FencedInstanceId if ahead => GroupError::UnknownMemberId,
+            error => error,
+        }
     }
 
     fn check_identity(

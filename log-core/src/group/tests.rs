@@ -1064,6 +1064,33 @@ fn a_new_coordinator_knows_the_static_members() {
 }
 
 #[test]
+fn a_static_member_whose_return_died_with_its_coordinator_comes_again_rather_than_being_fenced_for_good()
+ {
+    let mut group = static_group_of(["kim", "lee"], topic("an-alert", 2));
+    group.consumer("park");
+    group.rejoin("park");
+    group.static_consumer("kim");
+    group.join("kim");
+    let request = group.join("lee");
+    assert!(group.join_answer(request).is_ok());
+    let Step::Joining(request) = group.with("kim").step else {
+        panic!("kim joins")
+    };
+    let joined = group.join_answer(request).expect("all are here");
+    let kim = group.with("kim");
+    (kim.member_id, kim.generation) = (Some(joined.member_id), Some(joined.generation));
+
+    group.restart();
+    group.with("lee").step = Step::Out;
+    group.with("park").step = Step::Out;
+
+    assert_eq!(group.beat("kim"), Err(GroupError::UnknownMemberId));
+    group.with("kim").member_id = None;
+    group.rejoin("kim");
+    assert_eq!(group.partitions_of("kim"), [0]);
+}
+
+#[test]
 fn an_empty_group_is_resumed_empty_and_goes_on_counting() {
     let mut group = group_of(["kim"], topic("an-alert", 2));
     group.pass(SESSION_TIMEOUT);
