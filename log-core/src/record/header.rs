@@ -264,6 +264,15 @@ pub(super) fn set_max_timestamp(batch: &[u8], at: TimestampMs) -> Bytes {
     patched.freeze()
 }
 
+/// The same bytes with the checksum that a batch of them should have: for fuzzing and for tests of damage, which could
+/// not get past the check otherwise. Bytes shorter than a header come back as they are.
+pub fn with_checksum(mut batch: BytesMut) -> Bytes {
+    if HEADER_BYTES <= batch.len() {
+        seal(&mut batch);
+    }
+    batch.freeze()
+}
+
 /// Takes the checksum of a complete batch and writes it in.
 pub(super) fn seal(batch: &mut [u8]) {
     let crc = checksum(batch);

@@ -25,6 +25,7 @@ pub use compression::{Compression, CompressionLevels};
 pub use control::{ControlRecord, UnknownControlRecord};
 pub use header::{
     Attributes, BatchHeader, BatchPatch, HEADER_BYTES, HeaderError, ProducerStamp, TimestampType,
+    with_checksum,
 };
 pub use reader::{Record, RecordHeader, Records, UndecodableRecord, timestamps};
 pub use segment_settings::SegmentSettings;

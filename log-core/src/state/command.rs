@@ -81,7 +81,7 @@ pub struct Produce {
     pub batch: Bytes,
 }
 
-/// Forget producers that were idle. Answered by [`super::Response::ProducersExpired`].
+/// Forget producers that were idle. Answered by [`super::Response::Expired`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpireProducers {
     /// Those last used before this time (`producer.id.expiration.ms` ago).

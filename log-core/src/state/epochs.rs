@@ -21,6 +21,17 @@ pub struct EpochEnd {
     pub end_offset: Offset,
 }
 
+/// Whether a client's last record was written by the leader it thinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// It was.
+    Agrees,
+    /// Its log and this one part here: Fetch answers a diverging epoch, and the client goes back.
+    DivergesAt(EpochEnd),
+    /// It knows a later epoch than this leader's: OFFSET_OUT_OF_RANGE.
+    UnknownEpoch,
+}
+
 impl EpochTable {
     /// Notes that `epoch` appends at `start`.
     pub(super) fn note(&mut self, epoch: LeaderEpoch, start: Offset) {
@@ -91,6 +102,24 @@ impl EpochTable {
         };
         Some(EpochEnd { epoch, end_offset })
     }
+
+    /// Compares with a client that has read up to `from` and knows that the record before was of `last_fetched` (KIP-595's
+    /// check in Fetch). The other two as in [`Self::end_of`].
+    pub fn agreement(
+        &self,
+        last_fetched: LeaderEpoch,
+        from: Offset,
+        leader: LeaderEpoch,
+        log_end: Offset,
+    ) -> Agreement {
+        match self.end_of(last_fetched, leader, log_end) {
+            None => Agreement::UnknownEpoch,
+            Some(end) if end.epoch < last_fetched || end.end_offset < from => {
+                Agreement::DivergesAt(end)
+            }
+            Some(_) => Agreement::Agrees,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +163,23 @@ mod tests {
 
         assert_eq!(end_of(&table, 9), Some((9, 30)));
         assert_eq!(end_of(&table, 10), None);
+    }
+
+    #[test]
+    fn a_reader_past_the_end_of_the_epoch_it_knows_has_read_what_is_not_here() {
+        let table = table();
+        let agreement = |epoch, from| {
+            table.agreement(LeaderEpoch(epoch), Offset(from), LeaderEpoch(9), Offset(30))
+        };
+
+        assert_eq!(agreement(5, 20), Agreement::Agrees);
+        let end = EpochEnd {
+            epoch: LeaderEpoch(5),
+            end_offset: Offset(20),
+        };
+        assert_eq!(agreement(5, 21), Agreement::DivergesAt(end));
+        assert_eq!(agreement(6, 15), Agreement::DivergesAt(end));
+        assert_eq!(agreement(10, 15), Agreement::UnknownEpoch);
     }
 
     #[test]

@@ -32,21 +32,23 @@ pub use command::{
     RaiseFeatureLevel, RegisterNode, UnregisterNode,
 };
 pub use config_key::{Accepts, ConfigKey, ConfigType};
-pub use epochs::{EpochEnd, EpochTable};
+pub use epochs::{Agreement, EpochEnd, EpochTable};
 pub use node::{FeatureLevel, Listener, Node};
 pub use partition::Partition;
 pub use producer::ProducerWindow;
 pub use refusal::Refusal;
 pub use response::{Produced, Response};
 pub use topic::{PARTITIONS_MAX, Topic};
-pub use topic_config::{AcksMin, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key};
+pub use topic_config::{
+    AcksMin, ConfigEntry, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key,
+};
 
 use self::node::Nodes;
 use self::producer::ProducerRegistry;
 use self::topics::Topics;
 use crate::ids::{
-    EntryIndex, LeaderEpoch, NodeId, Offset, ProducerEpoch, TimestampMs, TopicId, TopicName,
-    TopicPartition,
+    EntryIndex, LeaderEpoch, NodeId, Offset, ProducerEpoch, ReplicaId, TimestampMs, TopicId,
+    TopicName, TopicPartition,
 };
 use crate::record::SegmentSettings;
 
@@ -173,7 +175,7 @@ impl State {
     fn expire_producers(&mut self, expire: &ExpireProducers) -> Response {
         let expired = self.producers.expire(expire.used_before);
         self.topics.forget_producers(&expired);
-        Response::ProducersExpired {
+        Response::Expired {
             count: expired.len(),
         }
     }
@@ -218,6 +220,11 @@ impl State {
     /// All registered brokers by their id.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> + '_ {
         self.nodes.registered.iter().map(|(id, node)| (*id, node))
+    }
+
+    /// The broker with this Raft id.
+    pub fn node_of(&self, replica: ReplicaId) -> Option<(NodeId, &Node)> {
+        self.nodes().find(|(_, node)| node.replica == replica)
     }
 
     /// What commands and behaviour the cluster may use.

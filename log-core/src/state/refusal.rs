@@ -4,7 +4,10 @@
 
 use super::node::FeatureLevel;
 use super::topic_config::InvalidConfig;
-use crate::ids::{NodeId, ProducerEpoch, ProducerId, Sequence, TopicId, TopicName, TopicPartition};
+use crate::ids::{
+    Generation, GroupId, GroupInstanceId, NodeId, Offset, ProducerEpoch, ProducerId, Sequence,
+    TopicId, TopicName, TopicPartition, TransactionalId,
+};
 
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +27,7 @@ pub enum Refusal {
         /// Which.
         partition: TopicPartition,
     },
-    /// UNKNOWN_TOPIC_ID.
+    /// UNKNOWN_TOPIC_ID; UNKNOWN_TOPIC_OR_PARTITION where the client had named the topic by its name.
     #[error("no topic with id {id}")]
     UnknownTopicId {
         /// Which.
@@ -76,6 +79,85 @@ pub enum Refusal {
         producer: ProducerId,
         /// What does not fit.
         what: &'static str,
+    },
+    /// UNKNOWN_TOPIC_OR_PARTITION for those named, OPERATION_NOT_ATTEMPTED for the others of the request.
+    #[error("{} partitions are unknown", partitions.len())]
+    UnknownPartitions {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
+    /// OFFSET_OUT_OF_RANGE.
+    #[error("offset {requested} of {partition} is past the high watermark {high_watermark}")]
+    OffsetOutOfRange {
+        /// Where.
+        partition: TopicPartition,
+        /// What was asked for.
+        requested: Offset,
+        /// How far it goes.
+        high_watermark: Offset,
+    },
+    /// POLICY_VIOLATION: the topic's records must not be deleted one by one.
+    #[error("{partition}: records of a topic with mayday.acks.min=all go by retention only")]
+    RecordsProtected {
+        /// Where.
+        partition: TopicPartition,
+    },
+    /// PRODUCER_FENCED; INVALID_PRODUCER_EPOCH to clients whose request version is older than that code (InitProducerId
+    /// before 4, AddPartitionsToTxn, AddOffsetsToTxn and EndTxn before 2, TxnOffsetCommit before 3).
+    #[error("producer {producer} of transactional id {id}: epoch {found} is fenced by {current}")]
+    ProducerFenced {
+        /// Whose.
+        id: TransactionalId,
+        /// The producer that asked.
+        producer: ProducerId,
+        /// In which epoch it asked.
+        found: ProducerEpoch,
+        /// The present one.
+        current: ProducerEpoch,
+    },
+    /// INVALID_PRODUCER_ID_MAPPING: the transactional id is not known, or it belongs to another producer id.
+    #[error("transactional id {id} does not belong to producer {producer}")]
+    InvalidProducerIdMapping {
+        /// The transactional id.
+        id: TransactionalId,
+        /// Who claims it.
+        producer: ProducerId,
+    },
+    /// ILLEGAL_GENERATION.
+    #[error("group {group}: generation {found:?}, present is {current:?}")]
+    IllegalGeneration {
+        /// The group.
+        group: GroupId,
+        /// What was named.
+        found: Option<Generation>,
+        /// The present one; `None` where there is no such group.
+        current: Option<Generation>,
+    },
+    /// UNKNOWN_MEMBER_ID.
+    #[error("group {group} has no such member")]
+    UnknownMember {
+        /// The group.
+        group: GroupId,
+    },
+    /// FENCED_INSTANCE_ID: another member has taken over the static identity.
+    #[error("group {group}: {instance} is another member now")]
+    FencedInstance {
+        /// The group.
+        group: GroupId,
+        /// The static identity.
+        instance: GroupInstanceId,
+    },
+    /// GROUP_ID_NOT_FOUND.
+    #[error("no group {group}")]
+    GroupNotFound {
+        /// Which.
+        group: GroupId,
+    },
+    /// NON_EMPTY_GROUP: it has members, or offsets of an open transaction.
+    #[error("group {group} is not empty")]
+    GroupNotEmpty {
+        /// Which.
+        group: GroupId,
     },
     /// BROKER_ID_NOT_REGISTERED.
     #[error("no broker {node}")]

@@ -1,6 +1,8 @@
 //! What a command that was carried out answers.
 
-use crate::ids::{Offset, ProducerEpoch, ProducerId, TimestampMs, TopicId};
+use crate::ids::{
+    Offset, ProducerEpoch, ProducerId, TimestampMs, TopicId, TopicPartition, TransactionalId,
+};
 
 /// What a command answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +23,25 @@ pub enum Response {
         /// The epoch it writes in.
         epoch: ProducerEpoch,
     },
-    /// Idle producers were forgotten.
-    ProducersExpired {
+    /// What was idle was forgotten: producers, offsets, transactional ids.
+    Expired {
         /// How many.
         count: usize,
+    },
+    /// Records were deleted, or already had been.
+    LogStart {
+        /// First readable offset.
+        log_start_offset: Offset,
+    },
+    /// Offsets were committed, or noted for when their transaction ends.
+    OffsetsCommitted {
+        /// Those left out, because there is no such partition: UNKNOWN_TOPIC_OR_PARTITION.
+        unknown: Vec<TopicPartition>,
+    },
+    /// Transactions that were open for too long were aborted.
+    TransactionsExpired {
+        /// Whose.
+        ids: Vec<TransactionalId>,
     },
 }
 

@@ -89,6 +89,17 @@ pub struct TopicConfig {
     settings: TopicSettings,
 }
 
+/// A setting and its value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConfigEntry<'a> {
+    /// Its row: name, default, type, doc.
+    pub key: &'static ConfigKey,
+    /// What it is.
+    pub value: &'a str,
+    /// Whether nobody has set it on this topic.
+    pub is_default: bool,
+}
+
 impl TopicConfig {
     /// Checks and reads what was set; the rest has its default.
     ///
@@ -116,6 +127,18 @@ impl TopicConfig {
             .get(key)
             .map(String::as_str)
             .or_else(|| topic_key(key).map(|key| key.default))
+    }
+
+    /// Every key with its value, by name.
+    pub fn entries(&self) -> impl Iterator<Item = ConfigEntry<'_>> {
+        TOPIC_KEYS.iter().map(|key| {
+            let set = self.overrides.get(key.name);
+            ConfigEntry {
+                key,
+                value: set.map_or(key.default, String::as_str),
+                is_default: set.is_none(),
+            }
+        })
     }
 
     /// What the log acts on.

@@ -278,7 +278,7 @@ fn a_producer_silent_for_long_is_forgotten_by_a_command_and_may_then_begin_anywh
     let used_before = world.now;
     let expired = world.tell(Command::ExpireProducers(ExpireProducers { used_before }));
 
-    assert_eq!(expired, Ok(Response::ProducersExpired { count: 1 }));
+    assert_eq!(expired, Ok(Response::Expired { count: 1 }));
     assert_eq!(
         offset_of(world.produce(&alerts(), sequenced(silent, 0, 9, &["c"]))),
         2
