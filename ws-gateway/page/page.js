@@ -45,15 +45,23 @@ function start() {
   resident?.close();
   resident = undefined;
   if (!token()) return showSignIn('');
-  try {
-    whose = claims(token());
-  } catch {
+  const holder = readClaims();
+  if (!holder?.line) {
     sessionStorage.removeItem(TOKEN);
     return showSignIn(t('signIn.unreadable'));
   }
+  whose = holder;
   input('sign-in').hidden = true;
   listen();
   show();
+}
+
+function readClaims() {
+  try {
+    return claims(token());
+  } catch {
+    return undefined;
+  }
 }
 
 function listen() {

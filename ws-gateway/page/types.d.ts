@@ -47,7 +47,7 @@ export interface Accept {
 export interface Answer {
   id: string;
   status?: string;
-  warnings?: string[];
+  warnings?: { code: string; detail: string }[];
 }
 
 export interface Call {
