@@ -1,1 +1,51 @@
-//! ws-gateway
+//! The STOMP-over-WebSocket door: sessions, subscriptions, and every alert to every neighbour at once.
+//!
+//! ```text
+//!  log ──▶ feed: decode once, fold, encode once ──▶ shard 0: hub, sessions, sockets ──▶ residents
+//!                                               └─▶ shard 1: ...                        ▲
+//!  residents ── HTTP upgrade ──▶ door ── the socket itself ─────────────────────────────┘
+//! ```
+//!
+//! - [`stomp`] and [`websocket`]: bytes to values and back, and the session that decides. No I/O.
+//! - `hub`: who subscribes to what. `recent`: what was said, for those who were away.
+//! - `shard`, `connection`, `outbox`: the sockets of one core, owned by one thread.
+//! - `feed`: the reader of the log. `door`, `page`, `admin`: HTTP.
+//!
+//! Nothing is kept on disk, and any gateway serves any client.
+//!
+//! ```
+//! use ws_gateway::stomp::{Command, Limits, Parser};
+//!
+//! let mut parser = Parser::new(Limits::AFTER_CONNECT);
+//! let mut bytes: &[u8] = b"SUBSCRIBE\nid:0\ndestination:/sub/line/101\n\n\0\n";
+//! let frame = parser.next(&mut bytes)?.unwrap();
+//! assert_eq!(frame.command, Command::Subscribe);
+//! assert_eq!(frame.headers.get("destination"), Some("/sub/line/101"));
+//! # Ok::<(), ws_gateway::stomp::ParseError>(())
+//! ```
+
+mod admin;
+mod clock;
+mod config;
+mod connection;
+mod destination;
+mod door;
+mod feed;
+mod gateway;
+mod hub;
+mod measure;
+mod outbox;
+mod page;
+mod position;
+mod push;
+mod recent;
+mod refusal;
+mod shard;
+mod socket_count;
+pub mod stomp;
+pub mod websocket;
+mod wheel;
+
+pub use config::{Config, Pace};
+pub use feed::FeedError;
+pub use gateway::{Error, Gateway, run};

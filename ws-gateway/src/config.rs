@@ -1,0 +1,115 @@
+//! What an operator sets.
+
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use resident_token::Verifier;
+
+/// Everything the gateway is told at its start. Read once, handed down by value.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where residents connect. Default `0.0.0.0:8083`; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` are. Default `127.0.0.1:9083`; `None`: nowhere. An address that
+    /// others reach tells them how many sockets there are.
+    pub admin: Option<SocketAddr>,
+    /// What `/metrics` shows. `None`: nothing was installed to collect them.
+    pub metrics: Option<PrometheusHandle>,
+    /// The log: Kafka's `bootstrap.servers`.
+    pub log: String,
+    /// A name for this gateway that stays the same over restarts and is no other's: its lag is committed under the
+    /// group `ws-gateway.<instance>`. Default `1`. Two gateways with one name take turns in showing their lag.
+    pub instance: String,
+    /// Who may connect.
+    pub verifier: Arc<Verifier>,
+    /// The api's origin, for the residents' page, as `http://host:8082`. `None`: the host that the page was asked
+    /// from, with port 8082.
+    pub api: Option<String>,
+    /// Origins of pages that may open a socket, as `https://host`. Default `None`: any, since it is the token that
+    /// counts and there are no cookies.
+    pub origins: Option<Vec<String>>,
+    /// Threads that own sockets. Default one per core. More than cores only adds switches; fewer leaves cores idle
+    /// when an alert goes out.
+    pub shards: NonZeroUsize,
+    /// Sockets at most. Default 15,000: below the usual limit of 20,000 open files. Too low turns residents away, too
+    /// high makes `accept` fail for everybody.
+    pub sockets_max: usize,
+    /// Bytes of frames that are kept for residents who were away, per shard's ring. Default 64 MiB; the frames are
+    /// shared by the shards. Too low makes reconnecting residents start from the live alerts; more costs memory.
+    pub recent_bytes_max: usize,
+    /// From how far back the log is read before the gateway is ready. Default 24 h: an alert lives that long. Less
+    /// loses ranks and bindings of older alerts' accepts.
+    pub read_back: Duration,
+    /// How long at most a drain spreads the closes over. Default 30 s; the few sockets of a small complex are closed
+    /// at once. Too short brings all residents back in one moment, too long holds the stop up.
+    pub drain_window: Duration,
+    /// Time and room for one socket.
+    pub pace: Pace,
+}
+
+/// What one socket is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// From the upgrade to CONNECT. Default 10 s. Too short loses phones on a bad network, too long keeps strangers.
+    pub connect_within: Duration,
+    /// How long a socket may be silent before it is pinged. Default 25 s, within the 30 s after which many proxies drop
+    /// an idle connection.
+    pub ping_every: Duration,
+    /// How long a socket may be silent before it is given up. Default 70 s, room for two lost answers. Must be longer
+    /// than `ping_every`.
+    pub silence_max: Duration,
+    /// Bytes that wait for one socket before its reader counts as too slow. Default 1 MiB, which holds a whole resume.
+    /// Too low cuts off phones in a lift, too high lets many slow readers take the memory.
+    pub outbox_bytes_max: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            connect_within: Duration::from_secs(10),
+            ping_every: Duration::from_secs(25),
+            silence_max: Duration::from_secs(70),
+            outbox_bytes_max: 1024 * 1024,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults, with what has none.
+    pub fn new(listen: SocketAddr, log: impl Into<String>, verifier: Arc<Verifier>) -> Self {
+        Self {
+            listen,
+            admin: None,
+            metrics: None,
+            log: log.into(),
+            instance: "1".to_owned(),
+            verifier,
+            api: None,
+            origins: None,
+            shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            sockets_max: 15_000,
+            recent_bytes_max: 64 * 1024 * 1024,
+            read_back: Duration::from_secs(24 * 60 * 60),
+            drain_window: Duration::from_secs(30),
+            pace: Pace::default(),
+        }
+    }
+
+    /// Every setting that contradicts another one, as sentences.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if self.pace.silence_max <= self.pace.ping_every {
+            mistakes.push(format!(
+                "silence_max ({:?}) must be longer than ping_every ({:?}), or every idle socket is given up",
+                self.pace.silence_max, self.pace.ping_every
+            ));
+        }
+        if self.log.trim().is_empty() {
+            mistakes.push("log names no address".to_owned());
+        }
+        if self.sockets_max == 0 {
+            mistakes.push("sockets_max is 0: nobody could connect".to_owned());
+        }
+        mistakes
+    }
+}

@@ -1,0 +1,474 @@
+//! One socket: its bytes in and out, its session, its deadlines. The shard that owns it decides nothing here and
+//! everything that concerns others.
+//!
+//! ```text
+//!  Waiting ── CONNECT ──▶ Open ── DISCONNECT ──▶ Leaving
+//!     │                    │                        │
+//!     └──── a refusal, the peer's Close, a deadline ┴───▶ Closing ──▶ dropped
+//! ```
+
+use std::{
+    io::{self, Read, Write},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use mio::net::TcpStream;
+use resident_token::Resident;
+
+use crate::{
+    config::Pace,
+    hub::Seat,
+    outbox::{Flushed, Outbox},
+    refusal::Refusal,
+    socket_count::SocketPermit,
+    stomp::{Limits, Parser, Session, SubscriptionKey},
+    websocket::{self, CloseCode, Decoder, FrameHeader, Opcode},
+};
+
+/// What a WebSocket message may hold before CONNECT, and after: a few frames of [`Limits`]' size.
+const MESSAGE_BYTES_MAX_BEFORE: u64 = 16 * 1024;
+const MESSAGE_BYTES_MAX_AFTER: u64 = 64 * 1024;
+
+/// Frames taken at once from a client that was silent before, and then in a second.
+const FRAMES_AT_ONCE: u32 = 1_000;
+const FRAMES_PER_SECOND: u32 = 100;
+
+/// How long a client that said DISCONNECT may take to close; how long Close waits for its answer.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How far along a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Upgraded, and nothing known of who it is but perhaps a token in the upgrade. Takes CONNECT, until then.
+    Waiting { connect_by: Duration },
+    /// CONNECT was accepted. Takes every frame, until the token expires.
+    Open { expires_at: Timestamp },
+    /// DISCONNECT was taken: what the client still sends is passed over, and it closes, until then.
+    Leaving { close_by: Duration },
+    /// Close was sent or queued: only the peer's Close still counts, until then.
+    Closing {
+        drop_by: Duration,
+        peer_closed: bool,
+    },
+}
+
+/// What a deadline that has come asks for.
+#[derive(Debug)]
+pub(crate) enum Due {
+    Nothing,
+    Refuse(Refusal),
+    Close(CloseCode),
+    Drop,
+    /// A heart-beat, a ping, or both at once.
+    Speak {
+        beat: bool,
+        ping: bool,
+    },
+}
+
+/// What happened to the bytes that were to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    /// The outbox is full.
+    Slow,
+    /// The socket is gone.
+    Gone,
+}
+
+/// One socket and all that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) number: u64,
+    pub(crate) socket: TcpStream,
+    pub(crate) decoder: Decoder,
+    pub(crate) parser: Parser,
+    pub(crate) session: Session,
+    pub(crate) stage: Stage,
+    pub(crate) resident: Option<Box<Resident>>,
+    pub(crate) seats: Vec<(SubscriptionKey, Seat)>,
+    /// What the client's messages come in, so that it gets the same: text, until it says otherwise.
+    pub(crate) opcode: Opcode,
+    /// When the wheel wakes this connection next.
+    pub(crate) wake_at: Option<Duration>,
+    /// A random time to close at, when the gateway is drained.
+    pub(crate) drain_at: Option<Duration>,
+    outbox: Outbox,
+    outbox_bytes_max: usize,
+    frames: FrameBudget,
+    sent_at: Duration,
+    received_at: Duration,
+    pinged_at: Duration,
+    _permit: SocketPermit,
+}
+
+/// How many frames a client may still send.
+#[derive(Debug)]
+struct FrameBudget {
+    left: u32,
+    counted_at: Duration,
+}
+
+impl FrameBudget {
+    fn take(&mut self, now: Duration) -> bool {
+        let earned =
+            u32::try_from(now.saturating_sub(self.counted_at).as_secs()).unwrap_or(u32::MAX);
+        if 0 < earned {
+            self.left = self
+                .left
+                .saturating_add(earned.saturating_mul(FRAMES_PER_SECOND))
+                .min(FRAMES_AT_ONCE);
+            self.counted_at = now;
+        }
+        let is_left = 0 < self.left;
+        self.left = self.left.saturating_sub(1);
+        is_left
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        number: u64,
+        socket: TcpStream,
+        resident: Option<Box<Resident>>,
+        permit: SocketPermit,
+        pace: &Pace,
+        now: Duration,
+    ) -> Self {
+        Self {
+            number,
+            socket,
+            decoder: Decoder::new(MESSAGE_BYTES_MAX_BEFORE),
+            parser: Parser::default(),
+            session: Session::new(number),
+            stage: Stage::Waiting {
+                connect_by: now + pace.connect_within,
+            },
+            resident,
+            seats: Vec::new(),
+            opcode: Opcode::Text,
+            wake_at: None,
+            drain_at: None,
+            outbox: Outbox::default(),
+            outbox_bytes_max: pace.outbox_bytes_max,
+            frames: FrameBudget {
+                left: FRAMES_AT_ONCE,
+                counted_at: now,
+            },
+            sent_at: now,
+            received_at: now,
+            pinged_at: now,
+            _permit: permit,
+        }
+    }
+
+    /// Reads once. `None`: nothing there now.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], now: Duration) -> io::Result<Option<usize>> {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(read) => {
+                    self.received_at = now;
+                    return Ok(Some(read));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether what the client says still counts.
+    pub(crate) fn listens(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Waiting { .. } | Stage::Open { .. } | Stage::Leaving { .. }
+        )
+    }
+
+    /// Whether one more frame may be taken.
+    pub(crate) fn take_frame(&mut self, now: Duration) -> Result<(), Refusal> {
+        if self.frames.take(now) {
+            Ok(())
+        } else {
+            Err(Refusal::TooManyFrames)
+        }
+    }
+
+    /// The token was good: larger frames, of the agreed version, may come.
+    pub(crate) fn open(&mut self, resident: Box<Resident>) {
+        self.stage = Stage::Open {
+            expires_at: resident.expires_at,
+        };
+        self.resident = Some(resident);
+        self.parser
+            .speak(self.session.version(), Limits::AFTER_CONNECT);
+        self.decoder.set_message_bytes_max(MESSAGE_BYTES_MAX_AFTER);
+    }
+
+    /// Another token of the same person.
+    pub(crate) fn renew(&mut self, resident: Box<Resident>) {
+        self.stage = Stage::Open {
+            expires_at: resident.expires_at,
+        };
+        self.resident = Some(resident);
+    }
+
+    /// The client is done and closes soon.
+    pub(crate) fn leave(&mut self, now: Duration) {
+        self.stage = Stage::Leaving {
+            close_by: now + LEAVE_WITHIN,
+        };
+    }
+
+    /// Sends a STOMP frame as a message of its own.
+    pub(crate) fn send_stomp(&mut self, frame: &[u8], now: Duration) -> Result<(), SendError> {
+        let message = websocket::frame(self.opcode, frame);
+        self.send(&[], Bytes::from(message), now)
+    }
+
+    /// Sends the WebSocket frame `bytes`, which are `head` and `rest` joined. The halves are needed apart only if
+    /// the socket blocks: then the queue shares the rest.
+    pub(crate) fn deliver(
+        &mut self,
+        letter: &mut Letter,
+        head: &[u8],
+        now: Duration,
+    ) -> Result<(), SendError> {
+        let rest = letter.rest.clone();
+        let frame = letter.address(self.opcode, head);
+        let head_bytes = frame.len() - rest.len();
+        let written = if self.outbox.is_empty() {
+            self.write(frame)?
+        } else {
+            0
+        };
+        self.sent_at = now;
+        if written == frame.len() {
+            return Ok(());
+        }
+        let head = &frame[..head_bytes];
+        self.outbox
+            .push(head, rest, written, self.outbox_bytes_max)
+            .map_err(|_| SendError::Slow)
+    }
+
+    fn send(&mut self, head: &[u8], rest: Bytes, now: Duration) -> Result<(), SendError> {
+        let written = if self.outbox.is_empty() {
+            self.write(&rest)?
+        } else {
+            0
+        };
+        self.sent_at = now;
+        if written == rest.len() {
+            return Ok(());
+        }
+        self.outbox
+            .push(head, rest, written, self.outbox_bytes_max)
+            .map_err(|_| SendError::Slow)
+    }
+
+    /// How many bytes the socket takes now.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, SendError> {
+        loop {
+            match self.socket.write(bytes) {
+                Ok(written) => return Ok(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(SendError::Gone),
+            }
+        }
+    }
+
+    /// Answers a ping.
+    pub(crate) fn pong(&mut self, payload: &[u8], now: Duration) -> Result<(), SendError> {
+        self.send(&[], websocket::pong_frame(payload).into(), now)
+    }
+
+    /// A heart-beat (a message of one LF), a ping, or both in one write.
+    pub(crate) fn speak(&mut self, beat: bool, ping: bool, now: Duration) -> Result<(), SendError> {
+        let mut bytes = Vec::new();
+        if beat {
+            bytes.extend(websocket::frame(self.opcode, b"\n"));
+        }
+        if ping {
+            bytes.extend_from_slice(websocket::PING);
+            self.pinged_at = now;
+        }
+        self.send(&[], bytes.into(), now)
+    }
+
+    /// Says Close after all that is queued, and waits for the peer's.
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str, now: Duration) {
+        self.stage = Stage::Closing {
+            drop_by: now + CLOSE_WITHIN,
+            peer_closed: false,
+        };
+        self.say_close(code, reason, now);
+    }
+
+    /// Says Close after the frame that was begun, and nothing else of what is queued.
+    pub(crate) fn cut_off(&mut self, code: CloseCode, reason: &str, now: Duration) {
+        self.outbox.drop_unbegun();
+        self.close(code, reason, now);
+    }
+
+    /// The peer said Close: answer it, unless it is itself the answer.
+    pub(crate) fn peer_closed(&mut self, now: Duration) {
+        if let Stage::Closing { drop_by, .. } = self.stage {
+            self.stage = Stage::Closing {
+                drop_by,
+                peer_closed: true,
+            };
+            return;
+        }
+        self.stage = Stage::Closing {
+            drop_by: now + CLOSE_WITHIN,
+            peer_closed: true,
+        };
+        self.say_close(CloseCode::Normal, "", now);
+    }
+
+    /// Close is taken however full the outbox is: it is a few bytes, and the last.
+    fn say_close(&mut self, code: CloseCode, reason: &str, now: Duration) {
+        let bytes_max = std::mem::replace(&mut self.outbox_bytes_max, usize::MAX);
+        if self
+            .send(&[], websocket::close_frame(code, reason).into(), now)
+            .is_err()
+        {
+            // The socket is gone, and with it whoever would have heard this.
+            self.stage = Stage::Closing {
+                drop_by: now,
+                peer_closed: true,
+            };
+        }
+        self.outbox_bytes_max = bytes_max;
+    }
+
+    /// The socket takes more. Whether all is sent.
+    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
+        self.outbox.flush(&mut self.socket)
+    }
+
+    /// Whether nothing is left to do for this socket.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Closing {
+                peer_closed: true,
+                ..
+            }
+        ) && self.outbox.is_empty()
+    }
+
+    /// What is due by now.
+    pub(crate) fn due(&self, pace: &Pace, now: Duration, wall: Timestamp) -> Due {
+        match self.stage {
+            Stage::Waiting { connect_by } if connect_by <= now => {
+                Due::Refuse(Refusal::ConnectTimeout)
+            }
+            Stage::Open { expires_at } if expires_at <= wall => {
+                Due::Refuse(Refusal::Token(resident_token::TokenError::Expired {
+                    expired_at: expires_at,
+                }))
+            }
+            Stage::Leaving { close_by } if close_by <= now => Due::Close(CloseCode::Normal),
+            Stage::Closing { drop_by, .. } if drop_by <= now => Due::Drop,
+            Stage::Closing { .. } => Due::Nothing,
+            _ if self.drain_at.is_some_and(|at| at <= now) => Due::Refuse(Refusal::Draining),
+            _ if self.received_at + pace.silence_max <= now => Due::Drop,
+            Stage::Waiting { .. } | Stage::Open { .. } | Stage::Leaving { .. } => {
+                self.due_words(pace, now)
+            }
+        }
+    }
+
+    fn due_words(&self, pace: &Pace, now: Duration) -> Due {
+        let beat = self.beat_at().is_some_and(|at| at <= now);
+        // Whoever is woken for a beat is pinged with the same write, if a ping is due within half its time.
+        let early = if beat {
+            pace.ping_every / 2
+        } else {
+            Duration::ZERO
+        };
+        let ping = self.ping_at(pace).saturating_sub(early) <= now;
+        if beat || ping {
+            Due::Speak { beat, ping }
+        } else {
+            Due::Nothing
+        }
+    }
+
+    fn beat_at(&self) -> Option<Duration> {
+        self.session
+            .heart_beat_every()
+            .map(|every| self.sent_at + every)
+    }
+
+    fn ping_at(&self, pace: &Pace) -> Duration {
+        self.received_at.max(self.pinged_at) + pace.ping_every
+    }
+
+    /// When something may be due next.
+    pub(crate) fn next_deadline(&self, pace: &Pace, now: Duration, wall: Timestamp) -> Duration {
+        let stage = match self.stage {
+            Stage::Waiting { connect_by } => connect_by,
+            Stage::Open { expires_at } => {
+                now + Duration::try_from(expires_at.duration_since(wall)).unwrap_or_default()
+            }
+            Stage::Leaving { close_by } => close_by,
+            Stage::Closing { drop_by, .. } => return drop_by,
+        };
+        let words = self
+            .beat_at()
+            .unwrap_or(Duration::MAX)
+            .min(self.ping_at(pace));
+        let silence = self.received_at + pace.silence_max;
+        stage
+            .min(words)
+            .min(silence)
+            .min(self.drain_at.unwrap_or(Duration::MAX))
+    }
+}
+
+/// One message on its way to many sockets: the shared rest stays where it is, and each head is written in front of
+/// it, so that a delivery copies a few dozen bytes and is one write.
+#[derive(Debug, Default)]
+pub(crate) struct Letter {
+    buffer: Vec<u8>,
+    rest_at: usize,
+    rest: Bytes,
+}
+
+/// Room for the frame header and most heads; a longer head makes more.
+const HEAD_BYTES: usize = 512;
+
+impl Letter {
+    /// Takes the next message.
+    pub(crate) fn load(&mut self, rest: &Bytes) {
+        self.rest = rest.clone();
+        self.lay_out(HEAD_BYTES);
+    }
+
+    fn lay_out(&mut self, head_bytes: usize) {
+        self.rest_at = head_bytes;
+        self.buffer.resize(head_bytes, 0);
+        self.buffer.extend_from_slice(&self.rest);
+    }
+
+    /// The whole WebSocket frame for one subscription.
+    fn address(&mut self, opcode: Opcode, head: &[u8]) -> &[u8] {
+        let header = FrameHeader::new(opcode, head.len() + self.rest.len());
+        let head_bytes = header.as_bytes().len() + head.len();
+        if self.rest_at < head_bytes {
+            self.lay_out(head_bytes);
+        }
+        let begin = self.rest_at - head_bytes;
+        let (before, after) =
+            self.buffer[begin..self.rest_at].split_at_mut(header.as_bytes().len());
+        before.copy_from_slice(header.as_bytes());
+        after.copy_from_slice(head);
+        &self.buffer[begin..]
+    }
+}

@@ -1,0 +1,364 @@
+//! The main listener: upgrades at `/an-ws`, the residents' page, `/healthz`.
+//!
+//! HTTP is parsed by hyper. Once a request has become a WebSocket, its socket is taken out of here, and of the
+//! runtime, and given to a shard.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use rand::Rng;
+use resident_token::{Resident, TokenError, Verifier, bearer, refuse_token_in_query};
+use serde_json::json;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    page,
+    shard::{Order, ShardHandle, Upgraded},
+    socket_count::{SocketCount, SocketPermit},
+    websocket::{Handshake, HandshakeError},
+};
+
+/// Connections that still speak HTTP. They are short; more of them wait to be accepted.
+const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// From the connection to the end of a request's head.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// From the answer to an upgrade to the socket in a shard's hands.
+const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
+/// How long to let others close before `accept` is tried again, when there are no more files.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Where clients of the original system look for the socket.
+const ENDPOINT: &str = "/an-ws";
+
+/// What requests are answered with.
+pub(crate) struct Door {
+    verifier: Arc<Verifier>,
+    clock: Clock,
+    origins: Option<Vec<String>>,
+    api: Option<String>,
+    sockets: SocketCount,
+    shards: Vec<ShardHandle>,
+    next_shard: AtomicUsize,
+    caught_up: Arc<AtomicBool>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why a request did not become a socket.
+#[derive(Debug, thiserror::Error)]
+enum UpgradeError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("pages of this origin may not open a socket here")]
+    Origin,
+    #[error("the gateway has not read the log yet")]
+    NotReady,
+    #[error("the gateway has as many sockets as it takes")]
+    Full,
+    #[error("the gateway is being stopped")]
+    Draining,
+}
+
+/// A request that may become a socket.
+struct Admitted {
+    handshake: Handshake,
+    resident: Option<Box<Resident>>,
+    permit: SocketPermit,
+}
+
+impl Door {
+    pub(crate) fn new(
+        config: &Config,
+        clock: Clock,
+        shards: Vec<ShardHandle>,
+        caught_up: Arc<AtomicBool>,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            verifier: Arc::clone(&config.verifier),
+            clock,
+            origins: config.origins.clone(),
+            api: config.api.clone(),
+            sockets: SocketCount::new(config.sockets_max),
+            shards,
+            next_shard: AtomicUsize::new(0),
+            caught_up,
+            stop,
+            tasks,
+        }
+    }
+
+    /// Accepts until it is stopped.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let router = Arc::clone(&self).router();
+        let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+        loop {
+            let Some(place) = self
+                .or_stop(Arc::clone(&places).acquire_owned())
+                .await
+                .and_then(Result::ok)
+            else {
+                return;
+            };
+            match self.or_stop(listener.accept()).await {
+                None => return,
+                Some(Ok((socket, peer))) => {
+                    let connection = Arc::clone(&self).speak_http(socket, peer, router.clone());
+                    self.tasks.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Some(Err(error)) => {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "no connection could be accepted"
+                    );
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// The future's result, or `None` if the gateway is stopped first. Only for futures that may be dropped.
+    async fn or_stop<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        self.stop.run_until_cancelled(future).await
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route(ENDPOINT, get(upgrade))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/config.json", get(page_config))
+            .fallback(get(page_file))
+            .with_state(self)
+    }
+
+    async fn speak_http(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, router: Router) {
+        // An alert is one small write: it must not wait for the answer to the one before.
+        if let Err(error) = socket.set_nodelay(true) {
+            debug!(error = &error as &dyn std::error::Error, %peer, "the peer is gone already");
+            return;
+        }
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WITHIN)
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+            .with_upgrades();
+        if let Some(Err(error)) = self.or_stop(connection).await {
+            debug!(error = &error as &dyn std::error::Error, %peer, "an http connection ended badly");
+        }
+    }
+
+    // ---- upgrades ----
+
+    fn admit(&self, request: &Request) -> Result<Admitted, UpgradeError> {
+        refuse_token_in_query(request.uri().query())?;
+        let headers = request.headers();
+        let handshake = Handshake::read(request.method(), headers)?;
+        self.check_origin(headers)?;
+        if self.stop.is_cancelled() {
+            return Err(UpgradeError::Draining);
+        }
+        if !self.caught_up.load(Ordering::Acquire) {
+            return Err(UpgradeError::NotReady);
+        }
+        let resident = self.resident(headers)?;
+        let permit = self.sockets.admit().ok_or(UpgradeError::Full)?;
+        Ok(Admitted {
+            handshake,
+            resident,
+            permit,
+        })
+    }
+
+    /// Browsers tell which page asks; other clients send no origin.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), UpgradeError> {
+        let (Some(allowed), Some(origin)) = (&self.origins, headers.get(header::ORIGIN)) else {
+            return Ok(());
+        };
+        if allowed
+            .iter()
+            .any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        {
+            Ok(())
+        } else {
+            Err(UpgradeError::Origin)
+        }
+    }
+
+    /// Who it is, if the upgrade says so. If not, CONNECT must.
+    fn resident(&self, headers: &HeaderMap) -> Result<Option<Box<Resident>>, TokenError> {
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return Ok(None);
+        };
+        let token = bearer(Some(value.as_bytes()))?;
+        self.verifier
+            .verify(token, self.clock.wall())
+            .map(|resident| Some(Box::new(resident)))
+    }
+
+    async fn hand_over(
+        self: Arc<Self>,
+        upgrade: OnUpgrade,
+        resident: Option<Box<Resident>>,
+        permit: SocketPermit,
+    ) {
+        let upgraded = match tokio::time::timeout(UPGRADE_WITHIN, upgrade).await {
+            Ok(Ok(upgraded)) => upgraded,
+            Ok(Err(error)) => {
+                return debug!(
+                    error = &error as &dyn std::error::Error,
+                    "an upgrade did not come about"
+                );
+            }
+            Err(_) => return debug!("an upgrade took too long"),
+        };
+        let parts = upgraded
+            .downcast::<TokioIo<TcpStream>>()
+            .expect("every connection of this door is served on such a socket");
+        let socket = match parts.io.into_inner().into_std() {
+            Ok(socket) => socket,
+            Err(error) => {
+                return warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a socket cannot be taken over"
+                );
+            }
+        };
+        let upgraded = Upgraded {
+            socket,
+            first_bytes: parts.read_buf,
+            resident,
+            permit,
+        };
+        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        if self.shards[shard]
+            .order(Order::Adopt(upgraded))
+            .await
+            .is_err()
+        {
+            debug!("an upgrade came after the end");
+        }
+    }
+}
+
+async fn upgrade(State(door): State<Arc<Door>>, mut request: Request) -> Response {
+    let Admitted {
+        handshake,
+        resident,
+        permit,
+    } = match door.admit(&request) {
+        Ok(admitted) => admitted,
+        Err(error) => return error.into_response(),
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    door.tasks
+        .spawn(Arc::clone(&door).hand_over(upgrade, resident, permit));
+    switching_protocols(&handshake)
+}
+
+fn switching_protocols(handshake: &Handshake) -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let accept = HeaderValue::from_str(&handshake.accept).expect("base64 is ASCII");
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = handshake.subprotocol {
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(subprotocol),
+        );
+    }
+    response
+}
+
+async fn page_config(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
+    page::config(&page::api_origin(door.api.as_deref(), &headers))
+}
+
+async fn page_file(State(door): State<Arc<Door>>, uri: Uri, headers: HeaderMap) -> Response {
+    page::file(
+        uri.path(),
+        &page::api_origin(door.api.as_deref(), &headers),
+        &headers,
+    )
+}
+
+impl IntoResponse for UpgradeError {
+    /// RFC 9457, with the words that the api uses for the same.
+    fn into_response(self) -> Response {
+        let (status, code, is_retryable) = match &self {
+            UpgradeError::Token(TokenError::InUrl) => (
+                StatusCode::BAD_REQUEST,
+                TokenError::InUrl.code().as_str(),
+                false,
+            ),
+            UpgradeError::Token(error) => (StatusCode::UNAUTHORIZED, error.code().as_str(), false),
+            UpgradeError::Handshake(
+                HandshakeError::NotAnUpgrade | HandshakeError::WrongVersion,
+            ) => (StatusCode::UPGRADE_REQUIRED, "upgrade_required", false),
+            UpgradeError::Handshake(HandshakeError::BadKey) => {
+                (StatusCode::BAD_REQUEST, "bad_websocket", false)
+            }
+            UpgradeError::Origin => (StatusCode::FORBIDDEN, "origin_not_allowed", false),
+            UpgradeError::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", true),
+            UpgradeError::Full => (StatusCode::SERVICE_UNAVAILABLE, "too_many", true),
+            UpgradeError::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", true),
+        };
+        let problem = json!({
+            "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(),
+            "detail": self.to_string(), "code": code, "retryable": is_retryable,
+        });
+        let mut response = (status, problem.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
+            );
+        }
+        if is_retryable {
+            // All who are turned away at once must not come back at once.
+            headers.insert(
+                header::RETRY_AFTER,
+                rand::rng().random_range(1u16..=5).into(),
+            );
+        }
+        response
+    }
+}

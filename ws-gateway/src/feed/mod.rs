@@ -1,0 +1,11 @@
+//! From the log to the shards: read both topics, decode each event once, say what it adds up to, pass it on.
+//!
+//! `reader` talks to the log, `digest` knows what the records mean; a thread of their own carries both, since a
+//! Kafka client's reads block and an alert must not wait for anybody's turn on a runtime.
+
+mod digest;
+mod reader;
+
+pub(crate) use digest::Digest;
+pub(crate) use reader::Feed;
+pub use reader::FeedError;

@@ -1,0 +1,358 @@
+//! The Kafka client: every partition of both topics, from `read_back` ago to now, and then as it comes.
+//!
+//! It assigns the partitions to itself: every gateway reads everything, and starts by time whatever was committed.
+//! What it commits, to a group of its own, only shows its lag to an operator's tools.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use event_model::{EventTime, PARTITIONS, Place, RecordView, Topic};
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::Digest;
+use crate::{
+    clock::Clock,
+    config::Config,
+    shard::{Order, Read, ShardEnded, ShardHandle},
+};
+
+/// How long one request to the log may take before it is asked again.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+/// How long to wait for a topic that is not there yet, or a log that does not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long one wait for records lasts: how soon a stop is noticed.
+const POLL: Duration = Duration::from_millis(100);
+/// How often the place reached is committed.
+const COMMIT_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the feed ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The client's settings are refused: the address of the log cannot be one.
+    #[error("the client of the log refuses its settings")]
+    Settings(#[source] KafkaError),
+    /// The partitions cannot be assigned.
+    #[error("assign the partitions of the log")]
+    Assign(#[source] KafkaError),
+    /// A shard is gone.
+    #[error("a shard has ended")]
+    ShardEnded,
+}
+
+impl From<ShardEnded> for FeedError {
+    fn from(_: ShardEnded) -> Self {
+        FeedError::ShardEnded
+    }
+}
+
+/// Where the log begins for this gateway, and where it ended when it was asked.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: i64,
+    end: i64,
+}
+
+type Spans = BTreeMap<(Topic, u32), Span>;
+
+/// The reader's thread.
+pub(crate) struct Feed {
+    consumer: BaseConsumer,
+    digest: Digest,
+    shards: Vec<ShardHandle>,
+    clock: Clock,
+    read_back: Duration,
+    caught_up: Arc<AtomicBool>,
+    stop: CancellationToken,
+    committed_at: Duration,
+}
+
+impl Feed {
+    pub(crate) fn new(
+        config: &Config,
+        shards: Vec<ShardHandle>,
+        clock: Clock,
+        caught_up: Arc<AtomicBool>,
+        stop: CancellationToken,
+    ) -> Result<Self, FeedError> {
+        let consumer = settings(config).create().map_err(FeedError::Settings)?;
+        Ok(Self {
+            consumer,
+            digest: Digest::default(),
+            shards,
+            clock,
+            read_back: config.read_back,
+            caught_up,
+            stop,
+            committed_at: Duration::ZERO,
+        })
+    }
+
+    /// Reads until it is stopped.
+    pub(crate) fn run(mut self) -> Result<(), FeedError> {
+        let Some(spans) = self.wait_for_spans() else {
+            return Ok(());
+        };
+        self.assign(&spans)?;
+        self.catch_up(&spans)?;
+        while !self.stop.is_cancelled() {
+            self.read_one()?;
+            self.commit_now_and_then();
+        }
+        self.commit();
+        Ok(())
+    }
+
+    // ---- before it is ready ----
+
+    /// Asks until the log answers and both topics are there: producer-api makes them.
+    fn wait_for_spans(&self) -> Option<Spans> {
+        let mut last_problem = String::new();
+        while !self.stop.is_cancelled() {
+            match self.spans() {
+                Ok(spans) => return Some(spans),
+                Err(problem) if problem != last_problem => {
+                    info!(problem, "waiting for the log");
+                    last_problem = problem;
+                }
+                Err(_) => {}
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
+        None
+    }
+
+    fn spans(&self) -> Result<Spans, String> {
+        let since = self.clock.event_time().minus(self.read_back);
+        let mut spans = Spans::new();
+        for topic in Topic::ALL {
+            for partition in 0..self.partitions(topic)? {
+                spans.insert((topic, partition), self.span(topic, partition, since)?);
+            }
+        }
+        Ok(spans)
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<u32, String> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic.name()), ASK_WITHIN)
+            .map_err(|error| error.to_string())?;
+        let found = metadata
+            .topics()
+            .iter()
+            .find(|known| known.name() == topic.name());
+        let partitions = found.map_or(0, |topic| topic.partitions().len());
+        if partitions == 0 {
+            return Err(format!("the topic {topic} is not there yet"));
+        }
+        let partitions = u32::try_from(partitions).map_err(|error| error.to_string())?;
+        if partitions != PARTITIONS.get() {
+            warn!(%topic, partitions, expected = PARTITIONS, "a line's partition differs from the producers'");
+        }
+        Ok(partitions)
+    }
+
+    fn span(&self, topic: Topic, partition: u32, since: EventTime) -> Result<Span, String> {
+        let partition = i32::try_from(partition).map_err(|error| error.to_string())?;
+        let (low, end) = self
+            .consumer
+            .fetch_watermarks(topic.name(), partition, ASK_WITHIN)
+            .map_err(|error| error.to_string())?;
+        let mut asked = TopicPartitionList::new();
+        asked
+            .add_partition_offset(
+                topic.name(),
+                partition,
+                Offset::Offset(since.as_millis().max(0)),
+            )
+            .map_err(|error| error.to_string())?;
+        let found = self
+            .consumer
+            .offsets_for_times(asked, ASK_WITHIN)
+            .map_err(|error| error.to_string())?;
+        let offset = found
+            .elements()
+            .first()
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset);
+        let start = match offset {
+            Some(Offset::Offset(offset)) => offset.max(low),
+            // Nothing is that young.
+            _ => end,
+        };
+        Ok(Span { start, end })
+    }
+
+    fn assign(&self, spans: &Spans) -> Result<(), FeedError> {
+        let mut assignment = TopicPartitionList::new();
+        for ((topic, partition), span) in spans {
+            let partition = i32::try_from(*partition).expect("it came from the client as one");
+            assignment
+                .add_partition_offset(topic.name(), partition, Offset::Offset(span.start))
+                .map_err(FeedError::Assign)?;
+        }
+        self.consumer.assign(&assignment).map_err(FeedError::Assign)
+    }
+
+    /// Reads to where the log ended when it was asked, and tells the shards all of it.
+    fn catch_up(&mut self, spans: &Spans) -> Result<(), FeedError> {
+        let mut missing: BTreeMap<(Topic, u32), i64> = spans
+            .iter()
+            .filter(|(_, span)| span.start < span.end)
+            .map(|(key, span)| (*key, span.end))
+            .collect();
+        let mut records = 0u64;
+        while !missing.is_empty() && !self.stop.is_cancelled() {
+            let Some(place) = self.collect_one() else {
+                continue;
+            };
+            records += 1;
+            let key = (place.topic, place.partition);
+            let is_last = |end: &i64| *end <= i64::try_from(place.offset).unwrap_or(i64::MAX) + 1;
+            if missing.get(&key).is_some_and(is_last) {
+                missing.remove(&key);
+            }
+        }
+        for read in self.digest.collected() {
+            self.tell(&read, Order::Remember)?;
+        }
+        info!(records, "caught up with the log");
+        self.caught_up.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn collect_one(&mut self) -> Option<Place> {
+        let message = poll(&self.consumer)?;
+        with_record(&message, |record| {
+            if let Err(error) = self.digest.collect(record) {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a record is no event and is passed over"
+                );
+            }
+            record.place
+        })
+    }
+
+    // ---- from then on ----
+
+    fn read_one(&mut self) -> Result<(), FeedError> {
+        let Some(message) = poll(&self.consumer) else {
+            return Ok(());
+        };
+        let Some((read, error)) = with_record(&message, |record| self.digest.digest(record)) else {
+            return Ok(());
+        };
+        drop(message);
+        if let Some(error) = error {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a record is no event and is passed over"
+            );
+        }
+        self.tell(&read, Order::Deliver)
+    }
+
+    fn tell(&self, read: &Read, order: impl Fn(Read) -> Order) -> Result<(), FeedError> {
+        for shard in &self.shards {
+            shard.order_blocking(order(read.clone()))?;
+        }
+        Ok(())
+    }
+
+    fn commit_now_and_then(&mut self) {
+        let now = self.clock.elapsed();
+        if self.committed_at + COMMIT_EVERY <= now {
+            self.committed_at = now;
+            self.commit();
+        }
+    }
+
+    /// Only shown to people: an error here is no one's problem but theirs.
+    fn commit(&self) {
+        match self.consumer.commit_consumer_state(CommitMode::Async) {
+            Ok(())
+            | Err(KafkaError::ConsumerCommit(rdkafka::types::RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => debug!(
+                error = &error as &dyn std::error::Error,
+                "the lag is not shown"
+            ),
+        }
+    }
+}
+
+fn settings(config: &Config) -> ClientConfig {
+    let mut settings = ClientConfig::new();
+    settings
+        .set("bootstrap.servers", &config.log)
+        .set("client.id", format!("ws-gateway.{}", config.instance))
+        .set("group.id", format!("ws-gateway.{}", config.instance))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("check.crcs", "true")
+        .set("fetch.wait.max.ms", "500")
+        .set("fetch.error.backoff.ms", "50")
+        .set("socket.connection.setup.timeout.ms", "1000")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("retry.backoff.ms", "50")
+        .set("topic.metadata.refresh.fast.interval.ms", "100");
+    settings
+}
+
+fn poll(consumer: &BaseConsumer) -> Option<BorrowedMessage<'_>> {
+    match consumer.poll(POLL)? {
+        Ok(message) => Some(message),
+        Err(error) => {
+            // The client goes on by itself; what it cannot mend shows as lag and as a gateway that is not ready.
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "the log does not answer"
+            );
+            None
+        }
+    }
+}
+
+/// Calls `use_it` with the message as a record of ours. `None`: of a topic that nobody asked for.
+fn with_record<T>(
+    message: &BorrowedMessage<'_>,
+    use_it: impl FnOnce(&RecordView<'_>) -> T,
+) -> Option<T> {
+    let place = Place {
+        topic: Topic::from_name(message.topic())?,
+        partition: u32::try_from(message.partition()).ok()?,
+        offset: u64::try_from(message.offset()).ok()?,
+    };
+    let headers: Vec<(&str, &[u8])> = message
+        .headers()
+        .map(|headers| {
+            headers
+                .iter()
+                .map(|header| (header.key, header.value.unwrap_or_default()))
+                .collect()
+        })
+        .unwrap_or_default();
+    let time = EventTime::from_millis(message.timestamp().to_millis().unwrap_or_default());
+    Some(use_it(&RecordView {
+        place,
+        time,
+        headers: &headers,
+        value: message.payload(),
+    }))
+}

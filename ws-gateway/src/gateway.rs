@@ -1,0 +1,249 @@
+//! The service: its listeners, its shards, its feed, and the order in which they begin and end.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use resident_token::Reload;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+use crate::{
+    admin,
+    clock::Clock,
+    config::Config,
+    door::Door,
+    feed::{Feed, FeedError},
+    shard::{self, Order, ShardHandle},
+};
+
+/// How often the key files are looked at: how long a new key is unknown.
+const KEYS_RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+/// Why the gateway did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Settings contradict each other; nothing was begun.
+    #[error("the configuration has mistakes: {}", .0.join("; "))]
+    Config(Vec<String>),
+    /// An address cannot be listened on: it is taken, or not ours.
+    #[error("listen on {address}")]
+    Listen {
+        /// Which one.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("start the threads that own the sockets")]
+    Threads(#[source] io::Error),
+    /// The reader of the log ended.
+    #[error("read the log")]
+    Feed(#[from] FeedError),
+    /// A thread ended that must not. The sockets it owned are closed.
+    #[error("the thread `{0}` has ended")]
+    ThreadEnded(&'static str),
+}
+
+/// A gateway that listens and does not answer yet.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    admin: Option<TcpListener>,
+    admin_address: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// Takes the addresses, so that a taken one is known at once.
+    ///
+    /// # Errors
+    ///
+    /// The configuration contradicts itself, or an address cannot be listened on. Nothing is left behind.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let mistakes = config.mistakes();
+        if !mistakes.is_empty() {
+            return Err(Error::Config(mistakes));
+        }
+        let (listener, address) = listen(config.listen).await?;
+        let (admin, admin_address) = match config.admin {
+            Some(address) => {
+                let (listener, address) = listen(address).await?;
+                (Some(listener), Some(address))
+            }
+            None => (None, None),
+        };
+        Ok(Self {
+            config,
+            listener,
+            address,
+            admin,
+            admin_address,
+        })
+    }
+
+    /// Where residents connect; the port is known even if 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where operators look.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Serves until `shutdown`, then drains: no new sockets, a Close to every socket at a random moment within the
+    /// window, the end.
+    ///
+    /// # Errors
+    ///
+    /// The log's settings are refused, or a thread has ended. Sockets are drained all the same.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self {
+            config,
+            listener,
+            admin,
+            ..
+        } = self;
+        let clock = Clock::start();
+        let stop = shutdown.child_token();
+        let tasks = TaskTracker::new();
+        let caught_up = Arc::new(AtomicBool::new(false));
+        let (shards, threads) = start_shards(&config, clock)?;
+        let feed = Feed::new(
+            &config,
+            shards.clone(),
+            clock,
+            Arc::clone(&caught_up),
+            stop.clone(),
+        )?;
+        info!(listen = %self.address, admin = ?self.admin_address, log = config.log, instance = config.instance, "serving");
+
+        if let Some(admin) = admin {
+            let serve = admin::serve(
+                admin,
+                config.metrics.clone(),
+                Arc::clone(&caught_up),
+                stop.clone(),
+            );
+            tasks.spawn(async move {
+                if let Err(error) = serve.await {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the admin listener ended"
+                    );
+                }
+            });
+        }
+        tasks.spawn(reload_keys(config.clone(), stop.clone()));
+        let door = Door::new(
+            &config,
+            clock,
+            shards.clone(),
+            caught_up,
+            stop.clone(),
+            tasks.clone(),
+        );
+        tasks.spawn(Arc::new(door).serve(listener));
+
+        let outcome = run_feed(feed, &shutdown).await;
+        stop.cancel();
+        drain(&shards, config.drain_window).await;
+        drop(shards);
+        tasks.close();
+        tasks.wait().await;
+        join(threads).await?;
+        outcome
+    }
+}
+
+/// Binds and runs.
+///
+/// # Errors
+///
+/// As [`Gateway::bind`] and [`Gateway::run`].
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    Gateway::bind(config).await?.run(shutdown).await
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn start_shards(
+    config: &Config,
+    clock: Clock,
+) -> Result<(Vec<ShardHandle>, Vec<JoinHandle<()>>), Error> {
+    let shards = (0..config.shards.get()).map(|number| shard::start(number, config, clock));
+    let started: Vec<_> = shards.collect::<io::Result<_>>().map_err(Error::Threads)?;
+    Ok(started.into_iter().unzip())
+}
+
+/// Runs the feed on a thread of its own, until it ends or `shutdown` ends it.
+async fn run_feed(feed: Feed, shutdown: &CancellationToken) -> Result<(), Error> {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("feed".to_owned())
+        .spawn(move || {
+            // Nobody waits for it if the gateway is gone.
+            drop(ended.send(feed.run()));
+        });
+    thread.map_err(Error::Threads)?;
+    match end.await {
+        Ok(outcome) if shutdown.is_cancelled() => outcome.map_err(Error::Feed),
+        Ok(Ok(())) | Err(_) => Err(Error::ThreadEnded("feed")),
+        Ok(Err(error)) => Err(Error::Feed(error)),
+    }
+}
+
+async fn drain(shards: &[ShardHandle], window: Duration) {
+    for shard in shards {
+        if shard.order(Order::Drain(window)).await.is_err() {
+            warn!("a shard ended before it was drained");
+        }
+    }
+}
+
+/// A shard ends once its sockets are closed, or its time is up.
+async fn join(threads: Vec<JoinHandle<()>>) -> Result<(), Error> {
+    let joined =
+        tokio::task::spawn_blocking(|| threads.into_iter().all(|thread| thread.join().is_ok()));
+    match joined.await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Error::ThreadEnded("shard")),
+    }
+}
+
+async fn reload_keys(config: Config, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(KEYS_RELOAD_EVERY))
+        .await
+        .is_some()
+    {
+        let verifier = Arc::clone(&config.verifier);
+        match tokio::task::spawn_blocking(move || verifier.reload()).await {
+            Ok(Ok(Reload::Unchanged)) => {}
+            Ok(Ok(Reload::Changed)) => info!("the keys have changed"),
+            Ok(Err(error)) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the keys in use stay: new ones cannot be read"
+                );
+            }
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "looking at the keys panicked"
+            ),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What is counted, under which names. No label holds a line, a house or a person.
+
+use event_model::Topic;
+use metrics::{counter, gauge};
+
+/// A socket became a WebSocket of ours.
+pub(crate) fn opened() {
+    gauge!("ws_gateway_sockets").increment(1);
+}
+
+/// It is gone.
+pub(crate) fn closed() {
+    gauge!("ws_gateway_sockets").decrement(1);
+}
+
+/// One event went to so many subscriptions.
+pub(crate) fn delivered(messages: u64) {
+    counter!("ws_gateway_delivered_total").increment(messages);
+}
+
+/// So many frames were sent to somebody who was away.
+pub(crate) fn replayed(messages: usize) {
+    counter!("ws_gateway_replayed_total").increment(messages as u64);
+}
+
+/// A connection was ended with this code.
+pub(crate) fn refused(code: &'static str) {
+    counter!("ws_gateway_refused_total", "code" => code).increment(1);
+}
+
+/// So many messages were acknowledged.
+pub(crate) fn acknowledged(messages: usize) {
+    counter!("ws_gateway_acknowledged_total").increment(messages as u64);
+}
+
+/// So many messages were declined.
+pub(crate) fn declined(messages: usize) {
+    counter!("ws_gateway_declined_total").increment(messages as u64);
+}
+
+/// What became of a record of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordOutcome {
+    /// An event, pushed or remembered.
+    Event,
+    /// An event that is known already.
+    Duplicate,
+    /// An event of a type that this version does not know.
+    UnknownType,
+    /// No event at all.
+    Undecodable,
+    /// An accept of no alert that is known.
+    Orphan,
+}
+
+impl RecordOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            RecordOutcome::Event => "event",
+            RecordOutcome::Duplicate => "duplicate",
+            RecordOutcome::UnknownType => "unknown_type",
+            RecordOutcome::Undecodable => "undecodable",
+            RecordOutcome::Orphan => "orphan",
+        }
+    }
+}
+
+/// A record was read.
+pub(crate) fn record(topic: Topic, outcome: RecordOutcome) {
+    counter!("ws_gateway_records_total", "topic" => topic.name(), "outcome" => outcome.as_str())
+        .increment(1);
+}

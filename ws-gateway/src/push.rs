@@ -1,0 +1,128 @@
+//! One event on its way to the sockets: encoded once, shared by all of them.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use event_model::{Event, EventId, EventTime, Line, Place, Recorded, fold::Standing, push as body};
+
+use crate::{position::Position, stomp};
+
+/// An event as every subscriber of its line is sent it, but for the head of the subscription.
+#[derive(Debug)]
+pub(crate) struct Push {
+    pub(crate) line: Line,
+    pub(crate) place: Place,
+    pub(crate) id: EventId,
+    pub(crate) kind: Kind,
+    /// When the event happened.
+    pub(crate) at: EventTime,
+    /// When the log took it.
+    pub(crate) recorded_at: EventTime,
+    /// `{topic}-{partition}-{offset}`: the same for every receiver.
+    pub(crate) message_id: String,
+    /// Where a client stands once it has this.
+    pub(crate) position: Position,
+    body: Vec<u8>,
+    rest: Bytes,
+    rest_replayed: OnceLock<Bytes>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A house calls.
+    Alert,
+    /// A neighbour accepts this alert, if it is known which.
+    Accept { alert_id: Option<EventId> },
+}
+
+const CONTENT_TYPE: &str = "application/json";
+
+impl Push {
+    /// Encodes an event. `standing` says which alert an accept belongs to, and its rank.
+    pub(crate) fn encode(recorded: &Recorded, standing: Standing, position: Position) -> Self {
+        let (kind, body) = match &recorded.event {
+            Event::Raised(alert) => (
+                Kind::Alert,
+                body::alert(alert, body::PositionShown::WhileLive),
+            ),
+            Event::Accepted(accept) => (
+                Kind::Accept {
+                    alert_id: standing.alert_id,
+                },
+                body::accept(accept, standing),
+            ),
+        };
+        let message_id = recorded.place.to_string();
+        let rest = rest(kind, &message_id, position, &body, None);
+        Self {
+            line: recorded.event.line().clone(),
+            place: recorded.place,
+            id: recorded.event.id(),
+            kind,
+            at: recorded.event.at(),
+            recorded_at: recorded.time,
+            message_id,
+            position,
+            body,
+            rest,
+            rest_replayed: OnceLock::new(),
+        }
+    }
+
+    /// The shared half of its MESSAGE, sent as it happens.
+    pub(crate) fn rest(&self) -> &Bytes {
+        &self.rest
+    }
+
+    /// The shared half of its MESSAGE for somebody who was not there when it happened.
+    pub(crate) fn rest_replayed(&self) -> &Bytes {
+        self.rest_replayed.get_or_init(|| {
+            rest(
+                self.kind,
+                &self.message_id,
+                self.position,
+                &self.body,
+                Some(("replayed", "true")),
+            )
+        })
+    }
+
+    /// Memory that it holds, about.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + 2 * self.body.len() + self.rest.len() + 200
+    }
+}
+
+fn rest(
+    kind: Kind,
+    message_id: &str,
+    position: Position,
+    body: &[u8],
+    mark: Option<(&'static str, &'static str)>,
+) -> Bytes {
+    let name = match kind {
+        Kind::Alert => body::ALERT,
+        Kind::Accept { .. } => body::ACCEPT,
+    };
+    let position = position.to_string();
+    let mut headers = vec![
+        ("message-id", message_id),
+        ("type", name),
+        ("content-type", CONTENT_TYPE),
+        ("position", &position),
+    ];
+    headers.extend(mark);
+    stomp::shared_rest(&headers, body).into()
+}
+
+/// The shared half of a MESSAGE that is not an event of the log: a notice, or the answer to a resume. It is named by
+/// this gateway and only to this client.
+pub(crate) fn note(name: &str, message_id: &str, body: &serde_json::Value) -> Bytes {
+    let headers = [
+        ("message-id", message_id),
+        ("type", name),
+        ("content-type", CONTENT_TYPE),
+    ];
+    stomp::shared_rest(&headers, body.to_string().as_bytes()).into()
+}

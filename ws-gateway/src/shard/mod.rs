@@ -1,0 +1,579 @@
+//! One core's share of the sockets: a thread that owns them, their sessions, their subscriptions and their queues.
+//!
+//! The thread loops: wait for sockets, orders or a deadline; take the next thing; do what it asks for. One thing
+//! happens at a time, so nothing is locked, and on one subscription nothing overtakes: joining, what was missed and
+//! what comes next are written by the same hand.
+//!
+//! A panic while one socket is served ends that socket only.
+
+mod serve;
+
+use std::{
+    io,
+    net::TcpStream,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use event_model::Topic;
+use mio::{Events, Interest, Poll, Token, Waker};
+use rand::Rng;
+use resident_token::{Resident, Verifier};
+use slab::Slab;
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    clock::Clock,
+    config::{Config, Pace},
+    connection::{Connection, Letter, SendError},
+    destination::Channel,
+    hub::{ConnectionKey, Hub, Subscriber},
+    measure,
+    position::Mark,
+    push::{self, Push},
+    recent::Recent,
+    refusal::Refusal,
+    socket_count::SocketPermit,
+    stomp::{Frame, ProtocolError},
+    websocket::{Event, Opcode},
+    wheel::Wheel,
+};
+
+/// Orders that wait for a shard. The log's reader waits when it is full: a broadcast takes milliseconds.
+const ORDERS_MAX: usize = 1_024;
+/// Orders taken before sockets are looked at again.
+const ORDERS_AT_ONCE: usize = 64;
+/// What is read from a socket at once.
+const READ_BYTES: usize = 16 * 1024;
+/// Reads from one socket before the others have their turn.
+const READS_AT_ONCE: usize = 8;
+
+const WAKER: Token = Token(usize::MAX);
+
+/// What a shard is asked to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// A new socket.
+    Adopt(Upgraded),
+    /// A record of the log was read: remember it, and its frame if it has one.
+    Remember(Read),
+    /// The same, and everybody who subscribes to its line is sent it.
+    Deliver(Read),
+    /// Something that the subscribers of notices are told.
+    Notify(Notice),
+    /// Close all sockets within this time, and end.
+    Drain(Duration),
+}
+
+/// A record that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub(crate) topic: Topic,
+    pub(crate) partition: u32,
+    pub(crate) mark: Mark,
+    /// None if the record says nothing that residents are sent.
+    pub(crate) push: Option<Arc<Push>>,
+}
+
+/// Something about this gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Notice {
+    pub(crate) name: &'static str,
+    pub(crate) body: serde_json::Value,
+}
+
+/// A socket that has become a WebSocket.
+#[derive(Debug)]
+pub(crate) struct Upgraded {
+    pub(crate) socket: TcpStream,
+    /// What came after the upgrade request.
+    pub(crate) first_bytes: Bytes,
+    /// Whose token the upgrade request carried.
+    pub(crate) resident: Option<Box<Resident>>,
+    pub(crate) permit: SocketPermit,
+}
+
+/// The way to a shard.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardHandle {
+    orders: mpsc::Sender<Order>,
+    waker: Arc<Waker>,
+}
+
+/// The shard is gone: the gateway is ending.
+#[derive(Debug, thiserror::Error)]
+#[error("the shard has ended")]
+pub(crate) struct ShardEnded;
+
+impl ShardHandle {
+    /// Waits for room. Cancel safe: an order is given or not.
+    pub(crate) async fn order(&self, order: Order) -> Result<(), ShardEnded> {
+        self.orders.send(order).await.map_err(|_| ShardEnded)?;
+        self.waker.wake().map_err(|_| ShardEnded)
+    }
+
+    /// The same for a thread of its own.
+    pub(crate) fn order_blocking(&self, order: Order) -> Result<(), ShardEnded> {
+        self.orders.blocking_send(order).map_err(|_| ShardEnded)?;
+        self.waker.wake().map_err(|_| ShardEnded)
+    }
+}
+
+/// Starts the thread of one shard.
+pub(crate) fn start(
+    number: usize,
+    config: &Config,
+    clock: Clock,
+) -> io::Result<(ShardHandle, JoinHandle<()>)> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+    let shard = Shard {
+        poll,
+        inbox,
+        waker: Arc::clone(&waker),
+        clock,
+        now: clock.elapsed(),
+        pace: config.pace,
+        verifier: Arc::clone(&config.verifier),
+        connections: Slab::new(),
+        connections_made: (number as u64) << 48,
+        hub: Hub::default(),
+        recent: Recent::new(config.recent_bytes_max),
+        wheel: Wheel::new(clock.elapsed()),
+        letter: Letter::default(),
+        read_buffer: Vec::new(),
+        unfinished: Vec::new(),
+        ending: None,
+    };
+    let thread = std::thread::Builder::new()
+        .name(format!("shard-{number}"))
+        .spawn(move || shard.run())?;
+    Ok((ShardHandle { orders, waker }, thread))
+}
+
+struct Shard {
+    poll: Poll,
+    inbox: mpsc::Receiver<Order>,
+    waker: Arc<Waker>,
+    clock: Clock,
+    now: Duration,
+    pace: Pace,
+    verifier: Arc<Verifier>,
+    connections: Slab<Connection>,
+    connections_made: u64,
+    hub: Hub,
+    recent: Recent,
+    wheel: Wheel<(ConnectionKey, Duration)>,
+    letter: Letter,
+    read_buffer: Vec<u8>,
+    /// Sockets that have more to read than their turn allowed.
+    unfinished: Vec<ConnectionKey>,
+    /// When this thread ends, whoever is still there.
+    ending: Option<Duration>,
+}
+
+impl Shard {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(1_024);
+        while !self.has_ended() {
+            if let Err(error) = self.poll.poll(&mut events, self.wait())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "a shard cannot wait for its sockets and ends"
+                );
+                return;
+            }
+            self.now = self.clock.elapsed();
+            for key in std::mem::take(&mut self.unfinished) {
+                self.guarded(key, Self::read);
+            }
+            for event in &events {
+                match event.token() {
+                    WAKER => self.take_orders(),
+                    Token(slot) => {
+                        self.socket_is_ready(slot, event.is_readable(), event.is_writable())
+                    }
+                }
+            }
+            self.turn_wheel();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ending
+            .is_some_and(|ending| self.connections.is_empty() || ending <= self.now)
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        if !self.unfinished.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.elapsed();
+        let ending = self.ending.map(|ending| ending.saturating_sub(now));
+        self.wheel.sleep(now).into_iter().chain(ending).min()
+    }
+
+    fn take_orders(&mut self) {
+        for _ in 0..ORDERS_AT_ONCE {
+            match self.inbox.try_recv() {
+                Ok(order) => self.perform_order(order),
+                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.ending.get_or_insert(self.now);
+                    return;
+                }
+            }
+        }
+        // There may be more: come back after the sockets had their turn.
+        if let Err(error) = self.waker.wake() {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a shard cannot wake itself"
+            );
+        }
+    }
+
+    fn perform_order(&mut self, order: Order) {
+        match order {
+            Order::Adopt(upgraded) => self.adopt(upgraded),
+            Order::Remember(read) => drop(self.remember(read)),
+            Order::Deliver(read) => {
+                if let Some(push) = self.remember(read) {
+                    self.deliver(&push);
+                }
+            }
+            Order::Notify(notice) => self.notify(&notice),
+            Order::Drain(window) => self.drain(window),
+        }
+    }
+
+    // ---- what the log says ----
+
+    fn remember(&mut self, read: Read) -> Option<Arc<Push>> {
+        self.recent.read(read.topic, read.partition, read.mark);
+        if let Some(push) = &read.push {
+            self.recent.add(Arc::clone(push));
+        }
+        read.push
+    }
+
+    fn deliver(&mut self, push: &Push) {
+        let mut trouble = Vec::new();
+        let mut delivered = 0u64;
+        self.letter.load(push.rest());
+        for subscriber in self.hub.subscribers(&Channel::Line(push.line.clone())) {
+            let Some(connection) = self.connections.get_mut(subscriber.connection.slot) else {
+                continue;
+            };
+            match deliver_to(
+                connection,
+                subscriber,
+                &mut self.letter,
+                &push.message_id,
+                self.now,
+            ) {
+                Ok(()) => delivered += 1,
+                Err(error) => trouble.push((subscriber.connection, error)),
+            }
+        }
+        measure::delivered(delivered);
+        for (key, error) in trouble {
+            self.unsent(key, error);
+        }
+    }
+
+    fn notify(&mut self, notice: &Notice) {
+        let mut trouble = Vec::new();
+        let message_id = format!("notice-{}-{}", notice.name, self.now.as_micros());
+        self.letter
+            .load(&push::note(notice.name, &message_id, &notice.body));
+        for subscriber in self.hub.subscribers(&Channel::Notice) {
+            let Some(connection) = self.connections.get_mut(subscriber.connection.slot) else {
+                continue;
+            };
+            if let Err(error) = deliver_to(
+                connection,
+                subscriber,
+                &mut self.letter,
+                &message_id,
+                self.now,
+            ) {
+                trouble.push((subscriber.connection, error));
+            }
+        }
+        for (key, error) in trouble {
+            self.unsent(key, error);
+        }
+    }
+
+    // ---- sockets come and go ----
+
+    fn adopt(&mut self, upgraded: Upgraded) {
+        let mut socket = mio::net::TcpStream::from_std(upgraded.socket);
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self
+            .poll
+            .registry()
+            .register(&mut socket, Token(slot), interest)
+        {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a socket cannot be watched"
+            );
+            return;
+        }
+        self.connections_made += 1;
+        let number = self.connections_made;
+        let mut connection = Connection::new(
+            number,
+            socket,
+            upgraded.resident,
+            upgraded.permit,
+            &self.pace,
+            self.now,
+        );
+        if self.ending.is_some() {
+            connection.drain_at = Some(self.now);
+        }
+        entry.insert(connection);
+        let key = ConnectionKey { slot, number };
+        measure::opened();
+        self.schedule(key);
+        let mut first_bytes = upgraded.first_bytes.to_vec();
+        self.guarded(key, |shard, key| shard.take(key, &mut first_bytes));
+    }
+
+    fn drop_connection(&mut self, key: ConnectionKey) {
+        if self.connection(key).is_none() {
+            return;
+        }
+        let mut connection = self.connections.remove(key.slot);
+        for (_, seat) in connection.seats.drain(..) {
+            self.hub.leave(seat);
+        }
+        if let Err(error) = self.poll.registry().deregister(&mut connection.socket) {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "a socket was not watched"
+            );
+        }
+        measure::closed();
+    }
+
+    fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(key.slot)
+            .filter(|connection| connection.number == key.number)
+    }
+
+    /// A panic in here costs the socket it is about, and nobody else.
+    fn guarded(&mut self, key: ConnectionKey, serve: impl FnOnce(&mut Self, ConnectionKey)) {
+        if catch_unwind(AssertUnwindSafe(|| serve(self, key))).is_err() {
+            error!(connection = key.number, "a session panicked and is closed");
+            self.refuse(key, &Refusal::Internal);
+            self.drop_connection(key);
+        }
+    }
+
+    fn drain(&mut self, window: Duration) {
+        // A few sockets need no spreading: two hundred can come back in a second.
+        let window = window.min(
+            Duration::from_millis(5) * u32::try_from(self.connections.len()).unwrap_or(u32::MAX),
+        );
+        info!(
+            sockets = self.connections.len(),
+            window_ms = window.as_millis(),
+            "draining"
+        );
+        self.notify(&Notice {
+            name: "draining",
+            body: serde_json::json!({"type": "draining", "retryAfterMs": window.as_millis()}),
+        });
+        self.ending = Some(self.now + window + Duration::from_secs(5));
+        let keys: Vec<_> = self
+            .connections
+            .iter()
+            .map(|(slot, connection)| ConnectionKey {
+                slot,
+                number: connection.number,
+            })
+            .collect();
+        for key in keys {
+            let at = self.now + window.mul_f64(rand::rng().random_range(0.0..=1.0));
+            if let Some(connection) = self.connection(key) {
+                connection.drain_at = Some(at);
+            }
+            self.schedule(key);
+        }
+    }
+
+    // ---- what sockets say ----
+
+    fn socket_is_ready(&mut self, slot: usize, readable: bool, writable: bool) {
+        let Some(number) = self
+            .connections
+            .get(slot)
+            .map(|connection| connection.number)
+        else {
+            return;
+        };
+        let key = ConnectionKey { slot, number };
+        if writable {
+            self.flush(key);
+        }
+        if readable {
+            self.guarded(key, Self::read);
+        }
+    }
+
+    fn read(&mut self, key: ConnectionKey) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        buffer.resize(READ_BYTES, 0);
+        let now = self.now;
+        // Readiness is told once: a socket left before it is empty must be come back to.
+        self.unfinished.push(key);
+        for _ in 0..READS_AT_ONCE {
+            let read = self
+                .connection(key)
+                .map(|connection| connection.read(&mut buffer, now));
+            match read {
+                None | Some(Ok(None)) => {
+                    self.unfinished.pop();
+                    break;
+                }
+                Some(Ok(Some(0)) | Err(_)) => {
+                    self.unfinished.pop();
+                    self.drop_connection(key);
+                    break;
+                }
+                Some(Ok(Some(read))) => self.take(key, &mut buffer[..read]),
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    fn take(&mut self, key: ConnectionKey, mut bytes: &mut [u8]) {
+        loop {
+            let Some(connection) = self.connection(key) else {
+                return;
+            };
+            let listens = connection.listens();
+            match connection.decoder.next(&mut bytes) {
+                Ok(None) => return,
+                Ok(Some(Event::Close(_))) => return self.peer_closed(key),
+                Ok(Some(Event::Ping(payload))) if listens => self.pong(key, &payload),
+                Ok(Some(Event::Data(opcode, piece))) if listens => {
+                    self.take_stomp(key, opcode, piece)
+                }
+                Ok(Some(_)) => {}
+                Err(error) if listens => return self.refuse(key, &Refusal::WebSocket(error)),
+                Err(_) => return self.drop_connection(key),
+            }
+        }
+    }
+
+    fn peer_closed(&mut self, key: ConnectionKey) {
+        let now = self.now;
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        connection.peer_closed(now);
+        self.after_close(key);
+    }
+
+    /// Close is on its way: done if both have said it, else a deadline is set.
+    fn after_close(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        if connection.is_done() {
+            return self.drop_connection(key);
+        }
+        for (_, seat) in std::mem::take(&mut connection.seats) {
+            self.hub.leave(seat);
+        }
+        self.schedule(key);
+    }
+
+    fn pong(&mut self, key: ConnectionKey, payload: &[u8]) {
+        let now = self.now;
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        if let Err(error) = connection.pong(payload, now) {
+            self.unsent(key, error);
+        }
+    }
+
+    fn take_stomp(&mut self, key: ConnectionKey, opcode: Opcode, mut bytes: &[u8]) {
+        loop {
+            let Some(connection) = self
+                .connection(key)
+                .filter(|connection| connection.listens())
+            else {
+                return;
+            };
+            connection.opcode = opcode;
+            match connection.parser.next(&mut bytes) {
+                Ok(None) => return,
+                Ok(Some(frame)) => self.take_frame(key, frame),
+                Err(error) => {
+                    return self.refuse(key, &Refusal::Protocol(ProtocolError::Parse(error)));
+                }
+            }
+        }
+    }
+
+    fn take_frame(&mut self, key: ConnectionKey, frame: Frame) {
+        let now = self.now;
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        let taken = connection.take_frame(now).and_then(|()| {
+            connection
+                .session
+                .handle(frame, &mut effects)
+                .map_err(Refusal::Protocol)
+        });
+        let performed = taken.and_then(|()| {
+            effects
+                .into_iter()
+                .try_for_each(|effect| self.perform(key, effect))
+        });
+        match performed {
+            Ok(()) => {
+                if let Some(connection) = self.connection(key) {
+                    connection.session.frame_done();
+                }
+            }
+            Err(refusal) => self.refuse(key, &refusal),
+        }
+    }
+}
+
+/// Sends one message to one subscription. `letter` holds it.
+fn deliver_to(
+    connection: &mut Connection,
+    subscriber: &Subscriber,
+    letter: &mut Letter,
+    message_id: &str,
+    now: Duration,
+) -> Result<(), SendError> {
+    if !subscriber.acknowledges {
+        return connection.deliver(letter, subscriber.head.as_bytes(), now);
+    }
+    let number = connection
+        .session
+        .delivered(subscriber.subscription, message_id);
+    connection.deliver(letter, &subscriber.head.with_ack(number), now)
+}

@@ -1,0 +1,19 @@
+//! STOMP 1.0, 1.1 and 1.2: bytes to frames and back, and the session that decides what a frame means.
+//!
+//! Bytes in, bytes out: no sockets, no runtime, no clock, no Kafka, and nothing about who may hear what.
+//! The source is the three specifications at <https://stomp.github.io>.
+
+mod acknowledge;
+mod encoder;
+mod escape;
+mod frame;
+mod parser;
+mod session;
+mod version;
+
+pub use acknowledge::AckMode;
+pub use encoder::{ErrorText, MessageHead, encode, shared_rest};
+pub use frame::{Command, Frame, Headers};
+pub use parser::{Limits, ParseError, Parser};
+pub use session::{Effect, ProtocolError, Session, Subscribe, SubscriptionKey, TOKEN_DESTINATION};
+pub use version::Version;
