@@ -30,7 +30,8 @@ export class Alerts {
 
   /** Live alerts: real ones before drills, the newest first. @param {number} now @returns {Call[]} */
   calls(now) {
-    const calls = this.#live(now).map((alert) => ({ alert, at: Date.parse(alert.at), drill: isDrill(alert), responders: this.#responders(alert) }));
+    const accepts = this.#acceptsByAlert();
+    const calls = this.#live(now).map((alert) => ({ alert, at: Date.parse(alert.at), drill: isDrill(alert), responders: responders(accepts.get(alert.id) ?? []) }));
     return calls.sort((a, b) => Number(a.drill) - Number(b.drill) || b.at - a.at);
   }
 
@@ -41,13 +42,13 @@ export class Alerts {
     return all.filter(({ id, at }) => newest - Date.parse(at) < LIVE_MS && now - (this.#heardAt.get(id) ?? now) < LIVE_MS);
   }
 
-  /** Distinct houses in the order of their ranks. @param {Alert} alert @returns {Responder[]} */
-  #responders(alert) {
-    const own = [...this.#accepts.values()].filter((accept) => (accept.alertId ?? this.#bound(accept)) === alert.id);
-    const responders = own.map(({ accept, at, rank }) => ({ house: accept, at: Date.parse(at), rank }));
-    responders.sort((a, b) => (a.rank ?? Infinity) - (b.rank ?? Infinity) || a.at - b.at);
-    const houses = new Set();
-    return responders.filter(({ house }) => !houses.has(house) && houses.add(house)).map((one, i) => ({ ...one, rank: one.rank ?? i + 1 }));
+  #acceptsByAlert() {
+    /** @type {Map<string | undefined, Accept[]>} */ const byAlert = new Map();
+    for (const accept of this.#accepts.values()) {
+      const id = accept.alertId ?? this.#bound(accept);
+      byAlert.set(id, [...(byAlert.get(id) ?? []), accept]);
+    }
+    return byAlert;
   }
 
   /** The alert of an accept that came without one: the newest of that house that was not raised after it. @param {Accept} accept */
@@ -70,6 +71,14 @@ export class Alerts {
     accepts.forEach((accept) => known.hearAccept(accept));
     return known;
   }
+}
+
+/** Distinct houses in the order of their ranks. @param {Accept[]} accepts @returns {Responder[]} */
+function responders(accepts) {
+  const all = accepts.map(({ accept, at, rank }) => ({ house: accept, at: Date.parse(at), rank }));
+  all.sort((a, b) => (a.rank ?? Infinity) - (b.rank ?? Infinity) || a.at - b.at);
+  const houses = new Set();
+  return all.filter(({ house }) => !houses.has(house) && houses.add(house)).map((one, i) => ({ ...one, rank: one.rank ?? i + 1 }));
 }
 
 /** Whatever is not said to be a drill is real. @param {{ status?: string }} event */
