@@ -13,3 +13,6 @@ pub mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod wire;
+
+pub use broker::{Broker, Config};
+pub use storage::{Cut, Journal, JournalConfig, JournalError, JournalPosition, RecoveredJournal};

@@ -112,9 +112,9 @@ pub(crate) struct Send {
     /// A drill, marked as one on every screen
     #[arg(long)]
     pub(crate) drill: bool,
-    /// The api's address
-    #[arg(long, default_value = "http://127.0.0.1:8082", value_name = "URL", env = "MAYDAY_API")]
-    pub(crate) api: String,
+    /// The api's address [default: that of the house running on the data folder]
+    #[arg(long, value_name = "URL", env = "MAYDAY_API")]
+    pub(crate) api: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -130,9 +130,9 @@ pub(crate) struct Accept {
     /// Which of its alerts; otherwise its newest live one
     #[arg(long, value_name = "ID")]
     pub(crate) alert_id: Option<String>,
-    /// The api's address
-    #[arg(long, default_value = "http://127.0.0.1:8082", value_name = "URL", env = "MAYDAY_API")]
-    pub(crate) api: String,
+    /// The api's address [default: that of the house running on the data folder]
+    #[arg(long, value_name = "URL", env = "MAYDAY_API")]
+    pub(crate) api: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -142,9 +142,9 @@ pub(crate) struct Watch {
     /// The house that watches
     #[arg(long, default_value = DEMO_NEIGHBOUR)]
     pub(crate) house: String,
-    /// The gateway's address
-    #[arg(long, default_value = "ws://127.0.0.1:8083/an-ws", value_name = "URL", env = "MAYDAY_GATEWAY")]
-    pub(crate) gateway: String,
+    /// The gateway's address [default: that of the house running on the data folder]
+    #[arg(long, value_name = "URL", env = "MAYDAY_GATEWAY")]
+    pub(crate) gateway: Option<String>,
     /// Print each event as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -155,9 +155,9 @@ pub(crate) struct Watch {
 
 #[derive(Args, Debug)]
 pub(crate) struct Report {
-    /// The log's address
-    #[arg(long, default_value = "127.0.0.1:9092", value_name = "ADDRESS")]
-    pub(crate) log: String,
+    /// The log's address [default: that of the house running on the data folder]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) log: Option<String>,
     /// Where to write it [default: reports in the data folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,

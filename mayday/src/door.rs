@@ -25,7 +25,7 @@ pub(crate) fn send(args: &Send, home: &Home) -> Result<(), Failure> {
         body["status"] = json!("Exercise");
     }
     let token = identity::token_for(&args.identity, &args.house, home)?;
-    post(&format!("{}/alert", args.api.trim_end_matches('/')), &token, &body)
+    post(&home.api(args.api.as_deref()), "/alert", &token, &body)
 }
 
 /// Accepts a neighbour's alert and prints where that is.
@@ -36,17 +36,18 @@ pub(crate) fn accept(args: &Accept, home: &Home) -> Result<(), Failure> {
         body["alertId"] = json!(id);
     }
     let token = identity::token_for(&args.identity, &args.house, home)?;
-    post(&format!("{}/accept", args.api.trim_end_matches('/')), &token, &body)
+    post(&home.api(args.api.as_deref()), "/accept", &token, &body)
 }
 
-fn post(url: &str, token: &str, body: &Value) -> Result<(), Failure> {
+fn post(api: &str, path: &str, token: &str, body: &Value) -> Result<(), Failure> {
+    let url = format!("{}{path}", api.trim_end_matches('/'));
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(ANSWER_WITHIN))
         .http_status_as_error(false)
         .build()
         .into();
     let answered = agent
-        .post(url)
+        .post(&url)
         .header("Authorization", &format!("Bearer {token}"))
         .header("Idempotency-Key", &Uuid::new_v4().simple().to_string())
         .send_json(body);

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rand::RngCore;
 use resident_token::{KeyError, Secret};
 
+use crate::addresses::Addresses;
+
 /// Bytes of chance in a secret that we make.
 const SECRET_BYTES: usize = 48;
 
@@ -60,6 +62,28 @@ impl Home {
     /// The reports' folder.
     pub(crate) fn reports(&self) -> PathBuf {
         self.path.join("reports")
+    }
+
+    /// The api that was named, else the running house's, else the one at the default port.
+    pub(crate) fn api(&self, named: Option<&str>) -> String {
+        self.address(named, |house| house.api, "http://127.0.0.1:8082")
+    }
+
+    /// The gateway, found in the same way.
+    pub(crate) fn gateway(&self, named: Option<&str>) -> String {
+        self.address(named, |house| house.gateway, "ws://127.0.0.1:8083/an-ws")
+    }
+
+    /// The log, found in the same way.
+    pub(crate) fn log_address(&self, named: Option<&str>) -> String {
+        self.address(named, |house| house.log, "127.0.0.1:9092")
+    }
+
+    fn address(&self, named: Option<&str>, of: impl FnOnce(Addresses) -> String, default: &str) -> String {
+        match named {
+            Some(named) => named.to_owned(),
+            None => Addresses::kept(&self.path).map_or_else(|| default.to_owned(), of),
+        }
     }
 
     /// Makes the folder, readable by its owner only.

@@ -1,1 +1,51 @@
-fn main() {}
+//! Everything in one process, and the person's tools.
+
+mod addresses;
+mod cli;
+mod door;
+mod home;
+mod identity;
+mod outcome;
+mod report;
+mod start;
+mod watch;
+mod welcome;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::home::Home;
+use crate::outcome::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A newcomer's terminal shows the welcome and what goes wrong; RUST_LOG=info shows the rest.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("mayday: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let home = Home::at(cli.data, cli.jwt_secret)?;
+    match cli.command {
+        None => runtime()?.block_on(start::start(&cli.start, &home)),
+        Some(Command::Token(args)) => identity::token(&args, &home),
+        Some(Command::Send(args)) => door::send(&args, &home),
+        Some(Command::Accept(args)) => door::accept(&args, &home),
+        Some(Command::Watch(args)) => runtime()?.block_on(watch::watch(&args, &home)),
+        Some(Command::Report(args)) => runtime()?.block_on(report::report(&args, &home)),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

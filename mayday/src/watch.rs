@@ -23,8 +23,9 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 /// Prints the line's alerts and accepts until the count is reached or somebody presses Ctrl-C.
 pub(crate) async fn watch(args: &Watch, home: &Home) -> Result<(), Failure> {
     let token = identity::token_for(&args.identity, &args.house, home)?;
-    let welcome = tokio::time::timeout(WELCOME_WITHIN, Ear::open(&args.gateway, &token, &args.identity.line));
-    let late = || Failure::NotNow(format!("{}: no welcome within {WELCOME_WITHIN:?}", args.gateway));
+    let gateway = home.gateway(args.gateway.as_deref());
+    let welcome = tokio::time::timeout(WELCOME_WITHIN, Ear::open(&gateway, &token, &args.identity.line));
+    let late = || Failure::NotNow(format!("{gateway}: no welcome within {WELCOME_WITHIN:?}"));
     let mut ear = welcome.await.map_err(|_| late())??;
     eprintln!("watching {} as {}; Ctrl-C ends it", args.identity.line, args.house);
     let mut heard = 0;

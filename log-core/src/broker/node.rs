@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::state::{State, StateDecodeError};
 use crate::storage::{
-    Checkpoint, FolderLock, FolderLockError, Identity, IdentityError, Recovered, RecoveryError, StorageConfig, recover,
+    Checkpoint, EntryLog, FolderLock, FolderLockError, Identity, IdentityError, Recovered, RecoveryError, StorageConfig, recover,
 };
 
 /// What a node needs to know to start.
@@ -107,7 +107,7 @@ impl Node {
         );
 
         let (asked, questions) = mpsc::channel(ASKED_MAX);
-        let (replica, shared, log) = assemble(config, &identity, recovered, clock)?;
+        let (replica, shared, log) = assemble(folder, config.checkpoint_bytes, &identity, recovered, clock)?;
         let handle = ReplicaHandle {
             asked,
             budget: Arc::new(Semaphore::new(usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"))),
@@ -138,13 +138,15 @@ fn identity_of(disk: &dyn Disk, folder: &Path, node: NodeId) -> Result<Identity,
     Ok(identity)
 }
 
-fn assemble(
-    config: &NodeConfig,
+/// Puts the replica together from what recovery found.
+pub(crate) fn assemble(
+    folder: &Path,
+    checkpoint_bytes: u64,
     identity: &Identity,
     recovered: Recovered,
     clock: Arc<dyn Clock>,
-) -> Result<(Replica, Arc<Shared>, crate::storage::EntryLog), NodeError> {
-    let path = || config.data.clone();
+) -> Result<(Replica, Arc<Shared>, EntryLog), NodeError> {
+    let path = || folder.to_owned();
     let applied = place(recovered.checkpoint.as_ref());
     let (state, membership) = match recovered.checkpoint {
         Some(kept) => (
@@ -158,7 +160,11 @@ fn assemble(
         partitions: Arc::new(recovered.partitions),
         applied: watch::Sender::new(applied.0),
         leadership: watch::Sender::new(Leadership::Follower { leader: None }),
-        cluster: Cluster { cluster_id: identity.cluster_id.clone(), node_id: identity.node },
+        cluster: Cluster {
+            cluster_id: identity.cluster_id.clone(),
+            node_id: identity.node,
+            replica: identity.replica,
+        },
         clock,
     });
     let restored = Restored {
@@ -169,7 +175,7 @@ fn assemble(
         entries: recovered.entries,
     };
     let driver = Driver::start(restored, Timing::default());
-    let replica = Replica::new(driver, membership, Arc::clone(&shared), applied, config.checkpoint_bytes);
+    let replica = Replica::new(driver, membership, Arc::clone(&shared), applied, checkpoint_bytes);
     Ok((replica, shared, recovered.log))
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId, TimestampMs};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{Command, Refusal, Response, State};
 use crate::storage::Partitions;
 
@@ -56,6 +56,8 @@ pub struct Cluster {
     pub cluster_id: String,
     /// This node.
     pub node_id: NodeId,
+    /// Its name among the voters.
+    pub replica: ReplicaId,
 }
 
 /// The outcome of an applied command.
@@ -80,13 +82,13 @@ pub(super) enum Asked {
 }
 
 /// What the replica's thread shows to everybody.
-pub(super) struct Shared {
-    pub(super) state: RwLock<State>,
-    pub(super) partitions: Arc<Partitions>,
-    pub(super) applied: watch::Sender<EntryIndex>,
-    pub(super) leadership: watch::Sender<Leadership>,
-    pub(super) cluster: Cluster,
-    pub(super) clock: Arc<dyn Clock>,
+pub(crate) struct Shared {
+    pub(crate) state: RwLock<State>,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) applied: watch::Sender<EntryIndex>,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) cluster: Cluster,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// A way to ask the replica; cheap to clone.

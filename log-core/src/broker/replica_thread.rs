@@ -12,7 +12,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::journal_thread::{JournalThread, Written};
+use super::journal_group::Written;
+use super::journal_thread::JournalThread;
 use super::replica::{Effect, Input, Replica, ReplicaError, Ticket};
 use super::replica_handle::{Asked, Leadership, Outcome, ProposeError, Shared};
 use crate::ids::EntryIndex;

@@ -23,7 +23,8 @@ const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of committed entries in one piece of work.
 const APPLY_BYTES_MAX: u64 = 16 << 20;
 
-/// How ticks make heart-beats and elections. One tick is 10 ms in the world.
+/// How ticks make heart-beats and elections. One tick is 25 ms in the world, so the defaults are a
+/// heart-beat every 50 ms and an election after 250 to 500 ms of silence.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// Ticks between two heart-beats of a leader.
@@ -325,6 +326,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// What this replica has promised, with all that it knows to be committed.
+    pub fn hard_state(&self) -> HardState {
+        tail::hard_state_from_raft(&self.node.raft.hard_state())
     }
 
     /// The latest epoch seen.
