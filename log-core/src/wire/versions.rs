@@ -18,6 +18,7 @@ macro_rules! for_each_served_api {
             Fetch, FetchRequest, FetchResponse, 4..=12, 4..=12;
             ListOffsets, ListOffsetsRequest, ListOffsetsResponse, 1..=7, 1..=7;
             Metadata, MetadataRequest, MetadataResponse, 0..=12, 0..=12;
+            FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse, 0..=4, 0..=4;
             ApiVersions, ApiVersionsRequest, ApiVersionsResponse, 0..=4, 0..=4;
             CreateTopics, CreateTopicsRequest, CreateTopicsResponse, 2..=7, 2..=7;
             DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse, 1..=6, 1..=6;
@@ -100,6 +101,8 @@ mod tests {
             (ApiKey::Fetch, 4),
             (ApiKey::Fetch, 10),
             (ApiKey::ListOffsets, 1),
+            // Without it librdkafka sends lz4 uncompressed.
+            (ApiKey::FindCoordinator, 0),
             (ApiKey::InitProducerId, 0),
         ] {
             assert!(advertised(key).contains(version), "{key:?} {version}");

@@ -1,0 +1,75 @@
+//! From a request to its handler and back.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::handlers::{
+    api_versions, describe_configs, fetch, find_coordinator, init_producer_id, list_offsets,
+    metadata, produce, topics,
+};
+use super::metrics;
+use super::service::{Client, Service};
+use crate::wire::{Request, RequestBody, ResponseBody};
+
+/// How a request ends.
+pub(super) enum Answer {
+    /// With this body.
+    Body(ResponseBody),
+    /// Unanswered, as it asked (produce with acks=0).
+    Nothing,
+    /// Unanswered, and the connection is closed: the only way to say no to acks=0.
+    Close,
+}
+
+/// Begins a request. What must happen in the order of arrival (proposing produces) happens before this returns; the
+/// rest when the answer is awaited.
+pub(super) async fn begin(
+    service: &Arc<Service>,
+    client: &Client,
+    request: Request,
+) -> BoxFuture<'static, Answer> {
+    metrics::requested(request.key);
+    let Request {
+        key,
+        version,
+        body,
+        client_id,
+        ..
+    } = request;
+    let service = Arc::clone(service);
+    if let RequestBody::Produce(body) = body {
+        let proposed = produce::propose(&service, version, body).await;
+        return Box::pin(proposed.answer());
+    }
+    let _client = (client.address, client_id);
+    Box::pin(async move {
+        let started = service.clock().elapsed();
+        let body = handle(&service, version, body).await;
+        metrics::answered(key, (service.clock().elapsed() - started).as_secs_f64());
+        body.map_or(Answer::Close, Answer::Body)
+    })
+}
+
+/// The answer to ApiVersions in a version that we do not know (KIP-511); it is encoded in version 0.
+pub(super) fn unknown_api_versions() -> Answer {
+    Answer::Body(api_versions::unsupported().into())
+}
+
+async fn handle(service: &Service, version: i16, body: RequestBody) -> Option<ResponseBody> {
+    Some(match body {
+        RequestBody::ApiVersions(body) => api_versions::answer(version, &body).into(),
+        RequestBody::Metadata(body) => metadata::answer(service, version, body).await.into(),
+        RequestBody::Fetch(body) => fetch::answer(service, body).await.into(),
+        RequestBody::FindCoordinator(body) => {
+            find_coordinator::answer(service, version, body).into()
+        }
+        RequestBody::ListOffsets(body) => list_offsets::answer(service, version, body).await.into(),
+        RequestBody::CreateTopics(body) => topics::create(service, body).await.into(),
+        RequestBody::DeleteTopics(body) => topics::delete(service, version, body).await.into(),
+        RequestBody::InitProducerId(body) => init_producer_id::answer(service, body).await.into(),
+        RequestBody::DescribeConfigs(body) => describe_configs::answer(service, body).await.into(),
+        // Begun on arrival: see `begin`.
+        RequestBody::Produce(_) => return None,
+    })
+}

@@ -1,0 +1,164 @@
+//! What a broker can be told. Plain values, read once; nothing below reads the environment.
+//!
+//! Where Kafka has the setting, it has Kafka's name (with `_` for `.`) and default, or the doc says why not.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::ids::NodeId;
+use crate::storage::StorageConfig;
+
+/// A broker's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of journal, partitions and checkpoints. One broker at a time; made when missing.
+    pub data: PathBuf,
+    /// Where Kafka clients connect. Port 0 takes a free one. Default `127.0.0.1:9092`.
+    pub listen: SocketAddr,
+    /// The host and port that clients are told to use (`advertised.listeners`). Default: the address bound, or
+    /// `localhost` when that is a wildcard. Wrong, and clients reach the first connection but nothing after it.
+    pub advertised: Option<Advertised>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served. Default: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// This broker's number among those of its cluster (`node.id`). Default 1.
+    pub node_id: NodeId,
+    /// Allows [`Config::listen`] to be other than loopback. The log asks nobody who they are: whoever reaches the port
+    /// reads and writes everything. Default false.
+    pub insecure_log: bool,
+    /// Partitions of a topic made without saying how many (`num.partitions`). Default 2, Kafka's is 1: two is what
+    /// our topics have. Too many cost files and memory; too few cannot be read by more than that many members.
+    pub num_partitions: u32,
+    /// Whether asking for an unknown topic makes it (`auto.create.topics.enable`). Default false, Kafka's is true:
+    /// a misspelt topic would take records that nobody reads.
+    pub auto_create_topics_enable: bool,
+    /// Bytes of the largest request (`socket.request.max.bytes`). Default 100 MiB. Too low refuses large produce
+    /// requests by closing the connection; too high lets one connection take that much memory.
+    pub socket_request_max_bytes: usize,
+    /// Bytes of requests that are being read or answered, all connections together (`queued.max.request.bytes`, which
+    /// in Kafka is unbounded). The first 64 KiB of each connection do not count. Default 256 MiB. Too low makes large
+    /// requests wait for each other; too high is memory.
+    pub queued_max_request_bytes: usize,
+    /// Bytes of requests that one connection may have under way; a larger request is alone. Default 16 MiB. Too low
+    /// keeps a producer from pipelining; too high lets few connections fill `queued_max_request_bytes`.
+    pub connection_request_bytes_max: usize,
+    /// Connections at once (`max.connections`, which in Kafka is unbounded). More are closed as they come. Default
+    /// 2,000. Too low turns clients away; too high runs out of file descriptors.
+    pub max_connections: usize,
+    /// A connection without requests for so long is closed (`connections.max.idle.ms`). Default 10 minutes. Too low
+    /// makes clients reconnect; too high keeps dead ones.
+    pub connections_max_idle: Duration,
+    /// Bytes of one Fetch answer, whatever the client asks (`fetch.max.bytes`). Default 55 MiB. At least one batch is
+    /// always given. Too low costs round trips; too high is memory per reading connection.
+    pub fetch_max_bytes: usize,
+    /// What `/metrics` renders; the process installs the recorder once. Default: none, and `/metrics` is empty.
+    pub metrics: Option<PrometheusHandle>,
+    /// The journal's files. See [`StorageConfig`] for the numbers.
+    pub storage: StorageConfig,
+    /// Bytes of journal between two checkpoints. Default 64 MiB. Too low rewrites the state often; too high makes a
+    /// start slow (all of it is applied again) and keeps as much in memory.
+    pub checkpoint_bytes: u64,
+    /// How long [`super::Broker::shutdown`] lets requests under way finish. Default 5 s. Too low cuts answers off;
+    /// too high delays a restart.
+    pub shutdown_grace: Duration,
+}
+
+/// A host and port as clients are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    /// A name or address that clients can resolve. `localhost` may mean `::1`: use what was bound.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Config {
+    /// The defaults, on a data folder.
+    pub fn on(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 9092)),
+            advertised: None,
+            admin: None,
+            node_id: NodeId(1),
+            insecure_log: false,
+            num_partitions: 2,
+            auto_create_topics_enable: false,
+            socket_request_max_bytes: 100 << 20,
+            queued_max_request_bytes: 256 << 20,
+            connection_request_bytes_max: 16 << 20,
+            max_connections: 2_000,
+            connections_max_idle: Duration::from_secs(600),
+            fetch_max_bytes: 55 << 20,
+            metrics: None,
+            storage: StorageConfig::default(),
+            checkpoint_bytes: 64 << 20,
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+
+    /// What is wrong with the settings, a sentence each.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut at_least = |name: &str, value: usize, least: usize| {
+            if value < least {
+                mistakes.push(format!("{name} {value}: needs at least {least}"));
+            }
+        };
+        at_least("num_partitions", self.num_partitions as usize, 1);
+        at_least(
+            "socket_request_max_bytes",
+            self.socket_request_max_bytes,
+            1024,
+        );
+        at_least(
+            "connection_request_bytes_max",
+            self.connection_request_bytes_max,
+            1024,
+        );
+        at_least("max_connections", self.max_connections, 1);
+        at_least("fetch_max_bytes", self.fetch_max_bytes, 1024);
+        // Else a request of the largest size would wait for memory that never comes.
+        at_least(
+            "queued_max_request_bytes",
+            self.queued_max_request_bytes,
+            self.socket_request_max_bytes,
+        );
+        mistakes
+    }
+
+    /// What clients are told, given the address that was bound.
+    pub(super) fn advertised_for(&self, bound: SocketAddr) -> Advertised {
+        if let Some(advertised) = &self.advertised {
+            return advertised.clone();
+        }
+        let host = match bound.ip() {
+            ip if ip.is_unspecified() => "localhost".to_owned(),
+            ip => ip.to_string(),
+        };
+        Advertised {
+            host,
+            port: bound.port(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_the_address_that_was_bound() {
+        let config = Config::on("/nowhere");
+        let told = |bound: &str| {
+            config
+                .advertised_for(bound.parse().expect("an address"))
+                .host
+        };
+        assert_eq!(told("127.0.0.1:5"), "127.0.0.1");
+        assert_eq!(told("0.0.0.0:5"), "localhost");
+        assert_eq!(told("[::]:5"), "localhost");
+    }
+}

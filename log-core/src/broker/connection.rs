@@ -1,0 +1,189 @@
+//! One client's connection: requests in, answers out in the same order.
+//!
+//! A request is handled when those before it are answered, as Kafka does. Only produces are begun as they arrive, so
+//! that a pipelining producer does not wait a sync for each; their answers keep their places. What is under way is
+//! bounded in number ([`REQUESTS_MAX`]) and in bytes (`request_memory`); at the bound the socket is not read.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::answer::{self, Answer};
+use super::frame_reader::{FrameReader, ReadError};
+use super::metrics;
+use super::request_memory::{ConnectionMemory, Held};
+use super::service::{Client, Service};
+use crate::wire::{self, DecodeError, EncodeError, Incoming, Reply, encode_response};
+
+/// Requests under way on one connection. librdkafka keeps up to a million, Java five; more than this gain nothing,
+/// since all that wait are synced together.
+const REQUESTS_MAX: usize = 256;
+/// How long the client may take no byte of an answer before it counts as gone.
+const WRITE_STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// Why a connection was closed by us.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("a produce with acks=0 was refused")]
+    UnansweredProduceRefused,
+    #[error("an answer was not taken for {WRITE_STALLED_AFTER:?}")]
+    WriteStalled,
+    #[error("write an answer")]
+    Write(#[source] io::Error),
+}
+
+/// A request's place in the line of answers.
+struct Queued {
+    correlation_id: i32,
+    version: i16,
+    answer: BoxFuture<'static, Answer>,
+    _memory: Held,
+    _under_way: UnderWay,
+}
+
+/// Held by each request until its answer is written: the reader's own copy is the last one when the client is idle.
+type UnderWay = Arc<()>;
+
+/// Serves one connection until either side is done.
+///
+/// # Errors
+/// [`ConnectionError`] when it was closed by us; the peer going away is none.
+pub(super) async fn serve(
+    service: Arc<Service>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    memory: ConnectionMemory,
+) -> Result<(), ConnectionError> {
+    let (read_half, write_half) = stream.into_split();
+    let config = service.config();
+    let reader = FrameReader::new(
+        read_half,
+        memory,
+        config.socket_request_max_bytes,
+        config.connections_max_idle,
+    );
+    let (in_line, line) = mpsc::channel(REQUESTS_MAX);
+    let client = Client { address: peer };
+    let answering = answer_in_order(line, write_half);
+    tokio::pin!(answering);
+    tokio::select! {
+        read = read_requests(&service, &client, reader, in_line) => match read? {
+            // What was asked before a shutdown is still answered; the broker bounds how long.
+            Ended::Shutdown => answering.await,
+            Ended::ByPeer => Ok(()),
+        },
+        written = &mut answering => written,
+    }
+}
+
+enum Ended {
+    ByPeer,
+    Shutdown,
+}
+
+async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
+    service: &Arc<Service>,
+    client: &Client,
+    mut reader: FrameReader<R>,
+    in_line: mpsc::Sender<Queued>,
+) -> Result<Ended, ConnectionError> {
+    let under_way = UnderWay::default();
+    loop {
+        let frame = tokio::select! {
+            frame = reader.next() => frame,
+            () = service.shutdown().cancelled() => return Ok(Ended::Shutdown),
+        };
+        let frame = match frame {
+            Err(ReadError::Idle(_)) if 1 < Arc::strong_count(&under_way) => continue,
+            frame => frame?,
+        };
+        let Some((frame, memory)) = frame else {
+            return Ok(Ended::ByPeer);
+        };
+        metrics::received(frame.len());
+        let (correlation_id, version, answer) =
+            begin(service, client, wire::decode_request(frame)?).await;
+        let queued = Queued {
+            correlation_id,
+            version,
+            answer,
+            _memory: memory,
+            _under_way: Arc::clone(&under_way),
+        };
+        if in_line.send(queued).await.is_err() {
+            return Ok(Ended::ByPeer);
+        }
+    }
+}
+
+async fn begin(
+    service: &Arc<Service>,
+    client: &Client,
+    incoming: Incoming,
+) -> (i32, i16, BoxFuture<'static, Answer>) {
+    match incoming {
+        Incoming::Request(request) => {
+            let (correlation_id, version) = (request.correlation_id, request.version);
+            (
+                correlation_id,
+                version,
+                answer::begin(service, client, *request).await,
+            )
+        }
+        Incoming::UnknownApiVersions { correlation_id } => (
+            correlation_id,
+            0,
+            Box::pin(async { answer::unknown_api_versions() }),
+        ),
+    }
+}
+
+async fn answer_in_order<W: AsyncWrite + Unpin>(
+    mut line: mpsc::Receiver<Queued>,
+    mut socket: W,
+) -> Result<(), ConnectionError> {
+    while let Some(Queued {
+        correlation_id,
+        version,
+        answer,
+        _memory,
+        _under_way,
+    }) = line.recv().await
+    {
+        match answer.await {
+            Answer::Body(body) => {
+                let reply = encode_response(correlation_id, version, &body)?;
+                metrics::sent(reply.len());
+                write(&mut socket, reply).await?;
+            }
+            Answer::Nothing => {}
+            Answer::Close => return Err(ConnectionError::UnansweredProduceRefused),
+        }
+    }
+    Ok(())
+}
+
+async fn write<W: AsyncWrite + Unpin>(socket: &mut W, reply: Reply) -> Result<(), ConnectionError> {
+    let mut bytes = reply.into_buf();
+    while bytes::Buf::has_remaining(&bytes) {
+        let written = timeout(WRITE_STALLED_AFTER, socket.write_buf(&mut bytes)).await;
+        let written = written.map_err(|_| ConnectionError::WriteStalled)?;
+        if written.map_err(ConnectionError::Write)? == 0 {
+            return Err(ConnectionError::Write(io::ErrorKind::WriteZero.into()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! From our errors to Kafka's codes: one `match` for each, without a `_` arm, so that a new variant does not compile
+//! until somebody has decided what a client is told. DESIGN rules 1 to 8.
+
+use kafka_protocol::ResponseError;
+
+use super::replica_handle::{Leadership, ProposeError};
+use crate::record::InvalidBatch;
+use crate::state::Refusal;
+use crate::storage::ReadError;
+
+/// What a client asked: a node that does not lead answers each in its own words (rule 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Records of a partition.
+    Partition,
+    /// A group or a transaction.
+    Coordinator,
+    /// Topics and settings.
+    Controller,
+}
+
+/// Why this node does not serve such a request now; `None` when it does.
+pub(super) fn not_leading(leadership: Leadership, asked: Asked) -> Option<ResponseError> {
+    match (leadership, asked) {
+        (Leadership::Leader { .. }, _) => None,
+        (Leadership::Starting, Asked::Partition) => Some(ResponseError::LeaderNotAvailable),
+        (Leadership::Starting, Asked::Coordinator) => {
+            Some(ResponseError::CoordinatorLoadInProgress)
+        }
+        (Leadership::Starting | Leadership::Follower { .. }, Asked::Controller) => {
+            Some(ResponseError::NotController)
+        }
+        (Leadership::Follower { .. }, Asked::Partition) => Some(ResponseError::NotLeaderOrFollower),
+        (Leadership::Follower { .. }, Asked::Coordinator) => Some(ResponseError::NotCoordinator),
+    }
+}
+
+/// A proposal without an outcome. Only what was certainly not written may say so (rule 2): clients read
+/// NOT_LEADER_OR_FOLLOWER as "not persisted" and would send the batch again under a new sequence.
+pub(super) fn of_propose_error(error: ProposeError, asked: Asked) -> ResponseError {
+    match (error, asked) {
+        (ProposeError::NotLeader, Asked::Partition) => ResponseError::NotLeaderOrFollower,
+        (ProposeError::NotLeader, Asked::Coordinator) => ResponseError::NotCoordinator,
+        (ProposeError::NotLeader, Asked::Controller) => ResponseError::NotController,
+        (ProposeError::Dropped, Asked::Partition) => ResponseError::NotEnoughReplicas,
+        (ProposeError::Dropped, Asked::Coordinator) => ResponseError::CoordinatorNotAvailable,
+        (ProposeError::Dropped, Asked::Controller) => ResponseError::RequestTimedOut,
+        (ProposeError::OutcomeUnknown | ProposeError::Stopped, Asked::Coordinator) => {
+            ResponseError::CoordinatorNotAvailable
+        }
+        (
+            ProposeError::OutcomeUnknown | ProposeError::Stopped,
+            Asked::Partition | Asked::Controller,
+        ) => ResponseError::RequestTimedOut,
+    }
+}
+
+/// A command that the state machine refused.
+pub(super) fn of_refusal(refusal: &Refusal) -> ResponseError {
+    match refusal {
+        Refusal::ProposerDeposed => ResponseError::NotLeaderOrFollower,
+        Refusal::TopicExists { .. } => ResponseError::TopicAlreadyExists,
+        Refusal::UnknownPartition { .. } => ResponseError::UnknownTopicOrPartition,
+        Refusal::UnknownTopicId { .. } => ResponseError::UnknownTopicId,
+        Refusal::InvalidPartitions { .. } => ResponseError::InvalidPartitions,
+        Refusal::InvalidConfig(_) => ResponseError::InvalidConfig,
+        Refusal::CorruptBatch { .. } => ResponseError::CorruptMessage,
+        Refusal::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+        Refusal::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+        Refusal::InvalidTransactionState { .. } => ResponseError::InvalidTxnState,
+        Refusal::UnknownPartitions { .. } => ResponseError::UnknownTopicOrPartition,
+        Refusal::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
+        Refusal::RecordsProtected { .. } => ResponseError::PolicyViolation,
+        Refusal::ProducerFenced { .. } => ResponseError::ProducerFenced,
+        Refusal::InvalidProducerIdMapping { .. } => ResponseError::InvalidProducerIdMapping,
+        Refusal::IllegalGeneration { .. } => ResponseError::IllegalGeneration,
+        Refusal::UnknownMember { .. } => ResponseError::UnknownMemberId,
+        Refusal::FencedInstance { .. } => ResponseError::FencedInstanceId,
+        Refusal::GroupNotFound { .. } => ResponseError::GroupIdNotFound,
+        Refusal::GroupNotEmpty { .. } => ResponseError::NonEmptyGroup,
+        Refusal::UnknownNode { .. } => ResponseError::BrokerIdNotRegistered,
+        Refusal::FeatureLevelUnsupported { .. } => ResponseError::FeatureUpdateFailed,
+        Refusal::FeatureLevelFalls { .. } => ResponseError::InvalidUpdateVersion,
+    }
+}
+
+/// A batch that was not proposed.
+pub(super) fn of_invalid_batch(invalid: &InvalidBatch) -> ResponseError {
+    match invalid {
+        InvalidBatch::Length(_) | InvalidBatch::Crc => ResponseError::CorruptMessage,
+        InvalidBatch::TooLarge { .. } | InvalidBatch::UnpacksTooLarge { .. } => {
+            ResponseError::MessageTooLarge
+        }
+        InvalidBatch::Codec { .. } => ResponseError::UnsupportedCompressionType,
+        InvalidBatch::Timestamp { .. } => ResponseError::InvalidTimestamp,
+        InvalidBatch::Missing
+        | InvalidBatch::Several { .. }
+        | InvalidBatch::Magic { .. }
+        | InvalidBatch::Header(_)
+        | InvalidBatch::BaseOffset { .. }
+        | InvalidBatch::Count { .. }
+        | InvalidBatch::Control
+        | InvalidBatch::Producer
+        | InvalidBatch::Undecodable(_)
+        | InvalidBatch::OffsetDelta { .. } => ResponseError::InvalidRecord,
+    }
+}
+
+/// Records that could not be read.
+pub(super) fn of_read_error(error: &ReadError) -> ResponseError {
+    match error {
+        ReadError::BelowStart { .. } => ResponseError::OffsetOutOfRange,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::LeaderEpoch;
+
+    #[test]
+    fn only_what_was_certainly_not_written_is_said_to_be_safe_to_send_again() {
+        let code = |error| of_propose_error(error, Asked::Partition);
+        assert_eq!(
+            code(ProposeError::NotLeader),
+            ResponseError::NotLeaderOrFollower
+        );
+        assert_eq!(
+            code(ProposeError::Dropped),
+            ResponseError::NotEnoughReplicas
+        );
+        assert_eq!(
+            code(ProposeError::OutcomeUnknown),
+            ResponseError::RequestTimedOut
+        );
+        assert_eq!(code(ProposeError::Stopped), ResponseError::RequestTimedOut);
+    }
+
+    #[test]
+    fn a_leader_that_has_not_caught_up_asks_to_come_back_and_a_follower_sends_away() {
+        let follower = Leadership::Follower { leader: None };
+        let all = [Asked::Partition, Asked::Coordinator, Asked::Controller];
+        assert_eq!(
+            all.map(|asked| not_leading(Leadership::Starting, asked)),
+            [
+                Some(ResponseError::LeaderNotAvailable),
+                Some(ResponseError::CoordinatorLoadInProgress),
+                Some(ResponseError::NotController),
+            ]
+        );
+        assert_eq!(
+            all.map(|asked| not_leading(follower, asked)),
+            [
+                Some(ResponseError::NotLeaderOrFollower),
+                Some(ResponseError::NotCoordinator),
+                Some(ResponseError::NotController),
+            ]
+        );
+        let leader = Leadership::Leader {
+            epoch: LeaderEpoch(1),
+        };
+        assert!(
+            all.iter()
+                .all(|asked| not_leading(leader, *asked).is_none())
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! A setting as DescribeConfigs and CreateTopics show it: its value, and who set it.
+
+use kafka_protocol::protocol::StrBytes;
+
+use crate::broker::config::Advertised;
+use crate::broker::config::Config;
+use crate::state::{BROKER_KEYS, ConfigKey, ConfigType, TOPIC_KEYS, TopicConfig};
+
+/// Who set a value, under Kafka's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Topic = 1,
+    StaticBroker = 4,
+    Default = 5,
+}
+
+pub(super) struct DescribedConfig {
+    key: &'static ConfigKey,
+    value: String,
+    source: Source,
+}
+
+impl DescribedConfig {
+    pub(super) fn name(&self) -> &'static str {
+        self.key.name
+    }
+
+    pub(super) fn value(&self) -> StrBytes {
+        StrBytes::from_string(self.value.clone())
+    }
+
+    pub(super) fn default_value(&self) -> StrBytes {
+        StrBytes::from_static_str(self.key.default)
+    }
+
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    pub(super) fn documentation(&self) -> StrBytes {
+        StrBytes::from_static_str(self.key.doc)
+    }
+
+    /// Its type under Kafka's number.
+    pub(super) fn config_type(&self) -> i8 {
+        match self.key.config_type() {
+            ConfigType::Boolean => 1,
+            ConfigType::String => 2,
+            ConfigType::Int => 3,
+            ConfigType::Long => 5,
+            ConfigType::Double => 6,
+            ConfigType::List => 7,
+        }
+    }
+}
+
+/// Every key of a topic: tools expect all of them, set or not.
+pub(super) fn topic_configs(config: &TopicConfig) -> impl Iterator<Item = DescribedConfig> + '_ {
+    TOPIC_KEYS
+        .iter()
+        .map(|key| match config.overrides().get(key.name) {
+            Some(value) => DescribedConfig {
+                key,
+                value: value.clone(),
+                source: Source::Topic,
+            },
+            None => DescribedConfig {
+                key,
+                value: key.default.to_owned(),
+                source: Source::Default,
+            },
+        })
+}
+
+/// Every key of a broker, with what this one was started with.
+pub(super) fn broker_configs(
+    config: &Config,
+    advertised: &Advertised,
+) -> impl Iterator<Item = DescribedConfig> {
+    let listeners = format!("PLAINTEXT://{}", config.listen);
+    let advertised = format!("PLAINTEXT://{}:{}", advertised.host, advertised.port);
+    let started_with = [
+        ("advertised.listeners", advertised),
+        (
+            "auto.create.topics.enable",
+            config.auto_create_topics_enable.to_string(),
+        ),
+        ("broker.id", config.node_id.to_string()),
+        ("listeners", listeners),
+        ("num.partitions", config.num_partitions.to_string()),
+        (
+            "socket.request.max.bytes",
+            config.socket_request_max_bytes.to_string(),
+        ),
+    ];
+    BROKER_KEYS.iter().map(move |key| {
+        match started_with.iter().find(|(name, _)| *name == key.name) {
+            Some((_, value)) => DescribedConfig {
+                key,
+                value: value.clone(),
+                source: Source::StaticBroker,
+            },
+            None => DescribedConfig {
+                key,
+                value: key.default.to_owned(),
+                source: Source::Default,
+            },
+        }
+    })
+}

@@ -1,0 +1,309 @@
+//! Fetch: records out, waiting for them where the client asks to (KIP-74, KIP-98, KIP-227, KIP-320, KIP-392).
+//!
+//! Sessions are declined: a session id of 0 tells the client to name its partitions each time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, PartitionData,
+};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::named_partition::{check_leader_epoch, find};
+use crate::broker::error_code::{Asked, not_leading, of_read_error};
+use crate::broker::metrics;
+use crate::broker::replica_handle::Leadership;
+use crate::broker::service::Service;
+use crate::ids::{LeaderEpoch, Offset};
+use crate::state::{Partition, State};
+use crate::storage::PartitionReader;
+use crate::wire::values;
+
+/// The longest a client may make a fetch wait; clients ask for half a second.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+pub(in crate::broker) async fn answer(service: &Service, request: FetchRequest) -> FetchResponse {
+    if request.session_id != 0 {
+        return FetchResponse::default()
+            .with_error_code(ResponseError::FetchSessionIdNotFound.code());
+    }
+    let asked = Arc::new(AskedFor::new(service, request));
+    let mut applied = service.replica().applied();
+    let mut leadership = service.replica().leadership_changes();
+    let waited = sleep(asked.wait);
+    tokio::pin!(waited);
+    let mut waiting = None;
+    loop {
+        applied.mark_unchanged();
+        leadership.mark_unchanged();
+        let found = Found::read(service, &asked).await;
+        if found.is_enough(&asked) || waited.is_elapsed() || service.shutdown().is_cancelled() {
+            return found.into_response();
+        }
+        waiting.get_or_insert_with(metrics::WaitingFetch::begin);
+        tokio::select! {
+            changed = applied.changed() => if changed.is_err() { return found.into_response() },
+            changed = leadership.changed() => if changed.is_err() { return found.into_response() },
+            () = &mut waited => return found.into_response(),
+            () = service.shutdown().cancelled() => return found.into_response(),
+        }
+    }
+}
+
+/// Up to where a reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// The request, with its limits brought within ours.
+struct AskedFor {
+    topics: Vec<FetchTopic>,
+    isolation: Isolation,
+    wait: Duration,
+    bytes_min: usize,
+    bytes_max: usize,
+}
+
+impl AskedFor {
+    fn new(service: &Service, request: FetchRequest) -> Self {
+        let bytes_max = bytes(request.max_bytes).min(service.config().fetch_max_bytes);
+        Self {
+            topics: request.topics,
+            isolation: if request.isolation_level == 1 {
+                Isolation::ReadCommitted
+            } else {
+                Isolation::ReadUncommitted
+            },
+            wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0))
+                .min(WAIT_MAX),
+            // More than an answer may hold would never be reached.
+            bytes_min: bytes(request.min_bytes).min(bytes_max),
+            bytes_max,
+        }
+    }
+}
+
+/// A number of bytes; the wire's negative ones mean none.
+fn bytes(wire: i32) -> usize {
+    usize::try_from(wire).unwrap_or(0)
+}
+
+/// What there is to say now.
+struct Found {
+    topics: Vec<(TopicName, Vec<PartitionData>)>,
+    bytes: usize,
+    failed: bool,
+}
+
+impl Found {
+    /// Looks every partition up, then reads off the async threads: a reader far behind reads from the disk.
+    async fn read(service: &Service, asked: &Arc<AskedFor>) -> Self {
+        let plan = plan(service, asked);
+        if plan
+            .iter()
+            .all(|(_, partitions)| partitions.iter().all(|planned| planned.read.is_none()))
+        {
+            return Self::carry_out(plan, asked.bytes_max);
+        }
+        let bytes_max = asked.bytes_max;
+        let carried_out =
+            tokio::task::spawn_blocking(move || Self::carry_out(plan, bytes_max)).await;
+        carried_out.expect("reading does not panic, and the runtime outlives its requests")
+    }
+
+    fn carry_out(plan: Vec<(TopicName, Vec<Planned>)>, bytes_max: usize) -> Self {
+        let mut found = Self {
+            topics: Vec::with_capacity(plan.len()),
+            bytes: 0,
+            failed: false,
+        };
+        for (topic, partitions) in plan {
+            let mut read = Vec::with_capacity(partitions.len());
+            for planned in partitions {
+                let data =
+                    planned.carry_out(bytes_max - found.bytes.min(bytes_max), found.bytes == 0);
+                found.failed |= data.error_code != 0 || 0 <= data.diverging_epoch.epoch;
+                found.bytes += data.records.as_ref().map_or(0, Bytes::len);
+                read.push(data);
+            }
+            found.topics.push((topic, read));
+        }
+        found
+    }
+
+    fn is_enough(&self, asked: &AskedFor) -> bool {
+        self.failed || asked.bytes_min <= self.bytes
+    }
+
+    fn into_response(self) -> FetchResponse {
+        let topic = |(name, partitions)| {
+            FetchableTopicResponse::default()
+                .with_topic(name)
+                .with_partitions(partitions)
+        };
+        FetchResponse::default().with_responses(self.topics.into_iter().map(topic).collect())
+    }
+}
+
+/// One partition's answer, but for its records.
+struct Planned {
+    data: PartitionData,
+    read: Option<Read>,
+}
+
+struct Read {
+    reader: Arc<PartitionReader>,
+    from: Offset,
+    below: Offset,
+    bytes_max: usize,
+}
+
+impl Planned {
+    fn refused(partition: i32, code: ResponseError) -> Self {
+        let data = empty(partition)
+            .with_error_code(code.code())
+            .with_high_watermark(-1);
+        Self { data, read: None }
+    }
+
+    /// Reads whole batches. The first partition with records gives at least one, however large: a client whose limits
+    /// are below one batch must still get past it (KIP-74).
+    fn carry_out(self, bytes_left: usize, is_first: bool) -> PartitionData {
+        let Some(read) = self.read else {
+            return self.data;
+        };
+        let bytes_max = read.bytes_max.min(bytes_left);
+        if bytes_max == 0 && !is_first {
+            return self.data;
+        }
+        match read.reader.read(read.from, read.below, bytes_max) {
+            Ok(records) if is_first || records.len() <= bytes_max => {
+                self.data.with_records(Some(records))
+            }
+            Ok(_) => self.data,
+            Err(error) => {
+                debug!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "records could not be read"
+                );
+                self.data.with_error_code(of_read_error(&error).code())
+            }
+        }
+    }
+}
+
+fn plan(service: &Service, asked: &AskedFor) -> Vec<(TopicName, Vec<Planned>)> {
+    let leadership = service.replica().leadership();
+    let state = service.replica().state();
+    let plan_one = |topic: &TopicName, partition: &FetchPartition| {
+        let looked_up =
+            match leadership {
+                Leadership::Leader { epoch } => {
+                    look_up(&state, service, asked.isolation, epoch, topic, partition)
+                }
+                other => Err(not_leading(other, Asked::Partition)
+                    .unwrap_or(ResponseError::NotLeaderOrFollower)),
+            };
+        looked_up.unwrap_or_else(|code| Planned::refused(partition.partition, code))
+    };
+    let plan_topic = |topic: &FetchTopic| {
+        let planned = topic
+            .partitions
+            .iter()
+            .map(|partition| plan_one(&topic.topic, partition));
+        (topic.topic.clone(), planned.collect())
+    };
+    asked.topics.iter().map(plan_topic).collect()
+}
+
+fn look_up(
+    state: &State,
+    service: &Service,
+    isolation: Isolation,
+    epoch: LeaderEpoch,
+    topic: &str,
+    asked: &FetchPartition,
+) -> Result<Planned, ResponseError> {
+    let (place, _, partition) = find(state, topic, asked.partition)?;
+    check_leader_epoch(values::leader_epoch(asked.current_leader_epoch), epoch)?;
+    let from = readable(partition, asked.fetch_offset)?;
+    let data = bounds_of(partition, asked.partition);
+    if let Some(end) = diverging(
+        partition,
+        epoch,
+        values::leader_epoch(asked.last_fetched_epoch),
+        from,
+    ) {
+        return Ok(Planned {
+            data: data.with_diverging_epoch(end),
+            read: None,
+        });
+    }
+    let (below, aborted) = match isolation {
+        Isolation::ReadUncommitted => (partition.high_watermark(), None),
+        Isolation::ReadCommitted => (partition.last_stable_offset(), Some(Vec::new())),
+    };
+    let reader = (from < below)
+        .then(|| service.replica().partitions().reader(&place))
+        .flatten();
+    let bytes_max = bytes(asked.partition_max_bytes);
+    Ok(Planned {
+        data: data.with_aborted_transactions(aborted),
+        read: reader.map(|reader| Read {
+            reader,
+            from,
+            below,
+            bytes_max,
+        }),
+    })
+}
+
+fn readable(partition: &Partition, offset: i64) -> Result<Offset, ResponseError> {
+    let offset = values::offset(offset).ok_or(ResponseError::OffsetOutOfRange)?;
+    let there = partition.log_start_offset() <= offset && offset <= partition.high_watermark();
+    if there {
+        Ok(offset)
+    } else {
+        Err(ResponseError::OffsetOutOfRange)
+    }
+}
+
+fn diverging(
+    partition: &Partition,
+    leader: LeaderEpoch,
+    last_fetched: Option<LeaderEpoch>,
+    from: Offset,
+) -> Option<EpochEndOffset> {
+    let last_fetched = last_fetched?;
+    let end = partition
+        .epochs()
+        .end_of(last_fetched, leader, partition.log_end_offset())?;
+    let differs = end.epoch < last_fetched || end.end_offset < from;
+    differs.then(|| {
+        EpochEndOffset::default()
+            .with_epoch(values::wire_leader_epoch(Some(end.epoch)))
+            .with_end_offset(values::wire_offset(Some(end.end_offset)))
+    })
+}
+
+fn empty(partition: i32) -> PartitionData {
+    PartitionData::default()
+        .with_partition_index(partition)
+        .with_aborted_transactions(None)
+        .with_records(Some(Bytes::new()))
+}
+
+fn bounds_of(partition: &Partition, index: i32) -> PartitionData {
+    empty(index)
+        .with_high_watermark(values::wire_offset(Some(partition.high_watermark())))
+        .with_last_stable_offset(values::wire_offset(Some(partition.last_stable_offset())))
+        .with_log_start_offset(values::wire_offset(Some(partition.log_start_offset())))
+}

@@ -1,0 +1,15 @@
+//! What each API family asks of the replica and answers. They translate and wait; they do not decide.
+
+pub(super) mod api_versions;
+pub(super) mod describe_configs;
+pub(super) mod fetch;
+pub(super) mod find_coordinator;
+pub(super) mod init_producer_id;
+pub(super) mod list_offsets;
+pub(super) mod metadata;
+pub(super) mod produce;
+pub(super) mod topics;
+
+mod described_config;
+mod named_partition;
+mod proposal;

@@ -1,0 +1,275 @@
+//! Produce: batches in, offsets out, once they are on disk (DESIGN rules 1 to 4).
+//!
+//! In two steps, because a producer sends the next batch before this one is answered: [`propose`] runs in the order of
+//! arrival and puts every batch in line; [`Proposed::answer`] waits for the outcomes.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{
+    LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use tokio::time::{Sleep, sleep};
+
+use super::named_partition::find;
+use super::proposal::{Failed, deadline};
+use crate::broker::answer::Answer;
+use crate::broker::error_code::{Asked, not_leading, of_invalid_batch, of_propose_error};
+use crate::broker::metrics;
+use crate::broker::replica_handle::{Leadership, Pending};
+use crate::broker::service::Service;
+use crate::record::{InvalidBatch, ValidBatch};
+use crate::state::{AcksMin, Command, Produce, Produced, Response, TopicSettings};
+use crate::wire::values;
+
+/// What the producer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acks {
+    /// `0`: nothing.
+    None,
+    /// `1`: committed and applied, which is stronger than in Kafka.
+    Leader,
+    /// `-1`: the same, and on the disks of `min.insync.replicas`.
+    All,
+}
+
+/// A produce request whose batches are in line.
+pub(in crate::broker) struct Proposed {
+    acks: Acks,
+    timeout: Pin<Box<Sleep>>,
+    /// What a client is told of the leader when this node is not it (KIP-951).
+    leader: Option<LeaderIdAndEpoch>,
+    topics: Vec<(TopicName, Vec<(i32, Begun)>)>,
+}
+
+/// One partition's batch: on its way, or refused at once.
+type Begun = Result<Pending, Failed>;
+
+/// Checks every batch and puts the valid ones in line. Waits while too much is under way, for as long as the request
+/// allows: that is what slows a producer down.
+pub(in crate::broker) async fn propose(
+    service: &Service,
+    version: i16,
+    request: ProduceRequest,
+) -> Proposed {
+    let wait = deadline(request.timeout_ms);
+    let mut proposed = Proposed {
+        acks: Acks::All,
+        timeout: Box::pin(sleep(wait)),
+        leader: (10 <= version).then(|| leader_hint(service)).flatten(),
+        topics: Vec::with_capacity(request.topic_data.len()),
+    };
+    let acks = acks(request.acks);
+    proposed.acks = acks.unwrap_or(Acks::All);
+    for TopicProduceData {
+        name,
+        partition_data,
+        ..
+    } in request.topic_data
+    {
+        let mut partitions = Vec::with_capacity(partition_data.len());
+        for PartitionProduceData { index, records, .. } in partition_data {
+            let begun = match acks {
+                Ok(acks) => {
+                    begin(service, acks, &name, index, records, &mut proposed.timeout).await
+                }
+                Err(code) => Err(code.into()),
+            };
+            partitions.push((index, begun));
+        }
+        proposed.topics.push((name, partitions));
+    }
+    proposed
+}
+
+fn acks(wire: i16) -> Result<Acks, ResponseError> {
+    match wire {
+        0 => Ok(Acks::None),
+        1 => Ok(Acks::Leader),
+        -1 => Ok(Acks::All),
+        _ => Err(ResponseError::InvalidRequiredAcks),
+    }
+}
+
+async fn begin(
+    service: &Service,
+    acks: Acks,
+    topic: &str,
+    partition: i32,
+    records: Option<Bytes>,
+    timeout: &mut Pin<Box<Sleep>>,
+) -> Begun {
+    if let Some(code) = not_leading(service.replica().leadership(), Asked::Partition) {
+        return Err(code.into());
+    }
+    let produce = check(
+        service,
+        acks,
+        topic,
+        partition,
+        &records.unwrap_or_default(),
+    )?;
+    metrics::produced(produce.batch.len());
+    tokio::select! {
+        pending = service.replica().propose(Command::Produce(produce)) => {
+            pending.map_err(|error| of_propose_error(error, Asked::Partition).into())
+        }
+        // Not in line, so not written: the producer may send it again.
+        () = timeout => Err(ResponseError::NotEnoughReplicas.into()),
+    }
+}
+
+fn check(
+    service: &Service,
+    acks: Acks,
+    topic: &str,
+    partition: i32,
+    records: &Bytes,
+) -> Result<Produce, Failed> {
+    let now = service.replica().wall();
+    let (place, topic_id, limits, compression) = {
+        let state = service.replica().state();
+        let (place, topic, _) = find(&state, topic, partition)?;
+        let settings = topic.config().settings();
+        check_acks(acks, settings, state.nodes().count())?;
+        let compression = settings
+            .compression
+            .map(|codec| (codec, settings.compression_levels));
+        (place, topic.id(), topic.batch_limits(now), compression)
+    };
+    let batch = ValidBatch::check(records, &limits).map_err(|invalid| refused(&invalid))?;
+    let batch = match compression {
+        Some((codec, levels)) => batch
+            .recompressed(codec, levels)
+            .map_err(|error| Failed::of(ResponseError::UnknownServerError, error.to_string()))?,
+        None => batch,
+    };
+    Ok(Produce {
+        topic_id,
+        partition: place,
+        batch: batch.bytes().clone(),
+    })
+}
+
+/// What the topic asks of acknowledgements, before anything is written.
+fn check_acks(acks: Acks, settings: &TopicSettings, replicas: usize) -> Result<(), Failed> {
+    let strong_enough = match settings.acks_min {
+        AcksMin::None => true,
+        AcksMin::Leader => acks != Acks::None,
+        AcksMin::All => acks == Acks::All,
+    };
+    if !strong_enough {
+        let needed = "this topic takes stronger acks only: see mayday.acks.min";
+        return Err(Failed::of(ResponseError::InvalidRequiredAcks, needed));
+    }
+    let required = settings.min_insync_replicas as usize;
+    if acks == Acks::All && replicas < required {
+        let message = format!("replicas {replicas}, min.insync.replicas {required}");
+        return Err(Failed::of(ResponseError::NotEnoughReplicas, message));
+    }
+    Ok(())
+}
+
+fn refused(invalid: &InvalidBatch) -> Failed {
+    let mut message = invalid.to_string();
+    let mut cause = std::error::Error::source(invalid);
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    Failed::of(of_invalid_batch(invalid), message)
+}
+
+fn leader_hint(service: &Service) -> Option<LeaderIdAndEpoch> {
+    let Leadership::Follower {
+        leader: Some((node, epoch)),
+    } = service.replica().leadership()
+    else {
+        return None;
+    };
+    Some(
+        LeaderIdAndEpoch::default()
+            .with_leader_id(values::wire_node(Some(node)).into())
+            .with_leader_epoch(values::wire_leader_epoch(Some(epoch))),
+    )
+}
+
+impl Proposed {
+    /// Waits for every batch, or for as long as the request allows.
+    pub(in crate::broker) async fn answer(self) -> Answer {
+        let Self {
+            acks,
+            mut timeout,
+            leader,
+            topics,
+        } = self;
+        let mut failed = false;
+        let mut responses = Vec::with_capacity(topics.len());
+        for (name, partitions) in topics {
+            let mut answered = Vec::with_capacity(partitions.len());
+            for (index, begun) in partitions {
+                let settled = settle(begun, &mut timeout).await;
+                failed |= settled.is_err();
+                answered.push(partition_response(index, settled, leader.as_ref()));
+            }
+            responses.push(
+                TopicProduceResponse::default()
+                    .with_name(name)
+                    .with_partition_responses(answered),
+            );
+        }
+        match acks {
+            Acks::None if failed => Answer::Close,
+            Acks::None => Answer::Nothing,
+            Acks::Leader | Acks::All => {
+                Answer::Body(ProduceResponse::default().with_responses(responses).into())
+            }
+        }
+    }
+}
+
+async fn settle(begun: Begun, timeout: &mut Pin<Box<Sleep>>) -> Result<Produced, Failed> {
+    let pending = begun?;
+    let outcome = tokio::select! {
+        biased;
+        outcome = pending.outcome() => outcome,
+        // In line, and perhaps written: not safe to send again under another sequence.
+        () = timeout => return Err(ResponseError::RequestTimedOut.into()),
+    };
+    match outcome {
+        Ok(Ok(Response::Produced(produced))) => Ok(produced),
+        Ok(Ok(_)) => Err(ResponseError::UnknownServerError.into()),
+        Ok(Err(refusal)) => Err(Failed::from(&refusal)),
+        Err(error) => Err(of_propose_error(error, Asked::Partition).into()),
+    }
+}
+
+fn partition_response(
+    index: i32,
+    settled: Result<Produced, Failed>,
+    leader: Option<&LeaderIdAndEpoch>,
+) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_message(None);
+    match settled {
+        Ok(produced) => response
+            .with_base_offset(values::wire_offset(Some(produced.base_offset)))
+            .with_log_append_time_ms(values::wire_timestamp(produced.log_append_time))
+            .with_log_start_offset(values::wire_offset(Some(produced.log_start_offset))),
+        Err(Failed { code, message }) => {
+            let response = response.with_base_offset(-1).with_error_code(code.code());
+            let response = match leader {
+                Some(leader) if code == ResponseError::NotLeaderOrFollower => {
+                    response.with_current_leader(leader.clone())
+                }
+                _ => response,
+            };
+            response.with_error_message(message.map(StrBytes::from_string))
+        }
+    }
+}

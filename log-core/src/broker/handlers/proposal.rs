@@ -1,0 +1,70 @@
+//! Proposing a command and waiting for its outcome, with a deadline.
+
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use tokio::time::timeout;
+
+use crate::broker::error_code::{Asked, of_propose_error, of_refusal};
+use crate::broker::service::Service;
+use crate::state::{Command, Refusal, Response};
+
+/// The longest that a client may make us wait for one proposal: beyond it a thousand abandoned requests would pile up.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Why a command has no response: a code for the client, and a sentence where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) code: ResponseError,
+    pub(super) message: Option<String>,
+}
+
+impl Failed {
+    pub(super) fn of(code: ResponseError, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: Some(message.into()),
+        }
+    }
+}
+
+impl From<ResponseError> for Failed {
+    fn from(code: ResponseError) -> Self {
+        Self {
+            code,
+            message: None,
+        }
+    }
+}
+
+impl From<&Refusal> for Failed {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            code: of_refusal(refusal),
+            message: Some(refusal.to_string()),
+        }
+    }
+}
+
+/// How long a client that says `timeout_ms` waits.
+pub(super) fn deadline(timeout_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)).min(WAIT_MAX)
+}
+
+/// Proposes and waits until the command is applied.
+pub(super) async fn settle(
+    service: &Service,
+    command: Command,
+    asked: Asked,
+    wait: Duration,
+) -> Result<Response, Failed> {
+    let outcome = timeout(wait, async {
+        service.replica().propose(command).await?.outcome().await
+    });
+    match outcome.await {
+        Ok(Ok(Ok(response))) => Ok(response),
+        Ok(Ok(Err(refusal))) => Err(Failed::from(&refusal)),
+        Ok(Err(error)) => Err(of_propose_error(error, asked).into()),
+        Err(_) => Err(ResponseError::RequestTimedOut.into()),
+    }
+}

@@ -1,0 +1,76 @@
+//! What every handler works with: the replica, the settings, and the word that it is time to go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Advertised, Config};
+use super::registration;
+use super::replica_handle::ReplicaHandle;
+use crate::clock::Clock;
+use crate::ids::NodeId;
+use crate::state::Node;
+
+pub(super) struct Service {
+    config: Config,
+    advertised: Advertised,
+    replica: ReplicaHandle,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    /// The peer of the connection.
+    pub(super) address: SocketAddr,
+}
+
+impl Service {
+    pub(super) fn new(
+        config: Config,
+        advertised: Advertised,
+        replica: ReplicaHandle,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            config,
+            advertised,
+            replica,
+            clock,
+            shutdown,
+        }
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where clients find a node: this one, by the listener that they asked.
+    pub(super) fn address_of(&self, id: NodeId, node: &Node) -> Option<Advertised> {
+        if id == self.replica.cluster().node_id {
+            return Some(self.advertised.clone());
+        }
+        registration::address(node)
+    }
+
+    /// Where this node tells clients to connect.
+    pub(super) fn advertised(&self) -> &Advertised {
+        &self.advertised
+    }
+
+    pub(super) fn replica(&self) -> &ReplicaHandle {
+        &self.replica
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Cancelled when the broker stops: long polls answer with what they have.
+    pub(super) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a broker does not start.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::node::NodeError;
+
+/// Why a broker does not start: one sentence each, and nothing is running afterwards.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings that cannot work.
+    #[error("settings: {}", .mistakes.join("; "))]
+    Settings {
+        /// A sentence each.
+        mistakes: Vec<String>,
+    },
+    /// Everybody who reaches the port could read and write everything.
+    #[error(
+        "listen {address}: the log asks nobody who they are, so it listens beyond loopback only when told that this is \
+         wanted (insecure_log, --insecure-log)"
+    )]
+    InsecureAddress {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address for clients cannot be had.
+    #[error("listen {address}: {}", reason(.source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The address for the operator cannot be had.
+    #[error("admin listen {address}: {}", reason(.source))]
+    AdminListen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The node ended before it could serve.
+    #[error("the node ended before it could serve")]
+    Ended,
+}
+
+fn reason(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "the port is taken by another process",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
+        io::ErrorKind::PermissionDenied => "not allowed",
+        _ => "cannot listen",
+    }
+}

@@ -1,0 +1,48 @@
+//! The command line: what can be asked, and how an error becomes an exit code.
+//!
+//! Exit codes: 0 done, 1 it failed, 2 the command line or a configuration file is wrong.
+
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A node of the replicated log that speaks the Kafka protocol, and tools for those who run it.
+#[derive(Parser)]
+#[command(
+    name = "log-core",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node until SIGINT or SIGTERM.
+    Serve(Box<serve::Arguments>),
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Serve(arguments) => serve::run(*arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+/// One sentence, with its causes after colons.
+fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("log-core: {error:#}");
+    let misused = error.downcast_ref::<settings::SettingsError>().is_some();
+    ExitCode::from(if misused { 2 } else { 1 })
+}

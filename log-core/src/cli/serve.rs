@@ -1,0 +1,110 @@
+//! `log-core serve`: run a node.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use log_core::broker::{Broker, Config};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use super::settings::Settings;
+
+/// What `serve` can be told; what stands here wins over the file.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Folder of the journal, the partitions and the checkpoints; made when missing.
+    #[arg(long, env = "LOG_CORE_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Address for Kafka clients; port 0 takes a free one [default: 127.0.0.1:9092].
+    #[arg(long, env = "LOG_CORE_LISTEN", value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Address that clients are told to use [default: the one bound].
+    #[arg(long, env = "LOG_CORE_ADVERTISED", value_name = "HOST:PORT")]
+    advertised: Option<String>,
+    /// Address of /metrics, /healthz and /readyz [default: none].
+    #[arg(long, env = "LOG_CORE_ADMIN_LISTEN", value_name = "IP:PORT")]
+    admin_listen: Option<SocketAddr>,
+    /// This node's number in its cluster [default: 1].
+    #[arg(long, env = "LOG_CORE_NODE_ID", value_name = "NUMBER")]
+    node_id: Option<u32>,
+    /// Listen beyond loopback although nobody is asked who they are: whoever reaches the port reads and writes all.
+    #[arg(long, env = "LOG_CORE_INSECURE_LOG")]
+    insecure_log: bool,
+    /// Make a topic when it is asked for [default: off].
+    #[arg(long, env = "LOG_CORE_AUTO_CREATE_TOPICS_ENABLE")]
+    auto_create_topics_enable: bool,
+    /// File with any of the settings, in TOML.
+    #[arg(long, env = "LOG_CORE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write log lines as JSON.
+    #[arg(long, env = "LOG_CORE_LOG_JSON")]
+    log_json: bool,
+}
+
+/// Serves until told to stop.
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    write_log_lines(arguments.log_json);
+    let mut config = arguments.into_config()?;
+    config.metrics = Some(
+        PrometheusBuilder::new()
+            .install_recorder()
+            .context("install the metrics recorder")?,
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    info!(?config, "starting");
+    let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let broker = Broker::start(config).await?;
+    info!(address = %broker.address(), admin = ?broker.admin_address(), "serving");
+    tokio::select! {
+        _ = interrupted.recv() => info!("interrupted"),
+        _ = terminated.recv() => info!("terminated"),
+        () = broker.stopped() => {}
+    }
+    broker
+        .shutdown()
+        .await
+        .context("the broker stopped by itself")?;
+    info!("stopped");
+    Ok(())
+}
+
+/// To stderr: stdout belongs to what a command answers.
+fn write_log_lines(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        lines.json().init()
+    } else {
+        lines.init()
+    }
+}
+
+impl Arguments {
+    fn into_config(self) -> anyhow::Result<Config> {
+        let mut settings = Settings::read(self.config.as_deref())?;
+        settings.data = self.data.or(settings.data);
+        settings.listen = self.listen.or(settings.listen);
+        settings.advertised = self.advertised.or(settings.advertised);
+        settings.admin_listen = self.admin_listen.or(settings.admin_listen);
+        settings.node_id = self.node_id.or(settings.node_id);
+        settings.insecure_log = Some(self.insecure_log || settings.insecure_log.unwrap_or(false));
+        let auto_create =
+            self.auto_create_topics_enable || settings.auto_create_topics_enable.unwrap_or(false);
+        settings.auto_create_topics_enable = Some(auto_create);
+        Ok(settings.into_config()?)
+    }
+}

@@ -1,0 +1,162 @@
+//! The configuration file of `serve`: every setting of the broker, none required.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use log_core::broker::{Advertised, Config};
+use log_core::ids::NodeId;
+use serde::Deserialize;
+
+/// What a file may say. Names are those of [`Config`]; an unknown one is refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    pub(super) data: Option<PathBuf>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) advertised: Option<String>,
+    pub(super) admin_listen: Option<SocketAddr>,
+    pub(super) node_id: Option<u32>,
+    pub(super) insecure_log: Option<bool>,
+    pub(super) num_partitions: Option<u32>,
+    pub(super) auto_create_topics_enable: Option<bool>,
+    pub(super) socket_request_max_bytes: Option<usize>,
+    pub(super) queued_max_request_bytes: Option<usize>,
+    pub(super) connection_request_bytes_max: Option<usize>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) connections_max_idle_ms: Option<u64>,
+    pub(super) fetch_max_bytes: Option<usize>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SettingsError {
+    #[error("configuration file {file}")]
+    File {
+        file: PathBuf,
+        #[source]
+        source: config::ConfigError,
+    },
+    #[error("settings: {0}")]
+    Wrong(String),
+}
+
+impl Settings {
+    /// Reads a file; none is an empty one.
+    pub(super) fn read(file: Option<&Path>) -> Result<Self, SettingsError> {
+        let Some(file) = file else {
+            return Ok(Self::default());
+        };
+        let source = config::File::from(file).format(config::FileFormat::Toml);
+        let read = config::Config::builder()
+            .add_source(source)
+            .build()
+            .and_then(config::Config::try_deserialize);
+        read.map_err(|source| SettingsError::File {
+            file: file.to_owned(),
+            source,
+        })
+    }
+
+    /// The broker's configuration, or every mistake at once.
+    pub(super) fn into_config(self) -> Result<Config, SettingsError> {
+        let mut wrong = Vec::new();
+        let data = self.data.unwrap_or_else(|| {
+            wrong.push("a data folder is needed (--data)".to_owned());
+            PathBuf::new()
+        });
+        let mut config = Config::on(data);
+        set(&mut config.listen, self.listen);
+        set(&mut config.node_id, self.node_id.map(NodeId));
+        set(&mut config.insecure_log, self.insecure_log);
+        set(&mut config.num_partitions, self.num_partitions);
+        set(
+            &mut config.auto_create_topics_enable,
+            self.auto_create_topics_enable,
+        );
+        set(
+            &mut config.socket_request_max_bytes,
+            self.socket_request_max_bytes,
+        );
+        set(
+            &mut config.queued_max_request_bytes,
+            self.queued_max_request_bytes,
+        );
+        set(
+            &mut config.connection_request_bytes_max,
+            self.connection_request_bytes_max,
+        );
+        set(&mut config.max_connections, self.max_connections);
+        set(
+            &mut config.connections_max_idle,
+            self.connections_max_idle_ms.map(Duration::from_millis),
+        );
+        set(&mut config.fetch_max_bytes, self.fetch_max_bytes);
+        config.admin = self.admin_listen;
+        if let Some(text) = self.advertised {
+            config.advertised = advertised(&text)
+                .map_err(|mistake| wrong.push(mistake))
+                .ok();
+        }
+        wrong.extend(config.mistakes());
+        if wrong.is_empty() {
+            Ok(config)
+        } else {
+            Err(SettingsError::Wrong(wrong.join("; ")))
+        }
+    }
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *field = value;
+    }
+}
+
+fn advertised(text: &str) -> Result<Advertised, String> {
+    let mistake = || format!("advertised {text:?}: needs host:port");
+    let (host, port) = text.rsplit_once(':').ok_or_else(mistake)?;
+    let port = port.parse().map_err(|_| mistake())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Err(mistake());
+    }
+    Ok(Advertised {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_said_at_once() {
+        let settings = Settings {
+            advertised: Some("nowhere".to_owned()),
+            num_partitions: Some(0),
+            ..Settings::default()
+        };
+        let said = settings.into_config().expect_err("wrong").to_string();
+        for part in ["--data", "\"nowhere\": needs host:port", "num_partitions"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_in_the_file_is_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("log.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:9\"\nnum_partition = 3\n").expect("written");
+        let error = Settings::read(Some(&file)).expect_err("refused");
+        assert!(format!("{:#}", anyhow::Error::from(error)).contains("num_partition"));
+    }
+
+    #[test]
+    fn an_advertised_address_may_be_a_name_or_ipv6() {
+        let host = |text: &str| advertised(text).expect("an address").host;
+        assert_eq!(host("log.example:9092"), "log.example");
+        assert_eq!(host("[::1]:9092"), "::1");
+    }
+}

@@ -1,0 +1,177 @@
+//! Starting, stopping and starting again.
+
+mod support;
+
+use std::net::SocketAddr;
+
+use kafka_protocol::messages::{ApiKey, FetchRequest, MetadataRequest};
+use log_core::broker::{Broker, Config, StartError};
+use support::TestBroker;
+use support::records::batch_of;
+use support::wire_client::{
+    WireClient, create_topic, fetch_request, frame, latest_offset, new_producer_id, produce,
+};
+
+fn on(folder: &std::path::Path) -> Config {
+    let mut config = Config::on(folder);
+    config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Broker::start(on(folder.path())).await.expect("starts");
+    let mut client = WireClient::connect(&first.address().to_string()).await;
+    create_topic(&mut client, "a", 2).await;
+    for offset in 0..10 {
+        assert_eq!(
+            produce(&mut client, "a", batch_of(&[&format!("record {offset}")])).await,
+            Ok(offset)
+        );
+    }
+    let before = client.fetch_from("a", 0).await;
+    let (id, epoch) = (
+        new_producer_id(&mut client).await,
+        leader_epoch(&mut client).await,
+    );
+    first.shutdown().await.expect("ends cleanly");
+
+    let second = Broker::start(on(folder.path()))
+        .await
+        .expect("starts again");
+    let mut client = WireClient::connect(&second.address().to_string()).await;
+    assert_eq!(client.fetch_from("a", 0).await, before, "byte for byte");
+    assert_eq!(latest_offset(&mut client, "a").await, 10);
+    assert!(
+        id < new_producer_id(&mut client).await,
+        "a producer id is given out once"
+    );
+    assert!(
+        epoch < leader_epoch(&mut client).await,
+        "clients ignore a leader whose epoch falls"
+    );
+    assert_eq!(
+        produce(&mut client, "a", batch_of(&["after"])).await,
+        Ok(10)
+    );
+    second.shutdown().await.expect("ends cleanly");
+}
+
+async fn leader_epoch(client: &mut WireClient) -> i32 {
+    let response = client
+        .ask(9, MetadataRequest::default().with_topics(None))
+        .await;
+    response.topics[0].partitions[0].leader_epoch
+}
+
+#[tokio::test]
+async fn a_broker_that_cannot_start_says_why_in_one_sentence() {
+    let running = TestBroker::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let mut taken = on(folder.path());
+    taken.listen = running.broker.address();
+    let sentence = Broker::start(taken)
+        .await
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(sentence.contains("the port is taken"), "{sentence}");
+
+    let sentence = Broker::start(on(running.folder.path()))
+        .await
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(sentence.contains("in use"), "{sentence}");
+
+    let mut open_to_all = on(folder.path());
+    open_to_all.listen = SocketAddr::from(([0, 0, 0, 0], 0));
+    let refused = Broker::start(open_to_all.clone()).await;
+    assert!(matches!(refused, Err(StartError::InsecureAddress { .. })));
+    open_to_all.insecure_log = true;
+    Broker::start(open_to_all)
+        .await
+        .expect("told that it is wanted")
+        .shutdown()
+        .await
+        .expect("ends cleanly");
+
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, b"").expect("written");
+    let sentence = Broker::start(on(&file.join("data")))
+        .await
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(sentence.contains("cannot be"), "{sentence}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_operator_sees_health_readiness_and_figures() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .expect("the first");
+    let broker = TestBroker::start_with(|config| {
+        config.admin = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        config.metrics = Some(recorder);
+    })
+    .await;
+    let mut client = WireClient::connect(&broker.address()).await;
+    create_topic(&mut client, "a", 1).await;
+    assert_eq!(produce(&mut client, "a", batch_of(&["x"])).await, Ok(0));
+
+    let admin = broker.broker.admin_address().expect("asked for");
+    assert!(get(admin, "/healthz").await.contains("alive"));
+    assert!(get(admin, "/readyz").await.contains("leader"));
+    let figures = get(admin, "/metrics").await;
+    for name in [
+        "log_requests_total{api=\"Produce\"} 1",
+        "log_applied_index",
+        "log_request_bytes_total",
+    ] {
+        assert!(figures.contains(name), "{name} in\n{figures}");
+    }
+    broker.stop().await;
+}
+
+async fn get(admin: SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(admin)
+        .await
+        .expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    answer
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_a_fetch_that_waits() {
+    let broker = TestBroker::start().await;
+    let mut client = WireClient::connect(&broker.address()).await;
+    create_topic(&mut client, "a", 1).await;
+    let metadata = frame(
+        ApiKey::Metadata as i16,
+        9,
+        1,
+        &MetadataRequest::default().with_topics(None),
+    );
+    let fetch = frame(
+        ApiKey::Fetch as i16,
+        12,
+        2,
+        &fetch_request("a", 0).with_max_wait_ms(20_000),
+    );
+    client.send_raw(&[metadata, fetch].concat()).await;
+    client.answer::<MetadataRequest>(9).await;
+
+    broker.stop().await;
+
+    let answered = client.answer::<FetchRequest>(12).await;
+    assert_eq!(answered.responses[0].partitions[0].error_code, 0);
+}

@@ -1,0 +1,83 @@
+//! The clients that others wrote: Debian's kcat, Python's and Node's, run as processes with a deadline.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Longer than any client needs on a busy machine; a client that hangs fails the test.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a client said.
+pub struct Said {
+    pub succeeded: bool,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    pub fn expect_success(self, what: &str) -> String {
+        assert!(self.succeeded, "{what}\n-- stdout\n{}\n-- stderr\n{}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+/// Runs `log-core/tests/clients/<script>` with the Python that has the Kafka clients.
+pub async fn python(script: &str, arguments: &[&str]) -> Said {
+    let interpreter = installed("venv/bin/python");
+    run(Command::new(interpreter).arg("-u").arg(script_path(script)).args(arguments), "").await
+}
+
+/// Runs `log-core/tests/clients/<script>` with Node and the packages of `.ci/clients`.
+pub async fn node(script: &str, arguments: &[&str]) -> Said {
+    let packages = installed("node_modules");
+    run(Command::new("node").env("NODE_PATH", packages).arg(script_path(script)).args(arguments), "").await
+}
+
+/// Runs kcat.
+pub async fn kcat(arguments: &[&str], stdin: &str) -> Said {
+    run(Command::new("kcat").args(arguments), stdin).await
+}
+
+pub fn installed(name: &str) -> PathBuf {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/clients")).join(name);
+    assert!(path.exists(), "{} is missing: run .ci/clients", path.display());
+    path
+}
+
+fn script_path(script: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients")).join(script)
+}
+
+async fn run(command: &mut Command, stdin: &str) -> Said {
+    let described = format!("{command:?}");
+    let mut process = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{described}: {error}: run .ci/clients"));
+    let mut pipe = process.stdin.take().expect("piped");
+    let stdin = stdin.to_owned();
+    let id = process.id();
+    let finished = tokio::task::spawn_blocking(move || {
+        // A client that ends without reading its input is judged by what it says.
+        let _gone_is_fine = pipe.write_all(stdin.as_bytes()).is_ok();
+        drop(pipe);
+        process.wait_with_output().expect("waited for")
+    });
+    match tokio::time::timeout(DEADLINE, finished).await {
+        Ok(output) => {
+            let output = output.expect("joined");
+            Said {
+                succeeded: output.status.success(),
+                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }
+        }
+        Err(_) => {
+            Command::new("kill").args(["-9", &id.to_string()]).status().expect("kill runs");
+            panic!("{described}: still running after {DEADLINE:?}");
+        }
+    }
+}
