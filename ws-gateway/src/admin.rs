@@ -1,22 +1,18 @@
 //! The listener for operators: `/metrics`, `/healthz`, `/readyz`.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::io;
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::readiness::Readiness;
+
 #[derive(Clone)]
 struct Admin {
     metrics: Option<PrometheusHandle>,
-    caught_up: Arc<AtomicBool>,
+    readiness: Readiness,
     stop: CancellationToken,
 }
 
@@ -24,7 +20,7 @@ struct Admin {
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Option<PrometheusHandle>,
-    caught_up: Arc<AtomicBool>,
+    readiness: Readiness,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let router = Router::new()
@@ -33,7 +29,7 @@ pub(crate) async fn serve(
         .route("/readyz", get(ready))
         .with_state(Admin {
             metrics,
-            caught_up,
+            readiness,
             stop: stop.clone(),
         });
     axum::serve(listener, router)
@@ -55,7 +51,7 @@ async fn render(State(admin): State<Admin>) -> (StatusCode, String) {
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     if admin.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if admin.caught_up.load(Ordering::Acquire) {
+    } else if admin.readiness.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "reading the log\n")

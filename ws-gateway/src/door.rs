@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +38,7 @@ use crate::{
     clock::Clock,
     config::Config,
     page,
+    readiness::Readiness,
     shard::{Order, ShardHandle, Upgraded},
     socket_count::{SocketCount, SocketPermit},
     websocket::{Handshake, HandshakeError},
@@ -64,7 +65,7 @@ pub(crate) struct Door {
     sockets: SocketCount,
     shards: Vec<ShardHandle>,
     next_shard: AtomicUsize,
-    caught_up: Arc<AtomicBool>,
+    readiness: Readiness,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -98,7 +99,7 @@ impl Door {
         config: &Config,
         clock: Clock,
         shards: Vec<ShardHandle>,
-        caught_up: Arc<AtomicBool>,
+        readiness: Readiness,
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
@@ -110,7 +111,7 @@ impl Door {
             sockets: SocketCount::new(config.sockets_max),
             shards,
             next_shard: AtomicUsize::new(0),
-            caught_up,
+            readiness,
             stop,
             tasks,
         }
@@ -188,7 +189,7 @@ impl Door {
         if self.stop.is_cancelled() {
             return Err(UpgradeError::Draining);
         }
-        if !self.caught_up.load(Ordering::Acquire) {
+        if !self.readiness.is_ready() {
             return Err(UpgradeError::NotReady);
         }
         let resident = self.resident(headers)?;

@@ -1,12 +1,6 @@
 //! The service: its listeners, its shards, its feed, and the order in which they begin and end.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use resident_token::Reload;
 use tokio::net::TcpListener;
@@ -19,6 +13,7 @@ use crate::{
     config::Config,
     door::Door,
     feed::{Feed, FeedError},
+    readiness::Readiness,
     shard::{self, Order, ShardHandle},
 };
 
@@ -59,6 +54,7 @@ pub struct Gateway {
     address: SocketAddr,
     admin: Option<TcpListener>,
     admin_address: Option<SocketAddr>,
+    readiness: Readiness,
 }
 
 impl Gateway {
@@ -86,6 +82,7 @@ impl Gateway {
             address,
             admin,
             admin_address,
+            readiness: Readiness::new(),
         })
     }
 
@@ -99,6 +96,12 @@ impl Gateway {
         self.admin_address
     }
 
+    /// Returns when the log was read and sockets are taken. Take it before [`run`](Self::run).
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let readiness = self.readiness.clone();
+        async move { readiness.wait().await }
+    }
+
     /// Serves until `shutdown`, then drains: no new sockets, a Close to every socket at a random moment within the
     /// window, the end.
     ///
@@ -110,18 +113,18 @@ impl Gateway {
             config,
             listener,
             admin,
+            readiness,
             ..
         } = self;
         let clock = Clock::start();
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
-        let caught_up = Arc::new(AtomicBool::new(false));
         let (shards, threads) = start_shards(&config, clock)?;
         let feed = Feed::new(
             &config,
             shards.clone(),
             clock,
-            Arc::clone(&caught_up),
+            readiness.clone(),
             stop.clone(),
         )?;
         info!(listen = %self.address, admin = ?self.admin_address, log = config.log, instance = config.instance, "serving");
@@ -130,7 +133,7 @@ impl Gateway {
             let serve = admin::serve(
                 admin,
                 config.metrics.clone(),
-                Arc::clone(&caught_up),
+                readiness.clone(),
                 stop.clone(),
             );
             tasks.spawn(async move {
@@ -147,7 +150,7 @@ impl Gateway {
             &config,
             clock,
             shards.clone(),
-            caught_up,
+            readiness,
             stop.clone(),
             tasks.clone(),
         );

@@ -38,6 +38,7 @@ mod outbox;
 mod page;
 mod position;
 mod push;
+mod readiness;
 mod recent;
 mod refusal;
 mod shard;

@@ -3,14 +3,7 @@
 //! It assigns the partitions to itself: every gateway reads everything, and starts by time whatever was committed.
 //! What it commits, to a group of its own, only shows its lag to an operator's tools.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use event_model::{EventTime, PARTITIONS, Place, RecordView, Topic};
 use rdkafka::{
@@ -26,6 +19,7 @@ use super::Digest;
 use crate::{
     clock::Clock,
     config::Config,
+    readiness::Readiness,
     shard::{Order, Read, ShardEnded, ShardHandle},
 };
 
@@ -74,7 +68,7 @@ pub(crate) struct Feed {
     shards: Vec<ShardHandle>,
     clock: Clock,
     read_back: Duration,
-    caught_up: Arc<AtomicBool>,
+    readiness: Readiness,
     stop: CancellationToken,
     committed_at: Duration,
 }
@@ -84,7 +78,7 @@ impl Feed {
         config: &Config,
         shards: Vec<ShardHandle>,
         clock: Clock,
-        caught_up: Arc<AtomicBool>,
+        readiness: Readiness,
         stop: CancellationToken,
     ) -> Result<Self, FeedError> {
         let consumer = settings(config).create().map_err(FeedError::Settings)?;
@@ -94,7 +88,7 @@ impl Feed {
             shards,
             clock,
             read_back: config.read_back,
-            caught_up,
+            readiness,
             stop,
             committed_at: Duration::ZERO,
         })
@@ -229,7 +223,7 @@ impl Feed {
             self.tell(&read, Order::Remember)?;
         }
         info!(records, "caught up with the log");
-        self.caught_up.store(true, Ordering::Release);
+        self.readiness.caught_up();
         Ok(())
     }
 

@@ -9,6 +9,8 @@ mod escape;
 mod frame;
 mod parser;
 mod session;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use acknowledge::AckMode;
