@@ -46,6 +46,8 @@ export class Card {
     write(this.#part('kind'), t(drill ? 'card.drill' : 'card.actual'));
     write(this.#part('note'), drill ? t('card.drillNote') : '');
     write(this.#part('house'), alert.house);
+    this.#part('house').id = `house-${alert.id}`;
+    this.#part('accept').setAttribute('aria-describedby', `house-${alert.id}`); // many cards, one wording: whose is it
     const text = words(alert);
     write(this.#part('text'), text || t('card.noText'));
     this.#part('text').lang = text ? languageOf(text) : language();

@@ -24,7 +24,6 @@ const ko = {
   'offline.now': '다시 연결하는 중입니다.',
   'stopped.token': '출입증을 다시 넣어 주세요',
   'stopped.forbidden': '이 단지의 호출을 볼 수 없습니다',
-  'stopped.closed': '나갔습니다',
   'stopped.detail': '호출을 받지 않고 있습니다.',
   retry: '지금 다시 연결',
 
@@ -64,7 +63,6 @@ const ko = {
   'card.us': '우리 집',
   'accept.button': '도우러 갈게요',
   'accept.drillButton': '훈련: 도우러 갈게요',
-  'accept.aria': '{house} 호출 수락',
   'accept.hint': '누르면 부른 집과 모든 이웃이 우리 집이 가고 있음을 봅니다.',
   'accept.sending': '알리는 중…',
   'accept.retrying': '답이 없어 다시 알리는 중…',
@@ -125,7 +123,6 @@ const en = {
   'offline.now': 'Trying again now.',
   'stopped.token': 'Please enter your pass again',
   'stopped.forbidden': 'You cannot see the alerts of this complex',
-  'stopped.closed': 'Signed out',
   'stopped.detail': 'No alerts are being received.',
   retry: 'Reconnect now',
 
@@ -165,7 +162,6 @@ const en = {
   'card.us': 'your home',
   'accept.button': 'I am going to help',
   'accept.drillButton': 'Drill: I am going to help',
-  'accept.aria': 'Accept the call of {house}',
   'accept.hint': 'Tap it, and the caller and all neighbours see that your home is on the way.',
   'accept.sending': 'Telling everybody…',
   'accept.retrying': 'No answer yet, trying again…',
