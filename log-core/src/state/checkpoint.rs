@@ -4,9 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use super::groups::Groups;
 use super::node::{FeatureLevel, Nodes};
 use super::producer::ProducerRegistry;
 use super::topics::Topics;
+use super::transactions::Transactions;
 use crate::ids::{EntryIndex, LeaderEpoch, TimestampMs};
 
 /// The version of the encoding, the first byte.
@@ -35,16 +37,20 @@ pub enum StateDecodeError {
     },
 }
 
-/// What stands in a checkpoint. `T` is borrowed for writing, owned after reading.
+/// What stands in a checkpoint: borrowed for writing, owned after reading.
 #[derive(Serialize, Deserialize)]
-struct Kept<Topics, Producers, Nodes> {
+struct Kept<Topics, Producers, Transactions, Groups, Nodes> {
     applied: EntryIndex,
     epoch: LeaderEpoch,
     clock: TimestampMs,
     topics: Topics,
     producers: Producers,
+    transactions: Transactions,
+    groups: Groups,
     nodes: Nodes,
 }
+
+type Owned = Kept<Topics, ProducerRegistry, Transactions, Groups, Nodes>;
 
 impl State {
     /// The state as bytes.
@@ -55,6 +61,8 @@ impl State {
             clock: self.clock,
             topics: &self.topics,
             producers: &self.producers,
+            transactions: &self.transactions,
+            groups: &self.groups,
             nodes: &self.nodes,
         };
         postcard::to_extend(&kept, vec![VERSION])
@@ -70,7 +78,7 @@ impl State {
         if *version != VERSION {
             return Err(StateDecodeError::Version { found: *version });
         }
-        let read = postcard::take_from_bytes::<Kept<Topics, ProducerRegistry, Nodes>>(value);
+        let read = postcard::take_from_bytes::<Owned>(value);
         let Ok((kept, [])) = read else {
             return Err(StateDecodeError::Damaged);
         };
@@ -80,6 +88,8 @@ impl State {
             clock,
             topics,
             producers,
+            transactions,
+            groups,
             nodes,
         } = kept;
         if FeatureLevel::LATEST < nodes.feature_level {
@@ -93,6 +103,8 @@ impl State {
             clock,
             topics,
             producers,
+            transactions,
+            groups,
             nodes,
         })
     }

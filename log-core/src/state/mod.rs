@@ -11,9 +11,13 @@
 mod broker_config;
 mod checkpoint;
 mod command;
+mod config_change;
 mod config_key;
 mod epochs;
+mod group;
+mod groups;
 mod node;
+mod open_transactions;
 mod partition;
 mod produce;
 mod producer;
@@ -22,18 +26,27 @@ mod response;
 mod topic;
 mod topic_config;
 mod topics;
+mod transaction;
+mod transactions;
 
 use bytes::Bytes;
 
 pub use broker_config::BROKER_KEYS;
 pub use checkpoint::StateDecodeError;
 pub use command::{
-    Command, CreateTopic, DeleteTopic, Envelope, EnvelopeError, ExpireProducers, Produce,
-    RaiseFeatureLevel, RegisterNode, UnregisterNode,
+    AddOffsetsToTransaction, AddPartitionsToTransaction, AlterTopicConfigs, Command, CommitOffsets,
+    CommitTransactionOffsets, Committer, CompleteRebalance, CompletedMember, CreatePartitions,
+    CreateTopic, DeleteGroup, DeleteOffsets, DeleteTopic, EndTransaction, Envelope, EnvelopeError,
+    ExpireOffsets, ExpireProducers, ExpireTransactionalIds, InitProducerId, LogStartCause,
+    MoveLogStart, NewOffset, Produce, RaiseFeatureLevel, RegisterNode, TransactionOutcome,
+    TransactionalProducer, UnregisterNode,
 };
+pub use config_change::{ConfigAction, ConfigChange, ConfigOp};
 pub use config_key::{Accepts, ConfigKey, ConfigType};
 pub use epochs::{Agreement, EpochEnd, EpochTable};
+pub use group::{CommittedOffset, ConsumerGroup};
 pub use node::{FeatureLevel, Listener, Node};
+pub use open_transactions::AbortedTransaction;
 pub use partition::Partition;
 pub use producer::ProducerWindow;
 pub use refusal::Refusal;
@@ -43,12 +56,17 @@ pub use topic_config::{
     AcksMin, ConfigEntry, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key,
 };
 
+pub use transaction::{OpenTransaction, Transaction, TransactionStatus};
+
+use self::group::{CommitKind, CommitTime};
+use self::groups::Groups;
 use self::node::Nodes;
 use self::producer::ProducerRegistry;
 use self::topics::Topics;
+use self::transactions::Transactions;
 use crate::ids::{
-    EntryIndex, LeaderEpoch, NodeId, Offset, ProducerEpoch, ReplicaId, TimestampMs, TopicId,
-    TopicName, TopicPartition,
+    EntryIndex, GroupId, LeaderEpoch, NodeId, Offset, ProducerEpoch, ReplicaId, TimestampMs,
+    TopicId, TopicName, TopicPartition, TransactionalId,
 };
 use crate::record::SegmentSettings;
 
@@ -60,6 +78,8 @@ pub struct State {
     clock: TimestampMs,
     topics: Topics,
     producers: ProducerRegistry,
+    transactions: Transactions,
+    groups: Groups,
     nodes: Nodes,
 }
 
@@ -154,13 +174,32 @@ impl State {
         self.clock = self.clock.max(envelope.at);
         match &envelope.command {
             Command::CreateTopic(create) => self.topics.create(create, self.clock, changes),
-            Command::DeleteTopic(delete) => self.topics.delete(delete.id, changes).map(done),
+            Command::DeleteTopic(delete) => self.delete_topic(delete, changes),
             Command::Produce(produce) => self.produce(produce, changes),
             Command::AllocateProducerId => Ok(self.allocate_producer_id()),
             Command::ExpireProducers(expire) => Ok(self.expire_producers(expire)),
             Command::RegisterNode(register) => self.nodes.register(register).map(done),
             Command::UnregisterNode(unregister) => self.nodes.unregister(unregister.node).map(done),
             Command::RaiseFeatureLevel(raise) => self.nodes.raise(raise).map(done),
+            Command::AlterTopicConfigs(alter) => self.topics.alter(alter, changes).map(done),
+            Command::CreatePartitions(create) => {
+                self.topics.create_partitions(create, changes).map(done)
+            }
+            Command::MoveLogStart(request) => self.topics.move_log_start(request, changes),
+            Command::CompleteRebalance(rebalance) => {
+                self.groups.complete(rebalance, self.clock).map(done)
+            }
+            Command::CommitOffsets(commit) => self.commit_offsets(commit),
+            Command::DeleteOffsets(delete) => self.groups.delete_offsets(delete).map(done),
+            Command::DeleteGroup(delete) => self.groups.delete(delete).map(done),
+            Command::ExpireOffsets(expire) => Ok(self.expire_offsets(expire)),
+            Command::InitProducerId(init) => self.init_producer_id(init, changes),
+            Command::AddPartitionsToTransaction(add) => self.add_partitions(add),
+            Command::AddOffsetsToTransaction(add) => self.add_offsets(add),
+            Command::CommitTransactionOffsets(commit) => self.commit_transaction_offsets(commit),
+            Command::EndTransaction(end) => self.end_transaction(end, changes),
+            Command::ExpireTransactions => Ok(self.expire_transactions(changes)),
+            Command::ExpireTransactionalIds(expire) => Ok(self.expire_transactional_ids(expire)),
         }
     }
 
@@ -173,10 +212,47 @@ impl State {
     }
 
     fn expire_producers(&mut self, expire: &ExpireProducers) -> Response {
-        let expired = self.producers.expire(expire.used_before);
+        let keep = |producer| self.transactions.binds(producer);
+        let expired = self.producers.expire(expire.used_before, keep);
         self.topics.forget_producers(&expired);
         Response::Expired {
             count: expired.len(),
+        }
+    }
+
+    fn delete_topic(
+        &mut self,
+        delete: &DeleteTopic,
+        changes: &mut Vec<Change>,
+    ) -> Result<Response, Refusal> {
+        let name = self.topics.delete(delete.id, changes)?;
+        self.transactions.forget_topic(&name);
+        self.groups.forget_topic(&name);
+        Ok(Response::Done)
+    }
+
+    fn commit_offsets(&mut self, commit: &CommitOffsets) -> Result<Response, Refusal> {
+        self.groups
+            .admit(&commit.group, &commit.by, CommitKind::Plain)?;
+        let (known, unknown) = self.topics.split_known(&commit.offsets);
+        if !known.is_empty() {
+            let (at, entry, retention_ms) = (self.clock, self.applied, commit.retention_ms);
+            self.groups.commit(
+                &commit.group,
+                &known,
+                CommitTime {
+                    at,
+                    entry,
+                    retention_ms,
+                },
+            );
+        }
+        Ok(Response::OffsetsCommitted { unknown })
+    }
+
+    fn expire_offsets(&mut self, expire: &ExpireOffsets) -> Response {
+        Response::Expired {
+            count: self.groups.expire(expire, self.clock),
         }
     }
 }
@@ -217,6 +293,33 @@ impl State {
         self.topic(&partition.topic)?.partition(partition.partition)
     }
 
+    /// All consumer groups by their id.
+    pub fn groups(&self) -> impl Iterator<Item = (&GroupId, &ConsumerGroup)> + '_ {
+        self.groups.0.iter()
+    }
+
+    /// One consumer group.
+    pub fn group(&self, id: &GroupId) -> Option<&ConsumerGroup> {
+        self.groups.0.get(id)
+    }
+
+    /// All transactional ids.
+    pub fn transactions(&self) -> impl Iterator<Item = (&TransactionalId, &Transaction)> + '_ {
+        self.transactions.iter()
+    }
+
+    /// One transactional id.
+    pub fn transaction(&self, id: &TransactionalId) -> Option<&Transaction> {
+        self.transactions.get(id)
+    }
+
+    /// When the first open transaction is overdue: time for [`Command::ExpireTransactions`].
+    pub fn next_transaction_deadline(&self) -> Option<TimestampMs> {
+        self.transactions()
+            .filter_map(|(_, transaction)| transaction.deadline())
+            .min()
+    }
+
     /// All registered brokers by their id.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> + '_ {
         self.nodes.registered.iter().map(|(id, node)| (*id, node))
@@ -238,6 +341,22 @@ impl State {
     /// What the command would be refused with.
     pub fn check_create_topic(&self, create: &CreateTopic) -> Result<(), Refusal> {
         self.topics.check_create(create).map(|_| ())
+    }
+
+    /// The same for more partitions.
+    ///
+    /// # Errors
+    /// What the command would be refused with.
+    pub fn check_create_partitions(&self, create: &CreatePartitions) -> Result<(), Refusal> {
+        self.topics.check_create_partitions(create)
+    }
+
+    /// The same for a change of settings.
+    ///
+    /// # Errors
+    /// What the command would be refused with.
+    pub fn check_alter_topic_configs(&self, alter: &AlterTopicConfigs) -> Result<(), Refusal> {
+        self.topics.check_alter(alter).map(|_| ())
     }
 }
 

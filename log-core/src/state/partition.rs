@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::command::TransactionOutcome;
 use super::epochs::EpochTable;
-use super::producer::{self, ProducerWindow, Stamp, Windows};
-use crate::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs};
-use crate::record::{BatchHeader, BatchPatch};
+use super::open_transactions::{AbortedTransaction, PartitionTransactions};
+use super::producer::{self, Beginning, Judgement, ProducerWindow, Stamp, Windows};
+use super::refusal::Refusal;
+use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
+use crate::record::{BatchHeader, BatchPatch, ControlRecord};
 
 /// One partition. Its records are in the storage; here is what is true about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,7 @@ pub struct Partition {
     log_end_offset: Offset,
     epochs: EpochTable,
     producers: Windows,
+    transactions: PartitionTransactions,
 }
 
 /// A batch to be appended, of the producer `stamp` if it has one.
@@ -26,10 +30,30 @@ pub(super) struct Append<'a> {
     pub(super) log_append_time: Option<TimestampMs>,
 }
 
+/// The end of a transaction.
+#[derive(Clone, Copy)]
+pub(super) struct Marker {
+    pub(super) producer: ProducerId,
+    pub(super) epoch: ProducerEpoch,
+    pub(super) outcome: TransactionOutcome,
+    pub(super) leader: LeaderEpoch,
+    pub(super) at: TimestampMs,
+}
+
 /// A batch that was appended.
 pub(super) struct AppendedBatch {
     pub(super) base_offset: Offset,
     pub(super) batch: Bytes,
+}
+
+impl Marker {
+    fn batch(&self) -> Bytes {
+        let record = match self.outcome {
+            TransactionOutcome::Commit => ControlRecord::Commit,
+            TransactionOutcome::Abort => ControlRecord::Abort,
+        };
+        record.batch(self.producer, self.epoch, self.leader, self.at)
+    }
 }
 
 impl Partition {
@@ -51,7 +75,26 @@ impl Partition {
 
     /// Lower of the high watermark and the start of the oldest open transaction: what `read_committed` may see.
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark()
+        let first_open = self
+            .transactions
+            .first_open()
+            .unwrap_or(self.high_watermark());
+        // Records of an open transaction may have been deleted.
+        first_open.max(self.log_start_offset)
+    }
+
+    /// The aborted transactions with records from `from` up to `below`: what a `read_committed` Fetch of that range names.
+    pub fn aborted_in(
+        &self,
+        from: Offset,
+        below: Offset,
+    ) -> impl Iterator<Item = AbortedTransaction> + '_ {
+        self.transactions.aborted_in(from, below)
+    }
+
+    /// Where the producer's open transaction begins here, if it has written.
+    pub fn transaction_start(&self, producer: ProducerId) -> Option<Offset> {
+        self.transactions.open_since(producer)
     }
 
     /// Where each leader's records begin.
@@ -66,8 +109,9 @@ impl Partition {
             .map(|(producer, window)| (*producer, window))
     }
 
-    pub(super) fn window(&self, producer: ProducerId) -> Option<&ProducerWindow> {
-        self.producers.get(&producer)
+    /// Whether a batch is its producer's next one here, or one that is stored.
+    pub(super) fn judge(&self, stamp: Stamp, beginning: Beginning) -> Result<Judgement, Refusal> {
+        ProducerWindow::judge(self.producers.get(&stamp.producer), stamp, beginning)
     }
 
     /// Gives the batch its place.
@@ -96,12 +140,50 @@ impl Partition {
                 timestamp,
                 log_append_time,
             );
+            if header.attributes.transactional {
+                self.transactions.note(stamp.producer, base_offset);
+            }
         }
         self.assert_invariants();
         AppendedBatch {
             base_offset,
             batch: patch.apply(batch),
         }
+    }
+
+    /// Appends the marker that ends a producer's transaction here.
+    pub(super) fn end_transaction(&mut self, marker: Marker) -> AppendedBatch {
+        let batch = marker.batch();
+        let header = BatchHeader::parse(&batch).expect("a batch of our own making");
+        let appended = self.append(&Append {
+            batch: &batch,
+            header: &header,
+            stamp: None,
+            epoch: marker.leader,
+            log_append_time: None,
+        });
+        self.transactions.end(&marker, appended.base_offset);
+        if let Some(window) = self.producers.get_mut(&marker.producer) {
+            window.end_transaction(marker.epoch, marker.leader);
+        }
+        self.assert_invariants();
+        appended
+    }
+
+    /// Deletes what is before `offset`; answers whether anything was.
+    pub(super) fn move_log_start(&mut self, offset: Offset) -> bool {
+        assert!(
+            offset <= self.high_watermark(),
+            "log start offset past the high watermark"
+        );
+        if offset <= self.log_start_offset {
+            return false;
+        }
+        self.log_start_offset = offset;
+        self.epochs.cut_before(offset);
+        self.transactions.cut_before(offset);
+        self.assert_invariants();
+        true
     }
 
     /// Forgets a producer that was silent for long.

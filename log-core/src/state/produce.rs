@@ -1,12 +1,12 @@
 //! Appending a producer's batch: where it goes, whether it is there already, and what it may not overtake.
 
 use super::command::Produce;
-use super::partition::Append;
-use super::producer::{Beginning, Judgement, ProducerWindow, Stamp};
+use super::partition::{Append, AppendedBatch, Partition};
+use super::producer::{Judgement, Stamp};
 use super::refusal::Refusal;
 use super::response::{Produced, Response};
 use super::{Change, State};
-use crate::ids::TopicPartition;
+use crate::ids::{ProducerId, TopicPartition};
 use crate::record::{BatchHeader, TimestampType};
 
 impl State {
@@ -15,95 +15,149 @@ impl State {
         produce: &Produce,
         changes: &mut Vec<Change>,
     ) -> Result<Response, Refusal> {
-        let Produce {
-            topic_id,
-            partition,
-            batch,
-        } = produce;
-        let (header, stamp) = read(partition, batch)?;
-        let beginning = stamp.map_or(Beginning::Anywhere, |stamp| {
-            self.producers.beginning(stamp.producer)
-        });
-        let unknown = || Refusal::UnknownPartition {
-            partition: partition.clone(),
-        };
-        let topic = self
-            .topics
-            .meant(&partition.topic, *topic_id)
-            .ok_or_else(unknown)?;
-        let log_append_time = match topic.config().settings().timestamp_type {
-            TimestampType::CreateTime => None,
-            TimestampType::LogAppendTime => Some(self.clock),
-        };
-        let place = topic
-            .partition_mut(partition.partition)
-            .ok_or_else(unknown)?;
+        let (header, stamp) = read(produce)?;
         if let Some(stamp) = stamp {
-            let judgement = ProducerWindow::judge(place.window(stamp.producer), stamp, beginning)?;
-            self.producers.touch(stamp.producer, self.clock);
-            if let Judgement::Repeated(stored) = judgement {
-                return Ok(Response::Produced(Produced {
-                    base_offset: stored.base_offset,
-                    log_append_time: stored.log_append_time,
-                    log_start_offset: place.log_start_offset(),
-                    repeated: true,
-                }));
+            self.check_producer(stamp, &header)?;
+            if let Some(produced) = self.repeated(produce, stamp)? {
+                return Ok(Response::Produced(produced));
             }
+            self.check_transaction(stamp, &header, &produce.partition)?;
         }
-        let append = Append {
-            batch,
-            header: &header,
-            stamp,
-            epoch: self.epoch,
-            log_append_time,
+        let produced = self.append(produce, &header, stamp, changes)?;
+        if let Some(stamp) = stamp {
+            self.producers.touch(stamp.producer, self.clock);
+        }
+        Ok(Response::Produced(produced))
+    }
+
+    /// The producer of a transactional id writes in its present epoch, and in transactions only; others never do.
+    fn check_producer(&self, stamp: Stamp, header: &BatchHeader) -> Result<(), Refusal> {
+        let (producer, found) = (stamp.producer, stamp.epoch);
+        let transactional = header.attributes.transactional;
+        let Some(transaction) = self.transactions.of_producer(producer) else {
+            let what = "a transactional batch without a transactional id";
+            return holds(!transactional, producer, what);
         };
-        let appended = place.append(&append);
-        let base_offset = appended.base_offset;
-        changes.push(Change::Appended {
-            partition: partition.clone(),
-            base_offset,
-            batch: appended.batch,
+        let current = transaction.epoch();
+        if found != current {
+            return Err(Refusal::InvalidProducerEpoch {
+                producer,
+                found,
+                current,
+            });
+        }
+        let what = "a plain batch of a transactional id's producer";
+        holds(transactional, producer, what)
+    }
+
+    /// Where the batch is, if an earlier try has stored it; refused if it is not the producer's next one.
+    fn repeated(&self, produce: &Produce, stamp: Stamp) -> Result<Option<Produced>, Refusal> {
+        let place = self.place(produce)?;
+        let beginning = self.producers.beginning(stamp.producer);
+        Ok(match place.judge(stamp, beginning)? {
+            Judgement::Append => None,
+            Judgement::Repeated(stored) => Some(Produced {
+                base_offset: stored.base_offset,
+                log_append_time: stored.log_append_time,
+                log_start_offset: place.log_start_offset(),
+                repeated: true,
+            }),
+        })
+    }
+
+    /// The check of KIP-890: nothing is appended to a partition that is not in the producer's open transaction.
+    fn check_transaction(
+        &self,
+        stamp: Stamp,
+        header: &BatchHeader,
+        partition: &TopicPartition,
+    ) -> Result<(), Refusal> {
+        let transaction = self.transactions.of_producer(stamp.producer);
+        let is_open = transaction.is_some_and(|transaction| transaction.writes_to(partition));
+        let what = "a batch for a partition that is not in its open transaction";
+        holds(
+            !header.attributes.transactional || is_open,
+            stamp.producer,
+            what,
+        )
+    }
+
+    fn append(
+        &mut self,
+        produce: &Produce,
+        header: &BatchHeader,
+        stamp: Option<Stamp>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Produced, Refusal> {
+        let (partition, clock, epoch) = (produce.partition.clone(), self.clock, self.epoch);
+        let topic = self.topics.meant_mut(&partition.topic, produce.topic_id);
+        let log_append_time = topic.as_ref().and_then(|topic| {
+            let timestamp_type = topic.config().settings().timestamp_type;
+            (timestamp_type == TimestampType::LogAppendTime).then_some(clock)
+        });
+        let Some(place) = topic.and_then(|topic| topic.partition_mut(partition.partition)) else {
+            return Err(Refusal::UnknownPartition { partition });
+        };
+        let AppendedBatch { base_offset, batch } = place.append(&Append {
+            batch: &produce.batch,
+            header,
+            stamp,
+            epoch,
+            log_append_time,
         });
         let log_start_offset = place.log_start_offset();
-        Ok(Response::Produced(Produced {
+        changes.push(Change::Appended {
+            partition,
+            base_offset,
+            batch,
+        });
+        Ok(Produced {
             base_offset,
             log_append_time,
             log_start_offset,
             repeated: false,
-        }))
+        })
+    }
+
+    /// The partition that the leader meant, if it still is there.
+    fn place(&self, produce: &Produce) -> Result<&Partition, Refusal> {
+        let partition = &produce.partition;
+        let topic = self.topics.meant(&partition.topic, produce.topic_id);
+        let place = topic.and_then(|topic| topic.partition(partition.partition));
+        place.ok_or_else(|| Refusal::UnknownPartition {
+            partition: partition.clone(),
+        })
+    }
+}
+
+fn holds(condition: bool, producer: ProducerId, what: &'static str) -> Result<(), Refusal> {
+    match condition {
+        true => Ok(()),
+        false => Err(Refusal::InvalidTransactionState { producer, what }),
     }
 }
 
 /// What the batch's header says. The leader has checked the batch before proposing it; what is looked at again here is
 /// what the offsets and sequences rest on.
-fn read(partition: &TopicPartition, batch: &[u8]) -> Result<(BatchHeader, Option<Stamp>), Refusal> {
+fn read(produce: &Produce) -> Result<(BatchHeader, Option<Stamp>), Refusal> {
     let corrupt = || Refusal::CorruptBatch {
-        partition: partition.clone(),
+        partition: produce.partition.clone(),
     };
-    let header = BatchHeader::parse(batch).map_err(|_| corrupt())?;
-    let whole = header.size_bytes == batch.len() && !header.attributes.control;
-    if !whole || header.record_count.checked_sub(1) != Some(header.last_offset_delta) {
+    let header = BatchHeader::parse(&produce.batch).map_err(|_| corrupt())?;
+    let is_whole = header.size_bytes == produce.batch.len() && !header.attributes.control;
+    if !is_whole || header.record_count.checked_sub(1) != Some(header.last_offset_delta) {
         return Err(corrupt());
     }
     let Some(producer) = header.producer else {
-        return Ok((header, None));
+        let plain = !header.attributes.transactional;
+        return plain.then_some((header, None)).ok_or_else(corrupt);
     };
-    if header.attributes.transactional {
-        let what = "a transactional batch outside a transaction";
-        return Err(Refusal::InvalidTransactionState {
-            producer: producer.id,
-            what,
-        });
-    }
     let first = producer.base_sequence.ok_or_else(corrupt)?;
-    let last = first.plus(header.last_offset_delta);
-    Ok((
-        header,
-        Some(Stamp {
-            producer: producer.id,
-            epoch: producer.epoch,
-            first,
-            last,
-        }),
-    ))
+    let stamp = Stamp {
+        producer: producer.id,
+        epoch: producer.epoch,
+        first,
+        last: first.plus(header.last_offset_delta),
+    };
+    Ok((header, Some(stamp)))
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
-use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 /// Batches of a producer that are remembered per partition: as many as Kafka's producers keep in flight.
 const WINDOW_BATCHES: usize = 5;
@@ -58,6 +58,7 @@ pub struct ProducerWindow {
     epoch: ProducerEpoch,
     batches: VecDeque<StoredBatch>,
     last_timestamp: TimestampMs,
+    coordinator_epoch: Option<LeaderEpoch>,
 }
 
 impl ProducerWindow {
@@ -66,6 +67,7 @@ impl ProducerWindow {
             epoch,
             batches: VecDeque::new(),
             last_timestamp: TimestampMs(-1),
+            coordinator_epoch: None,
         }
     }
 
@@ -82,6 +84,11 @@ impl ProducerWindow {
     /// The latest timestamp of its last batch; -1 where it had none.
     pub fn last_timestamp(&self) -> TimestampMs {
         self.last_timestamp
+    }
+
+    /// Epoch of the leader that ended its last transaction.
+    pub fn coordinator_epoch(&self) -> Option<LeaderEpoch> {
+        self.coordinator_epoch
     }
 
     /// Judges a batch that was not appended yet.
@@ -144,8 +151,14 @@ impl ProducerWindow {
         self.last_timestamp = timestamp;
     }
 
+    /// Its transaction has ended with a marker of this epoch.
+    pub(super) fn end_transaction(&mut self, epoch: ProducerEpoch, coordinator: LeaderEpoch) {
+        self.fence(epoch);
+        self.coordinator_epoch = Some(coordinator);
+    }
+
     /// Forgets the batches of earlier epochs: the next batch begins at 0.
-    pub(super) fn fence(&mut self, epoch: ProducerEpoch) {
+    fn fence(&mut self, epoch: ProducerEpoch) {
         assert!(
             self.epoch <= epoch,
             "producer epoch fell from {} to {epoch}",
@@ -220,10 +233,15 @@ impl ProducerRegistry {
         self.registered.insert(producer, at);
     }
 
-    /// Forgets and names the producers last used before `used_before`.
-    pub(super) fn expire(&mut self, used_before: TimestampMs) -> Vec<ProducerId> {
-        let idle = |used_at: &TimestampMs| *used_at < used_before;
-        let expired = self.registered.extract_if(.., |_, used_at| idle(used_at));
+    /// Forgets and names the producers last used before `used_before`, but for those that `keep`.
+    pub(super) fn expire(
+        &mut self,
+        used_before: TimestampMs,
+        keep: impl Fn(ProducerId) -> bool,
+    ) -> Vec<ProducerId> {
+        let expired = self.registered.extract_if(.., |producer, used_at| {
+            *used_at < used_before && !keep(*producer)
+        });
         expired.map(|(producer, _)| producer).collect()
     }
 }

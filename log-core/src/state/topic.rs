@@ -50,6 +50,11 @@ impl Topic {
         self.partitions.get_mut(usize::try_from(partition.0).ok()?)
     }
 
+    /// How many partitions it has.
+    pub fn partition_count(&self) -> u32 {
+        u32::try_from(self.partitions.len()).expect("at most PARTITIONS_MAX")
+    }
+
     /// All its partitions, in order.
     pub fn partitions(&self) -> impl Iterator<Item = (PartitionIndex, &Partition)> + '_ {
         (0..).map(PartitionIndex).zip(&self.partitions)

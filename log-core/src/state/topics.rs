@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Change;
-use super::command::CreateTopic;
+use super::command::{
+    AlterTopicConfigs, CreatePartitions, CreateTopic, LogStartCause, MoveLogStart, NewOffset,
+};
 use super::partition::Partition;
 use super::refusal::Refusal;
 use super::response::Response;
 use super::topic::{PARTITIONS_MAX, Topic};
-use super::topic_config::TopicConfig;
+use super::topic_config::{AcksMin, TopicConfig};
 use crate::ids::{PartitionIndex, ProducerId, TimestampMs, TopicId, TopicName, TopicPartition};
 
 /// All topics.
@@ -54,8 +56,40 @@ impl Topics {
     }
 
     /// The topic of that name, if it still is the one that the proposer meant.
-    pub(super) fn meant(&mut self, name: &TopicName, id: TopicId) -> Option<&mut Topic> {
+    pub(super) fn meant(&self, name: &TopicName, id: TopicId) -> Option<&Topic> {
+        self.by_name.get(name).filter(|topic| topic.id == id)
+    }
+
+    pub(super) fn meant_mut(&mut self, name: &TopicName, id: TopicId) -> Option<&mut Topic> {
         self.by_name.get_mut(name).filter(|topic| topic.id == id)
+    }
+
+    /// One partition.
+    pub(super) fn partition_mut(&mut self, partition: &TopicPartition) -> Option<&mut Partition> {
+        self.by_name
+            .get_mut(&partition.topic)?
+            .partition_mut(partition.partition)
+    }
+
+    /// Whether there is such a partition.
+    pub(super) fn contains(&self, partition: &TopicPartition) -> bool {
+        self.by_name(&partition.topic)
+            .is_some_and(|topic| topic.partition(partition.partition).is_some())
+    }
+
+    /// The offsets in partitions that there are, and the partitions that there are not.
+    pub(super) fn split_known(
+        &self,
+        offsets: &[NewOffset],
+    ) -> (Vec<NewOffset>, Vec<TopicPartition>) {
+        let (known, unknown): (Vec<_>, Vec<_>) = offsets
+            .iter()
+            .cloned()
+            .partition(|offset| self.contains(&offset.partition));
+        (
+            known,
+            unknown.into_iter().map(|offset| offset.partition).collect(),
+        )
     }
 
     /// Whether a topic can be made, and its settings as read.
@@ -98,7 +132,12 @@ impl Topics {
         Ok(Response::TopicCreated { id })
     }
 
-    pub(super) fn delete(&mut self, id: TopicId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+    /// Deletes a topic; answers its name.
+    pub(super) fn delete(
+        &mut self,
+        id: TopicId,
+        changes: &mut Vec<Change>,
+    ) -> Result<TopicName, Refusal> {
         let name = self
             .names
             .remove(&id)
@@ -114,7 +153,96 @@ impl Topics {
                     partition: TopicPartition::new(name.clone(), partition),
                 }),
         );
+        Ok(name)
+    }
+
+    /// What a topic's settings would become.
+    pub(super) fn check_alter(&self, alter: &AlterTopicConfigs) -> Result<TopicConfig, Refusal> {
+        let id = alter.topic_id;
+        let (_, topic) = self.by_id(id).ok_or(Refusal::UnknownTopicId { id })?;
+        Ok(alter.change.applied_to(&topic.config)?)
+    }
+
+    pub(super) fn alter(
+        &mut self,
+        alter: &AlterTopicConfigs,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let config = self.check_alter(alter)?;
+        let (name, topic) = self.by_id_mut(alter.topic_id)?;
+        let segment = config.settings().segment;
+        let rolls_otherwise = segment != topic.config.settings().segment;
+        topic.config = config;
+        if rolls_otherwise {
+            let configured = |(partition, _)| Change::PartitionConfigured {
+                partition: TopicPartition::new(name.clone(), partition),
+                segment,
+            };
+            changes.extend(topic.partitions().map(configured));
+        }
         Ok(())
+    }
+
+    /// Whether a topic can be given so many partitions.
+    pub(super) fn check_create_partitions(&self, create: &CreatePartitions) -> Result<(), Refusal> {
+        let id = create.topic_id;
+        let (_, topic) = self.by_id(id).ok_or(Refusal::UnknownTopicId { id })?;
+        check_partitions(create.count, topic.partition_count() + 1)
+    }
+
+    pub(super) fn create_partitions(
+        &mut self,
+        create: &CreatePartitions,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        self.check_create_partitions(create)?;
+        let (name, topic) = self.by_id_mut(create.topic_id)?;
+        add_partitions(&name, topic, create.count, changes);
+        Ok(())
+    }
+
+    pub(super) fn move_log_start(
+        &mut self,
+        request: &MoveLogStart,
+        changes: &mut Vec<Change>,
+    ) -> Result<Response, Refusal> {
+        let (name, topic) = self.by_id_mut(request.topic_id)?;
+        let partition = TopicPartition::new(name, request.partition);
+        let protected = topic.config.settings().acks_min == AcksMin::All;
+        let Some(place) = topic.partition_mut(request.partition) else {
+            return Err(Refusal::UnknownPartition { partition });
+        };
+        let high_watermark = place.high_watermark();
+        let requested = request.offset.unwrap_or(high_watermark);
+        let offset = match request.cause {
+            LogStartCause::Retention => requested.min(place.last_stable_offset()),
+            LogStartCause::DeleteRecords if protected => {
+                return Err(Refusal::RecordsProtected { partition });
+            }
+            LogStartCause::DeleteRecords if high_watermark < requested => {
+                return Err(Refusal::OffsetOutOfRange {
+                    partition,
+                    requested,
+                    high_watermark,
+                });
+            }
+            LogStartCause::DeleteRecords => requested,
+        };
+        if place.move_log_start(offset) {
+            changes.push(Change::LogStartMoved {
+                partition,
+                log_start_offset: offset,
+            });
+        }
+        let log_start_offset = place.log_start_offset();
+        Ok(Response::LogStart { log_start_offset })
+    }
+
+    fn by_id_mut(&mut self, id: TopicId) -> Result<(TopicName, &mut Topic), Refusal> {
+        let unknown = || Refusal::UnknownTopicId { id };
+        let name = self.names.get(&id).ok_or_else(unknown)?;
+        let topic = self.by_name.get_mut(name).ok_or_else(unknown)?;
+        Ok((name.clone(), topic))
     }
 
     pub(super) fn forget_producers(&mut self, producers: &[ProducerId]) {
@@ -132,8 +260,7 @@ impl Topics {
 
 /// Adds partitions until there are `count`.
 fn add_partitions(name: &TopicName, topic: &mut Topic, count: u32, changes: &mut Vec<Change>) {
-    let present = u32::try_from(topic.partitions.len()).expect("at most PARTITIONS_MAX");
-    for partition in (present..count).map(PartitionIndex) {
+    for partition in (topic.partition_count()..count).map(PartitionIndex) {
         topic.partitions.push(Partition::default());
         changes.push(Change::PartitionCreated {
             partition: TopicPartition::new(name.clone(), partition),

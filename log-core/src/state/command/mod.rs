@@ -4,13 +4,29 @@
 //! new shapes of an old one are new commands; a replicated feature level keeps a leader from proposing what another
 //! replica cannot read (DESIGN rule 17), and a replica that meets such a thing nevertheless must stop.
 
-use std::collections::BTreeMap;
+mod group;
+mod node;
+mod topic;
+mod transaction;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::node::{FeatureLevel, Listener};
-use crate::ids::{LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName, TopicPartition};
+pub use group::{
+    CommitOffsets, Committer, CompleteRebalance, CompletedMember, DeleteGroup, DeleteOffsets,
+    ExpireOffsets, NewOffset,
+};
+pub use node::{RaiseFeatureLevel, RegisterNode, UnregisterNode};
+pub use topic::{
+    AlterTopicConfigs, CreatePartitions, CreateTopic, DeleteTopic, ExpireProducers, LogStartCause,
+    MoveLogStart, Produce,
+};
+pub use transaction::{
+    AddOffsetsToTransaction, AddPartitionsToTransaction, CommitTransactionOffsets, EndTransaction,
+    ExpireTransactionalIds, InitProducerId, TransactionOutcome, TransactionalProducer,
+};
+
+use super::node::FeatureLevel;
+use crate::ids::{LeaderEpoch, TimestampMs};
 
 /// The version of the encoding, the first byte of every envelope.
 const VERSION: u8 = 1;
@@ -46,75 +62,36 @@ pub enum Command {
     UnregisterNode(UnregisterNode),
     /// Allow what the present software can do.
     RaiseFeatureLevel(RaiseFeatureLevel),
-}
-
-/// Make a topic. Answered by [`super::Response::TopicCreated`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreateTopic {
-    /// Its name.
-    pub name: TopicName,
-    /// Its identity, random, from the leader.
-    pub id: TopicId,
-    /// How many partitions.
-    pub partitions: u32,
-    /// How many replicas its creator asked for; the door has checked it against the voters.
-    pub replication_factor: u16,
-    /// Settings that differ from the defaults.
-    pub configs: BTreeMap<String, String>,
-}
-
-/// Remove a topic. By identity, so that one made again under the same name stays. Answered by [`super::Response::Done`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeleteTopic {
-    /// Which.
-    pub id: TopicId,
-}
-
-/// Append a batch. Answered by [`super::Response::Produced`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Produce {
-    /// The identity of the topic that the leader meant.
-    pub topic_id: TopicId,
-    /// Where to.
-    pub partition: TopicPartition,
-    /// The bytes of a [`crate::record::ValidBatch`].
-    pub batch: Bytes,
-}
-
-/// Forget producers that were idle. Answered by [`super::Response::Expired`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpireProducers {
-    /// Those last used before this time (`producer.id.expiration.ms` ago).
-    pub used_before: TimestampMs,
-}
-
-/// A broker says where it is reached. Answered by [`super::Response::Done`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisterNode {
-    /// Its broker id.
-    pub node: NodeId,
-    /// Its Raft id.
-    pub replica: ReplicaId,
-    /// Its advertised listeners.
-    pub listeners: Vec<Listener>,
-    /// Where it stands (`broker.rack`).
-    pub rack: Option<String>,
-    /// The highest feature level its software has.
-    pub feature_level_max: FeatureLevel,
-}
-
-/// A broker has left. Answered by [`super::Response::Done`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnregisterNode {
-    /// Its broker id.
-    pub node: NodeId,
-}
-
-/// Allow what the present software can do. Answered by [`super::Response::Done`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RaiseFeatureLevel {
-    /// Up to where.
-    pub level: FeatureLevel,
+    /// Change a topic's settings.
+    AlterTopicConfigs(AlterTopicConfigs),
+    /// Give a topic more partitions.
+    CreatePartitions(CreatePartitions),
+    /// Delete records from the front of a partition.
+    MoveLogStart(MoveLogStart),
+    /// A consumer group has a new generation.
+    CompleteRebalance(CompleteRebalance),
+    /// A consumer says how far it has come.
+    CommitOffsets(CommitOffsets),
+    /// Forget some committed offsets.
+    DeleteOffsets(DeleteOffsets),
+    /// Forget a consumer group.
+    DeleteGroup(DeleteGroup),
+    /// Forget offsets that nobody has used for long.
+    ExpireOffsets(ExpireOffsets),
+    /// A transactional producer begins.
+    InitProducerId(InitProducerId),
+    /// Partitions become part of a transaction.
+    AddPartitionsToTransaction(AddPartitionsToTransaction),
+    /// A group's offsets become part of a transaction.
+    AddOffsetsToTransaction(AddOffsetsToTransaction),
+    /// Offsets to be committed when the transaction is.
+    CommitTransactionOffsets(CommitTransactionOffsets),
+    /// A transaction ends.
+    EndTransaction(EndTransaction),
+    /// Abort the transactions that are open for longer than their producers said.
+    ExpireTransactions,
+    /// Forget transactional ids that were idle.
+    ExpireTransactionalIds(ExpireTransactionalIds),
 }
 
 /// Why a replica cannot read a command that the cluster has committed. It must stop: going on without it would make its
@@ -173,9 +150,9 @@ impl Envelope {
 }
 
 impl Command {
-    /// About how many bytes it takes encoded, never less: batches are counted, the rest is small.
+    /// About how many bytes it takes encoded, never less: what can be long is counted, the rest is small.
     pub fn bytes_estimate(&self) -> usize {
-        // The envelope, lengths and a partition with the longest topic name.
+        // The envelope, the lengths, and a partition with the longest topic name.
         const FRAME: usize = 512;
         FRAME + self.payload_bytes()
     }
@@ -183,23 +160,28 @@ impl Command {
     fn payload_bytes(&self) -> usize {
         match self {
             Self::Produce(produce) => produce.batch.len(),
-            Self::CreateTopic(create) => create
-                .configs
-                .iter()
-                .map(|(key, value)| key.len() + value.len() + 10)
-                .sum(),
-            Self::RegisterNode(register) => {
-                let listeners = register
-                    .listeners
-                    .iter()
-                    .map(|one| one.name.len() + one.host.len() + 20);
-                listeners.sum::<usize>() + register.rack.as_ref().map_or(0, String::len)
-            }
+            Self::CreateTopic(create) => create.payload_bytes(),
+            Self::RegisterNode(register) => register.payload_bytes(),
+            Self::AlterTopicConfigs(alter) => alter.change.payload_bytes(),
+            Self::CompleteRebalance(rebalance) => rebalance.payload_bytes(),
+            Self::CommitOffsets(commit) => commit.payload_bytes(),
+            Self::DeleteOffsets(delete) => delete.payload_bytes(),
+            Self::DeleteGroup(delete) => delete.group.as_str().len(),
+            Self::InitProducerId(init) => init.id.as_str().len(),
+            Self::AddPartitionsToTransaction(add) => add.payload_bytes(),
+            Self::AddOffsetsToTransaction(add) => add.payload_bytes(),
+            Self::CommitTransactionOffsets(commit) => commit.payload_bytes(),
+            Self::EndTransaction(end) => end.by.id.as_str().len(),
             Self::DeleteTopic(_)
             | Self::AllocateProducerId
             | Self::ExpireProducers(_)
             | Self::UnregisterNode(_)
-            | Self::RaiseFeatureLevel(_) => 0,
+            | Self::RaiseFeatureLevel(_)
+            | Self::CreatePartitions(_)
+            | Self::MoveLogStart(_)
+            | Self::ExpireOffsets(_)
+            | Self::ExpireTransactions
+            | Self::ExpireTransactionalIds(_) => 0,
         }
     }
 }
