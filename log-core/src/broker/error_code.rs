@@ -60,7 +60,9 @@ pub(super) fn of_refusal(refusal: &Refusal) -> ResponseError {
     match refusal {
         Refusal::ProposerDeposed => ResponseError::NotLeaderOrFollower,
         Refusal::TopicExists { .. } => ResponseError::TopicAlreadyExists,
-        Refusal::UnknownPartition { .. } => ResponseError::UnknownTopicOrPartition,
+        Refusal::UnknownPartition { .. } | Refusal::UnknownPartitions { .. } => {
+            ResponseError::UnknownTopicOrPartition
+        }
         Refusal::UnknownTopicId { .. } => ResponseError::UnknownTopicId,
         Refusal::InvalidPartitions { .. } => ResponseError::InvalidPartitions,
         Refusal::InvalidConfig(_) => ResponseError::InvalidConfig,
@@ -69,6 +71,15 @@ pub(super) fn of_refusal(refusal: &Refusal) -> ResponseError {
         Refusal::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
         Refusal::InvalidTransactionState { .. } => ResponseError::InvalidTxnState,
         Refusal::UnknownPartitions { .. } => ResponseError::UnknownTopicOrPartition,
+        Refusal::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
+        Refusal::RecordsProtected { .. } => ResponseError::PolicyViolation,
+        Refusal::ProducerFenced { .. } => ResponseError::ProducerFenced,
+        Refusal::InvalidProducerIdMapping { .. } => ResponseError::InvalidProducerIdMapping,
+        Refusal::IllegalGeneration { .. } => ResponseError::IllegalGeneration,
+        Refusal::UnknownMember { .. } => ResponseError::UnknownMemberId,
+        Refusal::FencedInstance { .. } => ResponseError::FencedInstanceId,
+        Refusal::GroupNotFound { .. } => ResponseError::GroupIdNotFound,
+        Refusal::GroupNotEmpty { .. } => ResponseError::NonEmptyGroup,
         Refusal::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
         Refusal::RecordsProtected { .. } => ResponseError::PolicyViolation,
         Refusal::ProducerFenced { .. } => ResponseError::ProducerFenced,
@@ -110,6 +121,7 @@ pub(super) fn of_invalid_batch(invalid: &InvalidBatch) -> ResponseError {
 pub(super) fn of_read_error(error: &ReadError) -> ResponseError {
     match error {
         ReadError::BelowStart { .. } => ResponseError::OffsetOutOfRange,
+        ReadError::Io { .. } | ReadError::Damaged { .. } => ResponseError::KafkaStorageError,
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct ConnectionMemory {
 /// What one request holds; given back when dropped.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    own: Option<OwnedSemaphorePermit>,
+    _own: Option<OwnedSemaphorePermit>,
     pool: Option<OwnedSemaphorePermit>,
 }
 
@@ -59,7 +59,7 @@ impl ConnectionMemory {
             .min(self.bytes_max);
         let own = Arc::clone(&self.own).acquire_many_owned(bytes).await;
         Held {
-            own: own.ok(),
+            _own: own.ok(),
             pool: None,
         }
     }
