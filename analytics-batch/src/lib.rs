@@ -1,1 +1,168 @@
-//! analytics-batch
+//! Start, reread the log, write figures and a report, exit.
+//!
+//! A run reads both topics from the first record there is to the last one there was when it began, folds them
+//! ([`event_model::fold`]), computes the figures and writes one folder for each complex and one for all of them.
+//! It keeps nothing between runs, and it commits no offset: the log is the only memory.
+//!
+//! ```text
+//! window/  reads the log             ->  records
+//! gather   decodes and folds them    ->  cases
+//! stats/   numbers in, numbers out   ->  figures
+//! report/  withholds, lays out       ->  files
+//! ```
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), analytics_batch::Error> {
+//! use analytics_batch::{Config, report};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! let config = Config::new("127.0.0.1:9092", "reports");
+//! let written = report(&config, CancellationToken::new()).await?;
+//! println!("{}", written.report.display());
+//! # Ok(())
+//! # }
+//! ```
+
+mod category;
+mod clock;
+mod config;
+mod gather;
+mod report;
+mod schedule;
+pub mod stats;
+mod window;
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use event_model::EventTime;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+pub use category::Category;
+pub use config::{Config, Progress, ZONE_DEFAULT, Zones};
+pub use gather::{Gathered, Gathering, Intake, Keep, LineCases, Reject, Row, Said};
+pub use report::{Edition, EditionError, WriteError, Written, write};
+pub use schedule::{Schedule, ScheduleError};
+pub use window::{Offsets, ReadError, Window};
+
+use window::{Meter, Reader, ReaderSettings};
+
+/// A sleep is never longer than this, so that a clock that is set, or a machine that slept, delays a report by no more.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log could not be read.
+    #[error("read the log")]
+    Read(#[source] ReadError),
+    /// The files could not be written.
+    #[error("write the report")]
+    Write(#[source] WriteError),
+    /// The run itself broke, which is a bug.
+    #[error("the run ended without a result")]
+    Broken(#[source] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Told to stop: no failure.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Stopped))
+    }
+}
+
+/// Writes a report now, or, with a schedule, whenever it is due until `shutdown`. A scheduled run that fails is logged,
+/// and the next one is tried when it is due.
+///
+/// # Errors
+/// [`Error`] of the one run without a schedule.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let Some(schedule) = &config.schedule else {
+        return report(&config, shutdown).await.map(drop);
+    };
+    let mut now = clock::now().to_timestamp();
+    while let Some(due) = schedule.next_after(now, &config.zones.default) {
+        info!(%due, "next report");
+        if sleep_until(due.into(), &shutdown).await == Woken::ToStop {
+            return Ok(());
+        }
+        if let Err(error) = report(&config, shutdown.clone()).await.map(drop)
+            && !error.is_stop()
+        {
+            error!(error = &error as &(dyn StdError + 'static), "no report");
+        }
+        // Runs that became due meanwhile are not made up for: each report tells all there is.
+        now = clock::now().to_timestamp().max(due);
+    }
+    info!(%schedule, "the schedule names no further moment");
+    Ok(())
+}
+
+#[derive(PartialEq, Eq)]
+enum Woken {
+    InTime,
+    ToStop,
+}
+
+async fn sleep_until(due: EventTime, shutdown: &CancellationToken) -> Woken {
+    loop {
+        let left = due.millis_since(clock::now());
+        let Ok(left) = u64::try_from(left) else {
+            return Woken::InTime;
+        };
+        if left == 0 {
+            return Woken::InTime;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Woken::ToStop,
+            () = tokio::time::sleep(Duration::from_millis(left).min(SLEEP_MAX)) => {}
+        }
+    }
+}
+
+/// Writes one report.
+///
+/// # Errors
+/// [`Error`], and then there is no new report.
+///
+/// # Cancel safety
+/// Dropping the future leaves the reading thread running until `shutdown`; a report is published whole or not at all.
+pub async fn report(config: &Config, shutdown: CancellationToken) -> Result<Written, Error> {
+    let config = config.clone();
+    let run = tokio::task::spawn_blocking(move || read_and_write(&config, shutdown));
+    run.await.map_err(Error::Broken)?
+}
+
+fn read_and_write(config: &Config, stop: CancellationToken) -> Result<Written, Error> {
+    let as_of = config.as_of.unwrap_or_else(clock::now);
+    let settings = ReaderSettings {
+        log: config.log.clone(),
+        bytes_per_second: config.bytes_per_second,
+        deadline: config.log_deadline,
+    };
+    let mut reader = Reader::new(settings, stop).map_err(Error::Read)?;
+    let window = reader.window().map_err(Error::Read)?;
+    info!(records = window.len(), %as_of, edition = %config.edition, "reading the log");
+    let keep = match config.edition {
+        Edition::Shareable => Keep::Figures,
+        Edition::Admin => Keep::Rows,
+    };
+    let mut gathering = Gathering::new(as_of, keep);
+    let mut meter = Meter::new(config.progress, window.len());
+    reader
+        .read(&window, &mut meter, |record| gathering.take(record))
+        .map_err(Error::Read)?;
+    meter.finish();
+    let gathered = gathering.finish(&config.zones);
+    let written = write(
+        &gathered,
+        &window,
+        config.edition,
+        &config.zones.default,
+        &config.folder,
+    )
+    .map_err(Error::Write)?;
+    info!(folder = %written.folder.display(), lines = written.lines, records = written.records, "report written");
+    Ok(written)
+}

@@ -1,1 +1,212 @@
-fn main() {}
+//! The binary: arguments, a settings file, signals, exit codes.
+//!
+//! Exit codes: 0 the report stands (or was told to stop), 1 it could not be made, 2 the arguments are wrong.
+
+use std::error::Error as StdError;
+use std::io::IsTerminal;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use analytics_batch::{Config, Edition, Progress, Schedule, Zones};
+use anyhow::Context;
+use clap::Parser;
+use event_model::{EventTime, Line};
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+/// Rereads the log and writes figures and a report about the calls and who accepted them.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// A TOML file with settings of the same names as the arguments (`time-zone` as `time_zone`), and a table
+    /// `[line_zones]` of lines and their time zones. Arguments win.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The log's address, as Kafka's bootstrap.servers. Default 127.0.0.1:9092.
+    #[arg(long, value_name = "HOST:PORT", env = "MAYDAY_LOG")]
+    from_address: Option<String>,
+    /// Write reports below this folder. Default `reports`.
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Tell the figures as of this moment (RFC 3339); what happened later is left out. Default: the start of the run.
+    #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
+    as_of: Option<EventTime>,
+    /// `shareable` withholds small counts and everything personal; `admin` shows all and adds tables of single alerts.
+    #[arg(long, value_name = "EDITION")]
+    edition: Option<Edition>,
+    /// Keep running and write a report whenever this cron expression says, as in `0 6 * * MON`.
+    #[arg(long, value_name = "CRON")]
+    schedule: Option<Schedule>,
+    /// Clocks of the schedule, of the total, and of lines without a zone of their own. Default Asia/Seoul.
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// The time zone of one line; may be repeated.
+    #[arg(long, value_name = "LINE=ZONE")]
+    line_zone: Vec<String>,
+    /// Read the log no faster than so many bytes a second. Default 16777216.
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_second: Option<NonZeroU64>,
+    /// Wait so long for the log, as in `30s`. Default 60s.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    log_deadline: Option<Duration>,
+}
+
+/// The settings file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    from_address: Option<String>,
+    folder: Option<PathBuf>,
+    edition: Option<String>,
+    schedule: Option<String>,
+    time_zone: Option<String>,
+    #[serde(default)]
+    line_zones: std::collections::BTreeMap<String, String>,
+    bytes_per_second: Option<NonZeroU64>,
+    #[serde(default, with = "humantime_serde")]
+    log_deadline: Option<Duration>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,librdkafka=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let config = match config(arguments) {
+        Ok(config) => config,
+        Err(error) => {
+            error!(
+                error = &*error as &(dyn StdError + 'static),
+                "the settings are wrong"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = &*error as &(dyn StdError + 'static), "no report");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn config(arguments: Arguments) -> anyhow::Result<Config> {
+    let settings = arguments
+        .config
+        .as_ref()
+        .map(settings)
+        .transpose()?
+        .unwrap_or_default();
+    let address = arguments
+        .from_address
+        .or(settings.from_address)
+        .unwrap_or_else(|| "127.0.0.1:9092".to_owned());
+    let folder = arguments
+        .folder
+        .or(settings.folder)
+        .unwrap_or_else(|| PathBuf::from("reports"));
+    let mut config = Config::new(address, folder);
+    config.as_of = arguments.as_of;
+    let edition = settings
+        .edition
+        .map(|name| name.parse::<Edition>())
+        .transpose()?;
+    config.edition = arguments.edition.or(edition).unwrap_or_default();
+    let schedule = settings
+        .schedule
+        .map(|expression| expression.parse::<Schedule>())
+        .transpose()?;
+    config.schedule = arguments.schedule.or(schedule);
+    let line_zones = arguments
+        .line_zone
+        .iter()
+        .map(|pair| split_pair(pair))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let line_zones = settings.line_zones.into_iter().chain(line_zones);
+    config.zones = zones(arguments.time_zone.or(settings.time_zone), line_zones)?;
+    if let Some(bytes_per_second) = arguments.bytes_per_second.or(settings.bytes_per_second) {
+        config.bytes_per_second = bytes_per_second;
+    }
+    if let Some(log_deadline) = arguments.log_deadline.or(settings.log_deadline) {
+        config.log_deadline = log_deadline;
+    }
+    if std::io::stderr().is_terminal() {
+        config.progress = Progress::Bar;
+    }
+    Ok(config)
+}
+
+fn settings(path: &PathBuf) -> anyhow::Result<Settings> {
+    let file = config::File::from(path.as_path()).format(config::FileFormat::Toml);
+    let read = config::Config::builder().add_source(file).build();
+    let settings = read.and_then(config::Config::try_deserialize);
+    settings.with_context(|| format!("settings file {}", path.display()))
+}
+
+fn split_pair(pair: &str) -> anyhow::Result<(String, String)> {
+    let (line, zone) = pair
+        .rsplit_once('=')
+        .with_context(|| format!("{pair:?} is not LINE=ZONE"))?;
+    Ok((line.to_owned(), zone.to_owned()))
+}
+
+fn zones(
+    default: Option<String>,
+    lines: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<Zones> {
+    let mut zones = Zones::default();
+    if let Some(name) = default {
+        zones.default = zone(&name)?;
+    }
+    for (line, name) in lines {
+        let line = Line::new(&line).with_context(|| format!("{line:?} is no line"))?;
+        zones.lines.insert(line, zone(&name)?);
+    }
+    Ok(zones)
+}
+
+fn zone(name: &str) -> anyhow::Result<TimeZone> {
+    TimeZone::get(name).with_context(|| format!("{name:?} is no time zone of the IANA database"))
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let batch = analytics_batch::run(config, shutdown.clone());
+        tokio::pin!(batch);
+        let result = tokio::select! {
+            result = &mut batch => result,
+            _ = interrupt.recv() => stop(&shutdown, batch).await,
+            _ = terminate.recv() => stop(&shutdown, batch).await,
+        };
+        match result {
+            Err(error) if error.is_stop() => Ok(()),
+            result => Ok(result?),
+        }
+    })
+}
+
+/// The run looks for the signal between two records.
+async fn stop(
+    shutdown: &CancellationToken,
+    batch: std::pin::Pin<&mut impl Future<Output = Result<(), analytics_batch::Error>>>,
+) -> Result<(), analytics_batch::Error> {
+    shutdown.cancel();
+    batch.await
+}

@@ -1,0 +1,312 @@
+//! The page: one file, no script, nothing fetched; each plot beside its numbers.
+
+use super::disclosure::Edition;
+use super::html::{self, Escaped, duration, grouped, percent};
+use super::plot::{self, Plot};
+use super::scope::Scope;
+use super::table::{Cell, Table};
+
+/// So many periods of one kind still make a plot that can be read.
+const PERIODS_MAX: usize = 60;
+
+/// Tables of one row per event are for other programs: too long for a page.
+const FILES_ONLY: [&str; 4] = ["alerts", "accepts", "rejects", "houses"];
+
+/// Writes `report.html`.
+pub(super) fn page(scope: &Scope<'_>, tables: &[Table]) -> String {
+    let found = Found(tables);
+    let mut html = head(scope);
+    html += &lead(scope, &found);
+    html += "<main>\n";
+    html += &section_waiting(&found);
+    html += &section_trend(&found);
+    html += &section_hours(&found);
+    html += &section_plain(
+        &found,
+        "categories",
+        categories_plot(&found),
+        CATEGORIES_NOTE,
+    );
+    html += &section_plain(
+        &found,
+        "responders",
+        responders_plot(&found),
+        RESPONDERS_NOTE,
+    );
+    html += &section_plain(&found, "responder_load", load_plot(&found), LOAD_NOTE);
+    html += &section_tables(&found);
+    html += &method(scope, tables);
+    html += "</main>\n</body>\n</html>\n";
+    html
+}
+
+/// The tables by name.
+struct Found<'a>(&'a [Table]);
+
+impl Found<'_> {
+    fn table(&self, name: &str) -> &Table {
+        self.0
+            .iter()
+            .find(|table| table.name == name)
+            .expect("every report has the tables of the page")
+    }
+
+    fn maybe(&self, name: &str) -> Option<&Table> {
+        self.0.iter().find(|table| table.name == name)
+    }
+
+    fn summary(&self, figure: &str, column: &str) -> &Cell {
+        self.table("summary")
+            .find(figure, column)
+            .unwrap_or(&Cell::None)
+    }
+}
+
+fn head(scope: &Scope<'_>) -> String {
+    let title = Escaped(scope.title());
+    let (since, as_of) = (local(scope, scope.since), local(scope, scope.as_of));
+    let edition = match scope.edition {
+        Edition::Shareable => "shareable edition: counts of 1 to 4 are withheld",
+        Edition::Admin => "<strong>admin edition: personal, not to be passed on</strong>",
+    };
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>Emergency calls: {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <header>\n<p class=\"kind\">Emergency calls and who came</p>\n<h1>{title}</h1>\n\
+         <p class=\"span\">{since} to {as_of} ({zone}) · {edition}</p>\n</header>\n",
+        zone = Escaped(scope.zone_name()),
+    )
+}
+
+fn local(scope: &Scope<'_>, at_ms: i64) -> String {
+    let at = event_model::EventTime::from_millis(at_ms)
+        .to_timestamp()
+        .to_zoned(scope.zone.clone());
+    at.strftime("%-d %B %Y, %H:%M").to_string()
+}
+
+/// The four numbers that a reader wants first, and what they mean in words.
+fn lead(scope: &Scope<'_>, found: &Found<'_>) -> String {
+    let median = found
+        .table("time_to_first_accept")
+        .find("p50", "kaplan_meier_s")
+        .unwrap_or(&Cell::None);
+    let p90 = found
+        .table("time_to_first_accept")
+        .find("p90", "kaplan_meier_s")
+        .unwrap_or(&Cell::None);
+    let unaccepted =
+        ["value", "low", "high"].map(|column| found.summary("unaccepted rate", column));
+    let counted = match scope.edition {
+        Edition::Shareable => ("mature alerts", "alerts, raised at least an hour ago"),
+        Edition::Admin => ("alerts", "alerts"),
+    };
+    let tiles = [
+        (
+            html::cell(found.summary(counted.0, "value")),
+            counted.1.to_owned(),
+        ),
+        (html::cell(median), "until half were accepted".to_owned()),
+        (
+            html::cell(p90),
+            "until nine in ten were accepted".to_owned(),
+        ),
+        (html::cell(unaccepted[0]), interval_note(&unaccepted)),
+    ];
+    let mut html = String::from("<section class=\"tiles\" aria-label=\"In short\">\n");
+    for (value, name) in tiles {
+        html += &format!(
+            "<div class=\"tile\"><p class=\"value\">{value}</p><p class=\"what\">{}</p></div>\n",
+            Escaped(&name)
+        );
+    }
+    html += "</section>\n";
+    html
+}
+
+fn interval_note([_, low, high]: &[&Cell; 3]) -> String {
+    let note = "were not accepted within the hour";
+    match (low, high) {
+        (Cell::Share(low), Cell::Share(high)) => {
+            format!("{note} (95 %: {} to {})", percent(*low), percent(*high))
+        }
+        _ => note.to_owned(),
+    }
+}
+
+fn section_waiting(found: &Found<'_>) -> String {
+    let quantiles = found.table("time_to_first_accept");
+    let median = quantiles
+        .find("p50", "kaplan_meier_s")
+        .and_then(Cell::number);
+    let plot = plot::waiting(found.table("waiting"), median);
+    let note = "The curve counts every alert, those that nobody has accepted too. The plain percentiles beside it look only \
+                at alerts that were accepted, and so hide the bad cases.";
+    let tables = [quantiles, found.table("waiting")]
+        .map(html::table)
+        .concat();
+    section(
+        "How long until somebody comes",
+        note,
+        &figure(&plot, &tables),
+    )
+}
+
+fn section_trend(found: &Found<'_>) -> String {
+    let grains = [
+        ("trend_day", "day"),
+        ("trend_week", "week"),
+        ("trend_month", "month"),
+    ];
+    let fits = |(name, _): &(&str, &str)| found.table(name).rows.len() <= PERIODS_MAX;
+    let (name, unit) = grains.into_iter().find(fits).unwrap_or(grains[2]);
+    let plot = plot::trend(found.table(name), unit);
+    let tables = [
+        found.table("trend_month"),
+        found.table("trend_week"),
+        found.table("trend_day"),
+    ]
+    .map(html::table)
+    .concat();
+    let note = "Periods that were watched only in part, at either end, are marked and left out of the mean.";
+    section("How it changes", note, &figure(&plot, &tables))
+}
+
+fn section_hours(found: &Found<'_>) -> String {
+    let table = found.table("hour_by_weekday");
+    let note = "Each hour is divided by how often it occurred, on the clocks of the complex: days with a clock change have \
+                23 or 25 hours.";
+    section(
+        "When calls come",
+        note,
+        &figure(&plot::hours(table), &html::table(table)),
+    )
+}
+
+const CATEGORIES_NOTE: &str =
+    "By the first rule of a dictionary, Korean and English, that meets the text.";
+const RESPONDERS_NOTE: &str =
+    "Distinct houses that accepted an alert, whenever that was, for alerts whose hour is over.";
+const LOAD_NOTE: &str = "Houses by the number of alerts they accepted: is it always the same ones?";
+
+fn categories_plot(found: &Found<'_>) -> Plot {
+    let table = found.table("categories");
+    let rows: Vec<&[Cell]> = table.rows.iter().map(Vec::as_slice).collect();
+    plot::bars(
+        "categories",
+        "Calls by what they are about",
+        &rows,
+        table.column("alerts"),
+    )
+}
+
+fn responders_plot(found: &Found<'_>) -> Plot {
+    let table = found.table("responders");
+    let rows: Vec<&[Cell]> = table.rows.iter().take(4).map(Vec::as_slice).collect();
+    plot::bars(
+        "responders",
+        "Calls by the number of houses that accepted",
+        &rows,
+        table.column("value"),
+    )
+}
+
+fn load_plot(found: &Found<'_>) -> Plot {
+    let table = found.table("responder_load");
+    let rows: Vec<&[Cell]> = table.rows.iter().map(Vec::as_slice).collect();
+    plot::bars(
+        "load",
+        "Houses by the number of calls they accepted",
+        &rows,
+        table.column("houses"),
+    )
+}
+
+fn section_plain(found: &Found<'_>, name: &str, plot: Plot, note: &str) -> String {
+    let table = found.table(name);
+    section(table.title, note, &figure(&plot, &html::table(table)))
+}
+
+fn section_tables(found: &Found<'_>) -> String {
+    let names = [
+        "lines",
+        "summary",
+        "drills",
+        "data_quality",
+        "intake",
+        "reject_reasons",
+    ];
+    let tables = names
+        .into_iter()
+        .filter_map(|name| found.maybe(name))
+        .filter(|table| !table.rows.is_empty());
+    let tables: String = tables.map(html::table).collect();
+    section(
+        "The numbers, and what is wrong with them",
+        "",
+        &format!("<div class=\"tables\">{tables}</div>"),
+    )
+}
+
+fn section(title: &str, note: &str, content: &str) -> String {
+    let note = if note.is_empty() {
+        String::new()
+    } else {
+        format!("<p>{}</p>\n", Escaped(note))
+    };
+    format!(
+        "<section>\n<h2>{}</h2>\n{note}{content}</section>\n",
+        Escaped(title)
+    )
+}
+
+/// A plot, what it says, and the numbers behind it for who cannot see it or wants them.
+fn figure(plot: &Plot, tables: &str) -> String {
+    format!(
+        "<figure>\n{}\n<figcaption>{}</figcaption>\n<details><summary>The numbers behind: {}</summary>\n\
+         <div class=\"tables\">{tables}</div></details>\n</figure>\n",
+        plot.svg(),
+        Escaped(&plot.description),
+        Escaped(&plot.title)
+    )
+}
+
+fn method(scope: &Scope<'_>, tables: &[Table]) -> String {
+    let files: Vec<String> = tables
+        .iter()
+        .filter(|table| FILES_ONLY.contains(&table.name))
+        .map(|table| {
+            format!(
+                "<li><code>{}.csv</code>: {} ({} rows)</li>",
+                table.name,
+                table.title,
+                grouped(table.rows.len() as u64)
+            )
+        })
+        .collect();
+    let files = if files.is_empty() {
+        String::new()
+    } else {
+        format!("<p>Only as files:</p><ul>{}</ul>", files.concat())
+    };
+    let withheld = match scope.edition {
+        Edition::Shareable => {
+            "<li>Counts of 1 to 4 are withheld, and so are those from which they would follow. There is no percentile of \
+             fewer than five alerts. Tables count alerts that were raised at least an hour before the report.</li>"
+        }
+        Edition::Admin => "",
+    };
+    let hour = duration(crate::stats::ACCEPTED_WITHIN_MS as f64 / 1_000.0);
+    format!(
+        "<section class=\"method\">\n<h2>How it is counted</h2>\n<ul>\n\
+         <li>An alert is a distinct id in the log. A repeat press is a call of the same house within 120 s of one that nobody has accepted yet.</li>\n\
+         <li>Time to the first accept is the time from the call to the first accept in the log, and 0 where clocks disagree.</li>\n\
+         <li>An alert is accepted if that is at most {hour}, and mature when it was raised at least {hour} before the report. Rates and shares use mature alerts only; the intervals are Wilson's, 95 %.</li>\n\
+         <li>Plain percentiles are of type 7, over mature accepted alerts. The curve is Kaplan and Meier's over all alerts, censored after {hour} or at the report; its band is Greenwood's on the log-log scale, 95 %.</li>\n\
+         <li>Drills count nowhere but in their own table, tests nowhere.</li>\n{withheld}</ul>\n{files}</section>\n"
+    )
+}
+
+const STYLE: &str = include_str!("page.css");

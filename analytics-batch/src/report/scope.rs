@@ -1,0 +1,121 @@
+//! What a folder is about: one line, or all of them.
+
+use event_model::fold::Repeats;
+use event_model::{EventTime, House, Line};
+use jiff::tz::TimeZone;
+
+use super::disclosure::Edition;
+use crate::gather::{Gathered, LineCases, Row};
+use crate::stats::{Case, HoursSeen, Survival, figures};
+
+/// The alerts of a folder and what is known around them.
+pub(super) struct Scope<'a> {
+    pub(super) edition: Edition,
+    /// `None`: the total.
+    pub(super) line: Option<&'a Line>,
+    pub(super) as_of: i64,
+    /// The first event.
+    pub(super) since: i64,
+    /// Whose days, weeks and months are told.
+    pub(super) zone: TimeZone,
+    pub(super) hours_seen: HoursSeen,
+    /// The real alerts that are counted in tables. The shareable edition counts mature ones only: a few younger ones
+    /// would follow from any two sums, one with and one without them.
+    pub(super) cases: Vec<&'a Case>,
+    pub(super) all_alerts: u64,
+    pub(super) mature_alerts: u64,
+    /// The wait of all real alerts.
+    pub(super) survival: Survival,
+    pub(super) drills: Vec<&'a Case>,
+    /// Every alert, drills too.
+    pub(super) rows: Vec<(&'a LineCases, &'a Row)>,
+    pub(super) houses: &'a [(Line, House)],
+    pub(super) orphans: u64,
+    pub(super) repeats: Repeats,
+}
+
+impl<'a> Scope<'a> {
+    /// One line, on its own clocks.
+    pub(super) fn line(gathered: &'a Gathered, line: &'a LineCases, edition: Edition) -> Self {
+        Self::of(
+            gathered,
+            std::slice::from_ref(line),
+            edition,
+            Some(&line.line),
+            line.zone.clone(),
+        )
+    }
+
+    /// All lines. Hours are those of each line's clocks; days, weeks and months are those of `zone`.
+    pub(super) fn total(gathered: &'a Gathered, edition: Edition, zone: TimeZone) -> Self {
+        Self::of(gathered, &gathered.lines, edition, None, zone)
+    }
+
+    fn of(
+        gathered: &'a Gathered,
+        lines: &'a [LineCases],
+        edition: Edition,
+        line: Option<&'a Line>,
+        zone: TimeZone,
+    ) -> Self {
+        let as_of = gathered.as_of.as_millis();
+        let rows: Vec<(&LineCases, &Row)> = lines
+            .iter()
+            .flat_map(|line| line.rows.iter().map(move |row| (line, row)))
+            .collect();
+        let cases = |drills: bool| {
+            let wanted = rows.iter().filter(move |(_, row)| row.is_drill == drills);
+            wanted.map(|(_, row)| &row.case).collect::<Vec<&Case>>()
+        };
+        let all = cases(false);
+        let mature = all
+            .iter()
+            .copied()
+            .filter(|case| case.is_mature(as_of))
+            .collect::<Vec<_>>();
+        let mut scope = Self {
+            edition,
+            line,
+            as_of,
+            since: lines.iter().map(|line| line.since).min().unwrap_or(as_of),
+            zone,
+            hours_seen: HoursSeen::default(),
+            all_alerts: all.len() as u64,
+            mature_alerts: mature.len() as u64,
+            survival: figures(&all, as_of).survival,
+            cases: if edition == Edition::Admin {
+                all
+            } else {
+                mature
+            },
+            drills: cases(true),
+            rows,
+            houses: &gathered.houses,
+            orphans: lines.iter().map(|line| line.orphans).sum(),
+            repeats: Repeats::default(),
+        };
+        for line in lines {
+            scope.hours_seen.add(&line.hours_seen);
+            scope.repeats.duplicates += line.repeats.duplicates;
+            scope.repeats.late += line.repeats.late;
+        }
+        scope
+    }
+
+    /// The name on the page.
+    pub(super) fn title(&self) -> &str {
+        self.line.map_or("All complexes", Line::as_str)
+    }
+
+    pub(super) fn as_of_time(&self) -> EventTime {
+        EventTime::from_millis(self.as_of)
+    }
+
+    pub(super) fn since_time(&self) -> EventTime {
+        EventTime::from_millis(self.since)
+    }
+
+    pub(super) fn zone_name(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+}
