@@ -1,1 +1,44 @@
-//! Files: the journal, the partitions and the checkpoints that tie them together.
+//! Files: the journal, the partitions' segments with their indexes, checkpoints, and recovery from all of them.
+//!
+//! Sync code over the [`crate::disk`] seam; who leads, and what a command means, is decided elsewhere. What is promised
+//! is written at each file's head; the order of the steps between the files is in [`mod@recovery`] and [`checkpoint`].
+//!
+//! ```text
+//! <data folder>/
+//!   lock                                      held while a process uses the folder
+//!   journal/00000000000000000000.journal      named by the position of its first byte
+//!   checkpoint                                one applied index and what was true there
+//!   topics/<topic id>/<topic>-<partition>/    Kafka's own folder and files:
+//!     00000000000000000000.log                record batches
+//!     00000000000000000000.index              offset -> byte, about every 4 KiB
+//!     00000000000000000000.timeindex          timestamp -> offset
+//! ```
+
+mod batch_scan;
+pub mod checkpoint;
+pub mod entry_log;
+mod folder;
+pub mod folder_lock;
+mod growing_file;
+pub mod identity;
+mod indexer;
+pub mod journal;
+mod offset_index;
+pub mod partition;
+pub mod partitions;
+pub mod recovery;
+mod segment;
+mod sorted_entries;
+mod time_index;
+
+#[cfg(test)]
+mod tests;
+
+pub use checkpoint::{Captured, Checkpoint, CheckpointError};
+pub use entry_log::{EntryLog, EntryLogError, RecoveredLog, Synced};
+pub use folder_lock::{FolderLock, FolderLockError};
+pub use identity::{Identity, IdentityError};
+pub use journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition, RecoveredJournal};
+pub use partition::{PartitionReader, ReadError, SegmentSummary, TimestampedOffset};
+pub use partitions::{Partitions, PartitionsError};
+pub use recovery::{Recovered, RecoveryError, StorageConfig, recover};

@@ -1,0 +1,108 @@
+//! A file that only grows, through the page cache, with its length and checksum always known.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{Disk, DiskFile, OpenMode};
+
+/// How far a file is written, and the CRC-32C of all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileEnd {
+    pub(super) bytes: u64,
+    pub(super) crc: u32,
+}
+
+/// One owner appends; anybody reads what is written.
+pub(super) struct GrowingFile {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    end: RwLock<FileEnd>,
+}
+
+impl GrowingFile {
+    /// Makes an empty file.
+    pub(super) fn make(disk: &dyn Disk, path: PathBuf) -> io::Result<Self> {
+        let file = disk.open(&path, OpenMode::CreateNew)?;
+        Ok(Self {
+            path,
+            file,
+            end: RwLock::default(),
+        })
+    }
+
+    /// Opens a file as a checkpoint recorded it. Longer is fine: the rest was written after the checkpoint, and is
+    /// dropped with [`Self::drop_what_is_beyond`].
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file is shorter.
+    pub(super) fn open(disk: &dyn Disk, path: PathBuf, end: FileEnd) -> io::Result<Self> {
+        let file = disk.open(&path, OpenMode::Write)?;
+        let found = file.len()?;
+        if found < end.bytes {
+            return Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                format!("{found} bytes, the checkpoint recorded {}", end.bytes),
+            ));
+        }
+        Ok(Self {
+            path,
+            file,
+            end: RwLock::new(end),
+        })
+    }
+
+    /// Cuts the file to its known end.
+    pub(super) fn drop_what_is_beyond(&self) -> io::Result<()> {
+        let end = self.end();
+        if self.file.len()? == end.bytes {
+            Ok(())
+        } else {
+            self.file.set_len(end.bytes)
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn end(&self) -> FileEnd {
+        // Two plain numbers, replaced together.
+        *self.end.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.end().bytes
+    }
+
+    /// Writes behind the end. Only the owner may call it.
+    pub(super) fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.end();
+        self.file.write_at(bytes, end.bytes)?;
+        let crc = crc32c::crc32c_append(end.crc, bytes);
+        let grown = FileEnd {
+            bytes: end.bytes + bytes.len() as u64,
+            crc,
+        };
+        *self.end.write().unwrap_or_else(PoisonError::into_inner) = grown;
+        Ok(())
+    }
+
+    /// Reads up to `bytes_max` bytes from `position`, fewer only at the end.
+    pub(super) fn read(&self, position: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let known = self.bytes().saturating_sub(position).min(bytes_max);
+        let mut buffer = vec![0; usize::try_from(known).map_err(|_| ErrorKind::OutOfMemory)?];
+        let count = self.file.read_at(&mut buffer, position)?;
+        if count == buffer.len() {
+            Ok(buffer)
+        } else {
+            Err(ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}

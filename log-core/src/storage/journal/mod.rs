@@ -1,0 +1,483 @@
+//! The journal: an append-only file of records that are still there after a power cut.
+//!
+//! Knows nothing of what the records mean. Whoever appends has the records synced when [`Journal::append`] returns; after
+//! a start they come back in order, with nothing added and nothing missing. Old records are let go of in whole segments.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # let folder = tempfile::tempdir()?;
+//! use log_core::disk::SystemDisk;
+//! use log_core::{Journal, JournalConfig};
+//!
+//! let open = || Journal::open(Arc::new(SystemDisk), folder.path(), JournalConfig::default());
+//! let (mut journal, found) = open()?;
+//! assert!(found.records.is_empty());
+//!
+//! let positions = journal.append(&["first", "second"])?; // both are on the disk now
+//! drop(journal);
+//!
+//! let (mut journal, found) = open()?;
+//! let (position, record) = &found.records[1];
+//! assert_eq!((*position, record.as_ref()), (positions[1], b"second".as_slice()));
+//!
+//! // "first" is done with. It may still come back after a start: records go by whole segments.
+//! journal.trim_before(positions[1])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How it lasts
+//!
+//! A segment is a file of fixed length, written full of zeros and synced before its name is (overwriting is faster than
+//! extending, and what must be zero can be checked). Records go in as batches, each with one write and one sync, and none
+//! spans two segments. The next batch is written only after the sync of the previous one returned, so after a power cut at
+//! most one batch is incomplete. Each batch carries `synced_to`, the end of the last completed sync, and after each sync a
+//! marker with the new `synced_to` is written behind it, unsynced; the next batch overwrites it.
+//!
+//! # What a start finds
+//!
+//! Let S be the highest `synced_to` in any whole header, and at least the start of the newest segment.
+//!
+//! - Bytes before S that are not whole records are damage: [`JournalError::Damaged`], and nothing is changed.
+//! - From S on there is at most one batch. It is cut at its first record that is not whole; what lies behind is overwritten
+//!   with zeros and synced before anything else is written, so that no later power cut can bring it back.
+//!
+//! The limit: when the last batch rots and the power goes before the marker behind it is on the disk, the batch looks as
+//! if it had never been synced, and is cut. Flipped bits in the unused end of a segment are of no consequence.
+//!
+//! A write or sync that fails is never tried again: what reached the disk is unknown. The journal refuses everything from
+//! then on ([`JournalError::Broken`]); a new [`Journal::open`] finds out what is there.
+
+mod frame;
+mod scan;
+mod segment_file;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, batch_bytes, padded, put_record};
+use self::segment_file::SegmentFile;
+use super::folder;
+use crate::disk::Disk;
+
+/// Sizes of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// Length of a segment file in bytes, preallocated. Default 32 MiB. Too low: a new file, and its syncs, every few
+    /// batches; too high: a long pause at each new one, and disk space that only the next trim gives back.
+    pub segment_bytes: u32,
+    /// The largest record in bytes. Default 8 MiB. Must fit a segment with its overhead of 72 bytes.
+    pub record_bytes_max: u32,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 32 << 20,
+            record_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// A place in a journal: bytes since its very beginning, over all segments. Grows with each record, and over restarts;
+/// after a cut, positions behind it are given out again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JournalPosition(pub u64);
+
+impl JournalPosition {
+    fn plus(self, bytes: usize) -> Self {
+        Self(self.0 + bytes as u64)
+    }
+}
+
+/// Bytes of a batch that was being written when the power went, and never acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Where the journal ends now.
+    pub position: JournalPosition,
+    /// From there to the last byte that was dropped.
+    pub bytes: u64,
+}
+
+/// What [`Journal::open`] found.
+#[derive(Debug)]
+pub struct RecoveredJournal {
+    /// All records that are kept, oldest first; some may lie before the last trim.
+    pub records: Vec<(JournalPosition, Bytes)>,
+    /// What was dropped from the end, if anything was.
+    pub cut: Option<Cut>,
+}
+
+/// Why the journal did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Nothing was written, and the journal goes on.
+    #[error("record of {bytes} bytes, at most {bytes_max} fit the journal")]
+    RecordTooLarge {
+        /// The record's size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: u32,
+    },
+    /// There is no room for a new segment. The records that did not fit the last one were not written; the journal goes
+    /// on, and the append may be tried again.
+    #[error(
+        "journal folder {folder}: no room for a segment of {segment_bytes} bytes: free some, or move the folder"
+    )]
+    Full {
+        /// The journal's folder.
+        folder: PathBuf,
+        /// What a segment needs.
+        segment_bytes: u64,
+    },
+    /// A file could not be read, written or synced. What was to be appended may be on the disk or not; the journal
+    /// refuses everything from here on.
+    #[error("journal: {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What came of it.
+        #[source]
+        source: io::Error,
+    },
+    /// Bytes that had been synced are not what they were. Nothing was changed: do not go on with this folder.
+    #[error(
+        "journal file {path} is damaged at byte {byte}: {found}, though everything up to position {synced_to} had been \
+         synced. Keep a copy of the folder; then replace this node by an empty one, or where it is the only one, \
+         restore the folder from a backup"
+    )]
+    Damaged {
+        /// The segment's file.
+        path: PathBuf,
+        /// The first byte that is not as it was written.
+        byte: u64,
+        /// What is wrong with it.
+        found: &'static str,
+        /// Up to where the journal must be whole.
+        synced_to: u64,
+    },
+    /// An earlier error left the journal's end unknown: open it again.
+    #[error(
+        "journal in {folder} is closed by an earlier error: start again to find out what is on the disk"
+    )]
+    Broken {
+        /// The journal's folder.
+        folder: PathBuf,
+    },
+}
+
+/// An append-only file of records that are still there after a power cut. See the [module](self) for an example.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    config: JournalConfig,
+    /// Where each segment but the active one starts, oldest first. Each ends where the next one starts.
+    sealed: VecDeque<JournalPosition>,
+    active: SegmentFile,
+    /// Where the next batch goes. Everything before is synced, whenever no method is running.
+    end: JournalPosition,
+    broken: bool,
+    batch: Vec<u8>,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, or begins one there, and reads what it holds. Everything in the answer is synced.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`], [`JournalError::Io`], [`JournalError::Full`].
+    ///
+    /// # Panics
+    /// When a record of the largest size would not fit a segment.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        config: JournalConfig,
+    ) -> Result<(Self, RecoveredJournal), JournalError> {
+        let needed = batch_bytes(RECORD_OVERHEAD + config.record_bytes_max as usize);
+        assert!(
+            needed <= config.segment_bytes as usize,
+            "the largest record must fit a segment"
+        );
+        folder::make_lasting(&*disk, folder).map_err(io_error("make folder", folder))?;
+        let mut starts = segment_file::list(&*disk, folder)?;
+        let Some(newest) = starts.pop_back() else {
+            let active =
+                SegmentFile::make(&*disk, folder, JournalPosition(0), config.segment_bytes)?;
+            let journal = Self::assemble(disk, folder, config, starts, active, JournalPosition(0));
+            return Ok((
+                journal,
+                RecoveredJournal {
+                    records: Vec::new(),
+                    cut: None,
+                },
+            ));
+        };
+        let mut records = Vec::new();
+        for (index, &start) in starts.iter().enumerate() {
+            let end = starts.get(index + 1).copied().unwrap_or(newest);
+            segment_file::read_sealed(&*disk, folder, start, end, &mut records)?;
+        }
+        let (active, end, cut) = segment_file::read_active(&*disk, folder, newest, &mut records)?;
+        // A segment made just before the process ended may have a name that does not last yet.
+        disk.sync_folder(folder)
+            .map_err(io_error("sync folder", folder))?;
+        let mut journal = Self::assemble(disk, folder, config, starts, active, end);
+        journal.write_marker()?;
+        Ok((journal, RecoveredJournal { records, cut }))
+    }
+
+    fn assemble(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        config: JournalConfig,
+        sealed: VecDeque<JournalPosition>,
+        active: SegmentFile,
+        end: JournalPosition,
+    ) -> Self {
+        Self {
+            disk,
+            folder: folder.to_owned(),
+            config,
+            sealed,
+            active,
+            end,
+            broken: false,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Appends records and syncs them: one write and one sync, or a few where they do not fit one segment. Returns each
+    /// record's position.
+    ///
+    /// After a power cut in the middle, any number of the first records may be there.
+    ///
+    /// # Errors
+    /// [`JournalError::RecordTooLarge`] and [`JournalError::Broken`]: nothing was written. [`JournalError::Full`]: the
+    /// first records may have been. [`JournalError::Io`]: anything may have been.
+    pub fn append<R: AsRef<[u8]>>(
+        &mut self,
+        records: &[R],
+    ) -> Result<Vec<JournalPosition>, JournalError> {
+        self.refuse_if_broken()?;
+        let largest = records
+            .iter()
+            .map(|record| record.as_ref().len())
+            .max()
+            .unwrap_or(0);
+        self.refuse_above_limit(largest)?;
+        let mut positions = Vec::with_capacity(records.len());
+        let mut rest = records;
+        while !rest.is_empty() {
+            let fitting = self.fit_or_roll(rest)?;
+            let (batch, more) = rest.split_at(fitting);
+            self.append_batch(batch, &mut positions)?;
+            rest = more;
+        }
+        Ok(positions)
+    }
+
+    /// Lets go of the segments that lie wholly before `position`. They are gone for good when it returns; records before
+    /// `position` in the segment that holds it stay.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`], [`JournalError::Broken`].
+    pub fn trim_before(&mut self, position: JournalPosition) -> Result<(), JournalError> {
+        self.refuse_if_broken()?;
+        while let Some(&oldest) = self.sealed.front() {
+            let end = self.sealed.get(1).copied().unwrap_or(self.active.start());
+            if position < end {
+                break;
+            }
+            self.remove(oldest)?;
+            self.sealed.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Where the oldest segment starts.
+    pub fn start(&self) -> JournalPosition {
+        self.sealed.front().copied().unwrap_or(self.active.start())
+    }
+
+    /// Where the next batch goes; everything before is synced.
+    pub fn end(&self) -> JournalPosition {
+        self.end
+    }
+
+    /// The space that the journal takes on the disk.
+    pub fn size_bytes(&self) -> u64 {
+        self.active.start().0 - self.start().0 + self.active.len()
+    }
+
+    /// How many of the records go into the next batch. Begins a new segment when not even one fits the active one.
+    fn fit_or_roll<R: AsRef<[u8]>>(&mut self, records: &[R]) -> Result<usize, JournalError> {
+        let fitting = fitting(records, self.active.room_behind(self.end));
+        // A batch that would be torn apart by the segment's end goes whole into the next one, if it fits that.
+        if fitting == records.len() || (0 < fitting && self.fills_more_than_a_segment(records)) {
+            return Ok(fitting);
+        }
+        self.roll()?;
+        Ok(self::fitting(records, self.active.room_behind(self.end)))
+    }
+
+    fn fills_more_than_a_segment<R: AsRef<[u8]>>(&self, records: &[R]) -> bool {
+        fitting(records, self.config.segment_bytes as usize) < records.len()
+    }
+
+    fn roll(&mut self) -> Result<(), JournalError> {
+        let made = SegmentFile::make(
+            &*self.disk,
+            &self.folder,
+            self.end,
+            self.config.segment_bytes,
+        );
+        if matches!(made, Err(JournalError::Io { .. })) {
+            self.broken = true;
+        }
+        let sealed = std::mem::replace(&mut self.active, made?);
+        self.sealed.push_back(sealed.start());
+        Ok(())
+    }
+
+    fn append_batch<R: AsRef<[u8]>>(
+        &mut self,
+        records: &[R],
+        positions: &mut Vec<JournalPosition>,
+    ) -> Result<(), JournalError> {
+        self.encode_batch(records, positions);
+        // Whatever happens to the write or the sync, they are not tried again.
+        self.broken = true;
+        self.active.write(&self.batch, self.end)?;
+        self.active.sync()?;
+        self.end = self.end.plus(self.batch.len());
+        self.write_marker()?;
+        self.broken = false;
+        Ok(())
+    }
+
+    fn encode_batch<R: AsRef<[u8]>>(
+        &mut self,
+        records: &[R],
+        positions: &mut Vec<JournalPosition>,
+    ) {
+        self.batch.clear();
+        self.batch.resize(HEADER_BYTES, 0);
+        for record in records {
+            let position = self.end.plus(self.batch.len());
+            put_record(&mut self.batch, position, record.as_ref());
+            positions.push(position);
+        }
+        let body_bytes = self.batch.len() - HEADER_BYTES;
+        let header = self.header(body_bytes, records.len());
+        self.batch[..HEADER_BYTES].copy_from_slice(&header.encode());
+        self.batch.resize(padded(HEADER_BYTES + body_bytes), 0);
+        assert!(
+            self.batch.len() <= self.active.room_behind(self.end),
+            "no batch spans two segments"
+        );
+    }
+
+    /// Says behind the last batch that it was synced. It lasts from the next sync on; should it be lost, the next batch
+    /// says the same.
+    fn write_marker(&mut self) -> Result<(), JournalError> {
+        if self.active.room_behind(self.end) < HEADER_BYTES {
+            return Ok(());
+        }
+        let marker = self.header(0, 0).encode();
+        self.active.write(&marker, self.end)
+    }
+
+    fn header(&self, body_bytes: usize, record_count: usize) -> Header {
+        Header {
+            segment: self.active.start(),
+            position: self.end,
+            synced_to: self.end,
+            body_bytes: u32::try_from(body_bytes).expect("a segment is shorter than 4 GiB"),
+            record_count: u32::try_from(record_count).expect("fewer records than bytes"),
+            segment_bytes: self.active.len(),
+        }
+    }
+
+    /// The removal is made to last before the next one: were two of them under way when the power goes, the later
+    /// segment could be gone and the earlier one be back, with a hole in between.
+    fn remove(&mut self, start: JournalPosition) -> Result<(), JournalError> {
+        let path = segment_file::path(&self.folder, start);
+        self.broken = true;
+        self.disk
+            .remove_file(&path)
+            .map_err(io_error("remove", &path))?;
+        self.disk
+            .sync_folder(&self.folder)
+            .map_err(io_error("sync folder", &self.folder))?;
+        self.broken = false;
+        Ok(())
+    }
+
+    fn refuse_if_broken(&self) -> Result<(), JournalError> {
+        if self.broken {
+            Err(JournalError::Broken {
+                folder: self.folder.clone(),
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// # Errors
+    /// [`JournalError::RecordTooLarge`] for a record of so many bytes.
+    pub(super) fn refuse_above_limit(&self, bytes: usize) -> Result<(), JournalError> {
+        let bytes_max = self.config.record_bytes_max;
+        if bytes <= bytes_max as usize {
+            Ok(())
+        } else {
+            Err(JournalError::RecordTooLarge { bytes, bytes_max })
+        }
+    }
+}
+
+/// How many of the first records fit a batch of at most `room` bytes.
+fn fitting<R: AsRef<[u8]>>(records: &[R], room: usize) -> usize {
+    let mut body_bytes = 0;
+    let fits = |record: &&R| {
+        body_bytes += RECORD_OVERHEAD + record.as_ref().len();
+        batch_bytes(body_bytes) <= room
+    };
+    records.iter().take_while(fits).count()
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// Only where nothing was written yet: a full disk is then no reason to give up.
+fn full_or_io(
+    action: &'static str,
+    path: &Path,
+    folder: &Path,
+    segment_bytes: u64,
+) -> impl FnOnce(io::Error) -> JournalError {
+    let (path, folder) = (path.to_owned(), folder.to_owned());
+    move |source| match source.kind() {
+        ErrorKind::StorageFull => JournalError::Full {
+            folder,
+            segment_bytes,
+        },
+        _ => JournalError::Io {
+            action,
+            path,
+            source,
+        },
+    }
+}

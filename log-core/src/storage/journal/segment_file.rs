@@ -1,0 +1,314 @@
+//! One segment's file: made full of zeros, written at positions, and read back at a start.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::frame::{HEADER_BYTES, Header};
+use super::scan::{Scan, TornBatch};
+use super::{Cut, JournalError, JournalPosition, full_or_io, io_error};
+use crate::disk::{Disk, DiskFile, OpenMode};
+
+const EXTENSION: &str = ".journal";
+/// What a segment is called until it is complete.
+const UNFINISHED: &str = ".new";
+/// Longer files are none of ours: a bound on what a start takes into memory at once.
+const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// Zeros are written in pieces of this size.
+const ZEROS: &[u8] = &[0; 256 << 10];
+
+type Records = Vec<(JournalPosition, Bytes)>;
+
+/// The segment that is being written.
+pub(super) struct SegmentFile {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    start: JournalPosition,
+    len: u64,
+}
+
+impl SegmentFile {
+    /// Makes a segment, all zeros, with a name that lasts. The name appears only when the file is complete, and before
+    /// anything is written into it.
+    pub(super) fn make(
+        disk: &dyn Disk,
+        folder: &Path,
+        start: JournalPosition,
+        segment_bytes: u32,
+    ) -> Result<Self, JournalError> {
+        let path = path(folder, start);
+        let unfinished = unfinished(&path);
+        let len = u64::from(segment_bytes).next_multiple_of(HEADER_BYTES as u64);
+        if let Err(error) = write_zeros(disk, folder, &unfinished, len) {
+            // Gives the room back. Should it fail, the next start does it.
+            drop(disk.remove_file(&unfinished));
+            return Err(error);
+        }
+        disk.rename(&unfinished, &path)
+            .map_err(io_error("rename", &path))?;
+        disk.sync_folder(folder)
+            .map_err(io_error("sync folder", folder))?;
+        let file = disk
+            .open(&path, OpenMode::Write)
+            .map_err(io_error("open", &path))?;
+        Ok(Self {
+            file,
+            path,
+            start,
+            len,
+        })
+    }
+
+    pub(super) fn start(&self) -> JournalPosition {
+        self.start
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn room_behind(&self, position: JournalPosition) -> usize {
+        let used = position.0 - self.start.0;
+        usize::try_from(self.len.saturating_sub(used)).expect("segments fit memory")
+    }
+
+    pub(super) fn write(
+        &self,
+        bytes: &[u8],
+        position: JournalPosition,
+    ) -> Result<(), JournalError> {
+        let byte = position.0 - self.start.0;
+        self.file
+            .write_at(bytes, byte)
+            .map_err(io_error("write", &self.path))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), JournalError> {
+        self.file.sync_data().map_err(io_error("sync", &self.path))
+    }
+
+    /// Drops everything from the first bad byte on, so that nothing of it can ever be read again. Crash-safe: whatever
+    /// part of it lasts, the next start comes to the same end.
+    fn cut(&self, contents: &[u8], scan: &Scan) -> Result<(), JournalError> {
+        if let Some(torn) = scan.torn.filter(|torn| 0 < torn.whole_records) {
+            self.write(&shortened(torn).encode(), torn.header.position)?;
+        }
+        let from = cut_from(scan);
+        let zeros = vec![0; dirty_bytes_behind(contents, from)];
+        self.write(&zeros, self.start.plus(from))
+    }
+}
+
+/// The segments' starts, oldest first. Removes what an earlier start did not finish.
+pub(super) fn list(
+    disk: &dyn Disk,
+    folder: &Path,
+) -> Result<VecDeque<JournalPosition>, JournalError> {
+    let mut starts = VecDeque::new();
+    for name in disk.list(folder).map_err(io_error("list", folder))? {
+        if name.ends_with(UNFINISHED) {
+            let path = folder.join(name);
+            disk.remove_file(&path).map_err(io_error("remove", &path))?;
+        } else if let Some(start) = parse_name(&name) {
+            // The names have leading zeros, so their order is that of the numbers.
+            starts.push_back(start);
+        }
+    }
+    Ok(starts)
+}
+
+/// Reads a segment that ends where the next one starts, and takes its records in.
+pub(super) fn read_sealed(
+    disk: &dyn Disk,
+    folder: &Path,
+    start: JournalPosition,
+    end: JournalPosition,
+    records: &mut Records,
+) -> Result<(), JournalError> {
+    let path = path(folder, start);
+    let (_, contents) = read(disk, &path, OpenMode::Read)?;
+    let scan = Scan::of(&contents, start);
+    if start.plus(scan.end) != end {
+        return Err(damaged(&path, &scan, end));
+    }
+    take_in(contents, &scan, records);
+    Ok(())
+}
+
+/// Reads the newest segment, takes its records in, cuts off what was never finished, and syncs what is left.
+pub(super) fn read_active(
+    disk: &dyn Disk,
+    folder: &Path,
+    start: JournalPosition,
+    records: &mut Records,
+) -> Result<(SegmentFile, JournalPosition, Option<Cut>), JournalError> {
+    let path = path(folder, start);
+    let (file, contents) = read(disk, &path, OpenMode::Write)?;
+    let scan = Scan::of(&contents, start);
+    let len = contents.len() as u64;
+    if start.plus(scan.first_bad_byte()) < scan.synced_to {
+        return Err(damaged(&path, &scan, scan.synced_to));
+    }
+    if !is_length_as_made(len, &scan) {
+        let found = "the file is not as long as it was made";
+        return Err(JournalError::Damaged {
+            path,
+            byte: len,
+            found,
+            synced_to: scan.synced_to.0,
+        });
+    }
+    let segment = SegmentFile {
+        file,
+        path,
+        start,
+        len,
+    };
+    let from = cut_from(&scan);
+    let cut = what_to_cut(&contents, &scan);
+    if cut.is_some() {
+        segment.cut(&contents, &scan)?;
+    }
+    // Also when nothing was cut: what the page cache showed us may not be on the disk yet.
+    segment.sync()?;
+    let end = start.plus(super::padded(from));
+    take_in(contents, &scan, records);
+    Ok((segment, end, cut))
+}
+
+/// The name of the segment's file: its start, with leading zeros so that names sort as numbers do.
+pub(super) fn path(folder: &Path, start: JournalPosition) -> PathBuf {
+    folder.join(format!("{:020}{EXTENSION}", start.0))
+}
+
+fn parse_name(name: &str) -> Option<JournalPosition> {
+    let digits = name.strip_suffix(EXTENSION)?;
+    (digits.len() == 20)
+        .then(|| digits.parse().ok().map(JournalPosition))
+        .flatten()
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
+}
+
+fn write_zeros(disk: &dyn Disk, folder: &Path, path: &Path, len: u64) -> Result<(), JournalError> {
+    let file = disk
+        .open(path, OpenMode::CreateNew)
+        .map_err(full_or_io("make", path, folder, len))?;
+    let mut at = 0;
+    while at < len {
+        let piece = usize::try_from(len - at)
+            .unwrap_or(usize::MAX)
+            .min(ZEROS.len());
+        file.write_at(&ZEROS[..piece], at)
+            .map_err(full_or_io("write", path, folder, len))?;
+        at += piece as u64;
+    }
+    file.sync_data().map_err(io_error("sync", path))
+}
+
+fn read(
+    disk: &dyn Disk,
+    path: &Path,
+    mode: OpenMode,
+) -> Result<(Box<dyn DiskFile>, Vec<u8>), JournalError> {
+    let file = disk.open(path, mode).map_err(io_error("open", path))?;
+    let len = file.len().map_err(io_error("read", path))?;
+    if SEGMENT_BYTES_MAX < len {
+        return Err(JournalError::Damaged {
+            path: path.to_owned(),
+            byte: len,
+            found: "the file is too long",
+            synced_to: 0,
+        });
+    }
+    let mut contents = vec![0; usize::try_from(len).expect("below 4 GiB")];
+    let count = file
+        .read_at(&mut contents, 0)
+        .map_err(io_error("read", path))?;
+    if count < contents.len() {
+        return Err(io_error("read", path)(ErrorKind::UnexpectedEof.into()));
+    }
+    Ok((file, contents))
+}
+
+/// The records share the file's bytes: one allocation, given back with the last of them.
+fn take_in(contents: Vec<u8>, scan: &Scan, records: &mut Records) {
+    let contents = Bytes::from(contents);
+    records.extend(
+        scan.records
+            .iter()
+            .map(|(position, range)| (*position, contents.slice(range.clone()))),
+    );
+}
+
+/// Where the zeros begin after a cut.
+fn cut_from(scan: &Scan) -> usize {
+    match scan.torn {
+        Some(torn) if 0 < torn.whole_records => scan.first_bad_byte(),
+        Some(_) | None => scan.end,
+    }
+}
+
+/// The header of what is left of a batch.
+fn shortened(torn: TornBatch) -> Header {
+    let body_bytes = u32::try_from(torn.whole_bytes).expect("fewer than its header had");
+    Header {
+        body_bytes,
+        record_count: torn.whole_records,
+        ..torn.header
+    }
+}
+
+/// Segments get their names when they have their full length, which each header repeats. Without a header, a length
+/// that no segment can have is all there is to see.
+fn is_length_as_made(len: u64, scan: &Scan) -> bool {
+    let least = 2 * HEADER_BYTES as u64;
+    least <= len
+        && len.is_multiple_of(HEADER_BYTES as u64)
+        && scan.segment_bytes.is_none_or(|made| made == len)
+}
+
+/// What an unfinished batch has left behind the end. A marker right at the end is what belongs there.
+fn what_to_cut(contents: &[u8], scan: &Scan) -> Option<Cut> {
+    let from = cut_from(scan);
+    let unmarked = if scan.marked {
+        from + HEADER_BYTES
+    } else {
+        from
+    };
+    if dirty_bytes_behind(contents, unmarked) == 0 {
+        return None;
+    }
+    Some(Cut {
+        position: scan.start.plus(from),
+        bytes: dirty_bytes_behind(contents, from) as u64,
+    })
+}
+
+/// How many bytes from `from` on reach up to the last one that is not zero.
+fn dirty_bytes_behind(contents: &[u8], from: usize) -> usize {
+    let rest = contents.get(from..).unwrap_or_default();
+    rest.iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1)
+}
+
+fn damaged(path: &Path, scan: &Scan, synced_to: JournalPosition) -> JournalError {
+    let found = match scan.torn {
+        Some(_) => "a record is not whole",
+        None => "a batch is not whole",
+    };
+    let byte = scan.first_bad_byte() as u64;
+    JournalError::Damaged {
+        path: path.to_owned(),
+        byte,
+        found,
+        synced_to: synced_to.0,
+    }
+}

@@ -1,0 +1,458 @@
+//! One partition: its segments in order, appended to by one owner and read by anybody.
+//!
+//! When a segment is closed and the next one begun is a function of the appended batches and the topic's settings
+//! (Kafka's `LogSegment.shouldRoll`, with the records' time in the place of the wall's), so that every replica has the
+//! same files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::indexer::Indexer;
+use super::segment::{self, Segment, SegmentRecord};
+use super::time_index::TimeEntry;
+use crate::disk::Disk;
+use crate::ids::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
+use crate::record::{BatchHeader, SegmentSettings};
+
+/// A record found by its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampedOffset {
+    /// Where it is.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: TimestampMs,
+    /// The epoch of the leader that appended it.
+    pub epoch: LeaderEpoch,
+}
+
+/// What retention wants to know of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset after its last record.
+    pub end_offset: Offset,
+    /// Size of its log; the indexes are not counted, as in Kafka.
+    pub bytes: u64,
+    /// Its latest timestamp, if any record has one.
+    pub max_timestamp: Option<TimestampMs>,
+}
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The offset was there once, or never.
+    #[error("offset {from} lies before the log start offset {start}")]
+    BelowStart {
+        /// What was asked for.
+        from: Offset,
+        /// The first one there is.
+        start: Offset,
+    },
+    /// A file could not be read.
+    #[error("read {path}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not as it was written.
+    #[error(
+        "{path} is damaged at byte {byte}: {found}. `log-core verify` tells how much of the folder is; replace this node \
+         by an empty one, or where it is the only one, restore the folder from a backup"
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        byte: u64,
+        /// What is wrong.
+        found: String,
+    },
+}
+
+/// The reading side of a partition: shared, and usable while the owner appends.
+pub struct PartitionReader {
+    contents: RwLock<Contents>,
+}
+
+#[derive(Clone)]
+struct Contents {
+    log_start_offset: Offset,
+    /// Oldest first, at least one; each ends where the next one starts.
+    segments: Vec<Arc<Segment>>,
+}
+
+impl PartitionReader {
+    /// Whole batches that end below `below`, the first of them the one that holds `from`. At least one batch, even where
+    /// it is larger than `bytes_max`, so that a reader always gets on; and of more than one at most `bytes_max` bytes.
+    /// Empty at the end. The checksum of each is found to match.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read(&self, from: Offset, below: Offset, bytes_max: usize) -> Result<Bytes, ReadError> {
+        let (from_segment, more) = self.segments_from(from)?;
+        let bytes = from_segment.read(from, below, bytes_max)?;
+        match more {
+            // `from` lies just behind the last batch of a closed segment only when a reader got there before the roll.
+            Some(next) if bytes.is_empty() => next.read(from, below, bytes_max),
+            Some(_) | None => Ok(bytes),
+        }
+    }
+
+    /// The first record not older than `at`, of those below `below`.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`], [`ReadError::Damaged`].
+    pub fn offset_for_timestamp(
+        &self,
+        at: TimestampMs,
+        below: Offset,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        let Contents {
+            log_start_offset,
+            segments,
+        } = self.contents().clone();
+        for segment in segments {
+            if segment
+                .summary()
+                .max_timestamp
+                .is_none_or(|latest| latest < at)
+            {
+                continue;
+            }
+            let found = segment.first_not_before(at, log_start_offset, below)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the latest timestamp, of those below `below`; the first one where several have it.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`], [`ReadError::Damaged`].
+    pub fn max_timestamp(&self, below: Offset) -> Result<Option<TimestampedOffset>, ReadError> {
+        let segments = self.contents().segments.clone();
+        let mut latest: Option<(Arc<Segment>, TimeEntry)> = None;
+        for segment in segments
+            .into_iter()
+            .filter(|segment| segment.base_offset() < below)
+        {
+            let Some(entry) = segment.latest_below(below)? else {
+                continue;
+            };
+            if latest
+                .as_ref()
+                .is_none_or(|(_, latest)| latest.timestamp < entry.timestamp)
+            {
+                latest = Some((segment, entry));
+            }
+        }
+        match latest {
+            Some((segment, entry)) => segment.record_of(entry),
+            None => Ok(None),
+        }
+    }
+
+    /// The first offset that can be read.
+    pub fn log_start_offset(&self) -> Offset {
+        self.contents().log_start_offset
+    }
+
+    /// The offset that the next record gets.
+    pub fn log_end_offset(&self) -> Offset {
+        active(&self.contents()).end_offset()
+    }
+
+    /// Size of all logs.
+    pub fn size_bytes(&self) -> u64 {
+        self.contents()
+            .segments
+            .iter()
+            .map(|segment| segment.log_bytes())
+            .sum()
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> Vec<SegmentSummary> {
+        self.contents()
+            .segments
+            .iter()
+            .map(|segment| segment.summary())
+            .collect()
+    }
+
+    /// The segment that holds `from`, and the one behind it.
+    fn segments_from(
+        &self,
+        from: Offset,
+    ) -> Result<(Arc<Segment>, Option<Arc<Segment>>), ReadError> {
+        let contents = self.contents();
+        if from < contents.log_start_offset {
+            return Err(ReadError::BelowStart {
+                from,
+                start: contents.log_start_offset,
+            });
+        }
+        let behind = contents
+            .segments
+            .partition_point(|segment| segment.base_offset() <= from);
+        let holding = contents.segments[behind.saturating_sub(1)].clone();
+        Ok((holding, contents.segments.get(behind).cloned()))
+    }
+
+    fn contents(&self) -> RwLockReadGuard<'_, Contents> {
+        // Changed by single pushes and stores, so whole even after a panic.
+        self.contents.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn contents_mut(&self) -> RwLockWriteGuard<'_, Contents> {
+        self.contents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn active(contents: &Contents) -> &Arc<Segment> {
+    contents
+        .segments
+        .last()
+        .expect("a partition has at least one segment")
+}
+
+/// What a checkpoint records of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PartitionRecord {
+    pub(super) partition: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) settings: SegmentSettings,
+    pub(super) log_start_offset: Offset,
+    pub(super) segments: Vec<SegmentRecord>,
+}
+
+/// The writing side of a partition: one owner.
+pub(super) struct Partition {
+    partition: TopicPartition,
+    topic_id: TopicId,
+    folder: PathBuf,
+    settings: SegmentSettings,
+    reader: Arc<PartitionReader>,
+    active: Arc<Segment>,
+    indexer: Indexer,
+    /// What rolling by time counts from.
+    first_timestamp: Option<TimestampMs>,
+    /// Segments written since the last capture.
+    dirty: Vec<Arc<Segment>>,
+}
+
+impl Partition {
+    /// Makes an empty partition in a new folder.
+    pub(super) fn make(
+        disk: &dyn Disk,
+        folder: PathBuf,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        settings: SegmentSettings,
+    ) -> Result<Self, (PathBuf, io::Error)> {
+        disk.create_folder(&folder)
+            .map_err(|error| (folder.clone(), error))?;
+        let first = Arc::new(Segment::make(disk, &folder, Offset(0))?);
+        let contents = Contents {
+            log_start_offset: Offset(0),
+            segments: vec![first.clone()],
+        };
+        Ok(Self {
+            partition,
+            topic_id,
+            folder,
+            settings,
+            reader: Arc::new(PartitionReader {
+                contents: RwLock::new(contents),
+            }),
+            active: first.clone(),
+            indexer: Indexer::new(settings.index_interval_bytes),
+            first_timestamp: None,
+            dirty: vec![first],
+        })
+    }
+
+    /// Puts together a partition whose segments were opened as a checkpoint recorded them, and cut to that.
+    pub(super) fn resume(
+        folder: PathBuf,
+        record: PartitionRecord,
+        segments: Vec<Arc<Segment>>,
+    ) -> Result<Self, ReadError> {
+        let active = segments
+            .last()
+            .expect("no record is without a segment")
+            .clone();
+        for closed in &segments[..segments.len() - 1] {
+            closed.read_latest()?;
+        }
+        let indexer = active.resume(record.settings.index_interval_bytes)?;
+        let first_timestamp = active.first_timestamp()?;
+        let contents = Contents {
+            log_start_offset: record.log_start_offset,
+            segments,
+        };
+        Ok(Self {
+            partition: record.partition,
+            topic_id: record.topic_id,
+            folder,
+            settings: record.settings,
+            reader: Arc::new(PartitionReader {
+                contents: RwLock::new(contents),
+            }),
+            active,
+            indexer,
+            first_timestamp,
+            dirty: Vec::new(),
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn reader(&self) -> &Arc<PartitionReader> {
+        &self.reader
+    }
+
+    pub(super) fn record(&self) -> PartitionRecord {
+        let contents = self.reader.contents();
+        PartitionRecord {
+            partition: self.partition.clone(),
+            topic_id: self.topic_id,
+            settings: self.settings,
+            log_start_offset: contents.log_start_offset,
+            segments: contents
+                .segments
+                .iter()
+                .map(|segment| segment.record())
+                .collect(),
+        }
+    }
+
+    /// The segments written since this was last asked.
+    pub(super) fn take_dirty(&mut self) -> Vec<Arc<Segment>> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    pub(super) fn configure(&mut self, settings: SegmentSettings) {
+        self.settings = settings;
+        self.indexer.set_interval(settings.index_interval_bytes);
+    }
+
+    /// Appends a batch. Tells whether a new segment was begun for it.
+    pub(super) fn append(
+        &mut self,
+        disk: &dyn Disk,
+        batch: &[u8],
+        header: &BatchHeader,
+    ) -> Result<Rolled, (PathBuf, io::Error)> {
+        let end_offset = self.active.end_offset();
+        assert_eq!(
+            end_offset, header.base_offset,
+            "{}: a batch leaves a hole or overlaps",
+            self.partition
+        );
+        assert_eq!(
+            header.size_bytes,
+            batch.len(),
+            "{}: a batch is appended whole and alone",
+            self.partition
+        );
+        let rolled = if self.is_full_for(header) {
+            self.roll(disk)?
+        } else {
+            Rolled::No
+        };
+        self.active.append(batch, header, &mut self.indexer)?;
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        self.mark_dirty();
+        Ok(rolled)
+    }
+
+    /// Moves the first readable offset up; returns the segments that now lie wholly below it, no longer readable.
+    pub(super) fn move_log_start(&mut self, log_start_offset: Offset) -> Vec<Arc<Segment>> {
+        let mut contents = self.reader.contents_mut();
+        let end = active(&contents).end_offset();
+        assert!(
+            log_start_offset <= end,
+            "{}: log start {log_start_offset} behind the end {end}",
+            self.partition
+        );
+        contents.log_start_offset = contents.log_start_offset.max(log_start_offset);
+        let start = contents.log_start_offset;
+        let behind = contents
+            .segments
+            .partition_point(|segment| segment.base_offset() <= start);
+        let gone: Vec<_> = contents
+            .segments
+            .drain(..behind.saturating_sub(1))
+            .collect();
+        drop(contents);
+        self.dirty
+            .retain(|dirty| !gone.iter().any(|gone| Arc::ptr_eq(gone, dirty)));
+        gone
+    }
+
+    fn is_full_for(&self, header: &BatchHeader) -> bool {
+        const OFFSETS_MAX: u64 = i32::MAX as u64;
+        let bytes = self.active.log_bytes();
+        let too_large = u64::from(self.settings.segment_bytes) < bytes + header.size_bytes as u64;
+        let too_many = OFFSETS_MAX < header.last_offset().0 - self.active.base_offset().0;
+        0 < bytes && (too_large || too_many || self.is_too_old_for(header))
+    }
+
+    fn is_too_old_for(&self, header: &BatchHeader) -> bool {
+        let first = self
+            .first_timestamp
+            .filter(|first| TimestampMs(0) <= *first);
+        let age_ms = first
+            .and_then(|first| u64::try_from(header.max_timestamp.0.saturating_sub(first.0)).ok());
+        age_ms.is_some_and(|age_ms| self.settings.segment_ms < age_ms)
+    }
+
+    fn roll(&mut self, disk: &dyn Disk) -> Result<Rolled, (PathBuf, io::Error)> {
+        self.active.close(&mut self.indexer)?;
+        self.mark_dirty();
+        let next = Arc::new(Segment::make(disk, &self.folder, self.active.end_offset())?);
+        self.reader.contents_mut().segments.push(next.clone());
+        self.active = next;
+        self.indexer = Indexer::new(self.settings.index_interval_bytes);
+        self.first_timestamp = None;
+        Ok(Rolled::Yes)
+    }
+
+    fn mark_dirty(&mut self) {
+        if !self
+            .dirty
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, &self.active))
+        {
+            self.dirty.push(self.active.clone());
+        }
+    }
+}
+
+/// Whether an append began a new segment, whose names do not last yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rolled {
+    Yes,
+    No,
+}
+
+/// The three files of a segment.
+pub(super) fn segment_paths(folder: &Path, base_offset: Offset) -> [PathBuf; 3] {
+    [segment::LOG, segment::INDEX, segment::TIME_INDEX]
+        .map(|extension| segment::path(folder, base_offset, extension))
+}

@@ -1,0 +1,305 @@
+//! All partitions of a node, in folders named by topic id, so that a topic made again never sees its predecessor's files.
+//!
+//! Written when entries are applied, by one thread, through the page cache: the journal has what a crash takes, until a
+//! checkpoint has everything synced. For the same reason nothing is unlinked before the checkpoint that no longer lists
+//! it: a start from the older one needs the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::checkpoint::{Captured, Checkpoint, Doomed};
+use super::partition::{Partition, PartitionReader, Rolled, segment_paths};
+use crate::disk::Disk;
+use crate::ids::{Offset, TopicId, TopicPartition};
+use crate::record::{BatchHeader, HeaderError, SegmentSettings};
+
+/// The folder of all topics.
+pub(super) const TOPICS: &str = "topics";
+
+/// Why a partition's files were not changed as asked. After `Io`, nothing may be written any more.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionsError {
+    /// There is none of that name.
+    #[error("{partition}: no such partition")]
+    Unknown {
+        /// Which.
+        partition: TopicPartition,
+    },
+    /// Its files are there already.
+    #[error("{partition}: there is one already")]
+    Exists {
+        /// Which.
+        partition: TopicPartition,
+    },
+    /// What was to be appended is no batch.
+    #[error("{partition}: append")]
+    Batch {
+        /// Which.
+        partition: TopicPartition,
+        /// What is wrong with it.
+        #[source]
+        source: HeaderError,
+    },
+    /// A file or folder could not be made or written.
+    #[error("{partition}: write {path}")]
+    Io {
+        /// Which.
+        partition: TopicPartition,
+        /// Its file or folder.
+        path: PathBuf,
+        /// What came of it.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The partitions of a node.
+pub struct Partitions {
+    disk: Arc<dyn Disk>,
+    data_folder: PathBuf,
+    owned: Mutex<Owned>,
+    readers: RwLock<BTreeMap<TopicPartition, Arc<PartitionReader>>>,
+}
+
+/// What only the writing thread touches.
+#[derive(Default)]
+struct Owned {
+    partitions: BTreeMap<TopicPartition, Partition>,
+    /// Folders in which names were made since the last capture.
+    new_names: BTreeSet<PathBuf>,
+    /// What the next checkpoint no longer lists.
+    doomed: Vec<Doomed>,
+}
+
+impl Partitions {
+    /// The partitions that a recovery has put together.
+    pub(super) fn assemble(
+        disk: Arc<dyn Disk>,
+        data_folder: &Path,
+        partitions: BTreeMap<TopicPartition, Partition>,
+    ) -> Self {
+        let readers = partitions
+            .iter()
+            .map(|(name, partition)| (name.clone(), partition.reader().clone()));
+        let readers = RwLock::new(readers.collect());
+        let owned = Mutex::new(Owned {
+            partitions,
+            ..Owned::default()
+        });
+        Self {
+            disk,
+            data_folder: data_folder.to_owned(),
+            owned,
+            readers,
+        }
+    }
+
+    /// Makes an empty partition.
+    ///
+    /// # Errors
+    /// [`PartitionsError::Exists`], [`PartitionsError::Io`].
+    pub fn create(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        settings: SegmentSettings,
+    ) -> Result<(), PartitionsError> {
+        let mut owned = self.owned();
+        if owned.partitions.contains_key(partition) {
+            return Err(PartitionsError::Exists {
+                partition: partition.clone(),
+            });
+        }
+        let folder = partition_folder(&self.data_folder, topic_id, partition);
+        let made = Partition::make(
+            &*self.disk,
+            folder.clone(),
+            partition.clone(),
+            topic_id,
+            settings,
+        );
+        let made = made.map_err(|error| io_error(partition, error))?;
+        let above = folder
+            .ancestors()
+            .skip(1)
+            .take_while(|above| above.starts_with(&self.data_folder));
+        owned.new_names.extend(above.map(Path::to_owned));
+        owned.new_names.insert(folder);
+        self.readers_mut()
+            .insert(partition.clone(), made.reader().clone());
+        owned.partitions.insert(partition.clone(), made);
+        Ok(())
+    }
+
+    /// Changes when the partition's files roll, from the next batch on.
+    ///
+    /// # Errors
+    /// [`PartitionsError::Unknown`].
+    pub fn configure(
+        &self,
+        partition: &TopicPartition,
+        settings: SegmentSettings,
+    ) -> Result<(), PartitionsError> {
+        self.owned().get(partition)?.configure(settings);
+        Ok(())
+    }
+
+    /// Takes a partition out of service. Its files go after the next checkpoint; whoever reads them may finish.
+    ///
+    /// # Errors
+    /// [`PartitionsError::Unknown`].
+    pub fn delete(&self, partition: &TopicPartition) -> Result<(), PartitionsError> {
+        let mut owned = self.owned();
+        let deleted = owned.partitions.remove(partition);
+        let deleted = deleted.ok_or_else(|| PartitionsError::Unknown {
+            partition: partition.clone(),
+        })?;
+        owned.new_names.remove(deleted.folder());
+        owned
+            .doomed
+            .push(Doomed::Folder(deleted.folder().to_owned()));
+        self.readers_mut().remove(partition);
+        Ok(())
+    }
+
+    /// Appends a batch that carries its final offsets, visible to readers when this returns.
+    ///
+    /// # Errors
+    /// [`PartitionsError::Unknown`], [`PartitionsError::Batch`]: nothing was written. [`PartitionsError::Io`]: some of it
+    /// may have been.
+    ///
+    /// # Panics
+    /// When the batch does not begin at `base_offset`, the partition's end.
+    pub fn append(
+        &self,
+        partition: &TopicPartition,
+        base_offset: Offset,
+        batch: &[u8],
+    ) -> Result<(), PartitionsError> {
+        let header = BatchHeader::parse(batch);
+        let header = header.map_err(|source| PartitionsError::Batch {
+            partition: partition.clone(),
+            source,
+        })?;
+        assert_eq!(
+            header.base_offset, base_offset,
+            "{partition}: the batch was patched for another place"
+        );
+        let mut owned = self.owned();
+        let owner = owned.get(partition)?;
+        let appended = owner.append(&*self.disk, batch, &header);
+        let folder = owner.folder().to_owned();
+        if appended.map_err(|error| io_error(partition, error))? == Rolled::Yes {
+            owned.new_names.insert(folder);
+        }
+        Ok(())
+    }
+
+    /// Moves the first readable offset up, never down. Segments wholly below it go after the next checkpoint.
+    ///
+    /// # Errors
+    /// [`PartitionsError::Unknown`].
+    ///
+    /// # Panics
+    /// When it would lie behind the end.
+    pub fn move_log_start(
+        &self,
+        partition: &TopicPartition,
+        log_start_offset: Offset,
+    ) -> Result<(), PartitionsError> {
+        let mut owned = self.owned();
+        let owner = owned.get(partition)?;
+        let gone = owner.move_log_start(log_start_offset);
+        let folder = owner.folder().to_owned();
+        let files = gone
+            .iter()
+            .flat_map(|segment| segment_paths(&folder, segment.base_offset()));
+        owned.doomed.extend(files.map(Doomed::File));
+        Ok(())
+    }
+
+    /// Where to read a partition.
+    pub fn reader(&self, partition: &TopicPartition) -> Option<Arc<PartitionReader>> {
+        self.readers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(partition)
+            .cloned()
+    }
+
+    /// Notes down how everything stands, for a checkpoint at this very point; quick. Complete one before the next.
+    pub fn capture(&self, checkpoint: Checkpoint) -> Captured {
+        let mut owned = self.owned();
+        let partitions = owned.partitions.values().map(Partition::record).collect();
+        let dirty = owned
+            .partitions
+            .values_mut()
+            .flat_map(Partition::take_dirty)
+            .collect();
+        let folders = std::mem::take(&mut owned.new_names);
+        let doomed = std::mem::take(&mut owned.doomed);
+        Captured::new(
+            self.disk.clone(),
+            self.data_folder.clone(),
+            checkpoint,
+            partitions,
+        )
+        .with_unsynced(dirty, folders)
+        .with_doomed(doomed)
+    }
+
+    fn owned(&self) -> MutexGuard<'_, Owned> {
+        self.owned
+            .lock()
+            .expect("whoever panicked while writing stops the broker")
+    }
+
+    fn readers_mut(
+        &self,
+    ) -> impl std::ops::DerefMut<Target = BTreeMap<TopicPartition, Arc<PartitionReader>>> {
+        // Changed by single inserts and removals, so whole even after a panic.
+        self.readers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Partitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partitions")
+            .field("data_folder", &self.data_folder)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Owned {
+    fn get(&mut self, partition: &TopicPartition) -> Result<&mut Partition, PartitionsError> {
+        let found = self.partitions.get_mut(partition);
+        found.ok_or_else(|| PartitionsError::Unknown {
+            partition: partition.clone(),
+        })
+    }
+}
+
+/// The folder of one topic, whatever others of its name there were.
+pub(super) fn topic_folder(data_folder: &Path, topic_id: TopicId) -> PathBuf {
+    data_folder.join(TOPICS).join(topic_id.to_string())
+}
+
+/// The folder of one partition, named as Kafka names it.
+pub(super) fn partition_folder(
+    data_folder: &Path,
+    topic_id: TopicId,
+    partition: &TopicPartition,
+) -> PathBuf {
+    topic_folder(data_folder, topic_id).join(partition.to_string())
+}
+
+fn io_error(partition: &TopicPartition, (path, source): (PathBuf, io::Error)) -> PartitionsError {
+    PartitionsError::Io {
+        partition: partition.clone(),
+        path,
+        source,
+    }
+}

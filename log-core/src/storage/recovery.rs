@@ -1,0 +1,327 @@
+//! A start: the newest checkpoint, the partitions exactly as it lists them, and the entries after it.
+//!
+//! Files and bytes that the checkpoint does not list are dropped: the entries that made them are in the journal, and are
+//! applied again. What it lists and is not there is damage, and then nothing is changed. So is a journal that does not
+//! meet the checkpoint. Nothing is dropped before all of that is known to be well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::checkpoint::{Checkpoint, CheckpointFile};
+use super::entry_log::{EntryLog, EntryLogError, RecoveredLog};
+use super::folder;
+use super::journal::{Cut, JournalConfig};
+use super::partition::{Partition, PartitionRecord, ReadError, segment_paths};
+use super::partitions::{Partitions, TOPICS, partition_folder};
+use super::segment::{self, Segment};
+use crate::disk::{Disk, OpenMode};
+use crate::entry::{Entry, HardState};
+use crate::ids::{EntryIndex, TopicPartition};
+
+/// The journal's folder in the data folder.
+const JOURNAL: &str = "journal";
+
+/// Sizes of the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// Of the journal.
+    pub journal: JournalConfig,
+}
+
+/// What [`recover`] found, and the files to go on with.
+pub struct Recovered {
+    /// The newest checkpoint, if there is one.
+    pub checkpoint: Option<Checkpoint>,
+    /// What this replica has promised.
+    pub hard_state: HardState,
+    /// The entries after the checkpoint, without holes: those up to the commit index are to be applied again.
+    pub entries: Vec<Entry>,
+    /// What the journal dropped from its end, if anything: never acknowledged.
+    pub cut: Option<Cut>,
+    /// For what is written from now on.
+    pub log: EntryLog,
+    /// The partitions as they were at the checkpoint.
+    pub partitions: Partitions,
+}
+
+/// Why a data folder cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The journal is damaged, or does not meet the checkpoint.
+    #[error(transparent)]
+    Log(#[from] EntryLogError),
+    /// The checkpoint cannot be read.
+    #[error("checkpoint {path}: {found}. {ADVICE}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        found: &'static str,
+    },
+    /// A file that the checkpoint lists is gone, or shorter than it was.
+    #[error("{path} is not as the checkpoint of entry {checkpoint} lists it. {ADVICE}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The checkpoint's entry.
+        checkpoint: EntryIndex,
+        /// What was found.
+        #[source]
+        source: io::Error,
+    },
+    /// A partition's files do not hold what they should.
+    #[error(transparent)]
+    Damaged(#[from] ReadError),
+    /// A file or folder could not be read or changed.
+    #[error("recovery: {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What came of it.
+        #[source]
+        source: io::Error,
+    },
+}
+
+const ADVICE: &str = "Keep a copy of the folder; then replace this node by an empty one, or where it is the only one, \
+                      restore the whole folder from one backup";
+
+/// Opens a data folder, or begins one, and brings it to the newest checkpoint.
+///
+/// # Errors
+/// [`RecoveryError`]; unless it is an `Io` while cleaning up, nothing was changed but for the cut of an unfinished batch
+/// of the journal.
+pub fn recover(
+    disk: &Arc<dyn Disk>,
+    data_folder: &Path,
+    config: &StorageConfig,
+) -> Result<Recovered, RecoveryError> {
+    folder::make_lasting(&**disk, data_folder).map_err(io_error("make folder", data_folder))?;
+    // A checkpoint renamed just before the process ended may have a name that does not last yet.
+    disk.sync_folder(data_folder)
+        .map_err(io_error("sync folder", data_folder))?;
+    let file = read_checkpoint(&**disk, data_folder)?;
+    let applied = file
+        .as_ref()
+        .map_or(EntryIndex(0), |file| file.checkpoint.applied);
+    let (log, found) = EntryLog::open(
+        disk.clone(),
+        &data_folder.join(JOURNAL),
+        config.journal,
+        applied,
+    )?;
+    let (checkpoint, records) = file.map_or((None, Vec::new()), |file| {
+        (Some(file.checkpoint), file.partitions)
+    });
+    let partitions = recover_partitions(disk, data_folder, applied, records)?;
+    let RecoveredLog {
+        hard_state,
+        entries,
+        cut,
+    } = found;
+    Ok(Recovered {
+        checkpoint,
+        hard_state,
+        entries,
+        cut,
+        log,
+        partitions,
+    })
+}
+
+fn read_checkpoint(
+    disk: &dyn Disk,
+    data_folder: &Path,
+) -> Result<Option<CheckpointFile>, RecoveryError> {
+    let unfinished = CheckpointFile::unfinished_path(data_folder);
+    if disk.exists(&unfinished) {
+        disk.remove_file(&unfinished)
+            .map_err(io_error("remove", &unfinished))?;
+    }
+    let path = CheckpointFile::path(data_folder);
+    if !disk.exists(&path) {
+        return Ok(None);
+    }
+    let bytes = read_all(disk, &path).map_err(io_error("read", &path))?;
+    let file = CheckpointFile::decode(&bytes);
+    file.map(Some)
+        .map_err(|found| RecoveryError::Checkpoint { path, found })
+}
+
+fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| ErrorKind::OutOfMemory)?];
+    let count = file.read_at(&mut bytes, 0)?;
+    if count == bytes.len() {
+        Ok(bytes)
+    } else {
+        Err(ErrorKind::UnexpectedEof.into())
+    }
+}
+
+fn recover_partitions(
+    disk: &Arc<dyn Disk>,
+    data_folder: &Path,
+    checkpoint: EntryIndex,
+    records: Vec<PartitionRecord>,
+) -> Result<Partitions, RecoveryError> {
+    let mut opened = Vec::new();
+    for record in records {
+        let folder = partition_folder(data_folder, record.topic_id, &record.partition);
+        let segments = open_segments(&**disk, &folder, checkpoint, &record)?;
+        opened.push((folder, record, segments));
+    }
+    let listed = Listed::of(&opened);
+    listed.drop_the_rest(&**disk, &data_folder.join(TOPICS))?;
+    let mut partitions = BTreeMap::<TopicPartition, Partition>::new();
+    for (folder, record, segments) in opened {
+        drop_bytes_beyond(&segments)?;
+        partitions.insert(
+            record.partition.clone(),
+            Partition::resume(folder, record, segments)?,
+        );
+    }
+    Ok(Partitions::assemble(disk.clone(), data_folder, partitions))
+}
+
+fn open_segments(
+    disk: &dyn Disk,
+    folder: &Path,
+    checkpoint: EntryIndex,
+    record: &PartitionRecord,
+) -> Result<Vec<Arc<Segment>>, RecoveryError> {
+    let mut segments = Vec::with_capacity(record.segments.len());
+    for record in &record.segments {
+        let opened = Segment::open(disk, folder, record);
+        segments.push(Arc::new(
+            opened.map_err(|(path, source)| unopened(path, checkpoint, source))?,
+        ));
+    }
+    Ok(segments)
+}
+
+fn drop_bytes_beyond(segments: &[Arc<Segment>]) -> Result<(), RecoveryError> {
+    for file in segments.iter().flat_map(|segment| segment.files()) {
+        file.drop_what_is_beyond()
+            .map_err(io_error("cut", file.path()))?;
+    }
+    Ok(())
+}
+
+/// The files and folders that a checkpoint lists.
+struct Listed {
+    paths: BTreeSet<PathBuf>,
+}
+
+impl Listed {
+    fn of(opened: &[(PathBuf, PartitionRecord, Vec<Arc<Segment>>)]) -> Self {
+        let mut paths = BTreeSet::new();
+        for (folder, _, segments) in opened {
+            // The partition's folder, and the topic's.
+            paths.extend(folder.ancestors().take(2).map(Path::to_owned));
+            paths.extend(
+                segments
+                    .iter()
+                    .flat_map(|segment| segment_paths(folder, segment.base_offset())),
+            );
+        }
+        Self { paths }
+    }
+
+    /// Only what has a name of ours is dropped: what somebody else put there is not ours to judge.
+    fn drop_the_rest(&self, disk: &dyn Disk, topics: &Path) -> Result<(), RecoveryError> {
+        if !disk.exists(topics) {
+            return Ok(());
+        }
+        for topic in ours(disk, topics, is_topic_folder)? {
+            if !self.paths.contains(&topic) {
+                disk.remove_folder(&topic)
+                    .map_err(io_error("remove", &topic))?;
+                continue;
+            }
+            for partition in ours(disk, &topic, is_partition_folder)? {
+                self.drop_the_rest_of_a_partition(disk, &partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_the_rest_of_a_partition(
+        &self,
+        disk: &dyn Disk,
+        partition: &Path,
+    ) -> Result<(), RecoveryError> {
+        if !self.paths.contains(partition) {
+            return disk
+                .remove_folder(partition)
+                .map_err(io_error("remove", partition));
+        }
+        for file in ours(disk, partition, is_segment_file)? {
+            if !self.paths.contains(&file) {
+                disk.remove_file(&file).map_err(io_error("remove", &file))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ours(
+    disk: &dyn Disk,
+    folder: &Path,
+    is_ours: fn(&str) -> bool,
+) -> Result<Vec<PathBuf>, RecoveryError> {
+    let names = disk.list(folder).map_err(io_error("list", folder))?;
+    Ok(names
+        .into_iter()
+        .filter(|name| is_ours(name))
+        .map(|name| folder.join(name))
+        .collect())
+}
+
+fn is_topic_folder(name: &str) -> bool {
+    Uuid::try_parse(name).is_ok()
+}
+
+fn is_partition_folder(name: &str) -> bool {
+    name.rsplit_once('-')
+        .is_some_and(|(_, partition)| partition.parse::<u32>().is_ok())
+}
+
+fn is_segment_file(name: &str) -> bool {
+    let Some((base_offset, extension)) = name.split_once('.') else {
+        return false;
+    };
+    base_offset.len() == 20
+        && base_offset.bytes().all(|byte| byte.is_ascii_digit())
+        && [segment::LOG, segment::INDEX, segment::TIME_INDEX].contains(&extension)
+}
+
+fn unopened(path: PathBuf, checkpoint: EntryIndex, source: io::Error) -> RecoveryError {
+    match source.kind() {
+        ErrorKind::NotFound | ErrorKind::UnexpectedEof => RecoveryError::Missing {
+            path,
+            checkpoint,
+            source,
+        },
+        _ => RecoveryError::Io {
+            action: "open",
+            path,
+            source,
+        },
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecoveryError {
+    let path = path.to_owned();
+    move |source| RecoveryError::Io {
+        action,
+        path,
+        source,
+    }
+}

@@ -1,0 +1,207 @@
+//! What a start accepts, drops and refuses.
+
+use super::*;
+use crate::disk::OpenMode;
+
+/// A node with two topics of several segments and a checkpoint over all of it.
+fn checkpointed() -> Node {
+    let mut node = Node::start(&SimDisk::with_seed(1));
+    for (topic, id) in [("a", 1), ("b", 2)] {
+        node.create(topic, id);
+        for number in 0..30 {
+            node.append(topic, &[number, 40 - number]);
+        }
+    }
+    node.checkpoint();
+    node
+}
+
+fn refusal(disk: &SimDisk) -> String {
+    disk.kill();
+    recover_from(disk).err().expect("refused").to_string()
+}
+
+#[test]
+fn a_new_folder_is_begun_empty() {
+    let found = recover_from(&SimDisk::with_seed(1)).unwrap();
+    assert!(found.checkpoint.is_none());
+    assert!(found.entries.is_empty());
+    assert!(found.partitions.reader(&partition("a")).is_none());
+}
+
+#[test]
+fn a_start_comes_back_to_the_checkpoint_and_the_entries_after_it() {
+    let mut node = checkpointed();
+    node.append("a", &[1]);
+    node.journal_one();
+    node.journal_one();
+
+    let node = node.restart();
+
+    let checkpoint = node.recovered.checkpoint.as_ref().unwrap();
+    assert_eq!(
+        (checkpoint.applied, checkpoint.state.as_ref()),
+        (EntryIndex(1), b"state".as_slice())
+    );
+    assert_eq!(checkpoint.membership.as_ref(), b"membership");
+    let indexes: Vec<_> = node
+        .recovered
+        .entries
+        .iter()
+        .map(|entry| entry.index.0)
+        .collect();
+    assert_eq!(indexes, [2, 3]);
+    assert_eq!(node.recovered.hard_state.commit, EntryIndex(3));
+    assert_eq!(
+        node.reader("a").log_end_offset(),
+        Offset(60),
+        "what came after the checkpoint is applied again"
+    );
+}
+
+#[test]
+fn files_and_bytes_beyond_the_checkpoint_are_dropped() {
+    let node = checkpointed();
+    let before = node.disk.files();
+    for number in 0..30 {
+        node.append("a", &[number]);
+    }
+    node.create("c", 3);
+    node.append("c", &[1]);
+    node.partitions().delete(&partition("b")).unwrap();
+    node.create("b", 4);
+
+    let node = node.restart();
+
+    assert_eq!(node.disk.files(), before);
+}
+
+#[test]
+fn what_somebody_else_put_into_the_folder_stays() {
+    let node = checkpointed();
+    let notes = [
+        Path::new(DATA).join("topics/README"),
+        node.folder("a").join("leader-epoch-checkpoint"),
+    ];
+    for note in &notes {
+        node.disk.open(note, OpenMode::CreateNew).unwrap();
+    }
+    let node = node.restart();
+    assert!(notes.iter().all(|note| node.disk.exists(note)));
+}
+
+#[test]
+fn an_unfinished_checkpoint_is_forgotten() {
+    let node = checkpointed();
+    let unfinished = Path::new(DATA).join("checkpoint.new");
+    node.disk
+        .open(&unfinished, OpenMode::CreateNew)
+        .unwrap()
+        .write_at(b"half", 0)
+        .unwrap();
+
+    let mut node = node.restart();
+    assert!(!node.disk.exists(&unfinished));
+    node.checkpoint();
+}
+
+#[test]
+fn a_file_shorter_than_recorded_is_damage_and_nothing_is_changed() {
+    let node = checkpointed();
+    node.append("b", &[1]);
+    let folder = node.folder("a");
+    for name in node.disk.list(&folder).unwrap() {
+        let path = folder.join(name);
+        let len = node.disk.file(&path).unwrap().len();
+        if len == 0 {
+            continue;
+        }
+        let damaged = node.disk.copy(1);
+        damaged.truncate(&path, len - 1);
+        let before = damaged.files();
+
+        let refusal = refusal(&damaged);
+
+        let expected = format!(
+            "{} is not as the checkpoint of entry 1 lists it",
+            path.display()
+        );
+        assert!(refusal.starts_with(&expected), "{refusal}");
+        assert!(refusal.contains("restore the whole folder"), "{refusal}");
+        assert_eq!(damaged.files(), before);
+    }
+}
+
+#[test]
+fn a_missing_file_is_damage() {
+    let node = checkpointed();
+    let path = node.folder("a").join("00000000000000000000.timeindex");
+    node.disk.remove_file(&path).unwrap();
+    assert!(refusal(&node.disk).starts_with(&path.display().to_string()));
+}
+
+#[test]
+fn a_journal_that_is_gone_is_damage_where_there_is_a_checkpoint() {
+    let node = checkpointed();
+    node.disk
+        .remove_folder(&Path::new(DATA).join("journal"))
+        .unwrap();
+    assert!(
+        refusal(&node.disk)
+            .starts_with("the checkpoint is of entry 1, but the journal holds entries 0 to 0")
+    );
+}
+
+#[test]
+fn a_checkpoint_that_is_gone_is_noticed_once_the_journal_was_trimmed() {
+    let mut node = checkpointed();
+    for _ in 0..200 {
+        node.journal_one();
+    }
+    let synced = node.journal_one();
+    let applied = node.capture().complete(synced).unwrap();
+    node.recovered
+        .log
+        .trim_before(EntryIndex(applied.0 + 1))
+        .unwrap();
+    node.disk
+        .remove_file(&Path::new(DATA).join("checkpoint"))
+        .unwrap();
+
+    assert!(
+        refusal(&node.disk)
+            .starts_with("the checkpoint is of entry 0, but the journal holds entries")
+    );
+}
+
+#[test]
+#[should_panic(expected = "checkpoint of entry 5, journal synced with commit 1")]
+fn a_checkpoint_ahead_of_the_journal_is_never_completed() {
+    let mut node = Node::start(&SimDisk::with_seed(1));
+    let synced = node.journal_one();
+    node.applied = 5;
+    drop(node.capture().complete(synced));
+}
+
+#[test]
+fn a_failed_sync_leaves_the_checkpoint_before_it_in_force() {
+    use crate::testing::{Fault, Operation};
+    let mut node = checkpointed();
+    node.append("a", &[1]);
+    let synced = node.journal_one();
+    node.disk.inject(|call| {
+        let ours = call.operation == Operation::SyncFile
+            && call.path.extension().is_some_and(|name| name == "log");
+        ours.then_some(Fault::Fails(std::io::ErrorKind::Other))
+    });
+
+    let failed = node.capture().complete(synced);
+    node.disk.heal();
+
+    assert!(
+        matches!(failed, Err(CheckpointError::Io { action: "sync", .. })),
+        "{failed:?}"
+    );
+    let node = node.restart();
+    assert_eq!(node.recovered.checkpoint.unwrap().applied, EntryIndex(1));
+}
