@@ -63,6 +63,10 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// One open file.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "nobody asks a file whether it is empty"
+)]
 pub trait DiskFile: Send + Sync {
     /// Fills `buffer` from `position`; returns how many bytes there were (fewer only at the end of the file).
     ///
@@ -108,7 +112,9 @@ impl Disk for SystemDisk {
                 options.write(true).create_new(true);
             }
         }
-        Ok(Box::new(SystemFile { file: options.open(path)? }))
+        Ok(Box::new(SystemFile {
+            file: options.open(path)?,
+        }))
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
@@ -119,7 +125,9 @@ impl Disk for SystemDisk {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder)? {
             let name = entry?.file_name().into_string();
-            names.push(name.map_err(|name| io::Error::other(format!("name {name:?} is not UTF-8")))?);
+            names.push(
+                name.map_err(|name| io::Error::other(format!("name {name:?} is not UTF-8")))?,
+            );
         }
         names.sort_unstable();
         Ok(names)
@@ -157,7 +165,10 @@ impl DiskFile for SystemFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self.file.read_at(&mut buffer[filled..], position + filled as u64) {
+            match self
+                .file
+                .read_at(&mut buffer[filled..], position + filled as u64)
+            {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -208,14 +219,22 @@ mod tests {
         let inner = folder.path().join("a/b");
         SystemDisk.create_folder(&inner).expect("made");
         for name in ["2", "10", "1"] {
-            SystemDisk.open(&inner.join(name), OpenMode::CreateNew).expect("made");
+            SystemDisk
+                .open(&inner.join(name), OpenMode::CreateNew)
+                .expect("made");
         }
-        SystemDisk.rename(&inner.join("2"), &inner.join("3")).expect("renamed");
+        SystemDisk
+            .rename(&inner.join("2"), &inner.join("3"))
+            .expect("renamed");
         SystemDisk.sync_folder(&inner).expect("synced");
         assert_eq!(SystemDisk.list(&inner).expect("listed"), ["1", "10", "3"]);
 
-        SystemDisk.remove_folder(&folder.path().join("a")).expect("removed");
-        SystemDisk.remove_folder(&inner).expect("fine when it is not there");
+        SystemDisk
+            .remove_folder(&folder.path().join("a"))
+            .expect("removed");
+        SystemDisk
+            .remove_folder(&inner)
+            .expect("fine when it is not there");
         let listed = SystemDisk.list(&inner).expect_err("gone");
         assert_eq!(listed.kind(), ErrorKind::NotFound);
     }

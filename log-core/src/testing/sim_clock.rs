@@ -22,7 +22,12 @@ struct Hands {
 impl SimClock {
     /// A clock whose wall shows `wall`.
     pub fn at(wall: TimestampMs) -> Self {
-        Self { hands: Mutex::new(Hands { elapsed: Duration::ZERO, wall_ahead_us: wall.0.saturating_mul(1_000) }) }
+        Self {
+            hands: Mutex::new(Hands {
+                elapsed: Duration::ZERO,
+                wall_ahead_us: wall.0.saturating_mul(1_000),
+            }),
+        }
     }
 
     /// Lets time pass.
@@ -33,7 +38,9 @@ impl SimClock {
     /// Sets the wall forward or back, as an operator or a time server does; timers notice nothing.
     pub fn jump_wall(&self, by_ms: i64) {
         let mut hands = self.hands();
-        hands.wall_ahead_us = hands.wall_ahead_us.saturating_add(by_ms.saturating_mul(1_000));
+        hands.wall_ahead_us = hands
+            .wall_ahead_us
+            .saturating_add(by_ms.saturating_mul(1_000));
     }
 
     fn hands(&self) -> MutexGuard<'_, Hands> {
@@ -50,7 +57,11 @@ impl Clock for SimClock {
     fn wall(&self) -> TimestampMs {
         let hands = self.hands();
         let elapsed_us = i64::try_from(hands.elapsed.as_micros()).unwrap_or(i64::MAX);
-        TimestampMs(elapsed_us.saturating_add(hands.wall_ahead_us).div_euclid(1_000))
+        TimestampMs(
+            elapsed_us
+                .saturating_add(hands.wall_ahead_us)
+                .div_euclid(1_000),
+        )
     }
 }
 
@@ -62,10 +73,16 @@ mod tests {
     fn the_wall_may_jump_while_the_time_for_timers_only_grows() {
         let clock = SimClock::at(TimestampMs(1_000));
         clock.advance(Duration::from_millis(5));
-        assert_eq!((clock.elapsed(), clock.wall()), (Duration::from_millis(5), TimestampMs(1_005)));
+        assert_eq!(
+            (clock.elapsed(), clock.wall()),
+            (Duration::from_millis(5), TimestampMs(1_005))
+        );
 
         clock.jump_wall(-2_000);
-        assert_eq!((clock.elapsed(), clock.wall()), (Duration::from_millis(5), TimestampMs(-995)));
+        assert_eq!(
+            (clock.elapsed(), clock.wall()),
+            (Duration::from_millis(5), TimestampMs(-995))
+        );
     }
 
     #[test]

@@ -28,7 +28,9 @@ impl Content {
     }
 
     pub(super) fn read_at(&self, buffer: &mut [u8], position: u64) -> usize {
-        let from = usize::try_from(position).unwrap_or(usize::MAX).min(self.cached.len());
+        let from = usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(self.cached.len());
         let found = &self.cached[from..];
         let count = found.len().min(buffer.len());
         buffer[..count].copy_from_slice(&found[..count]);
@@ -37,7 +39,10 @@ impl Content {
 
     pub(super) fn write_at(&mut self, bytes: &[u8], position: u64) {
         let at = usize::try_from(position).expect("simulated files are small");
-        self.change(Change::Bytes { at, bytes: bytes.to_vec() });
+        self.change(Change::Bytes {
+            at,
+            bytes: bytes.to_vec(),
+        });
     }
 
     pub(super) fn set_len(&mut self, len: u64) {
@@ -79,7 +84,11 @@ impl Content {
                 *byte ^= 1 << bit;
             }
         }
-        assert!(byte < self.cached.len(), "byte {byte} of a file of {}", self.cached.len());
+        assert!(
+            byte < self.cached.len(),
+            "byte {byte} of a file of {}",
+            self.cached.len()
+        );
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
@@ -89,7 +98,11 @@ impl Content {
 
     /// The same bytes, all of them on the plate.
     pub(super) fn settled(&self) -> Self {
-        Self { cached: self.cached.clone(), durable: self.cached.clone(), unsynced: Vec::new() }
+        Self {
+            cached: self.cached.clone(),
+            durable: self.cached.clone(),
+            unsynced: Vec::new(),
+        }
     }
 }
 

@@ -123,7 +123,9 @@ impl SimDisk {
             capacity_bytes: None,
             faults: None,
         };
-        Self { world: Arc::new(Mutex::new(world)) }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+        }
     }
 
     /// How many operations have changed something (reads are not counted).
@@ -181,7 +183,11 @@ impl SimDisk {
     pub fn flip_bit(&self, path: &Path, byte: usize, bit: u8) {
         let mut world = self.world();
         let file = world.names.file(path).expect("the file is there");
-        world.files.get_mut(&file).expect("named files have content").flip_bit(byte, bit);
+        world
+            .files
+            .get_mut(&file)
+            .expect("named files have content")
+            .flip_bit(byte, bit);
     }
 
     /// Cuts a file short behind everybody's back.
@@ -191,7 +197,11 @@ impl SimDisk {
     pub fn truncate(&self, path: &Path, len: usize) {
         let mut world = self.world();
         let file = world.names.file(path).expect("the file is there");
-        world.files.get_mut(&file).expect("named files have content").truncate(len);
+        world
+            .files
+            .get_mut(&file)
+            .expect("named files have content")
+            .truncate(len);
     }
 
     /// What a process would read in the file.
@@ -204,7 +214,8 @@ impl SimDisk {
     /// All files that a process would see, with what it would read in them.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let world = self.world();
-        let content = |(path, file): (&PathBuf, FileId)| (path.clone(), world.files[&file].cached().to_vec());
+        let content =
+            |(path, file): (&PathBuf, FileId)| (path.clone(), world.files[&file].cached().to_vec());
         world.names.files().map(content).collect()
     }
 
@@ -215,7 +226,11 @@ impl SimDisk {
             let from = self.world();
             let mut to = copy.world();
             to.names = from.names.settled();
-            to.files = from.files.iter().map(|(&file, content)| (file, content.settled())).collect();
+            to.files = from
+                .files
+                .iter()
+                .map(|(&file, content)| (file, content.settled()))
+                .collect();
         }
         copy
     }
@@ -264,11 +279,17 @@ impl World {
     }
 
     fn fault(&mut self, operation: Operation, path: &Path) -> Option<Fault> {
-        self.faults.as_mut().and_then(|faults| faults(&Call { operation, path }))
+        self.faults
+            .as_mut()
+            .and_then(|faults| faults(&Call { operation, path }))
     }
 
     fn needs_power(&self) -> io::Result<()> {
-        if self.power { Ok(()) } else { Err(machine_is_down()) }
+        if self.power {
+            Ok(())
+        } else {
+            Err(machine_is_down())
+        }
     }
 
     fn cut_power(&mut self) {
@@ -294,9 +315,17 @@ impl World {
         let Some(capacity) = self.capacity_bytes else {
             return Ok(());
         };
-        let used: u64 = self.names.files().map(|(_, file)| self.files[&file].len()).sum();
+        let used: u64 = self
+            .names
+            .files()
+            .map(|(_, file)| self.files[&file].len())
+            .sum();
         let more = len.saturating_sub(self.files[&file].len());
-        if used + more <= capacity { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
+        if used + more <= capacity {
+            Ok(())
+        } else {
+            Err(ErrorKind::StorageFull.into())
+        }
     }
 }
 
@@ -308,15 +337,26 @@ impl Disk for SimDisk {
             world.change(Operation::Create, path, |world| world.create(path))?;
         }
         let file = world.names.file(path).ok_or(ErrorKind::NotFound)?;
-        let handle = SimFile { disk: self.clone(), path: path.to_owned(), file, boot: world.boot, mode };
+        let handle = SimFile {
+            disk: self.clone(),
+            path: path.to_owned(),
+            file,
+            boot: world.boot,
+            mode,
+        };
         Ok(Box::new(handle))
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
-        let missing: Vec<&Path> = path.ancestors().filter(|folder| !world.names.is_folder(folder)).collect();
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .filter(|folder| !world.names.is_folder(folder))
+            .collect();
         for folder in missing.into_iter().rev() {
-            world.change(Operation::CreateFolder, folder, |world| world.names.create(folder, Node::Folder))?;
+            world.change(Operation::CreateFolder, folder, |world| {
+                world.names.create(folder, Node::Folder)
+            })?;
         }
         world.needs_power()
     }
@@ -336,11 +376,14 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.world().change(Operation::Rename, to, |world| world.names.rename(from, to))
+        self.world()
+            .change(Operation::Rename, to, |world| world.names.rename(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.world().change(Operation::Remove, path, |world| world.names.remove_file(path))
+        self.world().change(Operation::Remove, path, |world| {
+            world.names.remove_file(path)
+        })
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
@@ -377,10 +420,16 @@ impl SimFile {
         if world.boot == self.boot {
             return Ok(world);
         }
-        Err(io::Error::other("the file was opened before the machine went down"))
+        Err(io::Error::other(
+            "the file was opened before the machine went down",
+        ))
     }
 
-    fn change(&self, operation: Operation, perform: impl FnOnce(&mut World) -> io::Result<()>) -> io::Result<()> {
+    fn change(
+        &self,
+        operation: Operation,
+        perform: impl FnOnce(&mut World) -> io::Result<()>,
+    ) -> io::Result<()> {
         if self.mode == OpenMode::Read && operation != Operation::SyncFile {
             return Err(ErrorKind::PermissionDenied.into());
         }
@@ -390,7 +439,9 @@ impl SimFile {
 
 impl World {
     fn content(&mut self, file: FileId) -> &mut Content {
-        self.files.get_mut(&file).expect("content outlives the names until a power cut, and the handles do not")
+        self.files
+            .get_mut(&file)
+            .expect("content outlives the names until a power cut, and the handles do not")
     }
 }
 

@@ -30,9 +30,18 @@ pub(super) struct Names {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Put { path: PathBuf, node: Node },
-    Move { from: PathBuf, to: PathBuf, node: Node },
-    Remove { path: PathBuf },
+    Put {
+        path: PathBuf,
+        node: Node,
+    },
+    Move {
+        from: PathBuf,
+        to: PathBuf,
+        node: Node,
+    },
+    Remove {
+        path: PathBuf,
+    },
 }
 
 impl Names {
@@ -70,7 +79,10 @@ impl Names {
             return Err(ErrorKind::AlreadyExists.into());
         }
         self.needs_folder_of(path)?;
-        self.change(Change::Put { path: path.to_owned(), node });
+        self.change(Change::Put {
+            path: path.to_owned(),
+            node,
+        });
         Ok(())
     }
 
@@ -80,29 +92,42 @@ impl Names {
         if self.cached.get(to) == Some(&Node::Folder) {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        self.change(Change::Move { from: from.to_owned(), to: to.to_owned(), node });
+        self.change(Change::Move {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            node,
+        });
         Ok(())
     }
 
     pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
         self.file(path).ok_or(ErrorKind::NotFound)?;
-        self.change(Change::Remove { path: path.to_owned() });
+        self.change(Change::Remove {
+            path: path.to_owned(),
+        });
         Ok(())
     }
 
     /// A folder goes name by name, as on any real disk: a power cut may leave some of them.
     pub(super) fn remove_folder(&mut self, path: &Path) {
-        let inner: Vec<PathBuf> = below(&self.cached, path).map(|(path, _)| path.clone()).collect();
+        let inner: Vec<PathBuf> = below(&self.cached, path)
+            .map(|(path, _)| path.clone())
+            .collect();
         for path in inner.into_iter().rev() {
             self.change(Change::Remove { path });
         }
         if self.cached.contains_key(path) {
-            self.change(Change::Remove { path: path.to_owned() });
+            self.change(Change::Remove {
+                path: path.to_owned(),
+            });
         }
     }
 
     pub(super) fn sync_folder(&mut self, folder: &Path) {
-        let (now, later) = self.unsynced.drain(..).partition::<Vec<_>, _>(|change| change.folder() == Some(folder));
+        let (now, later) = self
+            .unsynced
+            .drain(..)
+            .partition::<Vec<_>, _>(|change| change.folder() == Some(folder));
         self.unsynced = later;
         for change in now {
             change.apply_to(&mut self.durable);
@@ -123,7 +148,11 @@ impl Names {
 
     /// The same names, all of them on the plate.
     pub(super) fn settled(&self) -> Self {
-        Self { cached: self.cached.clone(), durable: self.cached.clone(), unsynced: Vec::new() }
+        Self {
+            cached: self.cached.clone(),
+            durable: self.cached.clone(),
+            unsynced: Vec::new(),
+        }
     }
 
     fn change(&mut self, change: Change) {
@@ -133,7 +162,11 @@ impl Names {
 
     fn needs_folder_of(&self, path: &Path) -> io::Result<()> {
         let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
-        if self.is_folder(folder) { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
+        if self.is_folder(folder) {
+            Ok(())
+        } else {
+            Err(ErrorKind::NotFound.into())
+        }
     }
 }
 
@@ -176,7 +209,8 @@ fn move_below(tree: &mut Tree, from: &Path, to: &Path) {
 fn below<'a>(tree: &'a Tree, folder: &Path) -> impl Iterator<Item = (&'a PathBuf, &'a Node)> {
     let folder = folder.to_owned();
     let after = (Bound::Excluded(folder.clone()), Bound::Unbounded);
-    tree.range::<PathBuf, _>(after).take_while(move |(path, _)| path.starts_with(&folder))
+    tree.range::<PathBuf, _>(after)
+        .take_while(move |(path, _)| path.starts_with(&folder))
 }
 
 /// What lies in a folder whose own name was lost cannot be reached any more.

@@ -48,14 +48,23 @@ fn an_unsynced_write_is_kept_or_lost_or_torn_between_sectors() {
         let file = synced_file(disk, "file", &[0; 2_000]);
         file.write_at(&[1; 1_500], 300).unwrap();
     });
-    let left: Vec<Vec<u8>> = left.into_iter().map(|left| left.expect("its name was synced")).collect();
+    let left: Vec<Vec<u8>> = left
+        .into_iter()
+        .map(|left| left.expect("its name was synced"))
+        .collect();
 
     let written = [vec![0; 300], vec![1; 1_500], vec![0; 200]].concat();
     assert!(left.contains(&vec![0; 2_000]), "never lost");
     assert!(left.contains(&written), "never kept");
-    let torn = left.iter().find(|left| **left != written && **left != [0; 2_000]).expect("torn at times");
+    let torn = left
+        .iter()
+        .find(|left| **left != written && **left != [0; 2_000])
+        .expect("torn at times");
     for sector in torn[512..1_536].chunks(SECTOR_BYTES) {
-        assert!(sector.iter().all(|byte| byte == &sector[0]), "a sector is written whole or not at all");
+        assert!(
+            sector.iter().all(|byte| byte == &sector[0]),
+            "a sector is written whole or not at all"
+        );
     }
 }
 
@@ -118,7 +127,10 @@ fn after_the_chosen_operation_nothing_works_until_the_reboot_and_old_files_never
 
     disk.reboot();
     file.read_at(&mut [0], 0).unwrap_err();
-    disk.open(&path("file"), OpenMode::Read).unwrap().read_at(&mut [0], 0).unwrap();
+    disk.open(&path("file"), OpenMode::Read)
+        .unwrap()
+        .read_at(&mut [0], 0)
+        .unwrap();
 }
 
 #[test]
@@ -138,11 +150,17 @@ fn bytes_whose_sync_failed_may_be_gone_though_a_second_sync_says_yes() {
     let left = left_over("file", |disk| {
         let file = synced_file(disk, "file", b"old");
         file.write_at(b"new", 0).unwrap();
-        disk.inject(|call| (call.operation == Operation::SyncFile).then_some(Fault::Fails(ErrorKind::Other)));
+        disk.inject(|call| {
+            (call.operation == Operation::SyncFile).then_some(Fault::Fails(ErrorKind::Other))
+        });
         file.sync_data().unwrap_err();
         disk.heal();
         file.sync_data().unwrap();
-        assert_eq!(disk.file(&path("file")).unwrap(), b"new", "the cache still shows it");
+        assert_eq!(
+            disk.file(&path("file")).unwrap(),
+            b"new",
+            "the cache still shows it"
+        );
     });
     assert!(left.contains(&Some(b"old".to_vec())));
 }
@@ -165,8 +183,14 @@ fn a_full_disk_refuses_growth_and_takes_overwriting() {
     disk.set_capacity(Some(100));
 
     file.write_at(&[1; 100], 0).unwrap();
-    assert_eq!(file.write_at(&[1; 2], 99).unwrap_err().kind(), ErrorKind::StorageFull);
-    assert_eq!(file.set_len(101).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(
+        file.write_at(&[1; 2], 99).unwrap_err().kind(),
+        ErrorKind::StorageFull
+    );
+    assert_eq!(
+        file.set_len(101).unwrap_err().kind(),
+        ErrorKind::StorageFull
+    );
 }
 
 #[test]
@@ -188,7 +212,8 @@ fn the_same_seed_leaves_the_same_disk() {
 fn a_folder_moves_with_all_that_is_in_it() {
     let disk = disk_with_folder(1);
     disk.create_folder(&path("from/inner")).unwrap();
-    disk.open(&path("from/inner/file"), OpenMode::CreateNew).unwrap();
+    disk.open(&path("from/inner/file"), OpenMode::CreateNew)
+        .unwrap();
 
     disk.rename(&path("from"), &path("to")).unwrap();
 
