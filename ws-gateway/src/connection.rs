@@ -9,6 +9,7 @@
 
 use std::{
     io::{self, Read, Write},
+    net::Shutdown,
     time::Duration,
 };
 
@@ -93,6 +94,8 @@ pub(crate) struct Connection {
     pub(crate) opcode: Opcode,
     /// When the wheel wakes this connection next.
     pub(crate) wake_at: Option<Duration>,
+    /// What comes is no WebSocket: it is read, so that our Close is not lost to a reset, and thrown away.
+    pub(crate) deaf: bool,
     /// A random time to close at, when the gateway is drained.
     pub(crate) drain_at: Option<Duration>,
     outbox: Outbox,
@@ -150,6 +153,7 @@ impl Connection {
             seats: Vec::new(),
             opcode: Opcode::Text,
             wake_at: None,
+            deaf: false,
             drain_at: None,
             outbox: Outbox::default(),
             outbox_bytes_max: pace.outbox_bytes_max,
@@ -293,7 +297,7 @@ impl Connection {
             bytes.extend(websocket::frame(self.opcode, b"\n"));
         }
         if ping {
-            bytes.extend_from_slice(websocket::PING);
+            bytes.extend_from_slice(websocket::PING_FRAME);
             self.pinged_at = now;
         }
         self.send(&[], bytes.into(), now)
@@ -333,10 +337,8 @@ impl Connection {
     /// Close is taken however full the outbox is: it is a few bytes, and the last.
     fn say_close(&mut self, code: CloseCode, reason: &str, now: Duration) {
         let bytes_max = std::mem::replace(&mut self.outbox_bytes_max, usize::MAX);
-        if self
-            .send(&[], websocket::close_frame(code, reason).into(), now)
-            .is_err()
-        {
+        let frame = websocket::close_frame(code, reason);
+        if self.send(&[], frame.into(), now).is_err() || self.end_if_deaf().is_err() {
             // The socket is gone, and with it whoever would have heard this.
             self.stage = Stage::Closing {
                 drop_by: now,
@@ -348,7 +350,17 @@ impl Connection {
 
     /// The socket takes more. Whether all is sent.
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
-        self.outbox.flush(&mut self.socket)
+        let flushed = self.outbox.flush(&mut self.socket)?;
+        self.end_if_deaf()?;
+        Ok(flushed)
+    }
+
+    /// Nothing that a peer says after it failed can be its Close: ours is followed by the end of the stream.
+    fn end_if_deaf(&mut self) -> io::Result<()> {
+        if self.deaf && !self.listens() && self.outbox.is_empty() {
+            return self.socket.shutdown(Shutdown::Write);
+        }
+        Ok(())
     }
 
     /// Whether nothing is left to do for this socket.

@@ -7,6 +7,8 @@
 //! A panic while one socket is served ends that socket only.
 
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,
@@ -466,6 +468,9 @@ impl Shard {
             let Some(connection) = self.connection(key) else {
                 return;
             };
+            if connection.deaf {
+                return;
+            }
             let listens = connection.listens();
             match connection.decoder.next(&mut bytes) {
                 Ok(None) => return,
@@ -475,8 +480,10 @@ impl Shard {
                     self.take_stomp(key, opcode, piece)
                 }
                 Ok(Some(_)) => {}
-                Err(error) if listens => return self.refuse(key, &Refusal::WebSocket(error)),
-                Err(_) => return self.drop_connection(key),
+                Err(error) => {
+                    connection.deaf = true;
+                    return self.refuse(key, &Refusal::WebSocket(error));
+                }
             }
         }
     }

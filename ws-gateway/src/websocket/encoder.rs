@@ -7,7 +7,7 @@ const CLOSE: u8 = 0x8;
 const PONG: u8 = 0xA;
 
 /// A ping without payload.
-pub const PING: &[u8] = &[FIN | 0x9, 0];
+pub const PING_FRAME: &[u8] = &[FIN | 0x9, 0];
 
 /// Bytes that a control frame may carry (RFC 6455 section 5.5).
 const CONTROL_BYTES_MAX: usize = 125;

@@ -8,9 +8,13 @@ mod close;
 mod decoder;
 mod encoder;
 mod handshake;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod utf8;
 
 pub use close::CloseCode;
 pub use decoder::{Decoder, Event, Opcode, WebSocketError};
-pub use encoder::{FrameHeader, PING, close_frame, frame, pong_frame};
+pub use encoder::{FrameHeader, PING_FRAME, close_frame, frame, pong_frame};
 pub use handshake::{Handshake, HandshakeError};

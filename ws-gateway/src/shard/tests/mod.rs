@@ -1,0 +1,198 @@
+//! One shard with real sockets, and events that were never in a log.
+
+mod delivery;
+mod neighbour;
+mod resume;
+mod sockets;
+
+use std::{collections::BTreeMap, sync::Arc, thread::JoinHandle, time::Duration};
+
+use event_model::{
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, PARTITIONS, Place,
+    RecordView, SpringTypes, Status, Text, Topic, partition_for,
+};
+use resident_token::{
+    Grant, Policy, Role, Secret, Verifier,
+    testing::{SECRET, trusted_keys},
+};
+
+use self::neighbour::Neighbour;
+use super::{Order, Read, ShardHandle};
+use crate::{
+    clock::Clock,
+    config::{Config, Pace},
+    feed::Digest,
+    socket_count::SocketCount,
+};
+
+/// One shard, and the log's last records as the feed would pass them on.
+struct Street {
+    shard: Option<ShardHandle>,
+    thread: Option<JoinHandle<()>>,
+    clock: Clock,
+    sockets: SocketCount,
+    digest: Digest,
+    offsets: BTreeMap<(Topic, u32), u64>,
+    ids: u32,
+}
+
+impl Street {
+    fn new() -> Self {
+        Self::with_pace(Pace::default())
+    }
+
+    fn with_pace(pace: Pace) -> Self {
+        let verifier = Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap());
+        let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
+        config.pace = pace;
+        Self::with_config(&config)
+    }
+
+    fn with_config(config: &Config) -> Self {
+        let clock = Clock::start();
+        let (shard, thread) = super::start(0, config, clock).unwrap();
+        Self {
+            shard: Some(shard),
+            thread: Some(thread),
+            clock,
+            sockets: SocketCount::new(1_000),
+            digest: Digest::default(),
+            offsets: BTreeMap::new(),
+            ids: 0,
+        }
+    }
+
+    fn order(&self, order: Order) {
+        self.shard.as_ref().unwrap().order_blocking(order).unwrap();
+    }
+
+    /// A socket that was just upgraded.
+    fn neighbour(&self) -> Neighbour {
+        let (neighbour, upgraded) = Neighbour::pair(self.sockets.admit().unwrap());
+        self.order(Order::Adopt(upgraded));
+        neighbour
+    }
+
+    /// A resident of line 101 whose CONNECT was accepted.
+    fn connected(&self) -> Neighbour {
+        self.connected_as("1.2", &self.token("101", "1502"))
+    }
+
+    fn connected_as(&self, version: &str, token: &str) -> Neighbour {
+        let mut neighbour = self.neighbour();
+        neighbour.connect(version, token);
+        neighbour
+    }
+
+    /// Connected, and subscribed to line 101 as `sub-0`.
+    fn subscribed(&self) -> Neighbour {
+        let mut neighbour = self.connected();
+        neighbour.subscribe("sub-0", "/sub/line/101", "");
+        neighbour
+    }
+
+    fn token(&self, line: &str, house: &str) -> String {
+        self.token_for(line, house, &[], Duration::from_secs(3_600))
+    }
+
+    fn token_for(&self, line: &str, house: &str, roles: &[Role], lasts: Duration) -> String {
+        let expires_at = self.clock.wall() + jiff::SignedDuration::try_from(lasts).unwrap();
+        Secret::new(SECRET).unwrap().issue(&Grant {
+            line: Some(Line::new(line).unwrap()),
+            house: Some(House::new(house).unwrap()),
+            roles: roles.iter().copied().collect(),
+            ..Grant::new(format!("{line}/{house}"), expires_at)
+        })
+    }
+
+    fn event_id(&mut self) -> EventId {
+        self.ids += 1;
+        let mut random = [0; 10];
+        random[..4].copy_from_slice(&self.ids.to_be_bytes());
+        EventId::new(self.clock.event_time(), random)
+    }
+
+    fn alert(&mut self, line: &str, house: &str, text: &str) -> Event {
+        let at = self.clock.event_time();
+        self.alert_at(line, house, text, at)
+    }
+
+    fn alert_at(&mut self, line: &str, house: &str, text: &str, at: EventTime) -> Event {
+        Event::Raised(AlertRaised {
+            id: self.event_id(),
+            line: Line::new(line).unwrap(),
+            house: House::new(house).unwrap(),
+            text: Text::new(text).0,
+            position: None,
+            at,
+            status: Status::Actual,
+            warnings: vec![],
+        })
+    }
+
+    fn accept(&mut self, line: &str, responder: &str, target: &str) -> Event {
+        Event::Accepted(AlertAccepted {
+            id: self.event_id(),
+            line: Line::new(line).unwrap(),
+            responder: House::new(responder).unwrap(),
+            target: House::new(target).unwrap(),
+            alert_id: None,
+            at: self.clock.event_time(),
+            status: Status::Actual,
+            warnings: vec![],
+        })
+    }
+
+    /// The next record of the event's partition, as the feed digests it.
+    fn record(&mut self, event: &Event) -> Read {
+        let record = event_model::encode(event, SpringTypes::Omitted, None);
+        let partition = partition_for(event.line(), PARTITIONS);
+        let next = self.offsets.entry((record.topic, partition)).or_default();
+        let place = Place {
+            topic: record.topic,
+            partition,
+            offset: *next,
+        };
+        *next += 1;
+        let headers: Vec<(&str, &[u8])> = record
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, &value[..]))
+            .collect();
+        let view = RecordView {
+            place,
+            time: record.timestamp,
+            headers: &headers,
+            value: Some(&record.value),
+        };
+        self.digest.digest(&view).0
+    }
+
+    /// The event happens now: whoever is subscribed hears it.
+    fn happens(&mut self, event: &Event) {
+        let read = self.record(event);
+        self.order(Order::Deliver(read));
+    }
+
+    /// The event was in the log when the gateway started.
+    fn happened(&mut self, event: &Event) {
+        let read = self.record(event);
+        self.order(Order::Remember(read));
+    }
+}
+
+impl Drop for Street {
+    fn drop(&mut self) {
+        // Without a way to it the shard ends, whoever is still connected.
+        if let Some(shard) = self.shard.take() {
+            drop(shard.order_blocking(Order::Drain(Duration::ZERO)));
+        }
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(
+                ended.is_ok() || std::thread::panicking(),
+                "the shard panicked"
+            );
+        }
+    }
+}

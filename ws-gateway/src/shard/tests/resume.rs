@@ -1,0 +1,235 @@
+//! What somebody who was away is sent: the live alerts, or all since a position.
+
+use std::time::Duration;
+
+use super::*;
+
+/// A subscription with these headers: its first messages up to now.
+fn sent_first(street: &Street, more: &str) -> Vec<(crate::stomp::Frame, serde_json::Value)> {
+    let mut neighbour = street.connected();
+    neighbour.subscribe("0", "/sub/line/101", more);
+    let messages = neighbour
+        .settle()
+        .into_iter()
+        .filter(|frame| frame.command == crate::stomp::Command::Message);
+    messages
+        .map(|frame| (frame.clone(), serde_json::from_slice(&frame.body).unwrap()))
+        .collect()
+}
+
+fn texts(sent: &[(crate::stomp::Frame, serde_json::Value)]) -> Vec<&str> {
+    sent.iter()
+        .filter_map(|(_, body)| body["text"].as_str())
+        .collect()
+}
+
+/// Where a neighbour stands who has heard one alert.
+fn position_after_one_alert(street: &mut Street) -> String {
+    let mut neighbour = street.subscribed();
+    neighbour.settle();
+    let alert = street.alert("101", "1502", "first");
+    street.happens(&alert);
+    neighbour
+        .message()
+        .0
+        .headers
+        .get("position")
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn the_live_alerts_of_the_last_minutes_and_their_accepts_come_first() {
+    let mut street = Street::new();
+    let old = street.clock.event_time().minus(Duration::from_secs(700));
+    let forgotten = street.alert_at("101", "1401", "eleven minutes ago", old);
+    let alert = street.alert("101", "1502", "a minute ago");
+    let accept = street.accept("101", "1501", "1502");
+    let elsewhere = street.alert("102", "1", "elsewhere");
+    for event in [&forgotten, &alert, &accept, &elsewhere] {
+        street.happened(event);
+    }
+
+    let sent = sent_first(&street, "");
+
+    assert_eq!(texts(&sent), ["a minute ago", "1502"]);
+    for (frame, _) in &sent {
+        assert_eq!(frame.headers.get("replayed"), Some("true"));
+    }
+    assert_eq!(sent[1].1["rank"], 1);
+}
+
+#[test]
+fn a_live_message_is_not_marked_as_replayed() {
+    let mut street = Street::new();
+    let mut neighbour = street.subscribed();
+    neighbour.settle();
+    let alert = street.alert("101", "1502", "now");
+
+    street.happens(&alert);
+
+    assert_eq!(neighbour.message().0.headers.get("replayed"), None);
+}
+
+#[test]
+fn whoever_wants_no_live_alerts_first_says_so() {
+    let mut street = Street::new();
+    let alert = street.alert("101", "1502", "a minute ago");
+    street.happened(&alert);
+
+    assert_eq!(texts(&sent_first(&street, "snapshot:false\n")), [""; 0]);
+}
+
+#[test]
+fn from_a_position_exactly_what_was_missed_is_sent() {
+    let mut street = Street::new();
+    let position = position_after_one_alert(&mut street);
+    let (second, accept) = (
+        street.alert("101", "1601", "second"),
+        street.accept("101", "1501", "1502"),
+    );
+    let elsewhere = street.alert("102", "1", "elsewhere");
+    for event in [&second, &accept, &elsewhere] {
+        street.happens(event);
+    }
+
+    let sent = sent_first(&street, &format!("resume-from:{position}\n"));
+
+    let answer = &sent[0];
+    assert_eq!(answer.0.headers.get("type"), Some("resume"));
+    assert_eq!(answer.1["recovered"], true);
+    assert_eq!(answer.1["count"], 2);
+    assert_eq!(texts(&sent[1..]), ["second", "1502"]);
+    assert!(
+        sent[1..]
+            .iter()
+            .all(|(frame, _)| frame.headers.get("replayed") == Some("true"))
+    );
+}
+
+#[test]
+fn the_position_of_the_answer_is_where_live_goes_on() {
+    let mut street = Street::new();
+    let position = position_after_one_alert(&mut street);
+    let second = street.alert("101", "1601", "second");
+    street.happens(&second);
+    let answer = sent_first(&street, &format!("last-event-id:{position}\n"));
+    let caught_up = answer[0].1["position"].as_str().unwrap().to_owned();
+
+    let again = sent_first(&street, &format!("resume-from:{caught_up}\n"));
+
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].1["recovered"], true);
+    assert_eq!(again[0].1["count"], 0);
+}
+
+#[test]
+fn from_now_there_is_nothing_to_recover() {
+    let mut street = Street::new();
+    let alert = street.alert("101", "1502", "a minute ago");
+    street.happened(&alert);
+
+    let sent = sent_first(&street, "resume-from:now\n");
+
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1["recovered"], true);
+}
+
+#[test]
+fn what_cannot_be_recovered_is_said_and_the_live_alerts_come_instead() {
+    let mut street = Street::new();
+    let position = position_after_one_alert(&mut street);
+    let old = street.clock.event_time().minus(Duration::from_secs(700));
+    let earlier = street.alert_at("101", "1401", "eleven minutes ago", old);
+    street.happens(&earlier);
+    let of_another_log = {
+        let (rest, hash) = position.split_once('-').unwrap();
+        let (_, accept) = hash.split_once('.').unwrap();
+        format!("{rest}-deadbeef.{accept}")
+    };
+    for (token, reason) in [
+        ("rubbish", "bad-token"),
+        ("1.7.n.n", "bad-token"),
+        (&*of_another_log, "epoch"),
+    ] {
+        let sent = sent_first(&street, &format!("resume-from:{token}\n"));
+
+        assert_eq!(sent[0].1["recovered"], false, "{token}");
+        assert_eq!(sent[0].1["reason"], reason);
+        assert_eq!(sent[0].1["count"], 2);
+        assert_eq!(
+            texts(&sent[1..]),
+            ["first", "eleven minutes ago"],
+            "all that is live, however old"
+        );
+    }
+}
+
+#[test]
+fn a_position_older_than_the_ring_is_not_recovered() {
+    let verifier = Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap());
+    let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
+    config.recent_bytes_max = 20_000;
+    let mut street = Street::with_config(&config);
+    let position = position_after_one_alert(&mut street);
+    for round in 0..100 {
+        let alert = street.alert("101", "1502", &format!("round {round}"));
+        street.happens(&alert);
+    }
+
+    let sent = sent_first(&street, &format!("resume-from:{position}\n"));
+
+    assert_eq!(sent[0].1["reason"], "trimmed");
+    assert!(
+        1 < sent.len() && sent.len() < 50,
+        "the ring is bounded: {}",
+        sent.len()
+    );
+}
+
+#[test]
+fn more_than_anybody_reads_is_not_resumed() {
+    let mut street = Street::new();
+    let position = position_after_one_alert(&mut street);
+    for _ in 0..1_001 {
+        let alert = street.alert("101", "1502", "again");
+        street.happens(&alert);
+    }
+
+    let sent = sent_first(&street, &format!("resume-from:{position}\n"));
+
+    assert_eq!(sent[0].1["reason"], "too-many");
+}
+
+#[test]
+fn nothing_overtakes_on_a_subscription_that_catches_up() {
+    let mut street = Street::new();
+    let position = position_after_one_alert(&mut street);
+    for round in 0..50 {
+        let alert = street.alert("101", "1502", &format!("missed {round}"));
+        street.happens(&alert);
+    }
+    let mut neighbour = street.connected();
+    neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
+    for round in 0..50 {
+        let alert = street.alert("101", "1502", &format!("live {round}"));
+        street.happens(&alert);
+    }
+
+    let mut heard = Vec::new();
+    while heard.len() < 100 {
+        let frame = neighbour.hear();
+        if frame.headers.get("type") == Some("alert") {
+            let body: serde_json::Value = serde_json::from_slice(&frame.body).unwrap();
+            heard.push(body["text"].as_str().unwrap().to_owned());
+        }
+    }
+
+    let missed = (0..50).map(|round| format!("missed {round}"));
+    assert_eq!(
+        heard,
+        missed
+            .chain((0..50).map(|round| format!("live {round}")))
+            .collect::<Vec<_>>()
+    );
+}

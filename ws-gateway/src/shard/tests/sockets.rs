@@ -1,0 +1,333 @@
+//! The points that are about sockets: WebSocket below STOMP, limits, deadlines, how connections end.
+
+use std::time::Duration;
+
+use resident_token::testing::{claims_of, forgeries};
+
+use super::*;
+use crate::{
+    stomp::Command,
+    websocket::testing::{
+        BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_fragment, client_frame, raw_frame,
+    },
+};
+
+#[test]
+fn point_2_the_subprotocol_does_not_fix_the_version() {
+    let street = Street::new();
+    for version in ["1.0", "1.1", "1.2"] {
+        // All three sockets were upgraded alike: CONNECT alone decides.
+        street.connected_as(version, &street.token("101", "1"));
+    }
+}
+
+#[test]
+fn point_3_answers_are_text_unless_the_client_speaks_binary() {
+    let street = Street::new();
+    let connect = format!(
+        "CONNECT\naccept-version:1.2\nAuthorization:Bearer {}\n\n\0",
+        street.token("101", "1")
+    );
+    for opcode in [TEXT, BINARY] {
+        let mut neighbour = street.neighbour();
+        neighbour.send(&client_frame(opcode, connect.as_bytes()));
+        assert_eq!(neighbour.websocket().unwrap().opcode, opcode);
+    }
+}
+
+#[test]
+fn point_4_several_frames_may_come_in_one_message_and_each_answer_is_one_message() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.say("BEGIN\ntransaction:a\nreceipt:1\n\n\0\nABORT\ntransaction:a\nreceipt:2\n\n\0");
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("1"));
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("2"));
+}
+
+#[test]
+fn point_4_a_frame_may_come_in_several_messages_and_fragments() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.say("BEGIN\ntrans");
+    neighbour.send(&client_fragment(TEXT, b"action:a\nrece"));
+    neighbour.send(&client_frame(PING, b""));
+    neighbour.send(&client_frame(CONTINUATION, b"ipt:1\n\n"));
+    neighbour.say("\0");
+    assert_eq!(neighbour.websocket().unwrap().opcode, PONG);
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("1"));
+}
+
+#[test]
+fn point_4_bytes_may_come_one_by_one() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    for byte in client_frame(TEXT, b"BEGIN\ntransaction:a\nreceipt:1\n\n\0") {
+        neighbour.send(&[byte]);
+    }
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("1"));
+}
+
+#[test]
+fn point_5_a_message_of_line_feeds_is_a_heart_beat() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.say("\n");
+    neighbour.say("\n\r\n\n");
+    neighbour.send(&client_frame(BINARY, b"\n"));
+    neighbour.send(&client_frame(TEXT, b""));
+    assert_eq!(neighbour.settle(), []);
+}
+
+#[test]
+fn point_6_the_nul_is_inside_the_message() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.say("BEGIN\ntransaction:a\nreceipt:1\n\n\0");
+    assert_eq!(
+        neighbour.websocket().unwrap().payload,
+        b"RECEIPT\nreceipt-id:1\n\n\0"
+    );
+}
+
+#[test]
+fn point_7_text_that_is_not_utf8_closes_with_1007() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.send(&client_frame(TEXT, b"SEND\na:\xff\n\n\0"));
+    assert_eq!(neighbour.closed(), 1007);
+}
+
+#[test]
+fn point_8_without_connect_in_time_the_socket_is_closed_with_4408() {
+    let street = Street::with_pace(Pace {
+        connect_within: Duration::from_millis(100),
+        ..Pace::default()
+    });
+    let mut neighbour = street.neighbour();
+    neighbour.say("\n");
+    assert_eq!(neighbour.refused(), ("connect_timeout".to_owned(), 4408));
+}
+
+#[test]
+fn point_8_little_is_taken_from_somebody_unknown() {
+    let street = Street::new();
+    let mut neighbour = street.neighbour();
+    neighbour.say(&format!("CONNECT\nlogin:{}\n\n\0", "x".repeat(11_000)));
+    assert_eq!(neighbour.refused(), ("bad_frame".to_owned(), 1002));
+
+    let mut neighbour = street.neighbour();
+    neighbour.send(&client_frame(TEXT, &vec![b'\n'; 20_000]));
+    assert_eq!(neighbour.closed(), 1009);
+
+    // The same is fine from somebody known.
+    let mut neighbour = street.connected();
+    neighbour.send(&client_frame(TEXT, &vec![b'\n'; 20_000]));
+    assert_eq!(neighbour.settle(), []);
+}
+
+#[test]
+fn what_is_against_rfc_6455_closes_with_its_code() {
+    let street = Street::new();
+    for (bytes, code) in [
+        (b"\x81\x02hi".to_vec(), 1002),
+        (raw_frame(0xc1, b"compressed?"), 1002),
+        (client_frame(0x3, b""), 1002),
+        (client_fragment(PING, b""), 1002),
+        (client_frame(CONTINUATION, b""), 1002),
+        (client_frame(CLOSE, b"\x03\xec"), 1002),
+        (
+            client_frame(TEXT, &vec![b'\n'; 70_000])[..14].to_vec(),
+            1009,
+        ),
+    ] {
+        let mut neighbour = street.connected();
+        neighbour.send(&bytes);
+        assert_eq!(neighbour.closed(), code, "{:x?}", &bytes[..2]);
+    }
+}
+
+#[test]
+fn a_ping_is_answered_with_its_payload() {
+    let street = Street::new();
+    let mut neighbour = street.neighbour();
+    neighbour.send(&client_frame(PING, b"are you there?"));
+    let pong = neighbour.websocket().unwrap();
+    assert_eq!(
+        (pong.opcode, &pong.payload[..]),
+        (PONG, &b"are you there?"[..])
+    );
+}
+
+#[test]
+fn a_close_is_answered_and_the_socket_ends() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.send(&client_frame(CLOSE, b"\x03\xe8"));
+    let answer = neighbour.websocket().unwrap();
+    assert_eq!(
+        (answer.opcode, &answer.payload[..]),
+        (CLOSE, &b"\x03\xe8"[..])
+    );
+    assert_eq!(neighbour.websocket(), None);
+}
+
+#[test]
+fn point_19_what_comes_before_connect_is_answered_with_error_and_close() {
+    let street = Street::new();
+    let mut neighbour = street.neighbour();
+    neighbour.say("SUBSCRIBE\nid:0\ndestination:/sub/line/101\nreceipt:r\n\n\0");
+    assert_eq!(neighbour.refused(), ("not_connected".to_owned(), 1002));
+}
+
+#[test]
+fn point_24_a_bad_token_gets_an_error_that_says_which_and_a_close_that_asks_for_a_new_one() {
+    let street = Street::new();
+    let now = street.clock.wall();
+    for forgery in forgeries(&claims_of("101", "1502", now), now) {
+        let mut neighbour = street.neighbour();
+        let token = &forgery.token;
+        neighbour.say(&format!(
+            "CONNECT\naccept-version:1.2\nAuthorization:Bearer {token}\n\n\0"
+        ));
+        if 10_000 < token.len() {
+            // Nobody unknown is listened to for so long.
+            assert_eq!(neighbour.closed(), 1009, "{}", forgery.name);
+            continue;
+        }
+        let expected = (forgery.code.as_str().to_owned(), 4401);
+        assert_eq!(neighbour.refused(), expected, "{}", forgery.name);
+    }
+    let mut neighbour = street.neighbour();
+    neighbour.say("CONNECT\naccept-version:1.2\nlogin:kim\npasscode:kim\n\n\0");
+    assert_eq!(neighbour.refused(), ("token_missing".to_owned(), 4401));
+}
+
+#[test]
+fn a_token_that_expires_ends_the_session() {
+    let street = Street::new();
+    let mut neighbour = street.connected_as(
+        "1.2",
+        &street.token_for("101", "1", &[], Duration::from_millis(1_500)),
+    );
+    assert_eq!(neighbour.refused(), ("token_expired".to_owned(), 4401));
+}
+
+#[test]
+fn a_new_token_of_the_same_person_keeps_the_session() {
+    let street = Street::new();
+    let mut neighbour = street.connected_as(
+        "1.2",
+        &street.token_for("101", "1", &[], Duration::from_millis(1_500)),
+    );
+    let fresh = street.token("101", "1");
+    neighbour.say(&format!(
+        "SEND\ndestination:/pub/token\nAuthorization:Bearer {fresh}\nreceipt:new\n\n\0"
+    ));
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("new"));
+
+    // The old one has ended when another, with the same end, has.
+    let mut other = street.connected_as(
+        "1.2",
+        &street.token_for("101", "2", &[], Duration::from_millis(1_500)),
+    );
+    assert_eq!(other.refused().1, 4401);
+
+    assert_eq!(neighbour.settle(), []);
+}
+
+#[test]
+fn a_new_token_of_somebody_else_is_refused() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    let other = street.token("101", "1503");
+    neighbour.say(&format!(
+        "SEND\ndestination:/pub/token\nAuthorization:Bearer {other}\n\n\0"
+    ));
+    assert_eq!(neighbour.refused(), ("token_invalid".to_owned(), 4403));
+}
+
+#[test]
+fn point_31_another_complexes_line_is_refused_with_4403() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.subscribe("0", "/sub/line/102", "");
+    assert_eq!(neighbour.refused(), ("line_mismatch".to_owned(), 4403));
+
+    let mut neighbour = street.connected();
+    neighbour.subscribe("0", "/topic/anything", "");
+    assert_eq!(
+        neighbour.refused(),
+        ("destination_unknown".to_owned(), 4403)
+    );
+}
+
+#[test]
+fn point_38_after_disconnect_the_client_is_left_to_close() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.say("DISCONNECT\nreceipt:bye\n\n\0");
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("bye"));
+    neighbour.say("SUBSCRIBE\nid:0\ndestination:/sub/line/101\nreceipt:no\n\n\0");
+    neighbour.send(&client_frame(CLOSE, b"\x03\xe8"));
+
+    let answer = neighbour.websocket().unwrap();
+    assert_eq!(
+        answer.opcode, CLOSE,
+        "point 43: what follows DISCONNECT is passed over"
+    );
+    assert_eq!(neighbour.websocket(), None);
+}
+
+#[test]
+fn point_42_an_error_is_followed_by_close() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.say("COMMIT\ntransaction:none\nreceipt:r-9\n\n\0");
+    let error = neighbour.hear();
+    assert_eq!(error.command, Command::Error);
+    assert_eq!(error.headers.get("receipt-id"), Some("r-9"));
+    assert_eq!(neighbour.closed(), 1002);
+}
+
+#[test]
+fn a_socket_that_is_silent_is_pinged_and_one_that_stays_silent_is_given_up() {
+    let pace = Pace {
+        ping_every: Duration::from_millis(100),
+        silence_max: Duration::from_millis(600),
+        ..Pace::default()
+    };
+    let street = Street::with_pace(pace);
+    let mut neighbour = street.connected();
+    assert_eq!(neighbour.websocket().unwrap().opcode, PING);
+    while let Some(frame) = neighbour.websocket() {
+        assert_eq!(frame.opcode, PING, "and no Close to somebody who is gone");
+    }
+}
+
+#[test]
+fn somebody_who_sends_too_many_frames_is_sent_away_for_a_while() {
+    let street = Street::new();
+    let mut neighbour = street.connected();
+    neighbour.send(&client_frame(
+        TEXT,
+        "ACK\nid:1\n\n\0".repeat(5_000).as_bytes(),
+    ));
+    assert_eq!(neighbour.refused(), ("too_many".to_owned(), 4429));
+}
+
+#[test]
+fn when_the_gateway_is_drained_every_socket_is_closed_with_1012() {
+    let street = Street::new();
+    let mut neighbours: Vec<_> = (0..3).map(|_| street.subscribed()).collect();
+    let mut informed = street.connected();
+    informed.subscribe("n", "/user/queue/notice", "");
+    informed.settle();
+
+    street.order(Order::Drain(Duration::from_secs(30)));
+
+    assert_eq!(informed.message().1["type"], "draining");
+    assert_eq!(informed.closed(), 1012);
+    for neighbour in &mut neighbours {
+        assert_eq!(neighbour.closed(), 1012);
+    }
+}
