@@ -150,7 +150,7 @@ impl World {
     /// The records of a partition that are not markers: offset and value.
     pub(super) fn values(&self, of: &TopicPartition) -> Vec<(Offset, String)> {
         let batches = self.files.get(of).map_or(&[][..], Vec::as_slice);
-        batches.iter().flat_map(|batch| values_of(batch)).collect()
+        batches.iter().flat_map(values_of).collect()
     }
 }
 
