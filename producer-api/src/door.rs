@@ -45,13 +45,33 @@ pub(crate) struct Call {
 }
 
 impl Door {
+    /// The next call would go straight through.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.log.reach().is_good() && self.log.is_warm()
+    }
+
     /// Stores the call, or says where an earlier try of it is.
     pub(crate) async fn take(
         self: &Arc<Self>,
         caller: &Household,
         call: Call,
     ) -> Result<Answer, Refusal> {
-        let deadline = clock_deadline(self.deadline);
+        let came_in = clock::steady();
+        let deadline = Instant::from_std(came_in) + self.deadline;
+        let topic = call.event.topic();
+        let answer = self.take_by(deadline, caller, call).await;
+        let outcome = if answer.is_ok() { "stored" } else { "refused" };
+        metrics::histogram!("producer_api_call_seconds", "topic" => topic.name(), "outcome" => outcome)
+            .record(clock::steady() - came_in);
+        answer
+    }
+
+    async fn take_by(
+        self: &Arc<Self>,
+        deadline: Instant,
+        caller: &Household,
+        call: Call,
+    ) -> Result<Answer, Refusal> {
         let Call {
             event,
             key,
@@ -198,10 +218,6 @@ fn with_derived_id(event: Event, scope: &IdempotencyScope<'_>) -> Event {
             Event::Accepted(accept)
         }
     }
-}
-
-fn clock_deadline(patience: Duration) -> Instant {
-    Instant::from_std(clock::steady()) + patience
 }
 
 /// The time of a call that comes in now.

@@ -229,3 +229,141 @@ impl std::fmt::Debug for Table {
 fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
     table.lock().expect("no holder of this lock panics")
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use event_model::{EventTime, House, Line, Place};
+
+    use super::*;
+    use crate::household::CallerKind;
+
+    fn owner(topic: Topic) -> KeyOwner {
+        let caller = Household {
+            line: Line::new("dong-101").unwrap(),
+            house: House::new("1502").unwrap(),
+            subject: "kim".to_owned(),
+            issuer: String::new(),
+            kind: CallerKind::Person,
+        };
+        KeyOwner::new(
+            &caller,
+            topic,
+            &IdempotencyKey("0123456789abcdef".to_owned()),
+        )
+    }
+
+    fn id(number: u8) -> EventId {
+        EventId::new(EventTime::MIN, [number; 10])
+    }
+
+    fn stored(number: u8) -> Stored {
+        let place = Place {
+            topic: Topic::Alert,
+            partition: 0,
+            offset: number.into(),
+        };
+        Stored {
+            id: id(number),
+            place,
+            at: EventTime::MIN,
+        }
+    }
+
+    fn first(claim: Claim) -> Ticket {
+        let Claim::First(ticket) = claim else {
+            panic!("{claim:?} is not the first")
+        };
+        ticket
+    }
+
+    #[test]
+    fn the_second_waits_for_the_first_and_the_third_is_told_again() {
+        let replays = Replays::new(10);
+        let ticket = first(replays.claim(owner(Topic::Alert), id(1)));
+        let Claim::Wait(progress) = replays.claim(owner(Topic::Alert), id(1)) else {
+            panic!("it is on its way")
+        };
+
+        ticket.stored(stored(1));
+
+        assert_eq!(*progress.borrow(), Progress::Stored(stored(1)));
+        let Claim::Again(again) = replays.claim(owner(Topic::Alert), id(1)) else {
+            panic!("it is stored")
+        };
+        assert_eq!(again, stored(1));
+    }
+
+    #[test]
+    fn when_the_first_gives_up_another_try_may_be_the_first() {
+        let replays = Replays::new(10);
+        let ticket = first(replays.claim(owner(Topic::Accept), id(1)));
+        let Claim::Wait(progress) = replays.claim(owner(Topic::Accept), id(1)) else {
+            panic!("it is on its way")
+        };
+
+        drop(ticket);
+
+        assert_eq!(*progress.borrow(), Progress::GivenUp);
+        first(replays.claim(owner(Topic::Accept), id(2))).stored(stored(2));
+        assert!(matches!(
+            replays.claim(owner(Topic::Accept), id(1)),
+            Claim::Reused
+        ));
+    }
+
+    #[test]
+    fn two_alerts_under_one_key_are_two_alerts() {
+        let replays = Replays::new(10);
+
+        let _one = first(replays.claim(owner(Topic::Alert), id(1)));
+        let _other = first(replays.claim(owner(Topic::Alert), id(2)));
+    }
+
+    #[test]
+    fn only_so_many_calls_are_remembered_and_the_oldest_is_forgotten_first() {
+        let replays = Replays::new(2);
+        for number in 1..=3 {
+            first(replays.claim(owner(Topic::Alert), id(number))).stored(stored(number));
+        }
+
+        assert!(matches!(
+            replays.claim(owner(Topic::Alert), id(3)),
+            Claim::Again(_)
+        ));
+        assert!(matches!(
+            replays.claim(owner(Topic::Alert), id(2)),
+            Claim::Again(_)
+        ));
+        assert!(matches!(
+            replays.claim(owner(Topic::Alert), id(1)),
+            Claim::First(_)
+        ));
+    }
+
+    #[test]
+    fn a_key_is_the_same_with_and_without_its_quotes_and_nothing_else_is_one() {
+        let key = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(HEADER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            IdempotencyKey::of(&headers)
+        };
+        let good = IdempotencyKey("0123456789abcdef".to_owned());
+
+        assert_eq!(key(&[]), Ok(None));
+        assert_eq!(key(&["0123456789abcdef"]), Ok(Some(good.clone())));
+        assert_eq!(key(&[" \"0123456789abcdef\" "]), Ok(Some(good)));
+        for bad in [
+            "0123456789abcde",
+            "0123456789abcde\"",
+            "\"0123456789abcdef",
+            "0123456789 abcdef",
+            "0123456789abcdéf",
+        ] {
+            assert_eq!(key(&[bad]), Err(NotAKey), "{bad}");
+        }
+        assert_eq!(key(&["0123456789abcdef", "0123456789abcdef"]), Err(NotAKey));
+    }
+}

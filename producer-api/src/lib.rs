@@ -32,6 +32,8 @@ mod clock;
 mod config;
 mod door;
 mod errors;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod household;
 mod idempotency;
 mod limiter;

@@ -2,7 +2,7 @@
 
 mod settings;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
@@ -18,8 +18,7 @@ use settings::Settings;
 /// Takes residents' calls over HTTP and appends them to the log.
 ///
 /// Settings come from a TOML file, from the environment (PRODUCER_API_ and the setting's name in capitals) and from
-/// these flags; the later wins. Tokens are checked with the HS256 secret in MAYDAY_JWT_SECRET, or with the key files
-/// that the settings name.
+/// these flags; the later wins. Tokens are checked with the HS256 secret in MAYDAY_JWT_SECRET and with key files.
 #[derive(Parser)]
 #[command(name = "producer-api", version)]
 struct Arguments {
@@ -33,8 +32,14 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<String>,
     /// The log: Kafka's bootstrap.servers [default: 127.0.0.1:9092].
-    #[arg(long, value_name = "HOST:PORT,..")]
+    #[arg(long, value_name = "HOST:PORT,..", env = "MAYDAY_LOG")]
     log: Option<String>,
+    /// A file with the public key of who issues tokens: RSA, P-256 or Ed25519.
+    #[arg(long, value_name = "FILE", env = "MAYDAY_JWT_PEM")]
+    jwt_pem: Option<std::path::PathBuf>,
+    /// A file with the JWK Set of who issues tokens; read again when it changes.
+    #[arg(long, value_name = "FILE", env = "MAYDAY_JWT_JWKS")]
+    jwt_jwks: Option<std::path::PathBuf>,
     /// Print what would be set, secrets hidden, and exit.
     #[arg(long)]
     show_settings: bool,
@@ -80,7 +85,9 @@ fn settings_of(arguments: &Arguments) -> anyhow::Result<Settings> {
         ("admin", &arguments.admin),
         ("log", &arguments.log),
     ];
-    Settings::read(arguments.config.as_deref(), &flags)
+    let mut settings = Settings::read(arguments.config.as_deref(), &flags)?;
+    settings.add_key_files(arguments.jwt_pem.clone(), arguments.jwt_jwks.clone());
+    Ok(settings)
 }
 
 fn is_about_settings(error: &anyhow::Error) -> bool {
@@ -96,6 +103,7 @@ fn write_log_lines(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.init(),

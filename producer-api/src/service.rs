@@ -53,6 +53,8 @@ const STRANGERS_MAX: usize = 100_000;
 const HOUSES_MAX: usize = 100_000;
 /// How soon one address has its whole allowance back.
 const STRANGERS_PERIOD: Duration = Duration::from_secs(60);
+/// Between two looks of who waits for [`Service::ready`].
+const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// An operator's listener serves a few scrapers.
 const ADMIN_BOUNDS: Bounds = Bounds {
     connections_max: 64,
@@ -107,6 +109,17 @@ impl Service {
     /// Where an operator looks.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Resolves once the next call would go straight through: the topics are there, the log answers, and the
+    /// producers have their ids. Take it before [`run`](Self::run), which is what makes it come true.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        let door = Arc::clone(&self.door);
+        async move {
+            while !door.is_ready() {
+                sleep(READY_LOOK_INTERVAL).await;
+            }
+        }
     }
 
     /// Serves until `shutdown`: then no more connections, the calls under way get their answers, and what librdkafka

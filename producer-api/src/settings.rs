@@ -100,6 +100,12 @@ impl Settings {
             .context("read the settings")
     }
 
+    /// Key files that flags name, beside those of the file.
+    pub(crate) fn add_key_files(&mut self, pem: Option<PathBuf>, jwks: Option<PathBuf>) {
+        self.jwt_pem_files.extend(pem);
+        self.jwt_jwks_files.extend(jwks);
+    }
+
     /// The service's configuration.
     pub(crate) fn into_config(self) -> anyhow::Result<Config> {
         let verifier = Arc::new(self.verifier()?);

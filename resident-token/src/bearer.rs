@@ -179,8 +179,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_and_no_query_makes_them_panic(header in any::<Vec<u8>>(), query in "\\PC*") {
-            let _ = bearer(Some(&header));
-            let _ = refuse_token_in_query(Some(&query));
+            let _whatever = (bearer(Some(&header)).is_ok(), refuse_token_in_query(Some(&query)).is_ok());
         }
     }
 }

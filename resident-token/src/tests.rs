@@ -447,6 +447,6 @@ proptest! {
         when in -377705023201i64..=253402207200,
     ) {
         let claims = json!({"sub": names[0], "exp": exp, "nbf": -exp, "line": names[1], "house": names[2], "roles": names[3]});
-        let _ = verifier().verify(&sign_with_secret(&claims), Timestamp::from_second(when).unwrap());
+        let _whatever = verifier().verify(&sign_with_secret(&claims), Timestamp::from_second(when).unwrap()).is_ok();
     }
 }

@@ -143,7 +143,7 @@ fn producer_config(settings: &LogSettings) -> ClientConfig {
         // The lane's own bound is below this.
         .set("queue.buffering.max.messages", "100000")
         // Only to hear when the producer has its id.
-        .set("statistics.interval.ms", "1000");
+        .set("statistics.interval.ms", "250");
     with_properties(config, settings)
 }
 

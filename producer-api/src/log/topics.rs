@@ -5,7 +5,8 @@ use std::time::Duration;
 use event_model::{ACKS_MIN, ExpectedTopic, expected_topics};
 use rdkafka::{
     admin::{
-        AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+        AdminClient, AdminOptions, ConfigResource, ConfigResourceResult, NewTopic,
+        ResourceSpecifier, TopicReplication,
     },
     client::DefaultClientContext,
     error::KafkaError,
@@ -39,8 +40,8 @@ pub(super) enum TopicsError {
     },
 }
 
-/// Makes sure that every topic is there.
-pub(super) async fn ensure(settings: &TopicSettings) -> Result<(), TopicsError> {
+/// Makes the topics that are missing, and returns those that were there.
+pub(super) async fn ensure(settings: &TopicSettings) -> Result<Found, TopicsError> {
     let config = with_properties(client_config(&settings.log), &settings.log);
     let admin: AdminClient<DefaultClientContext> = config.create().map_err(TopicsError::Ask)?;
     let (admin, metadata) = metadata_of(admin).await?;
@@ -48,13 +49,63 @@ pub(super) async fn ensure(settings: &TopicSettings) -> Result<(), TopicsError> 
     if brokers == 0 {
         return Err(TopicsError::NoBroker);
     }
+    let mut found = Vec::new();
     for topic in expected_topics(brokers, settings.retention) {
         match partitions_of(&metadata, topic.name) {
             None => create(&admin, &topic).await?,
-            Some(found) => inspect(&admin, &topic, found).await,
+            Some(partitions) => found.push((topic, partitions)),
         }
     }
-    Ok(())
+    Ok(Found {
+        admin,
+        topics: found,
+    })
+}
+
+/// Topics that somebody made before, with their partitions.
+pub(super) struct Found {
+    admin: AdminClient<DefaultClientContext>,
+    topics: Vec<(ExpectedTopic, usize)>,
+}
+
+impl Found {
+    /// Says what differs. An operator may have meant it, and a call into a topic with the wrong settings is still
+    /// better than no call.
+    pub(super) async fn inspect(&self) {
+        for (topic, partitions) in &self.topics {
+            let (partitions, expected) = (*partitions, topic.partitions.get());
+            if partitions != expected as usize {
+                warn!(
+                    topic = topic.name,
+                    partitions, expected, "a topic's partitions differ from what lines need"
+                );
+            }
+        }
+        let names: Vec<_> = self
+            .topics
+            .iter()
+            .map(|(topic, _)| ResourceSpecifier::Topic(topic.name))
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        match self.admin.describe_configs(&names, &options()).await {
+            Ok(described) => self.compare(&described),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "the topics' settings cannot be read"
+            ),
+        }
+    }
+
+    fn compare(&self, described: &[ConfigResourceResult]) {
+        for ((topic, _), described) in self.topics.iter().zip(described) {
+            match described {
+                Ok(found) => warn_of_differences(topic, found),
+                Err(code) => warn!(topic = topic.name, %code, "a topic's settings cannot be read"),
+            }
+        }
+    }
 }
 
 /// librdkafka blocks for this one, so it is asked off the async threads.
@@ -126,29 +177,6 @@ async fn try_create(
         None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
         Some(Err((_, code))) => Err(code),
     })
-}
-
-/// Says what differs. An operator may have meant it, and a call into a topic with the wrong settings is still better
-/// than no call.
-async fn inspect(
-    admin: &AdminClient<DefaultClientContext>,
-    topic: &ExpectedTopic,
-    partitions: usize,
-) {
-    let expected = topic.partitions.get();
-    if partitions != expected as usize {
-        warn!(
-            topic = topic.name,
-            partitions, expected, "a topic's partitions differ from what lines are spread over"
-        );
-    }
-    let described = admin
-        .describe_configs([&ResourceSpecifier::Topic(topic.name)], &options())
-        .await;
-    match described.map(|resources| resources.into_iter().next()) {
-        Ok(Some(Ok(found))) => warn_of_differences(topic, &found),
-        Ok(_) | Err(_) => warn!(topic = topic.name, "the topic's settings cannot be read"),
-    }
 }
 
 fn warn_of_differences(topic: &ExpectedTopic, found: &ConfigResource) {

@@ -64,7 +64,11 @@ impl Reach {
         metrics::gauge!("producer_api_log_reachable").set(1.0);
     }
 
-    fn silent(&self) {
+    pub(super) fn topics_are_there(&self) {
+        self.topics.send_replace(Topics::Ready);
+    }
+
+    pub(super) fn silent(&self) {
         if self.silent_looks.fetch_add(1, Ordering::Relaxed) == SILENT_LOOKS_MAX {
             warn!("the log does not answer: calls are refused until it does");
             metrics::gauge!("producer_api_log_reachable").set(0.0);
@@ -98,18 +102,29 @@ impl Reach {
 
 /// Makes the topics, then looks after the log until it is dropped.
 pub(crate) async fn watch_log(log: Arc<Log>, settings: TopicSettings) {
-    while let Err(error) = topics::ensure(&settings).await {
+    let found = make_topics(&log, &settings).await;
+    log.reach.topics_are_there();
+    info!("the log is there");
+    tokio::join!(found.inspect(), keep_looking(&log));
+}
+
+async fn make_topics(log: &Log, settings: &TopicSettings) -> topics::Found {
+    loop {
+        match topics::ensure(settings).await {
+            Ok(found) => return found,
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "the topics are not there yet"
+            ),
+        }
         log.reach.silent();
-        warn!(
-            error = &error as &dyn std::error::Error,
-            "the topics are not there yet"
-        );
         sleep(LOOK_AGAIN_INTERVAL).await;
     }
-    log.reach.topics.send_replace(Topics::Ready);
-    info!("the log is there");
+}
+
+async fn keep_looking(log: &Arc<Log>) {
     loop {
-        let pause = if look(&log).await {
+        let pause = if look(log).await {
             LOOK_INTERVAL
         } else {
             LOOK_AGAIN_INTERVAL

@@ -28,8 +28,11 @@ struct Readiness {
 
 /// `200` if the next call would be stored, `503` if it would have to wait.
 pub(super) async fn readyz(State(door): State<Arc<Door>>) -> Response {
-    let (log, producers) = (door.log.reach().is_good(), door.log.is_warm());
-    let ready = log && producers;
+    let (ready, log, producers) = (
+        door.is_ready(),
+        door.log.reach().is_good(),
+        door.log.is_warm(),
+    );
     let status = if ready {
         StatusCode::OK
     } else {

@@ -1,1 +1,359 @@
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
 
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode, header},
+    response::IntoResponse,
+};
+use event_model::{EventId, EventTime, SpringTypes, Warning};
+use http_body_util::BodyExt;
+use proptest::prelude::*;
+use resident_token::{
+    Policy, Verifier,
+    testing::{claims_of, sign_with_secret, trusted_keys},
+};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::{ADDRESSES, manual::DESCRIPTION, origins, routes, traceparent};
+use crate::{
+    clock,
+    door::Door,
+    errors::{FieldError, Refusal},
+    idempotency::Replays,
+    limiter::Limiter,
+    log::{Log, LogSettings},
+};
+
+/// A door in front of no log, which refuses at once what gets that far.
+fn door_without_log() -> Arc<Door> {
+    let log = LogSettings {
+        bootstrap_servers: "127.0.0.1:9".to_owned(),
+        properties: Default::default(),
+        deadline: Duration::from_secs(2),
+        alerts_in_flight_max: 1,
+        accepts_in_flight_max: 1,
+    };
+    Arc::new(Door {
+        verifier: Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap()),
+        log: Arc::new(Log::connect(&log).unwrap()),
+        houses: Limiter::new(NonZeroU32::MAX, Duration::from_nanos(1), 10),
+        strangers: None,
+        replays: Replays::new(10),
+        appends: Default::default(),
+        deadline: Duration::from_millis(1),
+        body_bytes_max: 16 * 1024,
+        body_timeout: Duration::from_secs(5),
+        spring_types: SpringTypes::default(),
+    })
+}
+
+fn router() -> Router {
+    routes(door_without_log(), origins(&[]).unwrap())
+}
+
+async fn answer_to(router: Router, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, Value) {
+    let token = sign_with_secret(&claims_of("dong-101", "1502", clock::wall()));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body))
+        .unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+fn description() -> Value {
+    serde_json::from_str(DESCRIPTION).unwrap()
+}
+
+#[tokio::test]
+async fn the_description_has_every_address_and_nothing_else() {
+    let description = description();
+    let described: BTreeSet<(String, String)> = description["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(move |method| (method.clone(), path.clone()))
+        })
+        .collect();
+    let served: BTreeSet<_> = ADDRESSES
+        .iter()
+        .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()))
+        .collect();
+    assert_eq!(described, served);
+
+    let router = router();
+    for (method, path) in ADDRESSES {
+        let (status, _) =
+            answer_to(router.clone(), &method.to_uppercase(), path, b"{}".to_vec()).await;
+        assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
+        assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+    }
+}
+
+/// One of each. A new one fails to compile in `errors`; this list is what the description is held against.
+fn every_refusal() -> Vec<Refusal> {
+    use resident_token::TokenError;
+    let wait = Duration::from_millis(1500);
+    let id = EventId::new(EventTime::MIN, [0; 10]);
+    vec![
+        Refusal::Token(TokenError::Missing),
+        Refusal::Token(TokenError::NotBearer),
+        Refusal::Token(TokenError::Expired {
+            expired_at: clock::wall(),
+        }),
+        Refusal::Token(TokenError::InUrl),
+        Refusal::RoleMissing,
+        Refusal::LineMismatch,
+        Refusal::HouseMismatch,
+        Refusal::BodyTooLarge { bytes_max: 1 },
+        Refusal::BodyTimeout,
+        Refusal::InvalidJson {
+            detail: String::new(),
+        },
+        Refusal::UnsupportedMediaType,
+        Refusal::Validation(vec![FieldError {
+            pointer: "/line",
+            detail: "is missing".to_owned(),
+        }]),
+        Refusal::IdempotencyKeyReused,
+        Refusal::HouseRateLimited { wait },
+        Refusal::AddressRateLimited { wait },
+        Refusal::LogUnavailable,
+        Refusal::LaneFull,
+        Refusal::LogRefused,
+        Refusal::OutcomeUnknown { id },
+        Refusal::NotFound,
+        Refusal::MethodNotAllowed,
+    ]
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_whose_code_and_status_are_described() {
+    let description = description();
+    let codes = description["components"]["schemas"]["Problem"]["x-codes"]
+        .as_object()
+        .unwrap();
+    let mut answered = BTreeSet::new();
+
+    for refusal in every_refusal() {
+        let text = refusal.to_string();
+        let response = refusal.into_response();
+        let status = response.status();
+        let headers = response.headers().clone();
+        let problem: Value =
+            serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes())
+                .unwrap();
+        let code = problem["code"].as_str().unwrap();
+
+        assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(problem["status"], status.as_u16());
+        assert_eq!(problem["detail"], text);
+        assert_eq!(problem["type"], format!("/#{code}"));
+        assert!(codes.contains_key(code), "{code}");
+        assert_eq!(
+            problem["retryable"] == true,
+            headers.contains_key(header::RETRY_AFTER),
+            "{code}"
+        );
+        assert_eq!(
+            status == StatusCode::UNAUTHORIZED,
+            headers.contains_key(header::WWW_AUTHENTICATE)
+        );
+        if let Some(seconds) = headers
+            .get(header::RETRY_AFTER)
+            .filter(|_| code == "rate_limited")
+        {
+            assert_eq!(seconds, "2", "1.5 s, rounded up");
+        }
+        assert_described(&description, status, code);
+        answered.insert(code.to_owned());
+    }
+    assert_eq!(
+        answered,
+        codes.keys().cloned().collect(),
+        "no code is described that is never answered"
+    );
+}
+
+/// The answer that names `code` is listed for a post under `status`.
+fn assert_described(description: &Value, status: StatusCode, code: &str) {
+    if matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    ) {
+        return;
+    }
+    let posts = ["/alert", "/accept"].map(|path| &description["paths"][path]["post"]["responses"]);
+    let named = posts
+        .iter()
+        .filter_map(|responses| responses[status.as_str()]["$ref"].as_str())
+        .any(|reference| {
+            let name = reference.rsplit('/').next().unwrap();
+            let words = description["components"]["responses"][name]["description"]
+                .as_str()
+                .unwrap();
+            words.split(", ").any(|word| word == code)
+        });
+    assert!(named, "{status} {code}");
+}
+
+#[test]
+fn every_warning_is_described_and_nothing_else() {
+    let description = description();
+    let described: BTreeSet<&str> = description["components"]["schemas"]["Warning"]["x-codes"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let told: BTreeSet<&str> = Warning::ALL
+        .into_iter()
+        .map(Warning::code)
+        .chain([crate::answer::Notice::IDEMPOTENCY_KEY_IGNORED.code()])
+        .collect();
+
+    assert_eq!(described, told);
+}
+
+#[test]
+fn a_trace_context_is_passed_on_only_if_it_is_one() {
+    let of = |value: &str| {
+        let mut headers = axum::http::HeaderMap::new();
+        headers.insert("traceparent", value.parse().unwrap());
+        traceparent(&headers)
+    };
+    let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    assert_eq!(of(good).as_deref(), Some(good));
+    for bad in [
+        "",
+        "00",
+        &good[1..],
+        &good.to_uppercase(),
+        &format!("{good}-x"),
+        &good.replace('4', "g"),
+    ] {
+        assert_eq!(of(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn an_origin_that_browsers_would_never_send_is_refused_at_start() {
+    assert!(
+        origins(&[
+            "https://a.example".to_owned(),
+            "http://localhost:8083".to_owned()
+        ])
+        .is_ok()
+    );
+    assert!(origins(&["*".to_owned()]).is_ok());
+    for bad in [
+        "a.example",
+        "https://a.example/",
+        "https://",
+        "https://a example",
+        "",
+    ] {
+        assert!(
+            origins(&[bad.to_owned()])
+                .unwrap_err()
+                .contains("is no origin"),
+            "{bad}"
+        );
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,40}".prop_map(Value::from),
+        prop::sample::select(vec![
+            "dong-101", "1502", "1503", "Exercise", "37.5", "-181", "２"
+        ])
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 20, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map("\\PC{0,10}", inner, 0..5).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+/// Objects with our own fields in them, each with anything.
+fn any_call() -> impl Strategy<Value = Value> {
+    let fields = vec![
+        "line",
+        "house",
+        "text",
+        "lat",
+        "lng",
+        "accuracy",
+        "floor",
+        "locatedAt",
+        "status",
+        "acceptHouse",
+        "targetHouse",
+        "alertId",
+    ];
+    prop::collection::btree_map(prop::sample::select(fields), any_json(), 0..12)
+        .prop_map(|map| json!(map))
+}
+
+/// What the doors may say to a good token's body. 503 stands for "would have been stored": there is no log here.
+const ALERT_ANSWERS: [u16; 4] = [400, 403, 413, 503];
+const ACCEPT_ANSWERS: [u16; 5] = [400, 403, 413, 422, 503];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_json_gets_a_stated_answer(body in prop_oneof![any_json(), any_call()]) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let router = router_of_the_tests();
+            let (status, answer) = answer_to(router.clone(), "POST", "/alert", body.to_string().into_bytes()).await;
+            prop_assert!(ALERT_ANSWERS.contains(&status.as_u16()), "{} {}", status, answer);
+            // An object with our token is never refused but for naming somebody else.
+            if body.is_object() {
+                prop_assert!(matches!(status.as_u16(), 403 | 503), "{} {}", status, answer);
+            }
+            let (status, answer) = answer_to(router, "POST", "/accept", body.to_string().into_bytes()).await;
+            prop_assert!(ACCEPT_ANSWERS.contains(&status.as_u16()), "{} {}", status, answer);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn any_bytes_get_a_stated_answer(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (status, answer) = answer_to(router_of_the_tests(), "POST", "/alert", body.clone()).await;
+            prop_assert!(ALERT_ANSWERS.contains(&status.as_u16()), "{} {}", status, answer);
+            let (status, answer) = answer_to(router_of_the_tests(), "POST", "/accept", body).await;
+            prop_assert!(ACCEPT_ANSWERS.contains(&status.as_u16()), "{} {}", status, answer);
+            Ok(())
+        })?;
+    }
+}
+
+/// One door for all cases: each has threads of librdkafka's.
+fn router_of_the_tests() -> Router {
+    static ROUTER: std::sync::OnceLock<Router> = std::sync::OnceLock::new();
+    ROUTER.get_or_init(router).clone()
+}
