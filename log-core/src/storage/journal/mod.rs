@@ -100,7 +100,7 @@ impl JournalPosition {
 pub struct Cut {
     /// Where the journal ends now.
     pub position: JournalPosition,
-    /// From there to the last byte that was dropped.
+    /// From there to the last byte that was dropped; 0 where it had not got to the disk at all.
     pub bytes: u64,
 }
 

@@ -274,15 +274,12 @@ fn is_length_as_made(len: u64, scan: &Scan) -> bool {
         && scan.segment_bytes.is_none_or(|made| made == len)
 }
 
-/// What an unfinished batch has left behind the end. A marker right at the end is what belongs there.
+/// What an unfinished batch has left. A marker right at the end is what belongs there. A batch of which the first records
+/// are whole is cut even where nothing but zeros follows: its header promises more.
 fn what_to_cut(contents: &[u8], scan: &Scan) -> Option<Cut> {
     let from = cut_from(scan);
-    let unmarked = if scan.marked {
-        from + HEADER_BYTES
-    } else {
-        from
-    };
-    if dirty_bytes_behind(contents, unmarked) == 0 {
+    let marker = if scan.marked { HEADER_BYTES } else { 0 };
+    if scan.torn.is_none() && dirty_bytes_behind(contents, from + marker) == 0 {
         return None;
     }
     Some(Cut {

@@ -283,6 +283,27 @@ fn nothing_of_a_cut_batch_comes_back_behind_a_later_one() {
     assert!(50 < cuts, "{cuts} cuts");
 }
 
+#[test]
+fn what_is_appended_behind_a_batch_of_which_the_end_was_lost_is_found_again() {
+    let disk = SimDisk::with_seed(1);
+    let (mut journal, _) = open(&disk).unwrap();
+    journal.append(&[vec![b'x'; 300], vec![b'y'; 300]]).unwrap();
+    drop(journal);
+    // The power went before the second sector got to the disk, and before the marker did.
+    let file = disk.open(&segment(0), OpenMode::Write).unwrap();
+    file.write_at(&[0; 3_584], 512).unwrap();
+
+    let (mut journal, found) = open(&disk).unwrap();
+    assert_eq!(payloads(&found), [vec![b'x'; 300]]);
+    assert!(found.cut.is_some());
+    journal.append(&[b"z"]).unwrap();
+
+    assert_eq!(
+        payloads(&open(&disk).unwrap().1),
+        [vec![b'x'; 300], b"z".to_vec()]
+    );
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_a_start_panic(noise in prop::collection::vec(any::<u8>(), 0..6_000)) {

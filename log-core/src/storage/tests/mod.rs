@@ -1,6 +1,7 @@
 //! The files together: partitions, checkpoints and recovery, by hand and against a model.
 
 mod damage;
+mod model;
 mod partitions;
 mod recovery;
 
