@@ -8,6 +8,7 @@
 //! Invariants, checked after every command, in release too: log start offset <= last stable offset <= high watermark;
 //! leader epochs, producer epochs and the command's time never fall; a partition's offsets only grow.
 
+mod applied;
 mod broker_config;
 mod checkpoint;
 mod command;
@@ -29,8 +30,7 @@ mod topics;
 mod transaction;
 mod transactions;
 
-use bytes::Bytes;
-
+pub use applied::{Applied, Change};
 pub use broker_config::BROKER_KEYS;
 pub use checkpoint::StateDecodeError;
 pub use command::{
@@ -55,7 +55,6 @@ pub use topic::{PARTITIONS_MAX, Topic};
 pub use topic_config::{
     AcksMin, ConfigEntry, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key,
 };
-
 pub use transaction::{OpenTransaction, Transaction, TransactionStatus};
 
 use self::group::{CommitKind, CommitTime};
@@ -65,10 +64,9 @@ use self::producer::ProducerRegistry;
 use self::topics::Topics;
 use self::transactions::Transactions;
 use crate::ids::{
-    EntryIndex, GroupId, LeaderEpoch, NodeId, Offset, ProducerEpoch, ReplicaId, TimestampMs,
-    TopicId, TopicName, TopicPartition, TransactionalId,
+    EntryIndex, GroupId, LeaderEpoch, NodeId, ProducerEpoch, ReplicaId, TimestampMs, TopicId,
+    TopicName, TopicPartition, TransactionalId,
 };
-use crate::record::SegmentSettings;
 
 /// All that is true in the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,57 +79,6 @@ pub struct State {
     transactions: Transactions,
     groups: Groups,
     nodes: Nodes,
-}
-
-/// What became of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// What its proposer's client is told.
-    pub outcome: Result<Response, Refusal>,
-    /// What must now happen to the partitions' files, in this order.
-    pub changes: Vec<Change>,
-}
-
-/// What must happen to a partition's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// A partition is new.
-    PartitionCreated {
-        /// Which.
-        partition: TopicPartition,
-        /// Its topic's identity.
-        topic_id: TopicId,
-        /// When its segments roll.
-        segment: SegmentSettings,
-    },
-    /// Its segments roll by other settings from here on.
-    PartitionConfigured {
-        /// Which.
-        partition: TopicPartition,
-        /// When its segments roll.
-        segment: SegmentSettings,
-    },
-    /// A partition is gone with all its records.
-    PartitionDeleted {
-        /// Which.
-        partition: TopicPartition,
-    },
-    /// A batch has its place.
-    Appended {
-        /// Where.
-        partition: TopicPartition,
-        /// Offset of its first record.
-        base_offset: Offset,
-        /// The batch, base offset and leader epoch patched in.
-        batch: Bytes,
-    },
-    /// Records before this offset are gone.
-    LogStartMoved {
-        /// Where.
-        partition: TopicPartition,
-        /// First readable offset.
-        log_start_offset: Offset,
-    },
 }
 
 impl State {

@@ -266,8 +266,8 @@ const fn key(
 
 const MS_MAX: i64 = i64::MAX;
 
-/// A batch is one entry of the journal; this keeps one entry far below what consensus holds uncommitted.
-const MAX_MESSAGE_BYTES_MAX: i32 = 16 << 20;
+/// A batch is one entry, and the journal takes entries up to 8 MiB: this leaves room for what stands around it.
+const MAX_MESSAGE_BYTES_MAX: i32 = 6 << 20;
 
 /// Every key of a topic, by name.
 pub const TOPIC_KEYS: &[ConfigKey] = &[
