@@ -557,6 +557,11 @@ fn is_segment(call: &Call<'_>) -> bool {
 }
 
 #[test]
+fn leaving_out_nothing_is_not_noticed() {
+    assert!(!is_noticed(|_, _| false));
+}
+
+#[test]
 fn leaving_out_the_sync_of_a_batch_is_noticed() {
     assert!(is_noticed(
         |doing, call| doing == Doing::Append && is_segment(call)

@@ -742,6 +742,11 @@ leaving_out_is_noticed! {
 }
 
 #[test]
+fn leaving_out_nothing_is_not_noticed() {
+    assert!(!is_noticed(Slip::LeavesOut(|_, _| false)));
+}
+
+#[test]
 fn trimming_the_journal_before_the_checkpoint_is_durable_is_noticed() {
     assert!(is_noticed(Slip::TrimsFirst));
 }
