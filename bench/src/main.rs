@@ -1,1 +1,254 @@
-fn main() {}
+//! How fast it is, beside how fast it could be.
+//!
+//! Each measure stands beside its floor, a raw loop that does the least that could do the job, in the same run on the
+//! same machine; the ratio is the result. Load is open loop: lateness counts from when a request was due. The services
+//! run as processes of their own, so build everything in one profile first:
+//!
+//! ```text
+//! cargo build --release -p log-core -p ws-gateway -p producer-api -p bench
+//! target/release/bench all --json bench.json
+//! target/release/bench append --seconds 30
+//! target/release/bench fan-out --sockets 10000 --lines 1 --ids unique
+//! target/release/bench end-to-end
+//! ```
+//!
+//! - `append`: a record of 300 bytes acknowledged with acks=all by a log of one node, at 10, 100 and 1,000 a second and
+//!   flat out; beside appending and syncing the same bytes to a preallocated file.
+//! - `fan-out`: an alert delivered by the gateway to 1,000 and 10,000 STOMP sockets on one line and on a hundred;
+//!   beside an epoll loop that writes a prepared frame of the same length to as many sockets. Also the memory of an
+//!   idle socket, after one alert and two heart-beats to all.
+//! - `end-to-end`: a POST heard on each of 100 sockets; beside append, sync and writes alone.
+//!
+//! The result says how busy the machine was, and a run whose floor is more than 25 % off an idle machine's says that it
+//! does not count. Everything happens on loopback and in one folder that is removed afterwards.
+//!
+//! Not here: micro-benchmarks (they live in the crates), and judging whether a figure is good.
+
+mod append;
+mod audience;
+mod clock;
+mod end_to_end;
+mod fan_out;
+mod floor;
+mod kafka_client;
+mod machine;
+mod percentiles;
+mod raw_server;
+mod schedule;
+mod services;
+mod swarm;
+mod tokens;
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command as Program;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
+use floor::Floor;
+use machine::Machine;
+use services::Workshop;
+
+/// Measures the system beside the floors it stands on.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    setting: Setting,
+}
+
+#[derive(Debug, Args)]
+struct Setting {
+    /// Write the result to this file as JSON too.
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Folder of the services' programs [default: this program's].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+    /// Folder for the data, on the disk that is to be measured; a folder in it is made and removed.
+    #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Records acknowledged with acks=all.
+    Append {
+        #[command(flatten)]
+        append: append::Options,
+        #[command(flatten)]
+        floor: Floor,
+    },
+    /// Alerts delivered to many sockets.
+    FanOut {
+        #[command(flatten)]
+        fan_out: fan_out::Options,
+        #[command(flatten)]
+        floor: Floor,
+    },
+    /// From a POST to each socket.
+    EndToEnd {
+        #[command(flatten)]
+        end_to_end: end_to_end::Options,
+        #[command(flatten)]
+        floor: Floor,
+    },
+    /// The three, one after the other.
+    All {
+        #[command(flatten)]
+        append: append::Options,
+        #[command(flatten)]
+        fan_out: fan_out::Options,
+        #[command(flatten)]
+        end_to_end: end_to_end::Options,
+        #[command(flatten)]
+        floor: Floor,
+    },
+    /// Be the sockets of an audience (started by the other commands).
+    #[command(hide = true)]
+    Sockets,
+    /// Be the floor of a fan-out (started by the other commands).
+    #[command(hide = true)]
+    RawServer(raw_server::Options),
+}
+
+/// What is printed and written.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    commit: String,
+    profile: &'static str,
+    machine: Machine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    append: Option<append::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fan_out: Option<fan_out::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_to_end: Option<end_to_end::Report>,
+}
+
+fn main() -> Result<()> {
+    let Arguments { command, setting } = Arguments::parse();
+    match command {
+        Command::Sockets => audience::be_a_child(),
+        Command::RawServer(options) => raw_server::run(&options),
+        Command::Append { append, floor } => setting.measure(Some(&append), None, None, &floor),
+        Command::FanOut { fan_out, floor } => setting.measure(None, Some(&fan_out), None, &floor),
+        Command::EndToEnd { end_to_end, floor } => {
+            setting.measure(None, None, Some(&end_to_end), &floor)
+        }
+        Command::All {
+            append,
+            fan_out,
+            end_to_end,
+            floor,
+        } => setting.measure(Some(&append), Some(&fan_out), Some(&end_to_end), &floor),
+    }
+}
+
+impl Setting {
+    fn measure(
+        &self,
+        append: Option<&append::Options>,
+        fan_out: Option<&fan_out::Options>,
+        end_to_end: Option<&end_to_end::Options>,
+        floor: &Floor,
+    ) -> Result<()> {
+        let machine = Machine::look()?;
+        let workshop = Workshop::open(self.programs.as_deref(), &self.data)?;
+        let outcome = Outcome {
+            commit: commit(),
+            profile: if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            },
+            machine,
+            append: append
+                .map(|options| append::run(options, &workshop, floor))
+                .transpose()
+                .context("append")?,
+            fan_out: fan_out
+                .map(|options| fan_out::run(options, &workshop, floor))
+                .transpose()
+                .context("fan-out")?,
+            end_to_end: end_to_end
+                .map(|options| end_to_end::run(options, &workshop, floor))
+                .transpose()
+                .context("end to end")?,
+        };
+        println!("{outcome}");
+        if let Some(file) = &self.json {
+            let json = serde_json::to_string_pretty(&outcome)?;
+            fs::write(file, json).with_context(|| format!("write {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The commit that is measured, with a `+` when the tree has changes.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Program::new("git").args(arguments).output().ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else {
+        return "unknown".to_owned();
+    };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])
+        .is_some_and(|changes| !changes.is_empty());
+    if changed {
+        format!("{commit}+")
+    } else {
+        commit
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine {
+            kernel,
+            processor,
+            cores,
+            load_one_minute,
+            busy_cores,
+        } = &self.machine;
+        writeln!(
+            f,
+            "commit {}, {} build; {cores} cores of {processor}, Linux {kernel}",
+            self.commit, self.profile
+        )?;
+        writeln!(
+            f,
+            "before the run: {busy_cores} cores busy, load {load_one_minute}"
+        )?;
+        if let Some(append) = &self.append {
+            writeln!(f, "\n{append}")?;
+        }
+        if let Some(fan_out) = &self.fan_out {
+            writeln!(f, "\n{fan_out}")?;
+        }
+        if let Some(end_to_end) = &self.end_to_end {
+            writeln!(f, "\n{end_to_end}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}
