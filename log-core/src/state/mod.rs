@@ -28,6 +28,7 @@ mod topic;
 mod topic_config;
 mod topics;
 mod transaction;
+mod transaction_coordinator;
 mod transactions;
 
 pub use applied::{Applied, Change};
