@@ -3,18 +3,22 @@
 mod support;
 
 use bytes::Bytes;
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    FetchRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, ProduceRequest,
-};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::StrBytes;
 use log_core::wire::SERVED;
 use support::TestBroker;
 use support::records::batch_of;
@@ -43,6 +47,16 @@ async fn ask(client: &mut WireClient, api: ApiKey, version: i16) {
         ApiKey::Fetch => fetch(client, version).await,
         ApiKey::ListOffsets => list_offsets(client, version).await,
         ApiKey::FindCoordinator => find_coordinator(client, version).await,
+        ApiKey::JoinGroup => join(client, version).await,
+        ApiKey::SyncGroup => sync(client, version).await,
+        ApiKey::Heartbeat => heartbeat(client, version).await,
+        ApiKey::LeaveGroup => leave(client, version).await,
+        ApiKey::OffsetCommit => commit(client, version).await,
+        ApiKey::OffsetFetch => fetch_offsets(client, version).await,
+        ApiKey::OffsetDelete => delete_offsets(client, version).await,
+        ApiKey::ListGroups => list_groups(client, version).await,
+        ApiKey::DescribeGroups => describe_groups(client, version).await,
+        ApiKey::DeleteGroups => delete_groups(client, version).await,
         ApiKey::CreateTopics => create(client, version, &format!("made-by-{version}")).await,
         ApiKey::DeleteTopics => delete(client, version).await,
         ApiKey::InitProducerId => init_producer_id(client, version).await,
@@ -322,4 +336,197 @@ async fn describe_configs(client: &mut WireClient, version: i16) {
             "version {version}: {key}"
         );
     }
+}
+
+// --- Groups
+
+fn join_request(group: &str, member: &str, version: i16) -> JoinGroupRequest {
+    let protocol = JoinGroupRequestProtocol::default()
+        .with_name(text("range"))
+        .with_metadata(Bytes::from_static(b"\0\0\0\0\0\0\xff\xff\xff\xff"));
+    let request = JoinGroupRequest::default()
+        .with_group_id(text(group).into())
+        .with_session_timeout_ms(10_000)
+        .with_member_id(text(member))
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol]);
+    if 1 <= version { request.with_rebalance_timeout_ms(10_000) } else { request.with_rebalance_timeout_ms(-1) }
+}
+
+/// Joins a group of its own; the member's id and generation.
+async fn joined(client: &mut WireClient, group: &str, version: i16) -> (StrBytes, i32) {
+    let first = client.ask(version, join_request(group, "", version)).await;
+    let response = if 4 <= version {
+        assert_eq!(first.error_code, ResponseError::MemberIdRequired.code(), "version {version}");
+        client.ask(version, join_request(group, &first.member_id, version)).await
+    } else {
+        first
+    };
+    assert_eq!((response.error_code, response.members.len()), (0, 1), "version {version}");
+    assert_eq!(response.leader, response.member_id, "version {version}");
+    assert_eq!(response.protocol_name.as_deref(), Some("range"), "version {version}");
+    (response.member_id, response.generation_id)
+}
+
+/// Joins and takes its assignment.
+async fn synced(client: &mut WireClient, group: &str) -> (StrBytes, i32) {
+    let (member, generation) = joined(client, group, 5).await;
+    let response = client.ask(3, sync_request(group, &member, generation)).await;
+    assert_eq!(response.error_code, 0);
+    (member, generation)
+}
+
+fn sync_request(group: &str, member: &str, generation: i32) -> SyncGroupRequest {
+    let assignment = SyncGroupRequestAssignment::default()
+        .with_member_id(text(member))
+        .with_assignment(Bytes::from_static(b"all of it"));
+    SyncGroupRequest::default()
+        .with_group_id(text(group).into())
+        .with_generation_id(generation)
+        .with_member_id(text(member))
+        .with_assignments(vec![assignment])
+}
+
+async fn join(client: &mut WireClient, version: i16) {
+    joined(client, &format!("join-{version}"), version).await;
+}
+
+async fn sync(client: &mut WireClient, version: i16) {
+    let group = format!("sync-{version}");
+    let (member, generation) = joined(client, &group, 5).await;
+    let mut request = sync_request(&group, &member, generation);
+    if 5 <= version {
+        request = request.with_protocol_type(Some(text("consumer"))).with_protocol_name(Some(text("range")));
+    }
+    let response = client.ask(version, request).await;
+    assert_eq!((response.error_code, response.assignment.as_ref()), (0, &b"all of it"[..]), "version {version}");
+    if 5 <= version {
+        assert_eq!(response.protocol_name.as_deref(), Some("range"), "version {version}");
+    }
+}
+
+async fn heartbeat(client: &mut WireClient, version: i16) {
+    let group = format!("heartbeat-{version}");
+    let (member, generation) = synced(client, &group).await;
+    let request = |generation| {
+        HeartbeatRequest::default()
+            .with_group_id(text(&group).into())
+            .with_generation_id(generation)
+            .with_member_id(member.clone())
+    };
+    assert_eq!(client.ask(version, request(generation)).await.error_code, 0, "version {version}");
+    let stale = client.ask(version, request(generation + 1)).await;
+    assert_eq!(stale.error_code, ResponseError::IllegalGeneration.code(), "version {version}");
+}
+
+async fn leave(client: &mut WireClient, version: i16) {
+    let group = format!("leave-{version}");
+    let (member, _) = synced(client, &group).await;
+    let request = LeaveGroupRequest::default().with_group_id(text(&group).into());
+    let request = if version < 3 {
+        request.with_member_id(member)
+    } else {
+        request.with_members(vec![MemberIdentity::default().with_member_id(member)])
+    };
+    let response = client.ask(version, request.clone()).await;
+    assert_eq!(response.error_code, 0, "version {version}");
+    let again = client.ask(version, request).await;
+    let refused = if version < 3 { again.error_code } else { again.members[0].error_code };
+    assert_eq!(refused, ResponseError::UnknownMemberId.code(), "version {version}");
+}
+
+async fn commit(client: &mut WireClient, version: i16) {
+    let partition = |index: i32, metadata: String| {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(index)
+            .with_committed_offset(i64::from(version))
+            .with_committed_metadata(Some(StrBytes::from_string(metadata)));
+        if 6 <= version { partition.with_committed_leader_epoch(1) } else { partition }
+    };
+    let partitions = vec![partition(0, "note".to_owned()), partition(9, String::new()), partition(1, "x".repeat(5000))];
+    let topic = OffsetCommitRequestTopic::default().with_name(text(TOPIC).into()).with_partitions(partitions);
+    let request =
+        OffsetCommitRequest::default().with_group_id(text("offsets").into()).with_topics(vec![topic]);
+    let response = client.ask(version, request).await;
+    let codes: Vec<i16> = response.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+    let (unknown, too_large) = (ResponseError::UnknownTopicOrPartition, ResponseError::OffsetMetadataTooLarge);
+    assert_eq!(codes, [0, unknown.code(), too_large.code()], "version {version}");
+}
+
+async fn fetch_offsets(client: &mut WireClient, version: i16) {
+    commit(client, 9).await;
+    let request = OffsetFetchRequest::default();
+    if version < 8 {
+        let asked = OffsetFetchRequestTopic::default().with_name(text(TOPIC).into()).with_partition_indexes(vec![0, 1]);
+        let response =
+            client.ask(version, request.with_group_id(text("offsets").into()).with_topics(Some(vec![asked]))).await;
+        let found = &response.topics[0].partitions;
+        assert_eq!((response.error_code, found[0].committed_offset), (0, 9), "version {version}");
+        assert_eq!(found[0].metadata.as_deref(), Some("note"), "version {version}");
+        assert_eq!((found[1].error_code, found[1].committed_offset), (0, -1), "version {version}");
+    } else {
+        let group = OffsetFetchRequestGroup::default().with_group_id(text("offsets").into()).with_topics(None);
+        let response = client.ask(version, request.with_groups(vec![group])).await;
+        let found = &response.groups[0].topics[0].partitions;
+        assert_eq!((found.len(), found[0].committed_offset), (1, 9), "version {version}");
+        assert_eq!(found[0].committed_leader_epoch, 1, "version {version}");
+    }
+}
+
+async fn delete_offsets(client: &mut WireClient, version: i16) {
+    commit(client, 9).await;
+    let partition = OffsetDeleteRequestPartition::default().with_partition_index(0);
+    let topic = OffsetDeleteRequestTopic::default().with_name(text(TOPIC).into()).with_partitions(vec![partition]);
+    let request =
+        OffsetDeleteRequest::default().with_group_id(text("offsets").into()).with_topics(vec![topic]);
+    let response = client.ask(version, request).await;
+    assert_eq!((response.error_code, response.topics[0].partitions[0].error_code), (0, 0), "version {version}");
+}
+
+async fn list_groups(client: &mut WireClient, version: i16) {
+    let group = format!("listed-{version}");
+    synced(client, &group).await;
+    let request = ListGroupsRequest::default();
+    let request = if 4 <= version { request.with_states_filter(vec![text("stable")]) } else { request };
+    let request = if 5 <= version { request.with_types_filter(vec![text("classic")]) } else { request };
+    let response = client.ask(version, request).await;
+    let listed = response.groups.iter().find(|listed| listed.group_id.as_str() == group).expect("listed");
+    assert_eq!(listed.protocol_type.as_str(), "consumer", "version {version}");
+    if 4 <= version {
+        assert!(response.groups.iter().all(|group| group.group_state.as_str() == "Stable"), "version {version}");
+    }
+    if 5 <= version {
+        assert_eq!(listed.group_type.as_str(), "classic", "version {version}");
+    }
+}
+
+async fn describe_groups(client: &mut WireClient, version: i16) {
+    let group = format!("described-{version}");
+    synced(client, &group).await;
+    let groups = vec![text(&group).into(), text("nobody").into()];
+    let response = client.ask(version, DescribeGroupsRequest::default().with_groups(groups)).await;
+    let (known, unknown) = (&response.groups[0], &response.groups[1]);
+    assert_eq!((known.error_code, known.group_state.as_str()), (0, "Stable"), "version {version}");
+    assert_eq!(known.protocol_data.as_str(), "range", "version {version}");
+    assert_eq!(known.members[0].member_assignment.as_ref(), b"all of it", "version {version}");
+    assert_eq!(known.members[0].client_host.as_str(), "/127.0.0.1", "version {version}");
+    let expected = if version < 6 { 0 } else { ResponseError::GroupIdNotFound.code() };
+    assert_eq!((unknown.error_code, unknown.group_state.as_str()), (expected, "Dead"), "version {version}");
+}
+
+async fn delete_groups(client: &mut WireClient, version: i16) {
+    let group = format!("deleted-{version}");
+    let (member, _) = synced(client, &group).await;
+    let groups = vec![text(&group).into(), text("nobody").into()];
+    let request = DeleteGroupsRequest::default().with_groups_names(groups);
+    let codes = |response: DeleteGroupsResponse| -> Vec<i16> {
+        response.results.iter().map(|result| result.error_code).collect()
+    };
+    let (not_empty, unknown) = (ResponseError::NonEmptyGroup.code(), ResponseError::GroupIdNotFound.code());
+    assert_eq!(codes(client.ask(version, request.clone()).await), [not_empty, unknown], "version {version}");
+
+    let leaver = MemberIdentity::default().with_member_id(member);
+    let leave = LeaveGroupRequest::default().with_group_id(text(&group).into()).with_members(vec![leaver]);
+    assert_eq!(client.ask(3, leave).await.error_code, 0);
+    assert_eq!(codes(client.ask(version, request).await), [0, unknown], "version {version}");
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::handlers::{
-    api_versions, describe_configs, fetch, find_coordinator, init_producer_id, list_offsets,
-    metadata, produce, topics,
+    api_versions, committed_offsets, describe_configs, fetch, find_coordinator, group_admin, init_producer_id, list_offsets, membership, metadata, produce, topics,
 };
 use super::metrics;
 use super::service::{Client, Service};
@@ -42,10 +41,10 @@ pub(super) async fn begin(
         let proposed = produce::propose(&service, version, body).await;
         return Box::pin(proposed.answer());
     }
-    let _client = (client.address, client_id);
+    let client = client.named(client_id);
     Box::pin(async move {
         let started = service.clock().elapsed();
-        let body = handle(&service, version, body).await;
+        let body = handle(&service, &client, version, body).await;
         metrics::answered(key, (service.clock().elapsed() - started).as_secs_f64());
         body.map_or(Answer::Close, Answer::Body)
     })
@@ -56,7 +55,7 @@ pub(super) fn unknown_api_versions() -> Answer {
     Answer::Body(api_versions::unsupported().into())
 }
 
-async fn handle(service: &Service, version: i16, body: RequestBody) -> Option<ResponseBody> {
+async fn handle(service: &Service, client: &Client, version: i16, body: RequestBody) -> Option<ResponseBody> {
     Some(match body {
         RequestBody::ApiVersions(body) => api_versions::answer(version, &body).into(),
         RequestBody::Metadata(body) => metadata::answer(service, version, body).await.into(),
@@ -69,6 +68,16 @@ async fn handle(service: &Service, version: i16, body: RequestBody) -> Option<Re
         RequestBody::DeleteTopics(body) => topics::delete(service, version, body).await.into(),
         RequestBody::InitProducerId(body) => init_producer_id::answer(service, body).await.into(),
         RequestBody::DescribeConfigs(body) => describe_configs::answer(service, body).await.into(),
+        RequestBody::JoinGroup(body) => membership::join(service, client, version, body).await.into(),
+        RequestBody::SyncGroup(body) => membership::sync(service, version, body).await.into(),
+        RequestBody::Heartbeat(body) => membership::heartbeat(service, body).await.into(),
+        RequestBody::LeaveGroup(body) => membership::leave(service, version, body).await.into(),
+        RequestBody::OffsetCommit(body) => committed_offsets::commit(service, body).await.into(),
+        RequestBody::OffsetFetch(body) => committed_offsets::fetch(service, version, body).await.into(),
+        RequestBody::OffsetDelete(body) => committed_offsets::delete(service, body).await.into(),
+        RequestBody::ListGroups(body) => group_admin::list(service, version, body).await.into(),
+        RequestBody::DescribeGroups(body) => group_admin::describe(service, version, body).await.into(),
+        RequestBody::DeleteGroups(body) => group_admin::delete(service, body).await.into(),
         // Begun on arrival: see `begin`.
         RequestBody::Produce(_) => return None,
     })

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::group::GroupConfig;
 use crate::ids::NodeId;
 use crate::storage::StorageConfig;
 
@@ -53,6 +54,8 @@ pub struct Config {
     /// Bytes of one Fetch answer, whatever the client asks (`fetch.max.bytes`). Default 55 MiB. At least one batch is
     /// always given. Too low costs round trips; too high is memory per reading connection.
     pub fetch_max_bytes: usize,
+    /// The limits of consumer groups. See [`GroupConfig`] for the numbers.
+    pub group: GroupConfig,
     /// What `/metrics` renders; the process installs the recorder once. Default: none, and `/metrics` is empty.
     pub metrics: Option<PrometheusHandle>,
     /// The journal's files. See [`StorageConfig`] for the numbers.
@@ -92,6 +95,7 @@ impl Config {
             max_connections: 2_000,
             connections_max_idle: Duration::from_secs(600),
             fetch_max_bytes: 55 << 20,
+            group: GroupConfig::default(),
             metrics: None,
             storage: StorageConfig::default(),
             checkpoint_bytes: 64 << 20,

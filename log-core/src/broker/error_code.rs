@@ -4,6 +4,7 @@
 use kafka_protocol::ResponseError;
 
 use super::replica_handle::{Leadership, ProposeError};
+use crate::group::GroupError;
 use crate::record::InvalidBatch;
 use crate::state::Refusal;
 use crate::storage::ReadError;
@@ -45,6 +46,8 @@ pub(super) fn of_propose_error(error: ProposeError, asked: Asked) -> ResponseErr
         (ProposeError::Dropped, Asked::Partition) => ResponseError::NotEnoughReplicas,
         (ProposeError::Dropped, Asked::Coordinator) => ResponseError::CoordinatorNotAvailable,
         (ProposeError::Dropped, Asked::Controller) => ResponseError::RequestTimedOut,
+        (ProposeError::TooLarge, Asked::Partition) => ResponseError::MessageTooLarge,
+        (ProposeError::TooLarge, Asked::Coordinator | Asked::Controller) => ResponseError::InvalidRequest,
         (ProposeError::OutcomeUnknown | ProposeError::Stopped, Asked::Coordinator) => {
             ResponseError::CoordinatorNotAvailable
         }
@@ -92,6 +95,22 @@ pub(super) fn of_refusal(refusal: &Refusal) -> ResponseError {
         Refusal::UnknownNode { .. } => ResponseError::BrokerIdNotRegistered,
         Refusal::FeatureLevelUnsupported { .. } => ResponseError::FeatureUpdateFailed,
         Refusal::FeatureLevelFalls { .. } => ResponseError::InvalidUpdateVersion,
+    }
+}
+
+/// A member's request that its group refused.
+pub(super) fn of_group_error(error: &GroupError) -> ResponseError {
+    match error {
+        GroupError::MemberIdRequired { .. } => ResponseError::MemberIdRequired,
+        GroupError::UnknownMemberId => ResponseError::UnknownMemberId,
+        GroupError::FencedInstanceId => ResponseError::FencedInstanceId,
+        GroupError::IllegalGeneration => ResponseError::IllegalGeneration,
+        GroupError::RebalanceInProgress => ResponseError::RebalanceInProgress,
+        GroupError::InconsistentGroupProtocol => ResponseError::InconsistentGroupProtocol,
+        GroupError::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
+        GroupError::GroupMaxSizeReached => ResponseError::GroupMaxSizeReached,
+        GroupError::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
+        GroupError::NotCoordinator => ResponseError::NotCoordinator,
     }
 }
 

@@ -7,6 +7,7 @@ mod admin;
 mod answer;
 mod config;
 mod connection;
+mod coordinator;
 mod error_code;
 mod frame_reader;
 mod handlers;
@@ -15,6 +16,7 @@ mod journal_thread;
 mod listener;
 mod metrics;
 mod node;
+mod recorded_group;
 mod registration;
 mod replica;
 mod replica_handle;
@@ -40,6 +42,7 @@ pub use self::replica_handle::{Cluster, Leadership, Outcome, Pending, ProposeErr
 pub use self::replica_thread::BrokerStopped;
 pub use self::start_error::StartError;
 
+use self::coordinator::Coordinator;
 use self::listener::Listener;
 use self::node::{Node, NodeConfig};
 use self::service::Service;
@@ -77,9 +80,11 @@ impl Broker {
         make_known(&node.handle, &advertised, &node_stop).await?;
 
         let stop = CancellationToken::new();
-        let service =
-            Arc::new(Service::new(config.clone(), advertised, node.handle.clone(), clock, stop.clone()));
         let tasks = TaskTracker::new();
+        let (coordinator, groups) = Coordinator::new(node.handle.clone(), Arc::clone(&clock), config.group);
+        tasks.spawn(coordinator.run(stop.clone()));
+        let service = Service::new(config.clone(), advertised, node.handle.clone(), groups, clock, stop.clone());
+        let service = Arc::new(service);
         let (address, admin_address) = (doors.address, doors.admin_address);
         doors.serve(service, &config, &tasks);
         tasks.spawn(close_doors_with_node(node_stop.clone(), stop.clone()));

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use kafka_protocol::protocol::StrBytes;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Advertised, Config};
+use super::coordinator::CoordinatorHandle;
 use super::registration;
 use super::replica_handle::ReplicaHandle;
 use crate::clock::Clock;
@@ -16,6 +18,7 @@ pub(super) struct Service {
     config: Config,
     advertised: Advertised,
     replica: ReplicaHandle,
+    coordinator: CoordinatorHandle,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 }
@@ -25,6 +28,15 @@ pub(super) struct Service {
 pub(super) struct Client {
     /// The peer of the connection.
     pub(super) address: SocketAddr,
+    /// What it calls itself (`client.id`).
+    pub(super) id: String,
+}
+
+impl Client {
+    /// The same, as the present request names it.
+    pub(super) fn named(&self, id: Option<StrBytes>) -> Self {
+        Self { address: self.address, id: id.map_or_else(String::new, |id| id.to_string()) }
+    }
 }
 
 impl Service {
@@ -32,6 +44,7 @@ impl Service {
         config: Config,
         advertised: Advertised,
         replica: ReplicaHandle,
+        coordinator: CoordinatorHandle,
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Self {
@@ -39,6 +52,7 @@ impl Service {
             config,
             advertised,
             replica,
+            coordinator,
             clock,
             shutdown,
         }
@@ -63,6 +77,11 @@ impl Service {
 
     pub(super) fn replica(&self) -> &ReplicaHandle {
         &self.replica
+    }
+
+    /// Whoever owns the consumer groups.
+    pub(super) fn coordinator(&self) -> &CoordinatorHandle {
+        &self.coordinator
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {

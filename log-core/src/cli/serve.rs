@@ -49,6 +49,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     write_log_lines(arguments.log_json);
     let mut config = arguments.into_config()?;
+    info!(?config, "starting");
     config.metrics = Some(
         PrometheusBuilder::new()
             .install_recorder()
@@ -62,7 +63,6 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    info!(?config, "starting");
     let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let broker = Broker::start(config).await?;

@@ -8,6 +8,7 @@
 pub mod frame;
 pub mod request;
 pub mod response;
+pub mod subscription;
 pub mod values;
 pub mod versions;
 

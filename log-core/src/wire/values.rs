@@ -1,6 +1,7 @@
 //! The wire's numbers and our types. Here, and only here, `-1` turns into `None` and back.
 
 use crate::ids::{
+    Generation,
     LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs,
 };
 
@@ -47,6 +48,16 @@ pub fn wire_partition(partition: PartitionIndex) -> i32 {
 pub fn wire_node(node: Option<NodeId>) -> i32 {
     node.and_then(|node| i32::try_from(node.0).ok())
         .unwrap_or(-1)
+}
+
+/// A group's generation that the client may not know.
+pub fn generation(wire: i32) -> Option<Generation> {
+    u32::try_from(wire).ok().map(Generation)
+}
+
+/// A group's generation as the wire has it.
+pub fn wire_generation(generation: Option<Generation>) -> i32 {
+    generation.and_then(|generation| i32::try_from(generation.0).ok()).unwrap_or(-1)
 }
 
 /// A producer id that may be absent.

@@ -18,12 +18,22 @@ macro_rules! for_each_served_api {
             Fetch, FetchRequest, FetchResponse, 4..=12, 4..=12;
             ListOffsets, ListOffsetsRequest, ListOffsetsResponse, 1..=7, 1..=7;
             Metadata, MetadataRequest, MetadataResponse, 0..=12, 0..=12;
+            OffsetCommit, OffsetCommitRequest, OffsetCommitResponse, 2..=9, 2..=9;
+            OffsetFetch, OffsetFetchRequest, OffsetFetchResponse, 1..=9, 1..=9;
             FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse, 0..=4, 0..=4;
+            JoinGroup, JoinGroupRequest, JoinGroupResponse, 0..=9, 0..=9;
+            Heartbeat, HeartbeatRequest, HeartbeatResponse, 0..=4, 0..=4;
+            LeaveGroup, LeaveGroupRequest, LeaveGroupResponse, 0..=5, 0..=5;
+            SyncGroup, SyncGroupRequest, SyncGroupResponse, 0..=5, 0..=5;
+            DescribeGroups, DescribeGroupsRequest, DescribeGroupsResponse, 0..=6, 0..=6;
+            ListGroups, ListGroupsRequest, ListGroupsResponse, 0..=5, 0..=5;
             ApiVersions, ApiVersionsRequest, ApiVersionsResponse, 0..=4, 0..=4;
             CreateTopics, CreateTopicsRequest, CreateTopicsResponse, 2..=7, 2..=7;
             DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse, 1..=6, 1..=6;
             InitProducerId, InitProducerIdRequest, InitProducerIdResponse, 0..=5, 0..=5;
             DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse, 1..=4, 1..=4;
+            DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse, 0..=2, 0..=2;
+            OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse, 0..=0, 0..=0;
         }
     };
 }

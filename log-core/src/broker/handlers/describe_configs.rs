@@ -1,8 +1,6 @@
 //! DescribeConfigs: every key of a topic or of this broker, with its value, its default and who set it (KIP-133,
 //! KIP-226, KIP-569).
 
-use std::time::Duration;
-
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -10,30 +8,24 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
-use tokio::time::timeout;
 
+use super::barrier::read_barrier;
 use super::described_config::{DescribedConfig, Source, broker_configs, topic_configs};
 use super::proposal::Failed;
-use crate::broker::replica_handle::Leadership;
+use crate::broker::error_code::Asked;
 use crate::broker::service::Service;
 use crate::ids::TopicName;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
-/// How long the word that a read is current may take.
-const BARRIER_WAIT: Duration = Duration::from_secs(5);
-
 pub(in crate::broker) async fn answer(
     service: &Service,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     // Answered anywhere (DESIGN rule 8), but on a leader with what is current.
-    if matches!(service.replica().leadership(), Leadership::Leader { .. }) {
-        let current = timeout(BARRIER_WAIT, service.replica().read_barrier()).await;
-        if !matches!(current, Ok(Ok(()))) {
-            tracing::debug!("settings described without the word that they are current");
-        }
+    if read_barrier(service, Asked::Controller).await.is_err() {
+        tracing::debug!("settings described without the word that they are current");
     }
     let described = request
         .resources

@@ -1,7 +1,6 @@
 //! ListOffsets: where a partition begins and ends, and where a time is (KIP-79, KIP-98, KIP-320, KIP-734).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
@@ -9,26 +8,22 @@ use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use tokio::time::timeout;
 
+use super::barrier::read_barrier;
 use super::named_partition::{check_leader_epoch, find};
-use crate::broker::error_code::{Asked, not_leading, of_propose_error, of_read_error};
-use crate::broker::replica_handle::Leadership;
+use crate::broker::error_code::{Asked, of_read_error};
 use crate::broker::service::Service;
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::state::Partition;
 use crate::storage::{PartitionReader, ReadError, TimestampedOffset};
 use crate::wire::values;
 
-/// How long the word that a read is current may take.
-const BARRIER_WAIT: Duration = Duration::from_secs(5);
-
 pub(in crate::broker) async fn answer(
     service: &Service,
     version: i16,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
-    let current = current(service).await;
+    let current = read_barrier(service, Asked::Partition).await;
     let read_committed = request.isolation_level == 1;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -47,21 +42,6 @@ pub(in crate::broker) async fn answer(
         );
     }
     ListOffsetsResponse::default().with_topics(topics)
-}
-
-/// Waits until this node may say what is current; with that, its epoch.
-async fn current(service: &Service) -> Result<LeaderEpoch, ResponseError> {
-    let leadership = service.replica().leadership();
-    let Leadership::Leader { epoch } = leadership else {
-        return Err(
-            not_leading(leadership, Asked::Partition).unwrap_or(ResponseError::NotLeaderOrFollower)
-        );
-    };
-    match timeout(BARRIER_WAIT, service.replica().read_barrier()).await {
-        Ok(Ok(())) => Ok(epoch),
-        Ok(Err(error)) => Err(of_propose_error(error, Asked::Partition)),
-        Err(_) => Err(ResponseError::RequestTimedOut),
-    }
 }
 
 /// What a client asks for in place of a timestamp.

@@ -1,15 +1,19 @@
 //! What each API family asks of the replica and answers. They translate and wait; they do not decide.
 
 pub(super) mod api_versions;
+pub(super) mod committed_offsets;
 pub(super) mod describe_configs;
 pub(super) mod fetch;
 pub(super) mod find_coordinator;
+pub(super) mod group_admin;
 pub(super) mod init_producer_id;
 pub(super) mod list_offsets;
+pub(super) mod membership;
 pub(super) mod metadata;
 pub(super) mod produce;
 pub(super) mod topics;
 
+mod barrier;
 mod described_config;
 mod named_partition;
 mod proposal;

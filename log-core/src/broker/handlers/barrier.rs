@@ -1,0 +1,27 @@
+//! The word that a read is current (ReadIndex, DESIGN rule 6), with a deadline.
+
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use tokio::time::timeout;
+
+use crate::broker::error_code::{Asked, not_leading, of_propose_error};
+use crate::broker::replica_handle::Leadership;
+use crate::broker::service::Service;
+use crate::ids::LeaderEpoch;
+
+/// Beyond an election's time the client had better ask again.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Waits until this node may say what is current; with that, its epoch.
+pub(super) async fn read_barrier(service: &Service, asked: Asked) -> Result<LeaderEpoch, ResponseError> {
+    let leadership = service.replica().leadership();
+    let Leadership::Leader { epoch } = leadership else {
+        return Err(not_leading(leadership, asked).unwrap_or(ResponseError::NotLeaderOrFollower));
+    };
+    match timeout(WAIT, service.replica().read_barrier()).await {
+        Ok(Ok(())) => Ok(epoch),
+        Ok(Err(error)) => Err(of_propose_error(error, asked)),
+        Err(_) => Err(ResponseError::RequestTimedOut),
+    }
+}
