@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::Group;
+use super::phase::Phase;
 use crate::ids::{GroupInstanceId, MemberId};
 
 /// A group as it is now.
@@ -33,4 +35,34 @@ pub struct DescribedMember {
     pub metadata: Bytes,
     /// What it owns; empty unless the group is stable.
     pub assignment: Bytes,
+}
+
+impl Group {
+    /// What an operator sees.
+    pub fn describe(&self) -> Description {
+        let settled = matches!(self.phase, Phase::Stable { .. });
+        let protocol_name = self
+            .protocol_name
+            .clone()
+            .filter(|_| settled)
+            .unwrap_or_default();
+        let members = self.members.iter().map(|(id, member)| DescribedMember {
+            member_id: id.clone(),
+            instance_id: member.profile.instance_id.clone(),
+            client_id: member.profile.client_id.clone(),
+            client_host: member.profile.client_host.clone(),
+            metadata: member.profile.metadata(&protocol_name),
+            assignment: if settled {
+                member.assignment.clone()
+            } else {
+                Bytes::new()
+            },
+        });
+        Description {
+            state: self.phase.name(),
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            members: members.collect(),
+            protocol_name,
+        }
+    }
 }

@@ -33,11 +33,13 @@ mod description;
 mod effect;
 mod error;
 mod input;
+mod invariants;
 mod joining;
 mod leaving;
 mod member;
 mod phase;
 mod rebalance;
+mod recording;
 mod records;
 mod syncing;
 
@@ -48,8 +50,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 pub use completed_rebalance::{CompletedRebalance, RecordedMember};
 pub use config::GroupConfig;
@@ -63,9 +63,6 @@ use crate::ids::{Generation, GroupInstanceId, MemberId};
 use member::{Member, Waiting};
 use phase::Phase;
 use records::{Awaited, Records};
-
-/// How long after a failed record it is tried again that a group is empty.
-const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// One consumer group on the node that coordinates it.
 #[derive(Debug)]
@@ -106,52 +103,6 @@ impl Group {
             told: BTreeMap::new(),
             records: Records::default(),
             wake_at: None,
-        }
-    }
-
-    /// The group that was recorded last, on a new coordinator: everybody has a whole session timeout to be heard.
-    /// Give it an [`Input::Tick`] to learn when to wake it.
-    pub fn resume(config: GroupConfig, recorded: CompletedRebalance, now: Duration) -> Self {
-        let mut group = Self::new(config);
-        group.generation = recorded.generation;
-        group.protocol_type = recorded.protocol_type;
-        group.leader = recorded.leader;
-        if !recorded.members.is_empty() {
-            group.phase = Phase::Stable { sync_by: None };
-        }
-        let protocol_name = recorded.protocol_name.unwrap_or_default();
-        for member in recorded.members {
-            group.resume_member(member, &protocol_name, now);
-        }
-        group.protocol_name = (!group.members.is_empty()).then_some(protocol_name);
-        group.assert_invariants();
-        group
-    }
-
-    fn resume_member(&mut self, recorded: RecordedMember, protocol_name: &str, now: Duration) {
-        let profile = Profile {
-            instance_id: recorded.instance_id.clone(),
-            client_id: recorded.client_id,
-            client_host: recorded.client_host,
-            session_timeout: recorded.session_timeout,
-            rebalance_timeout: recorded.rebalance_timeout,
-            protocols: vec![Protocol {
-                name: protocol_name.to_owned(),
-                metadata: recorded.metadata,
-            }],
-        };
-        let expires_at = Some(now + profile.session_timeout);
-        let assignment = recorded.assignment;
-        let member = Member {
-            profile,
-            assignment,
-            waiting: Waiting::Nothing,
-            synced: true,
-            expires_at,
-        };
-        self.members.insert(recorded.member_id.clone(), member);
-        if let Some(instance_id) = recorded.instance_id {
-            self.instances.insert(instance_id, recorded.member_id);
         }
     }
 
@@ -212,34 +163,6 @@ impl Group {
             && self.members.is_empty()
             && self.told.is_empty()
             && self.records.are_all_closed()
-    }
-
-    /// What an operator sees.
-    pub fn describe(&self) -> Description {
-        let settled = matches!(self.phase, Phase::Stable { .. });
-        let protocol_name = self
-            .protocol_name
-            .clone()
-            .filter(|_| settled)
-            .unwrap_or_default();
-        let members = self.members.iter().map(|(id, member)| DescribedMember {
-            member_id: id.clone(),
-            instance_id: member.profile.instance_id.clone(),
-            client_id: member.profile.client_id.clone(),
-            client_host: member.profile.client_host.clone(),
-            metadata: member.profile.metadata(&protocol_name),
-            assignment: if settled {
-                member.assignment.clone()
-            } else {
-                Bytes::new()
-            },
-        });
-        Description {
-            state: self.phase.name(),
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            members: members.collect(),
-            protocol_name,
-        }
     }
 
     fn heartbeat(&mut self, now: Duration, beat: &Heartbeat, effects: &mut Vec<Effect>) {
@@ -306,89 +229,6 @@ impl Group {
         Ok(())
     }
 
-    /// Asks for the group's state to be recorded, together with what waits for that.
-    fn record(&mut self, awaited: Awaited, effects: &mut Vec<Effect>) -> RecordId {
-        let id = self.records.open(awaited);
-        effects.push(Effect::Record {
-            id,
-            rebalance: self.to_be_recorded(),
-        });
-        id
-    }
-
-    fn to_be_recorded(&self) -> CompletedRebalance {
-        let protocol_name = self.protocol_name.as_deref().unwrap_or_default();
-        let members = self.members.iter().map(|(id, member)| RecordedMember {
-            member_id: id.clone(),
-            instance_id: member.profile.instance_id.clone(),
-            client_id: member.profile.client_id.clone(),
-            client_host: member.profile.client_host.clone(),
-            session_timeout: member.profile.session_timeout,
-            rebalance_timeout: member.profile.rebalance_timeout,
-            metadata: member.profile.metadata(protocol_name),
-            assignment: member.assignment.clone(),
-        });
-        CompletedRebalance {
-            generation: self.generation,
-            protocol_type: self.protocol_type.clone(),
-            protocol_name: self.protocol_name.clone(),
-            leader: self.leader.clone(),
-            members: members.collect(),
-        }
-    }
-
-    fn recorded(&mut self, now: Duration, id: RecordId, effects: &mut Vec<Effect>) {
-        match self.records.close(id) {
-            Some(Awaited::Assignment) => self.assignment_recorded(now, id, effects),
-            Some(Awaited::StaticReturn { to, joined }) => {
-                let result = self
-                    .check_identity_still_stands(&joined.member_id)
-                    .map(|()| *joined);
-                effects.push(Effect::Reply {
-                    to,
-                    response: Response::Join(result),
-                });
-            }
-            Some(Awaited::Emptied {
-                leave: Some((to, left)),
-            }) => {
-                effects.push(Effect::Reply {
-                    to,
-                    response: Response::Leave(Ok(left)),
-                });
-            }
-            Some(Awaited::Emptied { leave: None }) | None => {}
-        }
-    }
-
-    /// A static member that returned may have been replaced once more before its return was recorded.
-    fn check_identity_still_stands(&self, id: &MemberId) -> Result<(), GroupError> {
-        if self.members.contains_key(id) {
-            Ok(())
-        } else {
-            Err(GroupError::FencedInstanceId)
-        }
-    }
-
-    /// The record may still be applied, so its generation is not used again: the members gather for the next one.
-    fn record_failed(&mut self, now: Duration, id: RecordId, effects: &mut Vec<Effect>) {
-        let Some(awaited) = self.records.close(id) else {
-            return;
-        };
-        match awaited {
-            Awaited::Assignment => self.assignment_not_recorded(now, id, effects),
-            Awaited::StaticReturn { .. } => {}
-            Awaited::Emptied { .. } => self.record_that_it_is_empty_later(now),
-        }
-        refuse_awaited(awaited, &GroupError::CoordinatorNotAvailable, effects);
-    }
-
-    fn record_that_it_is_empty_later(&mut self, now: Duration) {
-        if let Phase::Empty { record_again_at } = &mut self.phase {
-            *record_again_at = Some(now + RECORD_AGAIN_AFTER);
-        }
-    }
-
     fn retire(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         for member in self.members.values_mut() {
             refuse(
@@ -422,72 +262,6 @@ impl Group {
         let told = self.told.values().copied();
         let sessions = self.members.values().filter_map(|member| member.expires_at);
         told.chain(sessions).chain(self.phase.deadline()).min()
-    }
-
-    fn assert_invariants(&self) {
-        let nobody = self.members.is_empty();
-        let settled = matches!(
-            self.phase,
-            Phase::CompletingRebalance { .. } | Phase::Stable { .. }
-        );
-        assert_eq!(
-            nobody,
-            matches!(self.phase, Phase::Empty { .. } | Phase::Dead),
-            "{} has {} members",
-            self.phase.name(),
-            self.members.len()
-        );
-        assert!(
-            self.leader
-                .as_ref()
-                .is_none_or(|leader| self.members.contains_key(leader)),
-            "the leader is no member"
-        );
-        assert!(
-            !settled || self.leader.is_some(),
-            "a generation without a leader"
-        );
-        assert!(
-            !settled || self.protocol_name.is_some(),
-            "a generation without a protocol"
-        );
-        let awaits_a_record = !self.records.are_all_closed();
-        assert!(
-            nobody || awaits_a_record || self.deadline().is_some(),
-            "somebody waits without a deadline"
-        );
-        debug_assert!(self.identities_agree());
-        debug_assert!(self.requests_fit_the_phase());
-        debug_assert!(
-            self.told.keys().all(|id| !self.members.contains_key(id)),
-            "told again to a member"
-        );
-    }
-
-    fn identities_agree(&self) -> bool {
-        let back = |id: &MemberId| {
-            self.members
-                .get(id)
-                .and_then(|member| member.profile.instance_id.as_ref())
-        };
-        let static_members = self
-            .members
-            .values()
-            .filter(|member| member.profile.instance_id.is_some())
-            .count();
-        static_members == self.instances.len()
-            && self
-                .instances
-                .iter()
-                .all(|(instance_id, id)| back(id) == Some(instance_id))
-    }
-
-    fn requests_fit_the_phase(&self) -> bool {
-        self.members.values().all(|member| match member.waiting {
-            Waiting::Nothing => true,
-            Waiting::Join(_) => matches!(self.phase, Phase::PreparingRebalance(_)),
-            Waiting::Sync(_) => matches!(self.phase, Phase::CompletingRebalance { .. }),
-        })
     }
 }
 

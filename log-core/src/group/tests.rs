@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::recording::RECORD_AGAIN_AFTER;
 use super::*;
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
