@@ -70,7 +70,31 @@ impl World {
             .state
             .apply(index, self.epoch, &Envelope::decode(&payload).unwrap());
         perform(&mut self.files, &applied.changes);
+        self.assert_no_transaction_hangs();
         applied
+    }
+
+    /// Whatever a partition waits for, there is somebody who can end it, and a time by which it ends.
+    fn assert_no_transaction_hangs(&self) {
+        for (name, topic) in self.state.topics() {
+            for (index, place) in topic.partitions() {
+                let partition = TopicPartition::new(name.clone(), index);
+                let open = place
+                    .producers()
+                    .filter(|(producer, _)| place.transaction_start(*producer).is_some());
+                for (producer, _) in open {
+                    let mut all = self.state.transactions();
+                    let (_, transaction) = all
+                        .find(|(_, transaction)| transaction.producer() == producer)
+                        .unwrap();
+                    assert!(
+                        transaction.open().unwrap().partitions.contains(&partition),
+                        "{partition}: {producer}"
+                    );
+                    assert!(transaction.deadline().is_some());
+                }
+            }
+        }
     }
 
     pub(super) fn pass(&mut self, ms: i64) -> &mut Self {
