@@ -17,6 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition};
+use super::verify::JournalSummary;
 use crate::disk::Disk;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
@@ -275,6 +276,29 @@ impl EntryLog {
     }
 }
 
+/// What the records of a journal say, of which a checkpoint covers everything up to `checkpoint`.
+///
+/// # Errors
+/// [`EntryLogError::Nonsense`], [`EntryLogError::Gap`].
+pub(super) fn summarize(
+    records: Vec<(JournalPosition, Bytes)>,
+    checkpoint: EntryIndex,
+) -> Result<JournalSummary, EntryLogError> {
+    let count = records.len();
+    let mut replay = Replay::default();
+    for (position, record) in records {
+        replay.take(position, record)?;
+    }
+    replay.check_against(checkpoint)?;
+    let (first, last) = replay.ends();
+    Ok(JournalSummary {
+        records: count,
+        first,
+        last,
+        commit: replay.hard_state.commit,
+    })
+}
+
 /// Reads the records of a journal one after the other, as they were written.
 #[derive(Default)]
 struct Replay {
@@ -333,10 +357,7 @@ impl Replay {
     }
 
     fn check_against(&self, checkpoint: EntryIndex) -> Result<(), EntryLogError> {
-        let index = |entry: Option<&(JournalPosition, Entry)>| {
-            entry.map_or(EntryIndex(0), |(_, entry)| entry.index)
-        };
-        let (first, last) = (index(self.entries.front()), index(self.entries.back()));
+        let (first, last) = self.ends();
         let meet = match self.entries.len() {
             0 => checkpoint <= self.hard_state.commit,
             _ => first.0 <= checkpoint.0 + 1 && checkpoint <= last,
@@ -350,6 +371,14 @@ impl Replay {
             first,
             last,
         })
+    }
+
+    /// The first entry and the last; 0 where there is none.
+    fn ends(&self) -> (EntryIndex, EntryIndex) {
+        let index = |entry: Option<&(JournalPosition, Entry)>| {
+            entry.map_or(EntryIndex(0), |(_, entry)| entry.index)
+        };
+        (index(self.entries.front()), index(self.entries.back()))
     }
 
     /// A crash can keep a batch's entries and cut its hard state off. No message that relied on that one has left, so

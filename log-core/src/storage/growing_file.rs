@@ -38,8 +38,13 @@ impl GrowingFile {
     ///
     /// # Errors
     /// `UnexpectedEof` when the file is shorter.
-    pub(super) fn open(disk: &dyn Disk, path: PathBuf, end: FileEnd) -> io::Result<Self> {
-        let file = disk.open(&path, OpenMode::Write)?;
+    pub(super) fn open(
+        disk: &dyn Disk,
+        path: PathBuf,
+        end: FileEnd,
+        mode: OpenMode,
+    ) -> io::Result<Self> {
+        let file = disk.open(&path, mode)?;
         let found = file.len()?;
         if found < end.bytes {
             return Err(io::Error::new(
@@ -56,12 +61,16 @@ impl GrowingFile {
 
     /// Cuts the file to its known end.
     pub(super) fn drop_what_is_beyond(&self) -> io::Result<()> {
-        let end = self.end();
-        if self.file.len()? == end.bytes {
+        if self.bytes_beyond()? == 0 {
             Ok(())
         } else {
-            self.file.set_len(end.bytes)
+            self.file.set_len(self.bytes())
         }
+    }
+
+    /// How many bytes lie behind the known end.
+    pub(super) fn bytes_beyond(&self) -> io::Result<u64> {
+        Ok(self.file.len()?.saturating_sub(self.bytes()))
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -23,6 +23,7 @@ mod growing_file;
 pub mod identity;
 mod indexer;
 pub mod journal;
+mod listed_files;
 mod offset_index;
 pub mod partition;
 pub mod partitions;
@@ -30,6 +31,7 @@ pub mod recovery;
 mod segment;
 mod sorted_entries;
 mod time_index;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -42,3 +44,4 @@ pub use journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition, Re
 pub use partition::{PartitionReader, ReadError, SegmentSummary, TimestampedOffset};
 pub use partitions::{Partitions, PartitionsError};
 pub use recovery::{Recovered, RecoveryError, StorageConfig, recover};
+pub use verify::{Finding, Report, Severity, compare, verify};

@@ -4,26 +4,25 @@
 //! applied again. What it lists and is not there is damage, and then nothing is changed. So is a journal that does not
 //! meet the checkpoint. Nothing is dropped before all of that is known to be well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use uuid::Uuid;
-
-use super::checkpoint::{Checkpoint, CheckpointFile};
+use super::checkpoint::{Checkpoint, CheckpointFile, Doomed};
 use super::entry_log::{EntryLog, EntryLogError, RecoveredLog};
 use super::folder;
 use super::journal::{Cut, JournalConfig};
-use super::partition::{Partition, PartitionRecord, ReadError, segment_paths};
-use super::partitions::{Partitions, TOPICS, partition_folder};
-use super::segment::{self, Segment};
+use super::listed_files::ListedFiles;
+use super::partition::{Partition, PartitionRecord, ReadError};
+use super::partitions::{Partitions, partition_folder};
+use super::segment::Segment;
 use crate::disk::{Disk, OpenMode};
 use crate::entry::{Entry, HardState};
 use crate::ids::{EntryIndex, TopicPartition};
 
 /// The journal's folder in the data folder.
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 
 /// Sizes of the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,7 +153,7 @@ fn read_checkpoint(
         .map_err(|found| RecoveryError::Checkpoint { path, found })
 }
 
-fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path, OpenMode::Read)?;
     let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| ErrorKind::OutOfMemory)?];
     let count = file.read_at(&mut bytes, 0)?;
@@ -171,21 +170,17 @@ fn recover_partitions(
     checkpoint: EntryIndex,
     records: Vec<PartitionRecord>,
 ) -> Result<Partitions, RecoveryError> {
-    let mut opened = Vec::new();
-    for record in records {
+    let mut opened = Vec::with_capacity(records.len());
+    for record in &records {
         let folder = partition_folder(data_folder, record.topic_id, &record.partition);
-        let segments = open_segments(&**disk, &folder, checkpoint, &record)?;
-        opened.push((folder, record, segments));
+        opened.push((open_segments(&**disk, &folder, checkpoint, record)?, folder));
     }
-    let listed = Listed::of(&opened);
-    listed.drop_the_rest(&**disk, &data_folder.join(TOPICS))?;
+    drop_what_is_not_listed(&**disk, data_folder, &records)?;
     let mut partitions = BTreeMap::<TopicPartition, Partition>::new();
-    for (folder, record, segments) in opened {
+    for ((segments, folder), record) in opened.into_iter().zip(records) {
         drop_bytes_beyond(&segments)?;
-        partitions.insert(
-            record.partition.clone(),
-            Partition::resume(folder, record, segments)?,
-        );
+        let name = record.partition.clone();
+        partitions.insert(name, Partition::resume(folder, record, segments)?);
     }
     Ok(Partitions::assemble(disk.clone(), data_folder, partitions))
 }
@@ -198,7 +193,7 @@ fn open_segments(
 ) -> Result<Vec<Arc<Segment>>, RecoveryError> {
     let mut segments = Vec::with_capacity(record.segments.len());
     for record in &record.segments {
-        let opened = Segment::open(disk, folder, record);
+        let opened = Segment::open(disk, folder, record, OpenMode::Write);
         segments.push(Arc::new(
             opened.map_err(|(path, source)| unopened(path, checkpoint, source))?,
         ));
@@ -214,92 +209,21 @@ fn drop_bytes_beyond(segments: &[Arc<Segment>]) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-/// The files and folders that a checkpoint lists.
-struct Listed {
-    paths: BTreeSet<PathBuf>,
-}
-
-impl Listed {
-    fn of(opened: &[(PathBuf, PartitionRecord, Vec<Arc<Segment>>)]) -> Self {
-        let mut paths = BTreeSet::new();
-        for (folder, _, segments) in opened {
-            // The partition's folder, and the topic's.
-            paths.extend(folder.ancestors().take(2).map(Path::to_owned));
-            paths.extend(
-                segments
-                    .iter()
-                    .flat_map(|segment| segment_paths(folder, segment.base_offset())),
-            );
-        }
-        Self { paths }
-    }
-
-    /// Only what has a name of ours is dropped: what somebody else put there is not ours to judge.
-    fn drop_the_rest(&self, disk: &dyn Disk, topics: &Path) -> Result<(), RecoveryError> {
-        if !disk.exists(topics) {
-            return Ok(());
-        }
-        for topic in ours(disk, topics, is_topic_folder)? {
-            if !self.paths.contains(&topic) {
-                disk.remove_folder(&topic)
-                    .map_err(io_error("remove", &topic))?;
-                continue;
-            }
-            for partition in ours(disk, &topic, is_partition_folder)? {
-                self.drop_the_rest_of_a_partition(disk, &partition)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_the_rest_of_a_partition(
-        &self,
-        disk: &dyn Disk,
-        partition: &Path,
-    ) -> Result<(), RecoveryError> {
-        if !self.paths.contains(partition) {
-            return disk
-                .remove_folder(partition)
-                .map_err(io_error("remove", partition));
-        }
-        for file in ours(disk, partition, is_segment_file)? {
-            if !self.paths.contains(&file) {
-                disk.remove_file(&file).map_err(io_error("remove", &file))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn ours(
+fn drop_what_is_not_listed(
     disk: &dyn Disk,
-    folder: &Path,
-    is_ours: fn(&str) -> bool,
-) -> Result<Vec<PathBuf>, RecoveryError> {
-    let names = disk.list(folder).map_err(io_error("list", folder))?;
-    Ok(names
-        .into_iter()
-        .filter(|name| is_ours(name))
-        .map(|name| folder.join(name))
-        .collect())
-}
-
-fn is_topic_folder(name: &str) -> bool {
-    Uuid::try_parse(name).is_ok()
-}
-
-fn is_partition_folder(name: &str) -> bool {
-    name.rsplit_once('-')
-        .is_some_and(|(_, partition)| partition.parse::<u32>().is_ok())
-}
-
-fn is_segment_file(name: &str) -> bool {
-    let Some((base_offset, extension)) = name.split_once('.') else {
-        return false;
-    };
-    base_offset.len() == 20
-        && base_offset.bytes().all(|byte| byte.is_ascii_digit())
-        && [segment::LOG, segment::INDEX, segment::TIME_INDEX].contains(&extension)
+    data_folder: &Path,
+    records: &[PartitionRecord],
+) -> Result<(), RecoveryError> {
+    let unlisted = ListedFiles::of(data_folder, records).unlisted(disk);
+    for doomed in unlisted.map_err(|(path, source)| io_error("list", &path)(source))? {
+        match doomed {
+            Doomed::File(path) => disk.remove_file(&path).map_err(io_error("remove", &path))?,
+            Doomed::Folder(path) => disk
+                .remove_folder(&path)
+                .map_err(io_error("remove", &path))?,
+        }
+    }
+    Ok(())
 }
 
 fn unopened(path: PathBuf, checkpoint: EntryIndex, source: io::Error) -> RecoveryError {

@@ -17,7 +17,7 @@ use super::offset_index;
 use super::partition::{ReadError, SegmentSummary, TimestampedOffset};
 use super::sorted_entries::Found;
 use super::time_index::{self, TimeEntry};
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::{BatchHeader, timestamps};
 
@@ -75,10 +75,11 @@ impl Segment {
         disk: &dyn Disk,
         folder: &Path,
         record: &SegmentRecord,
+        mode: OpenMode,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let open = |extension, end| {
             let path = path(folder, record.base_offset, extension);
-            GrowingFile::open(disk, path.clone(), end).map_err(|error| (path, error))
+            GrowingFile::open(disk, path.clone(), end, mode).map_err(|error| (path, error))
         };
         Ok(Self {
             base_offset: record.base_offset,
@@ -347,7 +348,8 @@ impl Segment {
         }))
     }
 
-    fn read_batch(&self, batch: &BatchAt) -> Result<Vec<u8>, ReadError> {
+    /// The whole batch; its checksum is found to match.
+    pub(super) fn read_batch(&self, batch: &BatchAt) -> Result<Vec<u8>, ReadError> {
         let size = batch.header.size_bytes as u64;
         let bytes = self
             .log

@@ -48,6 +48,7 @@
 //! then on ([`JournalError::Broken`]); a new [`Journal::open`] finds out what is there.
 
 mod frame;
+mod inspection;
 mod scan;
 mod segment_file;
 #[cfg(test)]
@@ -61,6 +62,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, batch_bytes, padded, put_record};
+pub(super) use self::inspection::inspect;
 use self::segment_file::SegmentFile;
 use super::folder;
 use crate::disk::Disk;

@@ -19,7 +19,7 @@ const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// Zeros are written in pieces of this size.
 const ZEROS: &[u8] = &[0; 256 << 10];
 
-type Records = Vec<(JournalPosition, Bytes)>;
+pub(in crate::storage) type Records = Vec<(JournalPosition, Bytes)>;
 
 /// The segment that is being written.
 pub(super) struct SegmentFile {
@@ -101,22 +101,39 @@ impl SegmentFile {
     }
 }
 
+/// What lies in a journal's folder.
+pub(super) struct Names {
+    /// The segments' starts, oldest first.
+    pub(super) starts: VecDeque<JournalPosition>,
+    /// Segments that were never finished.
+    pub(super) unfinished: Vec<PathBuf>,
+}
+
+impl Names {
+    pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Self, JournalError> {
+        let (mut starts, mut unfinished) = (VecDeque::new(), Vec::new());
+        for name in disk.list(folder).map_err(io_error("list", folder))? {
+            if name.ends_with(UNFINISHED) {
+                unfinished.push(folder.join(name));
+            } else if let Some(start) = parse_name(&name) {
+                // The names have leading zeros, so their order is that of the numbers.
+                starts.push_back(start);
+            }
+        }
+        Ok(Self { starts, unfinished })
+    }
+}
+
 /// The segments' starts, oldest first. Removes what an earlier start did not finish.
 pub(super) fn list(
     disk: &dyn Disk,
     folder: &Path,
 ) -> Result<VecDeque<JournalPosition>, JournalError> {
-    let mut starts = VecDeque::new();
-    for name in disk.list(folder).map_err(io_error("list", folder))? {
-        if name.ends_with(UNFINISHED) {
-            let path = folder.join(name);
-            disk.remove_file(&path).map_err(io_error("remove", &path))?;
-        } else if let Some(start) = parse_name(&name) {
-            // The names have leading zeros, so their order is that of the numbers.
-            starts.push_back(start);
-        }
+    let names = Names::read(disk, folder)?;
+    for path in names.unfinished {
+        disk.remove_file(&path).map_err(io_error("remove", &path))?;
     }
-    Ok(starts)
+    Ok(names.starts)
 }
 
 /// Reads a segment that ends where the next one starts, and takes its records in.
@@ -128,13 +145,28 @@ pub(super) fn read_sealed(
     records: &mut Records,
 ) -> Result<(), JournalError> {
     let path = path(folder, start);
-    let (_, contents) = read(disk, &path, OpenMode::Read)?;
+    look_at(disk, &path, start, Some(end), records).map(drop)
+}
+
+/// Reads a segment and takes its records in; changes nothing. Returns what is to be cut from the newest one; of an older
+/// one, what lies in the unused end.
+pub(super) fn look_at(
+    disk: &dyn Disk,
+    path: &Path,
+    start: JournalPosition,
+    next: Option<JournalPosition>,
+    records: &mut Records,
+) -> Result<Option<Cut>, JournalError> {
+    let (_, contents) = read(disk, path, OpenMode::Read)?;
     let scan = Scan::of(&contents, start);
-    if start.plus(scan.end) != end {
-        return Err(damaged(&path, &scan, end));
+    match next {
+        Some(end) if start.plus(scan.end) != end => return Err(damaged(path, &scan, end)),
+        Some(_) => {}
+        None => check_active(path, contents.len() as u64, &scan)?,
     }
+    let cut = what_to_cut(&contents, &scan);
     take_in(contents, &scan, records);
-    Ok(())
+    Ok(cut)
 }
 
 /// Reads the newest segment, takes its records in, cuts off what was never finished, and syncs what is left.
@@ -148,18 +180,7 @@ pub(super) fn read_active(
     let (file, contents) = read(disk, &path, OpenMode::Write)?;
     let scan = Scan::of(&contents, start);
     let len = contents.len() as u64;
-    if start.plus(scan.first_bad_byte()) < scan.synced_to {
-        return Err(damaged(&path, &scan, scan.synced_to));
-    }
-    if !is_length_as_made(len, &scan) {
-        let found = "the file is not as long as it was made";
-        return Err(JournalError::Damaged {
-            path,
-            byte: len,
-            found,
-            synced_to: scan.synced_to.0,
-        });
-    }
+    check_active(&path, len, &scan)?;
     let segment = SegmentFile {
         file,
         path,
@@ -235,6 +256,23 @@ fn read(
         return Err(io_error("read", path)(ErrorKind::UnexpectedEof.into()));
     }
     Ok((file, contents))
+}
+
+/// Everything up to `synced_to` must be whole, and the file as long as it was made.
+fn check_active(path: &Path, len: u64, scan: &Scan) -> Result<(), JournalError> {
+    if scan.start.plus(scan.first_bad_byte()) < scan.synced_to {
+        return Err(damaged(path, scan, scan.synced_to));
+    }
+    if is_length_as_made(len, scan) {
+        return Ok(());
+    }
+    let found = "the file is not as long as it was made";
+    Err(JournalError::Damaged {
+        path: path.to_owned(),
+        byte: len,
+        found,
+        synced_to: scan.synced_to.0,
+    })
 }
 
 /// The records share the file's bytes: one allocation, given back with the last of them.

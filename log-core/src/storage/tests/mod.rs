@@ -4,6 +4,7 @@ mod damage;
 mod model;
 mod partitions;
 mod recovery;
+mod verification;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::record::{
 };
 use crate::testing::SimDisk;
 
+/// Of all that [`Node`] writes.
+const EPOCH: LeaderEpoch = LeaderEpoch(1);
 const DATA: &str = "/data";
 const SMALL: StorageConfig = StorageConfig {
     journal: JournalConfig {
@@ -49,7 +52,12 @@ fn topic_id(number: u128) -> TopicId {
 }
 
 /// A batch of records with these timestamps, as the log appends it at `base_offset`.
-fn batch_of(base_offset: u64, timestamps: &[i64], compression: Compression) -> Bytes {
+fn batch_of(
+    epoch: LeaderEpoch,
+    base_offset: u64,
+    timestamps: &[i64],
+    compression: Compression,
+) -> Bytes {
     let mut builder = BatchBuilder::compressed(compression);
     for (number, timestamp) in timestamps.iter().enumerate() {
         let value = format!("record {} at {timestamp}", base_offset + number as u64);
@@ -61,14 +69,14 @@ fn batch_of(base_offset: u64, timestamps: &[i64], compression: Compression) -> B
     }
     let patch = BatchPatch {
         base_offset: Offset(base_offset),
-        leader_epoch: LeaderEpoch(3),
+        leader_epoch: epoch,
         log_append_time: None,
     };
     patch.apply(&builder.build())
 }
 
 fn batch(base_offset: u64, timestamps: &[i64]) -> Bytes {
-    batch_of(base_offset, timestamps, Compression::None)
+    batch_of(EPOCH, base_offset, timestamps, Compression::None)
 }
 
 /// The base offsets of the batches in `bytes`.
@@ -127,7 +135,7 @@ impl Node {
 
     fn append_packed(&self, topic: &str, timestamps: &[i64], compression: Compression) {
         let end = self.reader(topic).log_end_offset();
-        let batch = batch_of(end.0, timestamps, compression);
+        let batch = batch_of(EPOCH, end.0, timestamps, compression);
         self.partitions()
             .append(&partition(topic), end, &batch)
             .unwrap();
@@ -139,12 +147,12 @@ impl Node {
         let index = EntryIndex(self.applied);
         let entry = crate::entry::Entry {
             index,
-            epoch: LeaderEpoch(1),
+            epoch: EPOCH,
             kind: crate::entry::EntryKind::Command,
             payload: Bytes::new(),
         };
         let hard_state = crate::entry::HardState {
-            epoch: LeaderEpoch(1),
+            epoch: EPOCH,
             vote: None,
             commit: index,
         };
@@ -158,7 +166,7 @@ impl Node {
     fn capture(&self) -> Captured {
         self.partitions().capture(Checkpoint {
             applied: EntryIndex(self.applied),
-            epoch: LeaderEpoch(1),
+            epoch: EPOCH,
             state: Bytes::from_static(b"state"),
             membership: Bytes::from_static(b"membership"),
         })

@@ -67,7 +67,9 @@ impl State {
             Command::Delete { topic } if self.topics.remove(&topic).is_some() => {
                 partitions.delete(&name_of(topic))
             }
-            Command::Append { topic, timestamps } => self.append(topic, &timestamps, partitions),
+            Command::Append { topic, timestamps } => {
+                self.append(topic, entry.epoch, &timestamps, partitions)
+            }
             Command::MoveLogStart { topic, by } => self.move_log_start(topic, by, partitions),
             Command::Configure {
                 topic,
@@ -86,6 +88,7 @@ impl State {
     fn append(
         &mut self,
         topic: u8,
+        epoch: LeaderEpoch,
         timestamps: &[i64],
         partitions: &Partitions,
     ) -> Result<(), PartitionsError> {
@@ -97,7 +100,7 @@ impl State {
         partitions.append(
             &name_of(topic),
             Offset(base_offset),
-            &batch(base_offset, timestamps),
+            &batch_of(epoch, base_offset, timestamps, Compression::None),
         )
     }
 
@@ -372,6 +375,8 @@ impl Model {
 
     fn start(&mut self) {
         self.doing(Doing::Start);
+        let report = verify(&self.disk, Path::new(DATA));
+        assert!(report.is_sound(), "{:?}", report.findings);
         let found = match recover_from(&self.disk) {
             Ok(found) => found,
             Err(error) => {

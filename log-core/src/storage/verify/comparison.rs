@@ -1,0 +1,115 @@
+//! Two data folders against each other: replicas that applied the same entries hold the same bytes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Finding, Severity};
+use crate::disk::{Disk, OpenMode};
+use crate::ids::{Offset, TopicId, TopicPartition};
+use crate::storage::checkpoint::CheckpointFile;
+use crate::storage::partition::PartitionRecord;
+use crate::storage::partitions::partition_folder;
+use crate::storage::recovery::read_all;
+use crate::storage::segment::{self, LOG, SegmentRecord};
+
+/// A data folder and the disk it lies on.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    disk: &'a dyn Disk,
+    folder: &'a Path,
+}
+
+/// Compares the logs of two data folders as far as the checkpoints of both reach: partitions that both list, segments that
+/// both have, bytes that both wrote. Each difference is a finding with the path in the first folder.
+pub fn compare(disk: &dyn Disk, folder: &Path, other_disk: &dyn Disk, other_folder: &Path) -> Vec<Finding> {
+    let ours = Side { disk, folder };
+    let theirs = Side { disk: other_disk, folder: other_folder };
+    let mut findings = Vec::new();
+    let (Some(our_records), Some(their_records)) = (ours.records(&mut findings), theirs.records(&mut findings)) else {
+        return findings;
+    };
+    for (name, record) in &our_records {
+        if let Some(their_record) = their_records.get(name) {
+            compare_partition(ours, theirs, record, their_record, &mut findings);
+        }
+    }
+    findings
+}
+
+type Records = BTreeMap<(TopicId, TopicPartition), PartitionRecord>;
+
+impl Side<'_> {
+    fn records(self, findings: &mut Vec<Finding>) -> Option<Records> {
+        let path = CheckpointFile::path(self.folder);
+        let decoded = read_all(self.disk, &path).map_err(|error| error.to_string());
+        let decoded = decoded.and_then(|bytes| CheckpointFile::decode(&bytes).map_err(str::to_owned));
+        match decoded {
+            Ok(file) => {
+                let named = |record: PartitionRecord| ((record.topic_id, record.partition.clone()), record);
+                Some(file.partitions.into_iter().map(named).collect())
+            }
+            Err(found) => {
+                findings.push(Finding { severity: Severity::Damage, path, byte: None, found });
+                None
+            }
+        }
+    }
+
+    fn log(self, record: &PartitionRecord, base_offset: Offset) -> std::path::PathBuf {
+        let folder = partition_folder(self.folder, record.topic_id, &record.partition);
+        segment::path(&folder, base_offset, LOG)
+    }
+}
+
+fn compare_partition(
+    ours: Side<'_>,
+    theirs: Side<'_>,
+    our_record: &PartitionRecord,
+    their_record: &PartitionRecord,
+    findings: &mut Vec<Finding>,
+) {
+    for segment in &our_record.segments {
+        let same = |their: &&SegmentRecord| their.base_offset == segment.base_offset;
+        let Some(their_segment) = their_record.segments.iter().find(same) else {
+            continue;
+        };
+        let path = ours.log(our_record, segment.base_offset);
+        let their_path = theirs.log(their_record, segment.base_offset);
+        let both = segment.log.bytes.min(their_segment.log.bytes);
+        let differs = first_difference(ours.disk, &path, theirs.disk, &their_path, both);
+        let (byte, found) = match differs {
+            Ok(None) => continue,
+            Ok(Some(byte)) => (Some(byte), format!("differs from {}", their_path.display())),
+            Err(error) => (None, error.to_string()),
+        };
+        findings.push(Finding { severity: Severity::Damage, path, byte, found });
+    }
+}
+
+fn first_difference(
+    disk: &dyn Disk,
+    path: &Path,
+    other_disk: &dyn Disk,
+    other_path: &Path,
+    bytes: u64,
+) -> std::io::Result<Option<u64>> {
+    const PIECE_BYTES: usize = 1 << 20;
+    let ours = disk.open(path, OpenMode::Read)?;
+    let theirs = other_disk.open(other_path, OpenMode::Read)?;
+    let (mut our_piece, mut their_piece) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+    let mut at = 0;
+    while at < bytes {
+        let wanted = usize::try_from(bytes - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let our_count = ours.read_at(&mut our_piece[..wanted], at)?;
+        let their_count = theirs.read_at(&mut their_piece[..wanted], at)?;
+        let both = our_piece[..our_count].iter().zip(&their_piece[..their_count]);
+        if let Some(same) = both.clone().position(|(our, their)| our != their) {
+            return Ok(Some(at + same as u64));
+        }
+        if our_count < wanted || their_count < wanted {
+            return Ok(Some(at + both.len() as u64));
+        }
+        at += wanted as u64;
+    }
+    Ok(None)
+}

@@ -1,0 +1,197 @@
+//! Checking a data folder that no process uses: reads everything, changes nothing.
+//!
+//! Every checksum; every index against its log; that offsets, epochs, segments and entries follow each other without
+//! holes; and that journal, checkpoint and partitions meet. Between the checksums of whole files, which the checkpoint
+//! has, and the journal's own, no byte that matters is left out.
+//!
+//! [`verify`] looks at one folder, [`compare`] at two that should hold the same.
+
+mod comparison;
+mod partition_check;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use self::comparison::compare;
+use self::partition_check::PartitionCheck;
+use super::checkpoint::{CheckpointFile, Doomed};
+use super::entry_log::{self, EntryLogError};
+use super::journal::inspect;
+use super::listed_files::ListedFiles;
+use super::recovery::{JOURNAL, read_all};
+use crate::disk::Disk;
+use crate::ids::{EntryIndex, LeaderEpoch, Offset};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Of a write that was interrupted, or of no consequence: the next start drops it, or nobody ever reads it.
+    Leftover,
+    /// Something is not as it was written. A start refuses the folder, or a reader gets an error.
+    Damage,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// In which file or folder.
+    pub path: PathBuf,
+    /// From which byte on, where that is known.
+    pub byte: Option<u64>,
+    /// What it is, in words.
+    pub found: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(byte) = self.byte {
+            write!(f, " byte {byte}")?;
+        }
+        write!(f, ": {}", self.found)
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The checkpoint, if there is one that can be read.
+    pub checkpoint: Option<CheckpointSummary>,
+    /// The journal.
+    pub journal: JournalSummary,
+    /// The partitions that the checkpoint lists.
+    pub partitions: Vec<PartitionSummary>,
+    /// What is not as it should be; empty after a clean stop.
+    pub findings: Vec<Finding>,
+}
+
+/// What a checkpoint says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckpointSummary {
+    /// The entry it is of.
+    pub applied: EntryIndex,
+    /// That entry's epoch.
+    pub epoch: LeaderEpoch,
+}
+
+/// What a journal holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JournalSummary {
+    /// Whole records.
+    pub records: usize,
+    /// Its first entry; 0 where it has none.
+    pub first: EntryIndex,
+    /// Its last entry.
+    pub last: EntryIndex,
+    /// What is known to be committed.
+    pub commit: EntryIndex,
+}
+
+/// What a partition holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartitionSummary {
+    /// Its name, as Kafka names its folder.
+    pub partition: String,
+    /// Its topic's id.
+    pub topic_id: String,
+    /// The first readable offset.
+    pub log_start_offset: Offset,
+    /// The offset after the last record.
+    pub log_end_offset: Offset,
+    /// How many segments.
+    pub segments: usize,
+    /// Size of their logs.
+    pub bytes: u64,
+}
+
+impl Report {
+    /// Whether nothing is damaged; leftovers may be there.
+    pub fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity < Severity::Damage)
+    }
+
+    fn damage(&mut self, path: &Path, byte: Option<u64>, found: impl fmt::Display) {
+        self.add(Severity::Damage, path, byte, found);
+    }
+
+    fn leftover(&mut self, path: &Path, byte: Option<u64>, found: impl fmt::Display) {
+        self.add(Severity::Leftover, path, byte, found);
+    }
+
+    fn add(&mut self, severity: Severity, path: &Path, byte: Option<u64>, found: impl fmt::Display) {
+        self.findings.push(Finding { severity, path: path.to_owned(), byte, found: found.to_string() });
+    }
+}
+
+/// Checks a data folder. What cannot be read is a finding like any other.
+pub fn verify(disk: &dyn Disk, data_folder: &Path) -> Report {
+    let mut report = Report::default();
+    let file = check_checkpoint(disk, data_folder, &mut report);
+    check_journal(disk, data_folder, &mut report);
+    let records = file.map_or(Vec::new(), |file| file.partitions);
+    let epoch_max = report.checkpoint.map_or(LeaderEpoch(0), |checkpoint| checkpoint.epoch);
+    for record in &records {
+        PartitionCheck::new(disk, data_folder, record, epoch_max).run(&mut report);
+    }
+    check_for_unlisted_files(disk, &ListedFiles::of(data_folder, &records), &mut report);
+    report
+}
+
+fn check_checkpoint(disk: &dyn Disk, data_folder: &Path, report: &mut Report) -> Option<CheckpointFile> {
+    let unfinished = CheckpointFile::unfinished_path(data_folder);
+    if disk.exists(&unfinished) {
+        report.leftover(&unfinished, None, "a checkpoint that was never finished");
+    }
+    let path = CheckpointFile::path(data_folder);
+    if !disk.exists(&path) {
+        return None;
+    }
+    let decoded = read_all(disk, &path).map_err(|error| error.to_string());
+    let decoded = decoded.and_then(|bytes| CheckpointFile::decode(&bytes).map_err(str::to_owned));
+    match decoded {
+        Ok(file) => {
+            let checkpoint = &file.checkpoint;
+            report.checkpoint = Some(CheckpointSummary { applied: checkpoint.applied, epoch: checkpoint.epoch });
+            Some(file)
+        }
+        Err(found) => {
+            report.damage(&path, None, found);
+            None
+        }
+    }
+}
+
+fn check_journal(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
+    let folder = data_folder.join(JOURNAL);
+    if !disk.exists(&folder) && report.checkpoint.is_none() {
+        return;
+    }
+    let inspection = inspect(disk, &folder);
+    let sound = inspection.findings.iter().all(|finding| finding.severity < Severity::Damage);
+    report.findings.extend(inspection.findings);
+    report.journal.records = inspection.records.len();
+    let applied = report.checkpoint.map_or(EntryIndex(0), |checkpoint| checkpoint.applied);
+    match entry_log::summarize(inspection.records, applied) {
+        Ok(summary) => report.journal = summary,
+        // Of a journal with holes it is known already that it does not meet the checkpoint.
+        Err(EntryLogError::Gap { .. }) if !sound => {}
+        Err(error) => report.damage(&folder, None, error),
+    }
+}
+
+fn check_for_unlisted_files(disk: &dyn Disk, listed: &ListedFiles, report: &mut Report) {
+    match listed.unlisted(disk) {
+        Ok(unlisted) => {
+            for doomed in unlisted {
+                let (Doomed::File(path) | Doomed::Folder(path)) = doomed;
+                report.leftover(&path, None, "not listed by the checkpoint: the next start drops it");
+            }
+        }
+        Err((path, error)) => report.damage(&path, None, error),
+    }
+}
