@@ -159,10 +159,13 @@ impl Group {
 
     /// Whether nobody was ever here and nobody is on the way: such a group need not be kept.
     pub fn is_unused(&self) -> bool {
-        self.generation == Generation(0)
-            && self.members.is_empty()
-            && self.told.is_empty()
-            && self.records.are_all_closed()
+        self.generation == Generation(0) && self.is_forgettable()
+    }
+
+    /// Whether nobody is here, nobody is on the way, and no record is open, whose fate would otherwise reach another
+    /// group of the same name: such a group may be forgotten when it is deleted.
+    pub fn is_forgettable(&self) -> bool {
+        self.members.is_empty() && self.told.is_empty() && self.records.are_all_closed()
     }
 
     fn heartbeat(&mut self, now: Duration, beat: &Heartbeat, effects: &mut Vec<Effect>) {

@@ -900,8 +900,10 @@ fn the_last_member_is_gone_only_once_that_is_recorded() {
     let request = group.leave(vec![leaver]);
 
     assert!(group.waits(request));
+    assert!(!group.group.is_forgettable());
     group.release();
     assert_eq!(group.leave_answer(request), Ok(vec![Ok(())]));
+    assert!(group.group.is_forgettable());
     let recorded = group.last_recorded.clone().expect("the end");
     assert!(recorded.members.is_empty() && generation < recorded.generation);
     assert_eq!(group.state(), "Empty");
