@@ -378,55 +378,66 @@ impl Caller {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "fan-out, one gateway process on a log of one node")?;
+        write!(f, "fan-out, one gateway process on a log of one node")?;
         for measure in &self.measures {
-            let Measure {
-                sockets,
-                lines,
-                subscription_ids,
-                rounds,
-                frame_bytes,
-                lost,
-                duplicated,
-                gateway,
-                raw,
-                floor,
-                ratio_cpu,
-            } = measure;
-            writeln!(
-                f,
-                "  {sockets} sockets on {lines} line(s), subscription ids {subscription_ids:?}, {rounds} rounds, frames of {frame_bytes} bytes, lost {lost}, duplicated {duplicated}"
-            )?;
-            writeln!(
-                f,
-                "    gateway  cpu {} us/delivery  round {}",
-                gateway.cpu_us_per_delivery, gateway.round
-            )?;
-            writeln!(
-                f,
-                "    raw      cpu {} us/delivery  round {}",
-                raw.cpu_us_per_delivery, raw.round
-            )?;
-            writeln!(
-                f,
-                "    cpu {ratio_cpu} times the raw loop's (target 2); {floor}"
-            )?;
+            write!(f, "\n{measure}")?;
         }
-        for Memory {
-            sockets,
-            empty_bytes,
-            full_bytes,
-            bytes_per_socket,
-        } in &self.memory
-        {
-            writeln!(
-                f,
-                "  memory of {sockets} idle sockets: {} KiB -> {} KiB, {bytes_per_socket} bytes a socket (target 10240)",
-                empty_bytes / 1_024,
-                full_bytes / 1_024
-            )?;
+        for memory in &self.memory {
+            write!(f, "\n{memory}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            sockets,
+            lines,
+            subscription_ids,
+            rounds,
+            frame_bytes,
+            lost,
+            duplicated,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "  {sockets} sockets on {lines} line(s), subscription ids {subscription_ids:?}: {rounds} rounds of \
+                     {frame_bytes} bytes, lost {lost}, duplicated {duplicated}"
+        )?;
+        writeln!(f, "    gateway  {}", self.gateway)?;
+        writeln!(f, "    raw      {}", self.raw)?;
+        write!(
+            f,
+            "    cpu {} times the raw loop's (target 2); {}",
+            self.ratio_cpu, self.floor
+        )
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cpu {} us/delivery  round {}",
+            self.cpu_us_per_delivery, self.round
+        )
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            sockets,
+            bytes_per_socket,
+            ..
+        } = self;
+        let (empty, full) = (self.empty_bytes / 1_024, self.full_bytes / 1_024);
+        write!(
+            f,
+            "  {sockets} idle sockets: {empty} KiB -> {full} KiB, {bytes_per_socket} bytes a socket (target 10240)"
+        )
     }
 }
 

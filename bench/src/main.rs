@@ -20,7 +20,9 @@
 //! - `end-to-end`: a POST heard on each of 100 sockets; beside append, sync and writes alone.
 //!
 //! The result says how busy the machine was, and a run whose floor is more than 25 % off an idle machine's says that it
-//! does not count. Everything happens on loopback and in one folder that is removed afterwards.
+//! does not count. Where the cores cannot be had alone, `chrt -f 10 target/release/bench ...` gives the whole run,
+//! services and floors alike, precedence over the machine's other guests. Everything happens on loopback and in one
+//! folder that is removed afterwards.
 //!
 //! Not here: micro-benchmarks (they live in the crates), and judging whether a figure is good.
 
@@ -229,6 +231,9 @@ impl fmt::Display for Outcome {
             f,
             "before the run: {busy_cores} cores busy, load {load_one_minute}"
         )?;
+        if self.profile == "debug" {
+            writeln!(f, "a debug build: THESE FIGURES DO NOT COUNT")?;
+        }
         if let Some(append) = &self.append {
             writeln!(f, "\n{append}")?;
         }
