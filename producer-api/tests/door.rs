@@ -8,8 +8,8 @@ use event_model::{Event, Line, PARTITIONS, Status, Topic, partition_for};
 use resident_token::testing::{claims_of, expired, forgeries, good_tokens};
 use serde_json::{Value, json};
 use support::{
-    Answer, MockLog, TestDoor, accept_body, alert_body, config, get, now, read, read_answer,
-    records, request, send, token, token_with, wall,
+    Answer, MockLog, TestDoor, TestLog, accept_body, alert_body, config, get, now, read,
+    read_answer, records, request, send, token, token_with, wall,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +18,7 @@ use tokio::{
 
 #[tokio::test]
 async fn an_alert_is_in_the_log_where_its_answer_says() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
 
     let answer = door
@@ -45,7 +45,7 @@ async fn an_alert_is_in_the_log_where_its_answer_says() {
 
 #[tokio::test]
 async fn an_accept_is_in_the_log_where_its_answer_says() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let alert = door
         .alert(&token("dong-101", "1502"), alert_body("dong-101", "1502"))
@@ -174,7 +174,7 @@ const DEGRADED: &[Degraded] = &[
 
 #[tokio::test]
 async fn an_alert_is_taken_however_broken_it_comes_and_its_caller_is_told() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
 
@@ -203,7 +203,7 @@ async fn an_alert_is_taken_however_broken_it_comes_and_its_caller_is_told() {
 
 #[tokio::test]
 async fn a_text_too_long_is_cut_and_taken() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let body = json!({"line": "dong-101", "house": "1502", "text": "불".repeat(3000)}).to_string();
 
@@ -219,7 +219,7 @@ async fn a_text_too_long_is_cut_and_taken() {
 
 #[tokio::test]
 async fn any_content_type_will_do_for_an_alert_and_only_json_for_an_accept() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let (caller, neighbour) = (token("dong-101", "1502"), token("dong-101", "1503"));
     let body = accept_body("dong-101", "1503", "1502");
@@ -262,7 +262,7 @@ async fn any_content_type_will_do_for_an_alert_and_only_json_for_an_accept() {
 
 #[tokio::test]
 async fn nonsense_is_refused_as_unreadable_at_both_doors() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
     let deep = "[".repeat(5000);
@@ -298,7 +298,7 @@ async fn nonsense_is_refused_as_unreadable_at_both_doors() {
 
 #[tokio::test]
 async fn an_accept_with_missing_or_unusable_fields_is_told_each_of_them() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let token = token("dong-101", "1503");
     let refused = async |body: Value| {
@@ -337,7 +337,7 @@ async fn an_accept_with_missing_or_unusable_fields_is_told_each_of_them() {
 
 #[tokio::test]
 async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let alert = alert_body("dong-101", "1502");
     let accept = accept_body("dong-101", "1502", "1503");
@@ -405,7 +405,7 @@ async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
 
 #[tokio::test]
 async fn a_request_without_one_clear_token_in_its_header_is_refused() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let good = token("dong-101", "1502");
     let bearer = format!("Bearer {good}");
@@ -469,7 +469,7 @@ async fn a_request_without_one_clear_token_in_its_header_is_refused() {
 
 #[tokio::test]
 async fn a_token_under_each_kind_of_key_may_call() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
 
     for token in good_tokens(&claims_of("dong-101", "1502", wall())) {
@@ -485,7 +485,7 @@ async fn a_token_under_each_kind_of_key_may_call() {
 
 #[tokio::test]
 async fn a_drill_is_stored_as_one_and_a_canarys_call_as_a_test() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let status = |answer: &Answer| read(&log.address(), answer.place()).status();
 
@@ -502,7 +502,7 @@ async fn a_drill_is_stored_as_one_and_a_canarys_call_as_a_test() {
 
 #[tokio::test]
 async fn every_line_reaches_the_partition_that_its_readers_expect() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
 
     for line in [
@@ -526,7 +526,7 @@ async fn every_line_reaches_the_partition_that_its_readers_expect() {
 
 #[tokio::test]
 async fn a_body_above_the_limit_is_refused_by_its_length_and_by_its_bytes() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
     let text = |length: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(length - 11));
@@ -556,7 +556,7 @@ async fn a_body_above_the_limit_is_refused_by_its_length_and_by_its_bytes() {
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_given_up() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.body_timeout = Duration::from_millis(100);
     let door = TestDoor::open(config).await;
@@ -582,7 +582,7 @@ async fn a_body_that_does_not_arrive_is_given_up() {
 
 #[tokio::test]
 async fn a_retry_under_the_same_key_is_told_where_the_first_call_is() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
     let alert = async |key: &str, body: &str| {
@@ -612,7 +612,7 @@ async fn a_retry_under_the_same_key_is_told_where_the_first_call_is() {
 
 #[tokio::test]
 async fn the_same_key_gives_the_same_id_at_another_door_and_another_one_to_another_house() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let (one, other) = (
         TestDoor::open(config(&log.address())).await,
         TestDoor::open(config(&log.address())).await,
@@ -667,7 +667,7 @@ async fn a_retry_while_the_first_is_on_its_way_waits_for_it() {
 #[tokio::test]
 async fn a_key_used_for_another_accept_is_refused_and_one_that_is_none_only_warned_of_on_an_alert()
 {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let token = token("dong-101", "1503");
     let accept = async |key: &str, target: &str| {
@@ -714,7 +714,7 @@ async fn a_key_used_for_another_accept_is_refused_and_one_that_is_none_only_warn
 
 #[tokio::test]
 async fn a_house_may_call_five_times_at_once_and_its_neighbour_still_may() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.house_limit = producer_api::HouseLimit::default();
     let door = TestDoor::open(config).await;
@@ -757,7 +757,7 @@ async fn calls_that_were_not_stored_do_not_count_against_their_house() {
 
 #[tokio::test]
 async fn requests_without_a_good_token_are_limited_by_address_until_one_is_forgiven() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.address_unverified_max = NonZeroU32::new(3);
     let door = TestDoor::open(config).await;
@@ -883,7 +883,7 @@ async fn an_accept_that_is_stuck_does_not_hold_an_alert_up() {
 
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
-    let log = MockLog::start();
+    let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.allowed_origins = vec!["https://calls.example".to_owned()];
     let door = TestDoor::open(config).await;

@@ -18,7 +18,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{AppendError, Log, TopicSettings, lane::LaneProducer, topics};
 
@@ -109,14 +109,22 @@ pub(crate) async fn watch_log(log: Arc<Log>, settings: TopicSettings) {
 }
 
 async fn make_topics(log: &Log, settings: &TopicSettings) -> topics::Found {
+    let mut tries = 0u64;
     loop {
         match topics::ensure(settings).await {
             Ok(found) => return found,
-            Err(error) => warn!(
+            // Once is enough for a person to look; the reason may change all the same.
+            Err(error) if tries == 0 => warn!(
                 error = &error as &dyn std::error::Error,
                 "the topics are not there yet"
             ),
+            Err(error) => debug!(
+                tries,
+                error = &error as &dyn std::error::Error,
+                "the topics are still not there"
+            ),
         }
+        tries += 1;
         log.reach.silent();
         sleep(LOOK_AGAIN_INTERVAL).await;
     }

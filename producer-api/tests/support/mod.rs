@@ -13,6 +13,7 @@ use std::{
 
 use event_model::{Decoded, Event, PARTITIONS, Place, RecordView, Topic, decode};
 use jiff::Timestamp;
+use log_core::broker::Broker;
 use producer_api::{Config, Service};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -26,6 +27,7 @@ use resident_token::{
     testing::{claims_of, sign_with_secret, trusted_keys, with},
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -35,7 +37,47 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// librdkafka's own small log: one process, no disk, faults on demand.
+/// The log as it is shipped: one node in this process, on a folder of its own.
+pub(crate) struct TestLog {
+    folder: TempDir,
+    address: SocketAddr,
+    broker: Option<Broker>,
+}
+
+impl TestLog {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = start_broker(&folder, SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        Self {
+            folder,
+            address: broker.address(),
+            broker: Some(broker),
+        }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.broker.take().unwrap().shutdown().await.unwrap();
+    }
+
+    /// Starts again on the same folder and the same port.
+    pub(crate) async fn start_again(&mut self) {
+        self.broker = Some(start_broker(&self.folder, self.address).await);
+    }
+}
+
+async fn start_broker(folder: &TempDir, listen: SocketAddr) -> Broker {
+    let mut config = log_core::Config::on(folder.path().join("log"));
+    config.listen = listen;
+    config.storage.journal.segment_bytes = 1 << 20;
+    config.storage.journal.record_bytes_max = 1 << 19;
+    Broker::start(config).await.unwrap()
+}
+
+/// librdkafka's own small log, for faults on demand: no disk, and slow or silent when told.
 pub(crate) struct MockLog(pub(crate) MockCluster<'static, DefaultProducerContext>);
 
 impl MockLog {
