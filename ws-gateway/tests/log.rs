@@ -1,0 +1,227 @@
+//! From a real log to real sockets.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{
+    house::{Door, Log, config, event_now, operators_token},
+    neighbour::Neighbour,
+};
+
+#[test]
+fn an_alert_and_its_accepts_reach_every_neighbour_with_their_ranks() {
+    let log = Log::start();
+    let door = Door::open(&log);
+    let mut neighbours = [door.neighbour("101", "1501"), door.neighbour("101", "1602")];
+    let alert = log.alert("101", "1502", "불이야");
+    let (first, second) = (
+        log.accept("101", "1501", "1502"),
+        log.accept("101", "1602", "1502"),
+    );
+
+    let place = log.happens(&alert);
+    for neighbour in &mut neighbours {
+        let (frame, body) = neighbour.message();
+        assert_eq!(frame.headers.get("message-id"), Some(&*place.to_string()));
+        assert_eq!(
+            (&body["type"], &body["text"]),
+            (&"alert".into(), &"불이야".into())
+        );
+    }
+    log.happens(&first);
+    log.happens(&second);
+
+    for neighbour in &mut neighbours {
+        for (rank, responder) in [(1, "1501"), (2, "1602")] {
+            let (_, body) = neighbour.message();
+            assert_eq!(
+                (&body["rank"], &body["accept"]),
+                (&rank.into(), &responder.into())
+            );
+            assert_eq!(body["alertId"], alert.id().to_string());
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_starts_before_its_topics_waits_for_them() {
+    let log = Log::without_topics();
+    let door = Door::start(&log.runtime, config(&log.address()));
+    assert_eq!(door.get_admin("/readyz").0, 503);
+    assert_eq!(door.get_admin("/healthz").0, 200);
+    let (status, body) = Neighbour::upgrade(door.address, "/an-ws", "")
+        .err()
+        .unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("not_ready"), "{body}");
+
+    log.create_topics();
+
+    support::house::wait_until("it is ready", || door.get_admin("/readyz").0 == 200);
+    let mut neighbour = door.neighbour("101", "1501");
+    log.happens(&log.alert("101", "1502", "help"));
+    assert_eq!(neighbour.message().1["text"], "help");
+}
+
+#[test]
+fn a_gateway_that_starts_later_knows_what_is_live_and_whose_accept_was_first() {
+    let log = Log::start();
+    let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(90_000));
+    let old = log.alert_at("101", "1301", "an hour ago", event_now().minus(hour));
+    let ancient = log.alert_at("101", "1401", "yesterday", event_now().minus(day));
+    let alert = log.alert("101", "1502", "just now");
+    // The accept is written first: the two topics have no order between them.
+    for event in [&ancient, &old, &log.accept("101", "1501", "1502"), &alert] {
+        log.happens(event);
+    }
+
+    let door = Door::open(&log);
+
+    let mut neighbour =
+        Neighbour::connected(door.address, "1.2", &support::house::token("101", "1602"));
+    let first = neighbour.subscribe("0", "/sub/line/101", "");
+    let bodies: Vec<serde_json::Value> = first
+        .iter()
+        .map(|frame| serde_json::from_slice(&frame.body).unwrap())
+        .collect();
+    let texts: Vec<&str> = bodies
+        .iter()
+        .map(|body| body["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        bodies.len(),
+        2,
+        "the live alerts of the last minutes and their accepts: {bodies:?}"
+    );
+    assert!(
+        texts.contains(&"just now") && texts.contains(&"1502"),
+        "{texts:?}"
+    );
+    let accept = bodies.iter().find(|body| body["type"] == "accept").unwrap();
+    assert_eq!(accept["rank"], 1);
+
+    log.happens(&log.accept("101", "1602", "1502"));
+    assert_eq!(
+        neighbour.message().1["rank"],
+        2,
+        "it goes on counting where the log is"
+    );
+
+    log.happens(&log.accept("101", "1602", "1301"));
+    assert_eq!(
+        neighbour.message().1["alertId"],
+        old.id().to_string(),
+        "the alert of an hour ago is known"
+    );
+}
+
+#[test]
+fn a_position_from_one_gateway_is_understood_by_another() {
+    let log = Log::start();
+    let (one, other) = (Door::open(&log), Door::open(&log));
+    let mut neighbour = one.neighbour("101", "1501");
+    log.happens(&log.alert("101", "1502", "heard"));
+    let position = neighbour
+        .message()
+        .0
+        .headers
+        .get("position")
+        .unwrap()
+        .to_owned();
+    drop(neighbour);
+    log.happens(&log.alert("101", "1502", "missed"));
+    log.happens(&log.alert("102", "1", "elsewhere"));
+    log.happens(&log.accept("101", "1601", "1502"));
+    let mut watcher = Neighbour::connected(other.address, "1.2", &operators_token());
+    let seen = watcher.subscribe("0", "/sub/line/101", "");
+    for _ in seen.len()..3 {
+        watcher.message();
+    }
+
+    let mut neighbour =
+        Neighbour::connected(other.address, "1.2", &support::house::token("101", "1501"));
+    let first = neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
+
+    let bodies: Vec<serde_json::Value> = first
+        .iter()
+        .map(|frame| serde_json::from_slice(&frame.body).unwrap())
+        .collect();
+    assert_eq!(
+        (&bodies[0]["type"], &bodies[0]["recovered"]),
+        (&"resume".into(), &true.into())
+    );
+    assert_eq!(bodies[0]["count"], 2);
+    assert_eq!(
+        (&bodies[1]["text"], &bodies[2]["type"]),
+        (&"missed".into(), &"accept".into())
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_passed_over_and_duplicates_are_sent_once() {
+    let log = Log::start();
+    let door = Door::open(&log);
+    let mut neighbour = door.neighbour("101", "1501");
+    let alert = log.alert("101", "1502", "twice in the log");
+    let partition = i32::try_from(log.happens(&alert).partition).unwrap();
+    log.write_bytes("an-alert", partition, b"no json");
+    log.write_bytes("an-alert", partition, b"{\"house\":\"1\"}");
+    log.happens(&alert);
+    log.happens(&log.alert("101", "1502", "after"));
+
+    assert_eq!(neighbour.message().1["text"], "twice in the log");
+    assert_eq!(neighbour.message().1["text"], "after");
+}
+
+#[test]
+fn records_of_the_original_system_are_sent_in_its_words() {
+    let log = Log::start();
+    let door = Door::open(&log);
+    let mut neighbour = door.neighbour("101", "1501");
+
+    // Without key and headers, in any partition.
+    log.write_bytes(
+        "an-alert",
+        0,
+        br#"{"line":"101","house":"1502","text":"help","lat":"37.5","lng":"127.0"}"#,
+    );
+
+    let (frame, body) = neighbour.message();
+    assert_eq!(frame.headers.get("type"), Some("alert"));
+    assert_eq!(body["id"], "an-alert-0-0");
+    assert_eq!(
+        (&body["lat"], &body["lng"]),
+        (&"37.5".into(), &"127.0".into())
+    );
+
+    log.write_bytes(
+        "an-accept",
+        1,
+        br#"{"line":"101","accept":"1601","target":"1502"}"#,
+    );
+    let (frame, body) = neighbour.message();
+    assert_eq!(frame.headers.get("type"), Some("accept"));
+    assert_eq!(
+        (&body["accept"], &body["text"]),
+        (&"1601".into(), &"1502".into())
+    );
+}
+
+#[test]
+fn a_gateway_that_is_stopped_closes_its_sockets_and_ends() {
+    let log = Log::start();
+    let mut door = Door::open(&log);
+    let mut neighbours: Vec<_> = (0..5)
+        .map(|house| door.neighbour("101", &house.to_string()))
+        .collect();
+
+    door.shut_down();
+
+    for neighbour in &mut neighbours {
+        assert_eq!(neighbour.closed(), 1012);
+    }
+    assert!(door.stop().is_ok());
+}
