@@ -28,7 +28,7 @@
 //! # How it lasts
 //!
 //! A segment is a file of fixed length, written full of zeros and synced before its name is (overwriting is faster than
-//! extending, and what must be zero can be checked). Records go in as batches, each with one write and one sync, and none
+//! extending, and what must be zero can be checked); it is filled bit by bit while the one before it is in use. Records go in as batches, each with one write and one sync, and none
 //! spans two segments. The next batch is written only after the sync of the previous one returned, so after a power cut at
 //! most one batch is incomplete. Each batch carries `synced_to`, the end of the last completed sync, and after each sync a
 //! marker with the new `synced_to` is written behind it, unsynced; the next batch overwrites it.
@@ -49,6 +49,7 @@
 
 mod frame;
 mod inspection;
+mod preallocation;
 mod scan;
 mod segment_file;
 #[cfg(test)]
@@ -63,6 +64,7 @@ use bytes::Bytes;
 
 use self::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, batch_bytes, padded, put_record};
 pub(super) use self::inspection::inspect;
+use self::preallocation::Preallocation;
 use self::segment_file::SegmentFile;
 use super::folder;
 use crate::disk::Disk;
@@ -186,8 +188,24 @@ pub struct Journal {
     /// Where the next batch goes. Everything before is synced, whenever no method is running.
     end: JournalPosition,
     broken: bool,
+    next: Next,
     batch: Vec<u8>,
 }
+
+/// What there is of the segment after the active one.
+#[derive(Default)]
+enum Next {
+    /// It is not needed yet.
+    #[default]
+    Nothing,
+    /// Zeros, some or all that it needs.
+    Prepared(Preallocation),
+    /// It could not be prepared; the roll tries once more.
+    NoRoom,
+}
+
+/// From half a segment on, each append prepares at least this part of the next one.
+const PREPARE_STEPS_MAX: u64 = 64;
 
 impl Journal {
     /// Opens the journal in `folder`, or begins one there, and reads what it holds. Everything in the answer is synced.
@@ -210,8 +228,8 @@ impl Journal {
         folder::make_lasting(&*disk, folder).map_err(io_error("make folder", folder))?;
         let mut starts = segment_file::list(&*disk, folder)?;
         let Some(newest) = starts.pop_back() else {
-            let active =
-                SegmentFile::make(&*disk, folder, JournalPosition(0), config.segment_bytes)?;
+            let zeros = Preallocation::begin(&*disk, folder, config.segment_bytes)?;
+            let active = SegmentFile::make(&*disk, folder, JournalPosition(0), zeros)?;
             let journal = Self::assemble(disk, folder, config, starts, active, JournalPosition(0));
             return Ok((
                 journal,
@@ -251,6 +269,7 @@ impl Journal {
             active,
             end,
             broken: false,
+            next: Next::Nothing,
             batch: Vec::new(),
         }
     }
@@ -334,18 +353,51 @@ impl Journal {
     }
 
     fn roll(&mut self) -> Result<(), JournalError> {
-        let made = SegmentFile::make(
-            &*self.disk,
-            &self.folder,
-            self.end,
-            self.config.segment_bytes,
-        );
+        let made = self.make_segment();
         if matches!(made, Err(JournalError::Io { .. })) {
             self.broken = true;
         }
         let sealed = std::mem::replace(&mut self.active, made?);
         self.sealed.push_back(sealed.start());
         Ok(())
+    }
+
+    fn make_segment(&mut self) -> Result<SegmentFile, JournalError> {
+        let prepared = match std::mem::take(&mut self.next) {
+            Next::Prepared(prepared) => prepared,
+            Next::Nothing | Next::NoRoom => {
+                Preallocation::begin(&*self.disk, &self.folder, self.config.segment_bytes)?
+            }
+        };
+        SegmentFile::make(&*self.disk, &self.folder, self.end, prepared)
+    }
+
+    /// Fills the next segment a little further, once half of this one is used: four bytes for each one appended, so that
+    /// it is complete in time. What goes wrong here is no reason to refuse an append: the roll tries again, and says so.
+    fn prepare_next(&mut self, appended_bytes: usize) {
+        let used = self.end.0 - self.active.start().0;
+        if used < self.active.len() / 2 {
+            return;
+        }
+        let bytes = (4 * appended_bytes as u64).max(self.active.len() / PREPARE_STEPS_MAX);
+        self.next = match std::mem::take(&mut self.next) {
+            Next::Prepared(prepared) => self.grow(prepared, bytes),
+            Next::Nothing => {
+                match Preallocation::begin(&*self.disk, &self.folder, self.config.segment_bytes) {
+                    Ok(begun) => self.grow(begun, bytes),
+                    Err(_) => Next::NoRoom,
+                }
+            }
+            Next::NoRoom => Next::NoRoom,
+        };
+    }
+
+    fn grow(&self, mut prepared: Preallocation, bytes: u64) -> Next {
+        if prepared.grow(bytes).is_ok() {
+            return Next::Prepared(prepared);
+        }
+        prepared.discard(&*self.disk);
+        Next::NoRoom
     }
 
     fn append_batch<R: AsRef<[u8]>>(
@@ -361,6 +413,7 @@ impl Journal {
         self.end = self.end.plus(self.batch.len());
         self.write_marker()?;
         self.broken = false;
+        self.prepare_next(self.batch.len());
         Ok(())
     }
 
@@ -440,6 +493,14 @@ impl Journal {
             Ok(())
         } else {
             Err(JournalError::RecordTooLarge { bytes, bytes_max })
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Next::Prepared(prepared) = std::mem::take(&mut self.next) {
+            prepared.discard(&*self.disk);
         }
     }
 }

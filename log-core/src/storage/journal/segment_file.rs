@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::frame::{HEADER_BYTES, Header};
+use super::preallocation::Preallocation;
 use super::scan::{Scan, TornBatch};
-use super::{Cut, JournalError, JournalPosition, full_or_io, io_error};
+use super::{Cut, JournalError, JournalPosition, io_error};
 use crate::disk::{Disk, DiskFile, OpenMode};
 
 const EXTENSION: &str = ".journal";
 /// What a segment is called until it is complete.
-const UNFINISHED: &str = ".new";
+pub(super) const UNFINISHED: &str = ".new";
 /// Longer files are none of ours: a bound on what a start takes into memory at once.
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
-/// Zeros are written in pieces of this size.
-const ZEROS: &[u8] = &[0; 256 << 10];
 
 pub(in crate::storage) type Records = Vec<(JournalPosition, Bytes)>;
 
@@ -30,26 +29,20 @@ pub(super) struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// Makes a segment, all zeros, with a name that lasts. The name appears only when the file is complete, and before
-    /// anything is written into it.
+    /// Makes a segment, all zeros, with a name that lasts, from what was prepared for it. The name appears only when the
+    /// file is complete, and before anything is written into it.
     pub(super) fn make(
         disk: &dyn Disk,
         folder: &Path,
         start: JournalPosition,
-        segment_bytes: u32,
+        mut prepared: Preallocation,
     ) -> Result<Self, JournalError> {
-        let path = path(folder, start);
-        let unfinished = unfinished(&path);
-        let len = u64::from(segment_bytes).next_multiple_of(HEADER_BYTES as u64);
-        if let Err(error) = write_zeros(disk, folder, &unfinished, len) {
-            // Gives the room back. Should it fail, the next start does it.
-            drop(disk.remove_file(&unfinished));
+        let (path, len) = (path(folder, start), prepared.len());
+        if let Err(error) = prepared.grow(len) {
+            prepared.discard(disk);
             return Err(error);
         }
-        disk.rename(&unfinished, &path)
-            .map_err(io_error("rename", &path))?;
-        disk.sync_folder(folder)
-            .map_err(io_error("sync folder", folder))?;
+        prepared.name(disk, &path)?;
         let file = disk
             .open(&path, OpenMode::Write)
             .map_err(io_error("open", &path))?;
@@ -209,28 +202,6 @@ fn parse_name(name: &str) -> Option<JournalPosition> {
     (digits.len() == 20)
         .then(|| digits.parse().ok().map(JournalPosition))
         .flatten()
-}
-
-fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(UNFINISHED);
-    name.into()
-}
-
-fn write_zeros(disk: &dyn Disk, folder: &Path, path: &Path, len: u64) -> Result<(), JournalError> {
-    let file = disk
-        .open(path, OpenMode::CreateNew)
-        .map_err(full_or_io("make", path, folder, len))?;
-    let mut at = 0;
-    while at < len {
-        let piece = usize::try_from(len - at)
-            .unwrap_or(usize::MAX)
-            .min(ZEROS.len());
-        file.write_at(&ZEROS[..piece], at)
-            .map_err(full_or_io("write", path, folder, len))?;
-        at += piece as u64;
-    }
-    file.sync_data().map_err(io_error("sync", path))
 }
 
 fn read(

@@ -179,6 +179,45 @@ fn a_full_disk_refuses_the_next_segment_and_takes_it_once_there_is_room() {
 }
 
 #[test]
+fn the_next_segment_is_filled_beside_the_appends_and_only_named_when_its_time_comes() {
+    let disk = SimDisk::with_seed(1);
+    let (mut journal, _) = open(&disk).unwrap();
+    let prepared = Path::new(FOLDER).join("next.journal.new");
+    while journal.active.room_behind(journal.end()) >= 256 {
+        journal.append(&[[7; 100]]).unwrap();
+    }
+    assert_eq!(
+        disk.file(&prepared).unwrap().len(),
+        SMALL.segment_bytes as usize
+    );
+
+    let before = disk.operations();
+    journal.append(&[[7; 300]]).unwrap();
+
+    assert_eq!(journal.sealed.len(), 1);
+    assert_eq!(
+        disk.operations() - before,
+        5,
+        "rename and its sync; write, its sync and the marker"
+    );
+    assert!(!disk.exists(&prepared));
+}
+
+#[test]
+fn a_journal_that_is_closed_leaves_nothing_unfinished() {
+    let disk = SimDisk::with_seed(1);
+    let (mut journal, _) = open(&disk).unwrap();
+    for _ in 0..20 {
+        journal.append(&[[7; 100]]).unwrap();
+    }
+    assert_eq!(disk.list(Path::new(FOLDER)).unwrap().len(), 2);
+
+    drop(journal);
+
+    assert_eq!(disk.list(Path::new(FOLDER)).unwrap().len(), 1);
+}
+
+#[test]
 fn a_missing_segment_in_the_middle_is_damage() {
     let disk = SimDisk::with_seed(1);
     let (mut journal, _) = open(&disk).unwrap();

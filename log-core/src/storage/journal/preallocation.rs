@@ -1,0 +1,87 @@
+//! A segment that is not one yet: a file that is being filled with zeros.
+//!
+//! Filling a file and syncing it takes many times as long as an append. So the next segment is filled piece by piece
+//! beside the appends, and only has to be given its name when its time comes.
+
+use std::path::{Path, PathBuf};
+
+use super::frame::HEADER_BYTES;
+use super::segment_file::UNFINISHED;
+use super::{JournalError, full_or_io, io_error};
+use crate::disk::{Disk, DiskFile, OpenMode};
+
+const NAME: &str = "next.journal";
+/// Zeros are written in pieces of at most this size.
+const ZEROS: &[u8] = &[0; 256 << 10];
+
+pub(super) struct Preallocation {
+    file: Box<dyn DiskFile>,
+    folder: PathBuf,
+    path: PathBuf,
+    len: u64,
+    written: u64,
+}
+
+impl Preallocation {
+    /// Makes the file, empty.
+    pub(super) fn begin(
+        disk: &dyn Disk,
+        folder: &Path,
+        segment_bytes: u32,
+    ) -> Result<Self, JournalError> {
+        let path = folder.join(format!("{NAME}{UNFINISHED}"));
+        let len = u64::from(segment_bytes).next_multiple_of(HEADER_BYTES as u64);
+        let file = disk
+            .open(&path, OpenMode::CreateNew)
+            .map_err(full_or_io("make", &path, folder, len))?;
+        Ok(Self {
+            file,
+            folder: folder.to_owned(),
+            path,
+            len,
+            written: 0,
+        })
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.written == self.len
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Writes so many more zeros, and syncs them.
+    pub(super) fn grow(&mut self, bytes: u64) -> Result<(), JournalError> {
+        if self.is_complete() {
+            return Ok(());
+        }
+        let end = self.len.min(self.written.saturating_add(bytes));
+        while self.written < end {
+            let piece = usize::try_from(end - self.written)
+                .unwrap_or(usize::MAX)
+                .min(ZEROS.len());
+            let wrote = self.file.write_at(&ZEROS[..piece], self.written);
+            wrote.map_err(full_or_io("write", &self.path, &self.folder, self.len))?;
+            self.written += piece as u64;
+        }
+        self.file.sync_data().map_err(io_error("sync", &self.path))
+    }
+
+    /// Gives the complete file its name, one that lasts.
+    pub(super) fn name(self, disk: &dyn Disk, path: &Path) -> Result<(), JournalError> {
+        assert!(
+            self.is_complete(),
+            "a segment has all its zeros before it has a name"
+        );
+        disk.rename(&self.path, path)
+            .map_err(io_error("rename", path))?;
+        disk.sync_folder(&self.folder)
+            .map_err(io_error("sync folder", &self.folder))
+    }
+
+    /// Gives the room back. Should it fail, the next start does it.
+    pub(super) fn discard(self, disk: &dyn Disk) {
+        drop(disk.remove_file(&self.path));
+    }
+}
