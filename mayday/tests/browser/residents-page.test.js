@@ -165,12 +165,15 @@ test('what was missed while away is shown on return, and does not ring', async (
   await card(page, seen.id).waitFor();
   await page.goto('about:blank');
   const missed = await house.raise(freshHome(), '자리를 비운 사이');
+  const sent = [];
+  page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => sent.push(String(payload))));
 
   await page.goto(house.page);
   await card(page, missed.id).waitFor();
   await status(page, 'connected');
 
   await card(page, seen.id).waitFor();
+  assert.match(sent.join('\n'), /^resume-from:.+/m, 'from where the page stopped');
   assert.equal(await rings(page), false);
   assert.equal(await words(page.locator('#said-alert')), '');
 });
