@@ -20,6 +20,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,7 @@ pub struct Captured {
     dirty: Vec<Arc<Segment>>,
     folders: BTreeSet<PathBuf>,
     doomed: Vec<Doomed>,
+    completed: Arc<AtomicBool>,
 }
 
 impl Captured {
@@ -102,6 +104,7 @@ impl Captured {
             dirty: Vec::new(),
             folders: BTreeSet::new(),
             doomed: Vec::new(),
+            completed: Arc::default(),
         }
     }
 
@@ -119,6 +122,12 @@ impl Captured {
     /// What it makes superfluous.
     pub(super) fn with_doomed(mut self, doomed: Vec<Doomed>) -> Self {
         self.doomed = doomed;
+        self
+    }
+
+    /// Who hears that it is complete.
+    pub(super) fn telling(mut self, completed: Arc<AtomicBool>) -> Self {
+        self.completed = completed;
         self
     }
 
@@ -146,6 +155,7 @@ impl Captured {
         self.sync_what_it_lists()?;
         self.write()?;
         self.unlink_what_it_no_longer_lists()?;
+        self.completed.store(true, Ordering::Release);
         Ok(applied)
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::checkpoint::{Captured, Checkpoint, Doomed};
@@ -65,9 +66,10 @@ pub struct Partitions {
 }
 
 /// What only the writing thread touches.
-#[derive(Default)]
 struct Owned {
     partitions: BTreeMap<TopicPartition, Partition>,
+    /// Whether the checkpoint captured last is durable.
+    completed: Arc<AtomicBool>,
     /// Folders in which names were made since the last capture.
     new_names: BTreeSet<PathBuf>,
     /// What the next checkpoint no longer lists.
@@ -87,7 +89,9 @@ impl Partitions {
         let readers = RwLock::new(readers.collect());
         let owned = Mutex::new(Owned {
             partitions,
-            ..Owned::default()
+            completed: Arc::new(AtomicBool::new(true)),
+            new_names: BTreeSet::new(),
+            doomed: Vec::new(),
         });
         Self {
             disk,
@@ -230,9 +234,17 @@ impl Partitions {
             .cloned()
     }
 
-    /// Notes down how everything stands, for a checkpoint at this very point; quick. Complete one before the next.
+    /// Notes down how everything stands, for a checkpoint at this very point; quick.
+    ///
+    /// # Panics
+    /// When the one before was not completed: what it should have synced is known to nobody else.
     pub fn capture(&self, checkpoint: Checkpoint) -> Captured {
         let mut owned = self.owned();
+        assert!(
+            owned.completed.load(Ordering::Acquire),
+            "one checkpoint is captured before the last one is complete"
+        );
+        owned.completed = Arc::new(AtomicBool::new(false));
         let partitions = owned.partitions.values().map(Partition::record).collect();
         let dirty = owned
             .partitions
@@ -249,6 +261,7 @@ impl Partitions {
         )
         .with_unsynced(dirty, folders)
         .with_doomed(doomed)
+        .telling(owned.completed.clone())
     }
 
     fn owned(&self) -> MutexGuard<'_, Owned> {

@@ -170,18 +170,18 @@ fn recover_partitions(
     checkpoint: EntryIndex,
     records: Vec<PartitionRecord>,
 ) -> Result<Partitions, RecoveryError> {
-    let mut opened = Vec::with_capacity(records.len());
-    for record in &records {
-        let folder = partition_folder(data_folder, record.topic_id, &record.partition);
-        opened.push((open_segments(&**disk, &folder, checkpoint, record)?, folder));
-    }
-    drop_what_is_not_listed(&**disk, data_folder, &records)?;
+    let listed = ListedFiles::of(data_folder, &records);
     let mut partitions = BTreeMap::<TopicPartition, Partition>::new();
-    for ((segments, folder), record) in opened.into_iter().zip(records) {
-        drop_bytes_beyond(&segments)?;
+    let mut opened = Vec::new();
+    for record in records {
+        let folder = partition_folder(data_folder, record.topic_id, &record.partition);
+        let segments = open_segments(&**disk, &folder, checkpoint, &record)?;
+        opened.extend(segments.iter().cloned());
         let name = record.partition.clone();
         partitions.insert(name, Partition::resume(folder, record, segments)?);
     }
+    drop_what_is_not_listed(&**disk, &listed)?;
+    drop_bytes_beyond(&opened)?;
     Ok(Partitions::assemble(disk.clone(), data_folder, partitions))
 }
 
@@ -209,12 +209,8 @@ fn drop_bytes_beyond(segments: &[Arc<Segment>]) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-fn drop_what_is_not_listed(
-    disk: &dyn Disk,
-    data_folder: &Path,
-    records: &[PartitionRecord],
-) -> Result<(), RecoveryError> {
-    let unlisted = ListedFiles::of(data_folder, records).unlisted(disk);
+fn drop_what_is_not_listed(disk: &dyn Disk, listed: &ListedFiles) -> Result<(), RecoveryError> {
+    let unlisted = listed.unlisted(disk);
     for doomed in unlisted.map_err(|(path, source)| io_error("list", &path)(source))? {
         match doomed {
             Doomed::File(path) => disk.remove_file(&path).map_err(io_error("remove", &path))?,

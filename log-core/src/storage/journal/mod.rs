@@ -73,7 +73,7 @@ use crate::disk::Disk;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalConfig {
     /// Length of a segment file in bytes, preallocated. Default 32 MiB. Too low: a new file, and its syncs, every few
-    /// batches; too high: a long pause at each new one, and disk space that only the next trim gives back.
+    /// batches; too high: disk space that only the next trim gives back, and memory at a start. At most 1 GiB.
     pub segment_bytes: u32,
     /// The largest record in bytes. Default 8 MiB. Must fit a segment with its overhead of 72 bytes.
     pub record_bytes_max: u32,
@@ -214,7 +214,7 @@ impl Journal {
     /// [`JournalError::Damaged`], [`JournalError::Io`], [`JournalError::Full`].
     ///
     /// # Panics
-    /// When a record of the largest size would not fit a segment.
+    /// When a record of the largest size would not fit a segment, or a segment is larger than 1 GiB.
     pub fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
@@ -224,6 +224,10 @@ impl Journal {
         assert!(
             needed <= config.segment_bytes as usize,
             "the largest record must fit a segment"
+        );
+        assert!(
+            u64::from(config.segment_bytes) <= segment_file::SEGMENT_BYTES_MAX,
+            "a segment of more than 1 GiB"
         );
         folder::make_lasting(&*disk, folder).map_err(io_error("make folder", folder))?;
         let mut starts = segment_file::list(&*disk, folder)?;

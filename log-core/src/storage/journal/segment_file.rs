@@ -16,7 +16,7 @@ const EXTENSION: &str = ".journal";
 /// What a segment is called until it is complete.
 pub(super) const UNFINISHED: &str = ".new";
 /// Longer files are none of ours: a bound on what a start takes into memory at once.
-const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
 pub(in crate::storage) type Records = Vec<(JournalPosition, Bytes)>;
 
@@ -219,7 +219,7 @@ fn read(
             synced_to: 0,
         });
     }
-    let mut contents = vec![0; usize::try_from(len).expect("below 4 GiB")];
+    let mut contents = vec![0; usize::try_from(len).expect("below 1 GiB")];
     let count = file
         .read_at(&mut contents, 0)
         .map_err(io_error("read", path))?;

@@ -184,6 +184,32 @@ fn a_checkpoint_ahead_of_the_journal_is_never_completed() {
 }
 
 #[test]
+#[should_panic(expected = "captured before the last one is complete")]
+fn a_checkpoint_that_was_captured_and_dropped_is_never_followed_by_another() {
+    let node = checkpointed();
+    drop(node.capture());
+    drop(node.capture());
+}
+
+#[test]
+fn damage_in_what_is_read_at_a_start_is_refused_before_anything_is_dropped() {
+    let node = checkpointed();
+    node.create("c", 3);
+    let log = node.reader("a").segments().last().unwrap().base_offset;
+    let [log, ..] = partition::segment_paths(&node.folder("a"), log);
+    let last = node.disk.file(&log).unwrap().len() - 1;
+    node.disk.flip_bit(&log, last, 0);
+    let before = node.disk.files();
+
+    let refusal = refusal(&node.disk);
+    assert!(
+        refusal.starts_with(&format!("{} is damaged", log.display())),
+        "{refusal}"
+    );
+    assert_eq!(node.disk.files(), before);
+}
+
+#[test]
 fn a_failed_sync_leaves_the_checkpoint_before_it_in_force() {
     use crate::testing::{Fault, Operation};
     let mut node = checkpointed();
