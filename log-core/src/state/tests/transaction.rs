@@ -288,10 +288,13 @@ fn a_transaction_open_for_too_long_is_aborted_and_its_producer_may_recover_once_
 fn a_transactional_id_that_has_used_up_its_epochs_continues_under_a_new_producer_id() {
     let (mut world, first) = begun();
     let mut last = first.clone();
-    while last.epoch < ProducerEpoch(32_766) {
+    for _ in last.epoch.0..32_766 {
         last = init(&mut world, Some(&last)).unwrap();
     }
-    assert_eq!(last.producer, first.producer);
+    assert_eq!(
+        (last.producer, last.epoch),
+        (first.producer, ProducerEpoch(32_766))
+    );
     add(&mut world, &last).unwrap();
     send(&mut world, &last, 0, "unfinished").unwrap();
 
@@ -316,7 +319,7 @@ fn a_transactional_id_that_has_used_up_its_epochs_continues_under_a_new_producer
 #[test]
 fn an_exhausted_epoch_that_timed_out_is_answered_with_a_new_producer_id() {
     let (mut world, mut last) = begun();
-    while last.epoch < ProducerEpoch(32_766) {
+    for _ in last.epoch.0..32_766 {
         last = init(&mut world, Some(&last)).unwrap();
     }
     add(&mut world, &last).unwrap();
