@@ -5,10 +5,15 @@
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use log_core::record::{BatchHeader, BatchLimits, Compression, CompressionLevels, Records, ValidBatch, with_checksum};
+use log_core::record::{
+    BatchHeader, BatchLimits, Compression, CompressionLevels, Records, ValidBatch, with_checksum,
+};
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = BatchLimits { unpacked_bytes_max: 1 << 20, ..BatchLimits::ANY_TIME };
+    let limits = BatchLimits {
+        unpacked_bytes_max: 1 << 20,
+        ..BatchLimits::ANY_TIME
+    };
     check(&Bytes::copy_from_slice(bytes), &limits);
     check(&with_checksum(BytesMut::from(bytes)), &limits);
 });
@@ -20,8 +25,13 @@ fn check(bytes: &Bytes, limits: &BatchLimits) {
     let Ok(valid) = ValidBatch::check(bytes, limits) else {
         return;
     };
-    let count = Records::new(*valid.header(), valid.bytes()).map(|record| record.expect("it was checked")).count();
+    let count = Records::new(*valid.header(), valid.bytes())
+        .map(|record| record.expect("it was checked"))
+        .count();
     assert_eq!(u32::try_from(count), Ok(valid.header().record_count));
-    let packed = valid.recompressed(Compression::Zstd, CompressionLevels::default()).expect("a level within range");
-    ValidBatch::check(packed.bytes(), &BatchLimits::ANY_TIME).expect("the same records, packed anew");
+    let packed = valid
+        .recompressed(Compression::Zstd, CompressionLevels::default())
+        .expect("a level within range");
+    ValidBatch::check(packed.bytes(), &BatchLimits::ANY_TIME)
+        .expect("the same records, packed anew");
 }

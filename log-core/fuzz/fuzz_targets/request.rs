@@ -18,7 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let [api, version, rest @ ..] = bytes {
         let api = &SERVED[usize::from(*api) % SERVED.len()];
         let versions = i32::from(api.accepted.last - api.accepted.first) + 1;
-        let version = api.accepted.first + i16::try_from(i32::from(*version) % versions).expect("a small number");
+        let version = api.accepted.first
+            + i16::try_from(i32::from(*version) % versions).expect("a small number");
         let mut frame = BytesMut::new();
         frame.put_i16(api.key as i16);
         frame.put_i16(version);
