@@ -5,7 +5,7 @@
 use std::error::Error as StdError;
 use std::io::IsTerminal;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ fn main() -> ExitCode {
 fn config(arguments: Arguments) -> anyhow::Result<Config> {
     let settings = arguments
         .config
-        .as_ref()
+        .as_deref()
         .map(settings)
         .transpose()?
         .unwrap_or_default();
@@ -146,8 +146,8 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn settings(path: &PathBuf) -> anyhow::Result<Settings> {
-    let file = config::File::from(path.as_path()).format(config::FileFormat::Toml);
+fn settings(path: &Path) -> anyhow::Result<Settings> {
+    let file = config::File::from(path).format(config::FileFormat::Toml);
     let read = config::Config::builder().add_source(file).build();
     let settings = read.and_then(config::Config::try_deserialize);
     settings.with_context(|| format!("settings file {}", path.display()))

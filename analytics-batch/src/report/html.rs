@@ -55,7 +55,7 @@ pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if 0 < index && (digits.len() - index) % 3 == 0 {
+        if 0 < index && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -85,8 +85,16 @@ pub(super) fn table(table: &Table) -> String {
         "<table><caption>{}</caption><thead><tr>",
         Escaped(table.title)
     );
-    for column in table.columns {
-        html += &format!("<th scope=\"col\">{}</th>", Escaped(&heading(column)));
+    for (index, column) in table.columns.iter().enumerate() {
+        let is_text = table
+            .rows
+            .first()
+            .is_some_and(|row| matches!(row[index], Cell::Text(_)));
+        let class = if is_text { " class=\"text\"" } else { "" };
+        html += &format!(
+            "<th scope=\"col\"{class}>{}</th>",
+            Escaped(&heading(column))
+        );
     }
     html += "</tr></thead><tbody>\n";
     for row in &table.rows {

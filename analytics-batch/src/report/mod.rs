@@ -115,6 +115,7 @@ fn files(
 fn stats(scope: &Scope<'_>, tables: &[Table]) -> Value {
     let tables: Map<String, Value> = tables
         .iter()
+        .filter(|table| !table.is_one_row_per_event())
         .map(|table| (table.name.to_owned(), table.json()))
         .collect();
     json!({

@@ -9,15 +9,12 @@ use super::table::{Cell, Table};
 /// So many periods of one kind still make a plot that can be read.
 const PERIODS_MAX: usize = 60;
 
-/// Tables of one row per event are for other programs: too long for a page.
-const FILES_ONLY: [&str; 4] = ["alerts", "accepts", "rejects", "houses"];
-
 /// Writes `report.html`.
 pub(super) fn page(scope: &Scope<'_>, tables: &[Table]) -> String {
     let found = Found(tables);
     let mut html = head(scope);
-    html += &lead(scope, &found);
     html += "<main>\n";
+    html += &lead(scope, &found);
     html += &section_waiting(&found);
     html += &section_trend(&found);
     html += &section_hours(&found);
@@ -276,7 +273,7 @@ fn figure(plot: &Plot, tables: &str) -> String {
 fn method(scope: &Scope<'_>, tables: &[Table]) -> String {
     let files: Vec<String> = tables
         .iter()
-        .filter(|table| FILES_ONLY.contains(&table.name))
+        .filter(|table| table.is_one_row_per_event())
         .map(|table| {
             format!(
                 "<li><code>{}.csv</code>: {} ({} rows)</li>",

@@ -326,8 +326,8 @@ fn heat(rate: f64, most: f64) -> u32 {
 
 fn hours_legend(plot: &mut Plot, most: f64, y: f64) {
     let mut x = 44.0;
-    plot.label("tick", (x, y + 11.0), "calls per occurrence of the hour:");
-    x += 196.0;
+    plot.label("tick", (x, y + 11.0), "calls per occurrence:");
+    x += 140.0;
     for shade in 0..=SHADES {
         plot.bar(&format!("heat h{shade}"), (x, y), (20.0, 14.0), "");
         let to = most * f64::from(shade) / f64::from(SHADES);
@@ -337,7 +337,7 @@ fn hours_legend(plot: &mut Plot, most: f64, y: f64) {
             format!("≤ {}", short(to))
         };
         plot.label("tick", (x + 24.0, y + 11.0), &name);
-        x += 64.0;
+        x += 74.0;
     }
     plot.bar("heat hidden", (x, y), (20.0, 14.0), "");
     plot.label("tick", (x + 24.0, y + 11.0), "withheld");
@@ -451,8 +451,8 @@ pub(super) fn trend(table: &Table, unit: &str) -> Plot {
         plot.line("mean", (LEFT, y(mean)), (RIGHT, y(mean)));
         plot.label(
             "note end",
-            (RIGHT, y(mean) - 5.0),
-            &format!("mean of complete {unit}s: {mean:.1}"),
+            (RIGHT, TOP - 9.0),
+            &format!("dashed: mean of complete {unit}s, {mean:.1}"),
         );
         says += &format!(" A complete {unit} has {mean:.1} calls on average.");
     }
@@ -552,7 +552,7 @@ pub(super) fn bars(id: &'static str, title: &str, rows: &[&[Cell]], column: usiz
                     &format!("{name}: {count}"),
                 );
                 plot.label("name", (LEFT + long + 8.0, y + 18.0), &grouped(*count));
-                told.push(format!("{name} {}", grouped(*count)));
+                told.push(format!("{name}: {}", grouped(*count)));
             }
             _ => {
                 plot.bar(
@@ -562,11 +562,11 @@ pub(super) fn bars(id: &'static str, title: &str, rows: &[&[Cell]], column: usiz
                     &format!("{name}: withheld"),
                 );
                 plot.label("name muted", (LEFT + 32.0, y + 18.0), "withheld");
-                told.push(format!("{name} withheld"));
+                told.push(format!("{name}: withheld"));
             }
         }
     }
-    plot.description = format!("{}.", told.join(", "));
+    plot.description = format!("{}.", told.join("; "));
     plot
 }
 
@@ -590,7 +590,7 @@ mod tests {
         ];
         let rows: Vec<&[Cell]> = rows.iter().map(Vec::as_slice).collect();
         let plot = bars("bars", "t", &rows, 1);
-        assert_eq!(plot.description, "a 9, b withheld.");
+        assert_eq!(plot.description, "a: 9; b: withheld.");
         assert!(plot.svg().contains("class=\"hidden\""));
     }
 }

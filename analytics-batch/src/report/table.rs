@@ -101,7 +101,14 @@ impl From<Shown> for Cell {
     }
 }
 
+/// Too long for a page and for `stats.json`: they are for other programs, and stand only in files of their own.
+const ONE_ROW_PER_EVENT: [&str; 4] = ["alerts", "accepts", "rejects", "houses"];
+
 impl Table {
+    pub(super) fn is_one_row_per_event(&self) -> bool {
+        ONE_ROW_PER_EVENT.contains(&self.name)
+    }
+
     /// A list of objects, one for each row.
     pub(super) fn json(&self) -> Value {
         let object = |row: &Vec<Cell>| {

@@ -163,9 +163,7 @@ fn percentiles(edition: Edition, figures: &Figures, survival: &Survival, all_ale
 
 /// The moments at which the curve of waiting is told, in seconds.
 fn curve_seconds() -> impl Iterator<Item = i64> {
-    let fine = (0..10)
-        .chain((10..60).step_by(5))
-        .chain((60..300).step_by(30));
+    let fine = (0..60).chain((60..300).step_by(5));
     fine.chain((300..1_800).step_by(60))
         .chain((1_800..=3_600).step_by(300))
 }

@@ -1,0 +1,290 @@
+//! The batch against a real log: what is read, what is told about it, and what is said when there is none.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where its helpers do")]
+
+use std::error::Error as StdError;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use analytics_batch::{Config, Edition, Written, report, run};
+use event_model::{
+    AlertAccepted, AlertRaised, EncodedRecord, Event, EventId, EventTime, House, Line, PARTITIONS,
+    RETENTION_DEFAULT, SpringTypes, Status, Text, Topic, encode, expected_topics, partition_for,
+};
+use log_core::Broker;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const RAISED: &str = "2026-11-20T06:00:00.000Z";
+const AS_OF: &str = "2026-11-20T09:00:00.000Z";
+
+struct House101 {
+    broker: Broker,
+    folder: TempDir,
+    producer: FutureProducer,
+}
+
+impl House101 {
+    async fn build() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = log_core::Config::on(folder.path().join("log"));
+        config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.storage.journal.segment_bytes = 1 << 20;
+        config.storage.journal.record_bytes_max = 1 << 19;
+        let broker = Broker::start(config).await.unwrap();
+        let producer = client(&broker).set("linger.ms", "0").create().unwrap();
+        Self {
+            broker,
+            folder,
+            producer,
+        }
+    }
+
+    async fn with_topics() -> Self {
+        let house = Self::build().await;
+        let admin: AdminClient<DefaultClientContext> = client(&house.broker).create().unwrap();
+        let topics = expected_topics(1, RETENTION_DEFAULT);
+        let new = topics.iter().map(|topic| {
+            let partitions = i32::try_from(topic.partitions.get()).unwrap();
+            NewTopic::new(topic.name, partitions, TopicReplication::Fixed(1))
+        });
+        let new: Vec<NewTopic<'_>> = new.collect();
+        for created in admin
+            .create_topics(&new, &AdminOptions::new())
+            .await
+            .unwrap()
+        {
+            created.unwrap();
+        }
+        house
+    }
+
+    async fn put(&self, record: &EncodedRecord, line: &Line) {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
+        }
+        let partition = partition_for(line, PARTITIONS).cast_signed();
+        let record = FutureRecord::to(record.topic.name())
+            .key(&record.key)
+            .payload(&record.value)
+            .partition(partition)
+            .timestamp(record.timestamp.as_millis())
+            .headers(headers);
+        self.producer
+            .send(record, Duration::from_secs(20))
+            .await
+            .unwrap();
+    }
+
+    /// A record that nobody can read.
+    async fn put_noise(&self) {
+        let record = FutureRecord::<[u8], _>::to(Topic::Alert.name())
+            .payload("no alert")
+            .partition(0);
+        self.producer
+            .send(record, Duration::from_secs(20))
+            .await
+            .unwrap();
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new(
+            self.broker.address().to_string(),
+            self.folder.path().join("reports"),
+        );
+        config.as_of = Some(time(AS_OF));
+        config.edition = Edition::Admin;
+        config.log_deadline = Duration::from_secs(20);
+        config
+    }
+
+    async fn report(&self) -> Written {
+        report(&self.config(), CancellationToken::new())
+            .await
+            .unwrap()
+    }
+}
+
+fn client(broker: &Broker) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker.address().to_string());
+    config
+}
+
+fn time(text: &str) -> EventTime {
+    text.parse().unwrap()
+}
+
+fn line() -> Line {
+    Line::new("래미안 1단지").unwrap()
+}
+
+fn alert(number: u8) -> Event {
+    let at = time(RAISED).plus(Duration::from_secs(u64::from(number)));
+    Event::Raised(AlertRaised {
+        id: EventId::new(at, [number; 10]),
+        line: line(),
+        house: House::new("101").unwrap(),
+        text: Text::new("주방에 불이 났어요").0,
+        position: None,
+        at,
+        status: Status::Actual,
+        warnings: vec![],
+    })
+}
+
+fn accept(of: &Event, after: Duration) -> Event {
+    let at = of.at().plus(after);
+    Event::Accepted(AlertAccepted {
+        id: EventId::new(at, [99; 10]),
+        line: line(),
+        responder: House::new("102").unwrap(),
+        target: of.house().clone(),
+        alert_id: Some(of.id()),
+        at,
+        status: Status::Actual,
+        warnings: vec![],
+    })
+}
+
+fn read(folder: &Path, name: &str) -> Value {
+    serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap()
+}
+
+fn figure(stats: &Value, table: &str, name: &str, column: &str) -> Value {
+    let rows = stats["tables"][table].as_array().unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row.as_object().unwrap().values().next().unwrap() == name);
+    row.unwrap()[column].clone()
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[tokio::test]
+async fn what_was_posted_is_told() {
+    let house = House101::with_topics().await;
+    let (first, second) = (alert(1), alert(200));
+    for event in [&first, &second, &accept(&first, Duration::from_secs(7))] {
+        house
+            .put(&encode(event, SpringTypes::Written, None), &line())
+            .await;
+    }
+    house
+        .put(&encode(&first, SpringTypes::Written, None), &line())
+        .await;
+    house.put_noise().await;
+
+    let written = house.report().await;
+    let stats = read(&written.folder.join("total"), "stats.json");
+    assert_eq!((written.lines, written.records), (1, 5));
+    assert_eq!(figure(&stats, "summary", "alerts", "value"), 2);
+    assert_eq!(figure(&stats, "summary", "accepted", "value"), 1);
+    assert_eq!(
+        figure(&stats, "time_to_first_accept", "p50", "naive_s"),
+        7.0
+    );
+    assert_eq!(figure(&stats, "categories", "fire", "alerts"), 2);
+    assert_eq!(
+        figure(&stats, "data_quality", "duplicate records", "count"),
+        1
+    );
+    assert_eq!(figure(&stats, "intake", "unreadable records", "count"), 1);
+    let rejects = fs::read_to_string(written.folder.join("total/rejects.csv")).unwrap();
+    let offset = if partition_for(&line(), PARTITIONS) == 0 {
+        3
+    } else {
+        0
+    };
+    assert!(
+        rejects.contains(&format!("\r\nan-alert,0,{offset},no JSON\r\n")),
+        "{rejects}"
+    );
+
+    let offsets = read(&written.folder.join("total"), "manifest.json")["offsets"].clone();
+    let ends: u64 = offsets
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|partition| partition["end"].as_u64().unwrap())
+        .sum();
+    assert_eq!((offsets.as_array().unwrap().len(), ends), (4, 5));
+    assert!(
+        fs::read_to_string(&written.report)
+            .unwrap()
+            .starts_with("<!doctype html>")
+    );
+    house.broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_same_offsets_and_moment_give_the_same_bytes() {
+    let house = House101::with_topics().await;
+    house
+        .put(&encode(&alert(1), SpringTypes::Written, None), &line())
+        .await;
+    let bytes = |written: &Written| {
+        ["report.html", "stats.json", "manifest.json", "alerts.csv"]
+            .map(|name| fs::read(written.folder.join("total").join(name)).unwrap())
+    };
+    let first = bytes(&house.report().await);
+    assert!(first == bytes(&house.report().await));
+    house.broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_answer_is_named_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody listens on the discard port of this machine.
+    let mut config = Config::new("127.0.0.1:9", folder.path().join("reports"));
+    config.log_deadline = Duration::from_millis(300);
+    let error = report(&config, CancellationToken::new()).await.unwrap_err();
+    assert!(
+        chain(&error).contains("the log at 127.0.0.1:9 does not answer"),
+        "{}",
+        chain(&error)
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_log_without_the_topics_is_waited_for_and_then_named() {
+    let house = House101::build().await;
+    let mut config = house.config();
+    config.log_deadline = Duration::from_millis(500);
+    let error = report(&config, CancellationToken::new()).await.unwrap_err();
+    assert!(
+        chain(&error).contains("has no topic an-alert"),
+        "{}",
+        chain(&error)
+    );
+    house.broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_scheduled_batch_ends_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::new("127.0.0.1:9", folder.path());
+    config.schedule = Some("0 0 1 1 *".parse().unwrap());
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    run(config, shutdown).await.unwrap();
+}
