@@ -3,6 +3,7 @@ use crate::ids::{
     Generation, GroupId, MemberId, Offset, ProducerEpoch, ProducerId, TimestampMs, TopicPartition,
     TransactionalId,
 };
+use crate::record::BatchHeader;
 use crate::state::{
     AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitOffsets,
     CommitTransactionOffsets, Committer, DeleteGroup, DeleteTopic, EndTransaction, ExpireProducers,
@@ -282,6 +283,30 @@ fn a_transaction_open_for_too_long_is_aborted_and_its_producer_may_recover_once_
     let recovered = init(&mut world, Some(&slow)).unwrap();
     add(&mut world, &recovered).unwrap();
     assert_eq!(send(&mut world, &recovered, 0, "again"), Ok(2));
+}
+
+#[test]
+fn the_marker_of_a_fenced_producer_leaves_its_new_epoch_in_the_partition() {
+    let (mut world, slow) = begun();
+    add(&mut world, &slow).unwrap();
+    send(&mut world, &slow, 0, "late").unwrap();
+    world
+        .pass(i64::from(TIMEOUT_MS))
+        .tell(Command::ExpireTransactions)
+        .unwrap();
+
+    let place = world.state.partition(&alerts()).unwrap();
+    let (_, window) = place.producers().next().unwrap();
+    assert_eq!(
+        (window.epoch(), window.last_sequence()),
+        (ProducerEpoch(1), None)
+    );
+    assert_eq!(window.coordinator_epoch(), Some(world.epoch));
+    let marker = BatchHeader::parse(world.files[&alerts()].last().unwrap()).unwrap();
+    assert_eq!(
+        marker.producer.map(|stamp| stamp.epoch),
+        Some(ProducerEpoch(1))
+    );
 }
 
 #[test]
