@@ -60,6 +60,11 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// What the system says; the names are unknown then, and the caller stops.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+    /// How many bytes may still be written to the disk that holds a folder.
+    ///
+    /// # Errors
+    /// `NotFound`, and what else the system says.
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
 }
 
 /// One open file.
@@ -155,6 +160,12 @@ impl Disk for SystemDisk {
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(folder)?;
+        // What is kept back for the administrator is not ours to fill.
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
 }
 
 struct SystemFile {
@@ -211,6 +222,17 @@ mod tests {
         assert_eq!(file.read_at(&mut buffer, 4).expect("read"), 6);
         assert_eq!(&buffer[..6], b"tlater");
         assert_eq!(file.read_at(&mut buffer, 10).expect("read"), 0);
+    }
+
+    #[test]
+    fn a_disk_says_how_much_room_it_has() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(0 < SystemDisk.free_bytes(folder.path()).expect("asked"));
+        let missing = SystemDisk.free_bytes(&folder.path().join("missing"));
+        assert_eq!(
+            missing.expect_err("no such folder").kind(),
+            ErrorKind::NotFound
+        );
     }
 
     #[test]

@@ -311,15 +311,18 @@ impl World {
         Ok(())
     }
 
+    fn used_bytes(&self) -> u64 {
+        self.names
+            .files()
+            .map(|(_, file)| self.files[&file].len())
+            .sum()
+    }
+
     fn needs_room(&self, file: FileId, len: u64) -> io::Result<()> {
         let Some(capacity) = self.capacity_bytes else {
             return Ok(());
         };
-        let used: u64 = self
-            .names
-            .files()
-            .map(|(_, file)| self.files[&file].len())
-            .sum();
+        let used = self.used_bytes();
         let more = len.saturating_sub(self.files[&file].len());
         if used + more <= capacity {
             Ok(())
@@ -402,6 +405,17 @@ impl Disk for SimDisk {
             world.names.sync_folder(path);
             Ok(())
         })
+    }
+
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        let world = self.world();
+        world.needs_power()?;
+        if !world.names.is_folder(folder) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(world.capacity_bytes.map_or(u64::MAX, |capacity| {
+            capacity.saturating_sub(world.used_bytes())
+        }))
     }
 }
 

@@ -183,6 +183,7 @@ fn a_full_disk_refuses_growth_and_takes_overwriting() {
     disk.set_capacity(Some(100));
 
     file.write_at(&[1; 100], 0).unwrap();
+    assert_eq!(disk.free_bytes(Path::new(FOLDER)).unwrap(), 0);
     assert_eq!(
         file.write_at(&[1; 2], 99).unwrap_err().kind(),
         ErrorKind::StorageFull
