@@ -65,10 +65,6 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
             framed(&five_bytes_that_claim_a_hundred_million_topics),
         ),
         ("a body that is cut", framed(&header(3, 12))),
-        (
-            "bytes behind the body",
-            framed(&[&header(18, 0)[..], &[0; 9]].concat()),
-        ),
     ]
 }
 

@@ -12,6 +12,8 @@ use crate::group::GroupConfig;
 use crate::ids::NodeId;
 use crate::storage::StorageConfig;
 
+const DAY_SECS: u64 = 24 * 60 * 60;
+
 /// A broker's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,6 +58,20 @@ pub struct Config {
     pub fetch_max_bytes: usize,
     /// The limits of consumer groups. See [`GroupConfig`] for the numbers.
     pub group: GroupConfig,
+    /// How often what is too old is looked for and deleted (`log.retention.check.interval.ms`). Default 5 minutes. Too
+    /// low reads indexes for nothing; too high keeps records beyond their retention.
+    pub log_retention_check_interval: Duration,
+    /// How long an idle producer is remembered (`producer.id.expiration.ms`). Default 1 day. Too low forgets one that
+    /// may still send a batch again; too high keeps every producer that ever was.
+    pub producer_id_expiration: Duration,
+    /// How long the offsets of an empty group are kept (`offsets.retention.minutes`). Default 7 days. Too low makes a
+    /// consumer that rests start over; too high keeps every group that ever was.
+    pub offsets_retention: Duration,
+    /// How long an idle transactional id is remembered (`transactional.id.expiration.ms`). Default 7 days.
+    pub transactional_id_expiration: Duration,
+    /// The longest transaction that a producer may ask for (`transaction.max.timeout.ms`). Default 15 minutes. Too low
+    /// refuses producers; too high lets a dead one hold readers of committed records back for as long.
+    pub transaction_max_timeout: Duration,
     /// What `/metrics` renders; the process installs the recorder once. Default: none, and `/metrics` is empty.
     pub metrics: Option<PrometheusHandle>,
     /// The journal's files. See [`StorageConfig`] for the numbers.
@@ -96,6 +112,11 @@ impl Config {
             connections_max_idle: Duration::from_secs(600),
             fetch_max_bytes: 55 << 20,
             group: GroupConfig::default(),
+            log_retention_check_interval: Duration::from_secs(5 * 60),
+            producer_id_expiration: Duration::from_secs(DAY_SECS),
+            offsets_retention: Duration::from_secs(7 * DAY_SECS),
+            transactional_id_expiration: Duration::from_secs(7 * DAY_SECS),
+            transaction_max_timeout: Duration::from_secs(15 * 60),
             metrics: None,
             storage: StorageConfig::default(),
             checkpoint_bytes: 64 << 20,

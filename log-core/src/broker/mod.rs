@@ -11,6 +11,7 @@ mod coordinator;
 mod error_code;
 mod frame_reader;
 mod handlers;
+mod housekeeping;
 mod journal_group;
 mod journal_thread;
 mod listener;
@@ -22,6 +23,7 @@ mod replica;
 mod replica_handle;
 mod replica_thread;
 mod request_memory;
+mod retention;
 mod service;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
@@ -85,6 +87,7 @@ impl Broker {
         tasks.spawn(coordinator.run(stop.clone()));
         let service = Service::new(config.clone(), advertised, node.handle.clone(), groups, clock, stop.clone());
         let service = Arc::new(service);
+        housekeeping::spawn(&service, &tasks);
         let (address, admin_address) = (doors.address, doors.admin_address);
         doors.serve(service, &config, &tasks);
         tasks.spawn(close_doors_with_node(node_stop.clone(), stop.clone()));

@@ -30,10 +30,6 @@ impl Bounded {
         self.reads_left == 0
     }
 
-    pub(super) fn bytes_left(&self) -> usize {
-        self.bytes.len()
-    }
-
     fn count_a_read(&mut self) {
         self.reads_left = self.reads_left.saturating_sub(1);
     }

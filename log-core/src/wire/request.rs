@@ -77,16 +77,6 @@ pub enum DecodeError {
         #[source]
         source: ProtoError,
     },
-    /// Bytes after the body.
-    #[error("{api} version {version}: {bytes} bytes after the body")]
-    TrailingBytes {
-        /// The API's name.
-        api: &'static str,
-        /// The number in the header.
-        version: i16,
-        /// How many.
-        bytes: usize,
-    },
 }
 
 macro_rules! request_bodies {
@@ -110,7 +100,7 @@ macro_rules! request_bodies {
 }
 for_each_served_api!(request_bodies);
 
-/// Decodes one frame. The bytes of record batches and strings are shared with the frame, not copied.
+/// Decodes one frame. Bytes after the body are left alone, as Kafka does: some clients send them. The bytes of record batches and strings are shared with the frame, not copied.
 ///
 /// # Errors
 /// [`DecodeError`]; nothing is known about the sender's state after it.
@@ -157,13 +147,6 @@ fn decode_known(
             });
         }
     };
-    if 0 < bytes.bytes_left() {
-        return Err(DecodeError::TrailingBytes {
-            api,
-            version,
-            bytes: bytes.bytes_left(),
-        });
-    }
     Ok(Incoming::Request(Box::new(Request {
         key,
         version,
@@ -176,7 +159,7 @@ fn decode_known(
 #[cfg(test)]
 mod tests {
     use bytes::{BufMut, BytesMut};
-    use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
+    use kafka_protocol::messages::MetadataRequest;
     use kafka_protocol::protocol::{Encodable, encode_request_header_into_buffer};
     use proptest::prelude::*;
 
@@ -263,15 +246,22 @@ mod tests {
         ));
     }
 
+    /// librdkafka's Metadata for all topics, from version 9 on, is three bytes longer than its schema.
     #[test]
-    fn bytes_after_the_body_are_refused() {
-        let mut bytes =
-            BytesMut::from(frame(ApiKey::ApiVersions, 0, ApiVersionsRequest::default()).as_ref());
-        bytes.put_u8(0);
-        assert!(matches!(
-            decode_request(bytes.freeze()),
-            Err(DecodeError::TrailingBytes { bytes: 1, .. })
-        ));
+    fn bytes_after_the_body_are_left_alone_as_kafka_does() {
+        let all = frame(
+            ApiKey::Metadata,
+            12,
+            MetadataRequest::default().with_topics(None),
+        );
+        let mut bytes = BytesMut::from(all.as_ref());
+        bytes.put_slice(&[0, 0, 0]);
+
+        let Incoming::Request(request) = decode_request(bytes.freeze()).expect("decodes") else {
+            panic!("a request")
+        };
+
+        assert!(matches!(request.body, RequestBody::Metadata(body) if body.topics.is_none()));
     }
 
     proptest! {

@@ -31,9 +31,24 @@ macro_rules! for_each_served_api {
             CreateTopics, CreateTopicsRequest, CreateTopicsResponse, 2..=7, 2..=7;
             DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse, 1..=6, 1..=6;
             InitProducerId, InitProducerIdRequest, InitProducerIdResponse, 0..=5, 0..=5;
+            DeleteRecords, DeleteRecordsRequest, DeleteRecordsResponse, 0..=2, 0..=2;
+            OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2..=4, 2..=4;
+            AddPartitionsToTxn, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, 0..=3, 0..=3;
+            AddOffsetsToTxn, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, 0..=4, 0..=4;
+            EndTxn, EndTxnRequest, EndTxnResponse, 0..=4, 0..=4;
+            TxnOffsetCommit, TxnOffsetCommitRequest, TxnOffsetCommitResponse, 0..=4, 0..=4;
             DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse, 1..=4, 1..=4;
+            AlterConfigs, AlterConfigsRequest, AlterConfigsResponse, 0..=2, 0..=2;
+            DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4, 1..=4;
+            CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse, 0..=3, 0..=3;
             DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse, 0..=2, 0..=2;
+            IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0..=1, 0..=1;
+            ListPartitionReassignments, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 0..=0, 0..=0;
             OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse, 0..=0, 0..=0;
+            DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 0..=1, 0..=1;
+            DescribeProducers, DescribeProducersRequest, DescribeProducersResponse, 0..=0, 0..=0;
+            DescribeTransactions, DescribeTransactionsRequest, DescribeTransactionsResponse, 0..=0, 0..=0;
+            ListTransactions, ListTransactionsRequest, ListTransactionsResponse, 0..=1, 0..=1;
         }
     };
 }

@@ -10,14 +10,11 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::barrier::read_barrier;
-use super::described_config::{DescribedConfig, Source, broker_configs, topic_configs};
+use super::described_config::{BROKER, DescribedConfig, Source, TOPIC, broker_configs, topic_configs};
 use super::proposal::Failed;
 use crate::broker::error_code::Asked;
 use crate::broker::service::Service;
 use crate::ids::TopicName;
-
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
 
 pub(in crate::broker) async fn answer(
     service: &Service,

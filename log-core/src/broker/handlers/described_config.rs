@@ -6,6 +6,11 @@ use crate::broker::config::Advertised;
 use crate::broker::config::Config;
 use crate::state::{BROKER_KEYS, ConfigKey, ConfigType, TOPIC_KEYS, TopicConfig};
 
+/// A topic, as Kafka numbers what can have settings.
+pub(super) const TOPIC: i8 = 2;
+/// A broker.
+pub(super) const BROKER: i8 = 4;
+
 /// Who set a value, under Kafka's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
 };
 use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use tokio::time::sleep;
@@ -21,7 +21,7 @@ use crate::broker::metrics;
 use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
 use crate::ids::{LeaderEpoch, Offset};
-use crate::state::{Partition, State};
+use crate::state::{Agreement, Partition, State};
 use crate::storage::PartitionReader;
 use crate::wire::values;
 
@@ -236,12 +236,8 @@ fn look_up(
     check_leader_epoch(values::leader_epoch(asked.current_leader_epoch), epoch)?;
     let from = readable(partition, asked.fetch_offset)?;
     let data = bounds_of(partition, asked.partition);
-    if let Some(end) = diverging(
-        partition,
-        epoch,
-        values::leader_epoch(asked.last_fetched_epoch),
-        from,
-    ) {
+    let last_fetched = values::leader_epoch(asked.last_fetched_epoch);
+    if let Some(end) = diverging(partition, epoch, last_fetched, from)? {
         return Ok(Planned {
             data: data.with_diverging_epoch(end),
             read: None,
@@ -249,7 +245,10 @@ fn look_up(
     }
     let (below, aborted) = match isolation {
         Isolation::ReadUncommitted => (partition.high_watermark(), None),
-        Isolation::ReadCommitted => (partition.last_stable_offset(), Some(Vec::new())),
+        Isolation::ReadCommitted => {
+            let below = partition.last_stable_offset();
+            (below, Some(aborted(partition, from, below)))
+        }
     };
     let reader = (from < below)
         .then(|| service.replica().partitions().reader(&place))
@@ -276,22 +275,35 @@ fn readable(partition: &Partition, offset: i64) -> Result<Offset, ResponseError>
     }
 }
 
+/// Where the client's log and ours part, if it says what it has.
 fn diverging(
     partition: &Partition,
     leader: LeaderEpoch,
     last_fetched: Option<LeaderEpoch>,
     from: Offset,
-) -> Option<EpochEndOffset> {
-    let last_fetched = last_fetched?;
-    let end = partition
-        .epochs()
-        .end_of(last_fetched, leader, partition.log_end_offset())?;
-    let differs = end.epoch < last_fetched || end.end_offset < from;
-    differs.then(|| {
-        EpochEndOffset::default()
-            .with_epoch(values::wire_leader_epoch(Some(end.epoch)))
-            .with_end_offset(values::wire_offset(Some(end.end_offset)))
-    })
+) -> Result<Option<EpochEndOffset>, ResponseError> {
+    let Some(last_fetched) = last_fetched else { return Ok(None) };
+    match partition.epochs().agreement(last_fetched, from, leader, partition.log_end_offset()) {
+        Agreement::Agrees => Ok(None),
+        Agreement::UnknownEpoch => Err(ResponseError::OffsetOutOfRange),
+        Agreement::DivergesAt(end) => Ok(Some(
+            EpochEndOffset::default()
+                .with_epoch(values::wire_leader_epoch(Some(end.epoch)))
+                .with_end_offset(values::wire_offset(Some(end.end_offset))),
+        )),
+    }
+}
+
+/// What a reader of committed records must leave out, in the order of their first offsets.
+fn aborted(partition: &Partition, from: Offset, below: Offset) -> Vec<AbortedTransaction> {
+    let mut aborted: Vec<_> = partition.aborted_in(from, below).collect();
+    aborted.sort_by_key(|aborted| aborted.first_offset);
+    let named = aborted.into_iter().map(|aborted| {
+        AbortedTransaction::default()
+            .with_producer_id(values::wire_producer_id(Some(aborted.producer)).into())
+            .with_first_offset(values::wire_offset(Some(aborted.first_offset)))
+    });
+    named.collect()
 }
 
 fn empty(partition: i32) -> PartitionData {

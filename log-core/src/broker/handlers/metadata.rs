@@ -27,7 +27,7 @@ const CREATE_WAIT: Duration = Duration::from_secs(5);
 const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// And with the cluster: create, alter, describe, cluster action, describe and alter configs, idempotent write.
-const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+pub(super) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
 pub(in crate::broker) async fn answer(
     service: &Service,
@@ -98,7 +98,7 @@ async fn create_missing(service: &Service, request: &MetadataRequest) {
 }
 
 /// The cluster as one answer sees it.
-struct View<'a> {
+pub(super) struct View<'a> {
     service: &'a Service,
     state: &'a State,
     leader: Option<NodeId>,
@@ -108,7 +108,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     /// Leader and epoch are one pair: librdkafka ignores a leader with an epoch below one that it has seen. A leader
     /// that has not applied its own epoch's first entry is not named yet (DESIGN rules 5 and 7).
-    fn new(service: &'a Service, state: &'a State) -> Self {
+    pub(super) fn new(service: &'a Service, state: &'a State) -> Self {
         let (leader, epoch) = match service.replica().leadership() {
             Leadership::Leader { epoch } => {
                 (Some(service.replica().cluster().node_id), Some(epoch))
@@ -126,11 +126,11 @@ impl<'a> View<'a> {
         }
     }
 
-    fn leader_id(&self) -> BrokerId {
+    pub(super) fn leader_id(&self) -> BrokerId {
         values::wire_node(self.leader).into()
     }
 
-    fn brokers(&self) -> Vec<MetadataResponseBroker> {
+    pub(super) fn brokers(&self) -> Vec<MetadataResponseBroker> {
         self.state
             .nodes()
             .filter_map(|(id, node)| self.broker(id, node))

@@ -1,17 +1,23 @@
 //! What each API family asks of the replica and answers. They translate and wait; they do not decide.
 
+pub(super) mod alter_configs;
 pub(super) mod api_versions;
+pub(super) mod cluster;
 pub(super) mod committed_offsets;
 pub(super) mod describe_configs;
 pub(super) mod fetch;
 pub(super) mod find_coordinator;
 pub(super) mod group_admin;
 pub(super) mod init_producer_id;
+pub(super) mod leader_epochs;
 pub(super) mod list_offsets;
 pub(super) mod membership;
 pub(super) mod metadata;
+pub(super) mod partitions_admin;
 pub(super) mod produce;
 pub(super) mod topics;
+pub(super) mod transaction_admin;
+pub(super) mod transactions;
 
 mod barrier;
 mod described_config;

@@ -1,0 +1,142 @@
+//! AlterConfigs and IncrementalAlterConfigs: a topic's settings change (KIP-133, KIP-339).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::incremental_alter_configs_request::AlterableConfig;
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::described_config::{BROKER, TOPIC};
+use super::proposal::{Failed, settle};
+use crate::broker::error_code::{Asked, not_leading};
+use crate::broker::service::Service;
+use crate::ids::TopicName;
+use crate::state::{AlterTopicConfigs, Command, ConfigAction, ConfigChange, ConfigOp};
+
+/// The requests have no deadline of their own.
+const WAIT: Duration = Duration::from_secs(10);
+
+pub(in crate::broker) async fn replace(service: &Service, request: AlterConfigsRequest) -> AlterConfigsResponse {
+    let mut once = Once::default();
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let value = |value: Option<StrBytes>| value.map_or_else(String::new, |value| value.to_string());
+        let configs: BTreeMap<String, String> =
+            resource.configs.into_iter().map(|config| (config.name.to_string(), value(config.value))).collect();
+        let named = Named { kind: resource.resource_type, name: &resource.resource_name };
+        let change = Ok(ConfigChange::Replace(configs));
+        let done = alter(service, &mut once, named, change, request.validate_only).await;
+        let (code, message) = told(done);
+        responses.push(
+            AlterConfigsResourceResponse::default()
+                .with_error_code(code)
+                .with_error_message(message)
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name),
+        );
+    }
+    AlterConfigsResponse::default().with_responses(responses)
+}
+
+pub(in crate::broker) async fn incremental(
+    service: &Service,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let mut once = Once::default();
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let ops = resource.configs.iter().map(op).collect::<Result<Vec<_>, _>>();
+        let named = Named { kind: resource.resource_type, name: &resource.resource_name };
+        let change = ops.map(ConfigChange::Incremental);
+        let done = alter(service, &mut once, named, change, request.validate_only).await;
+        let (code, message) = told(done);
+        responses.push(
+            IncrementalResponse::default()
+                .with_error_code(code)
+                .with_error_message(message)
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name),
+        );
+    }
+    IncrementalAlterConfigsResponse::default().with_responses(responses)
+}
+
+/// One setting's change: the wire's 0 sets, 1 deletes, 2 appends, 3 subtracts.
+fn op(config: &AlterableConfig) -> Result<ConfigOp, Failed> {
+    let key = config.name.to_string();
+    let value = config.value.as_ref().map(ToString::to_string);
+    let needed = || Failed::of(ResponseError::InvalidRequest, format!("{key}: a value is needed"));
+    let action = match config.config_operation {
+        0 => ConfigAction::Set(value.ok_or_else(needed)?),
+        1 => ConfigAction::Delete,
+        2 => ConfigAction::Append(value.ok_or_else(needed)?),
+        3 => ConfigAction::Subtract(value.ok_or_else(needed)?),
+        other => {
+            let message = format!("{key}: operation {other}, known are 0 to 3");
+            return Err(Failed::of(ResponseError::InvalidRequest, message));
+        }
+    };
+    Ok(ConfigOp { key, action })
+}
+
+/// What a request has named; a second time is a mistake.
+#[derive(Default)]
+struct Once(BTreeSet<(i8, String)>);
+
+struct Named<'a> {
+    kind: i8,
+    name: &'a str,
+}
+
+async fn alter(
+    service: &Service,
+    once: &mut Once,
+    named: Named<'_>,
+    change: Result<ConfigChange, Failed>,
+    validate_only: bool,
+) -> Result<(), Failed> {
+    if !once.0.insert((named.kind, named.name.to_owned())) {
+        return Err(Failed::of(ResponseError::InvalidRequest, "the request names this more than once"));
+    }
+    if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
+        return Err(code.into());
+    }
+    let command = command(service, &named, change?)?;
+    if validate_only {
+        let state = service.replica().state();
+        return state.check_alter_topic_configs(&command).map_err(|refusal| Failed::from(&refusal));
+    }
+    settle(service, Command::AlterTopicConfigs(command), Asked::Controller, WAIT).await.map(|_| ())
+}
+
+fn command(service: &Service, named: &Named<'_>, change: ConfigChange) -> Result<AlterTopicConfigs, Failed> {
+    match named.kind {
+        TOPIC => {
+            let name = TopicName::parse(named.name).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
+            let state = service.replica().state();
+            let topic = state.topic(&name).ok_or(ResponseError::UnknownTopicOrPartition)?;
+            Ok(AlterTopicConfigs { topic_id: topic.id(), change })
+        }
+        BROKER => {
+            let message = "a broker's settings are read at its start, and change nowhere else";
+            Err(Failed::of(ResponseError::InvalidRequest, message))
+        }
+        other => {
+            let message = format!("resource type {other}: only topics (2) have settings that can be changed");
+            Err(Failed::of(ResponseError::InvalidRequest, message))
+        }
+    }
+}
+
+fn told(done: Result<(), Failed>) -> (i16, Option<StrBytes>) {
+    match done {
+        Ok(()) => (0, None),
+        Err(failed) => (failed.code.code(), failed.message.map(StrBytes::from_string)),
+    }
+}
