@@ -7,8 +7,8 @@ use crate::record::BatchHeader;
 use crate::state::{
     AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitOffsets,
     CommitTransactionOffsets, Committer, DeleteGroup, DeleteTopic, EndTransaction, ExpireProducers,
-    ExpireTransactionalIds, InitProducerId, NewOffset, Refusal, Response, TransactionOutcome,
-    TransactionStatus, TransactionalProducer,
+    ExpireTransactionalIds, InitProducerId, LogStartCause, MoveLogStart, NewOffset, Refusal,
+    Response, TransactionOutcome, TransactionStatus, TransactionalProducer,
 };
 
 const TIMEOUT_MS: u32 = 60_000;
@@ -142,6 +142,31 @@ fn an_aborted_transaction_is_named_to_readers_of_its_range_only() {
         place.aborted_in(Offset(1), Offset(3)).count(),
         1,
         "its marker is still to be read"
+    );
+}
+
+#[test]
+fn retention_stops_before_the_oldest_open_transaction() {
+    let (mut world, by) = begun();
+    world.produce(&alerts(), plain(&["before"])).unwrap();
+    add(&mut world, &by).unwrap();
+    send(&mut world, &by, 0, "inside").unwrap();
+    let topic_id = world.state.topic(&alerts().topic).unwrap().id();
+    let (partition, cause) = (alerts().partition, LogStartCause::Retention);
+
+    let all = MoveLogStart {
+        topic_id,
+        partition,
+        offset: Some(Offset(2)),
+        cause,
+    };
+    let moved = world.tell(Command::MoveLogStart(all));
+
+    assert_eq!(
+        moved,
+        Ok(Response::LogStart {
+            log_start_offset: Offset(1)
+        })
     );
 }
 
