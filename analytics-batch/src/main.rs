@@ -210,3 +210,60 @@ async fn stop(
     shutdown.cancel();
     batch.await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> anyhow::Result<Config> {
+        config(Arguments::parse_from(
+            ["analytics-batch"].iter().chain(arguments),
+        ))
+    }
+
+    fn settings_file(content: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    #[test]
+    fn arguments_win_over_the_settings_file() {
+        let file = settings_file(concat!(
+            "from_address = \"log:9092\"\nfolder = \"a\"\nedition = \"admin\"\nlog_deadline = \"5s\"\n",
+            "[line_zones]\n\"Tower A. 1\" = \"America/New_York\"\n",
+        ));
+        let path = file.path().to_str().unwrap();
+        let config =
+            parsed(&["--config", path, "--folder", "b", "--line-zone", "자이=UTC"]).unwrap();
+        assert_eq!(
+            (config.log.as_str(), config.folder.to_str()),
+            ("log:9092", Some("b"))
+        );
+        assert_eq!(
+            (config.edition, config.log_deadline),
+            (Edition::Admin, Duration::from_secs(5))
+        );
+        let zone = |line: &str| {
+            config
+                .zones
+                .of(&Line::new(line).unwrap())
+                .iana_name()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(
+            ["Tower A. 1", "자이", "다른"].map(zone),
+            ["America/New_York", "UTC", "Asia/Seoul"]
+        );
+    }
+
+    #[test]
+    fn a_setting_that_nobody_knows_and_a_zone_that_is_none_are_refused() {
+        let file = settings_file("fodler = \"a\"\n");
+        let refusal = parsed(&["--config", file.path().to_str().unwrap()]).unwrap_err();
+        assert!(format!("{refusal:#}").contains("fodler"), "{refusal:#}");
+        assert!(parsed(&["--time-zone", "Asia/Atlantis"]).is_err());
+        assert!(parsed(&["--line-zone", "자이"]).is_err());
+    }
+}

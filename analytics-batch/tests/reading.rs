@@ -171,12 +171,14 @@ fn figure(stats: &Value, table: &str, name: &str, column: &str) -> Value {
     row.unwrap()[column].clone()
 }
 
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+fn chain(error: &dyn StdError) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told += &format!(": {error}");
+        cause = error.source();
+    }
+    told
 }
 
 #[tokio::test]

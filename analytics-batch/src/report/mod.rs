@@ -43,7 +43,7 @@ pub struct Written {
     pub folder: PathBuf,
     /// The page of the total.
     pub report: PathBuf,
-    /// How many lines it tells about.
+    /// How many lines have a folder of their own: the shareable edition has none for lines of few calls.
     pub lines: usize,
     /// How many records it was made from.
     pub records: u64,
@@ -69,8 +69,13 @@ pub fn write(
         Path::new("total"),
         &files(&total, &tables, gathered, window),
     )?;
+    let mut lines = 0;
     for line in &gathered.lines {
         let scope = Scope::line(gathered, line, edition);
+        if !scope.may_be_told() {
+            continue;
+        }
+        lines += 1;
         let files = files(&scope, &tables::tables(&scope), gathered, window);
         draft.write(
             &Path::new("lines").join(folder_name(line.line.as_str())),
@@ -81,7 +86,7 @@ pub fn write(
     Ok(Written {
         report: place.join("total").join("report.html"),
         folder: place,
-        lines: gathered.lines.len(),
+        lines,
         records: gathered.intake.records,
     })
 }

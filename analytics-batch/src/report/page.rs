@@ -61,7 +61,7 @@ impl Found<'_> {
 
 fn head(scope: &Scope<'_>) -> String {
     let title = Escaped(scope.title());
-    let (since, as_of) = (local(scope, scope.since), local(scope, scope.as_of));
+    let (since, as_of) = (local(scope, scope.told_since), local(scope, scope.as_of));
     let edition = match scope.edition {
         Edition::Shareable => "shareable edition: counts of 1 to 4 are withheld",
         Edition::Admin => "<strong>admin edition: personal, not to be passed on</strong>",
@@ -243,7 +243,7 @@ fn section_tables(found: &Found<'_>) -> String {
     section(
         "The numbers, and what is wrong with them",
         "",
-        &format!("<div class=\"tables\">{tables}</div>"),
+        &tables_box(&tables),
     )
 }
 
@@ -262,11 +262,20 @@ fn section(title: &str, note: &str, content: &str) -> String {
 /// A plot, what it says, and the numbers behind it for who cannot see it or wants them.
 fn figure(plot: &Plot, tables: &str) -> String {
     format!(
-        "<figure>\n{}\n<figcaption>{}</figcaption>\n<details><summary>The numbers behind: {}</summary>\n\
-         <div class=\"tables\">{tables}</div></details>\n</figure>\n",
+        "<figure>\n<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"{}\">{}</div>\n<figcaption>{}</figcaption>\n<details><summary>The numbers behind: {}</summary>\n\
+         {}</details>\n</figure>\n",
+        Escaped(&plot.title),
         plot.svg(),
         Escaped(&plot.description),
-        Escaped(&plot.title)
+        Escaped(&plot.title),
+        tables_box(tables)
+    )
+}
+
+/// Tables wider than a phone are scrolled, by keyboard too.
+fn tables_box(tables: &str) -> String {
+    format!(
+        "<div class=\"tables\" tabindex=\"0\" role=\"group\" aria-label=\"tables\">{tables}</div>"
     )
 }
 

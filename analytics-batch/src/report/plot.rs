@@ -328,7 +328,8 @@ fn hours_legend(plot: &mut Plot, most: f64, y: f64) {
     let mut x = 44.0;
     plot.label("tick", (x, y + 11.0), "calls per occurrence:");
     x += 140.0;
-    for shade in 0..=SHADES {
+    let shades = if 0.0 < most { SHADES } else { 0 };
+    for shade in 0..=shades {
         plot.bar(&format!("heat h{shade}"), (x, y), (20.0, 14.0), "");
         let to = most * f64::from(shade) / f64::from(SHADES);
         let name = if shade == 0 {
@@ -489,6 +490,14 @@ fn trend_bar(
         (wide, bottom - y(count)),
         &format!("{day}{note}: {count} calls"),
     );
+    if *unaccepted == Cell::Withheld {
+        plot.bar(
+            "hidden",
+            (x, bottom - STUB),
+            (wide, STUB),
+            &format!("{day}{note}: not accepted withheld"),
+        );
+    }
     if let Some(unaccepted) = unaccepted.number().filter(|unaccepted| 0.0 < *unaccepted) {
         let says = format!("{day}{note}: {unaccepted} not accepted within the hour");
         plot.bar(

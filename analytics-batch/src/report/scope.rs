@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::disclosure::Edition;
 use crate::gather::{Gathered, LineCases, Row};
-use crate::stats::{Case, HoursSeen, Survival, figures};
+use crate::stats::{Case, HoursSeen, Survival, day_start_ms, figures, hours_seen};
 
 /// The alerts of a folder and what is known around them.
 pub(super) struct Scope<'a> {
@@ -16,6 +16,9 @@ pub(super) struct Scope<'a> {
     pub(super) as_of: i64,
     /// The first event.
     pub(super) since: i64,
+    /// From when on hours are counted and the report says that it tells. The shareable edition begins with the day:
+    /// the first event is a single call.
+    pub(super) told_since: i64,
     /// Whose days, weeks and months are told.
     pub(super) zone: TimeZone,
     pub(super) hours_seen: HoursSeen,
@@ -59,6 +62,7 @@ impl<'a> Scope<'a> {
         zone: TimeZone,
     ) -> Self {
         let as_of = gathered.as_of.as_millis();
+        let since = lines.iter().map(|line| line.since).min().unwrap_or(as_of);
         let rows: Vec<(&LineCases, &Row)> = lines
             .iter()
             .flat_map(|line| line.rows.iter().map(move |row| (line, row)))
@@ -77,7 +81,11 @@ impl<'a> Scope<'a> {
             edition,
             line,
             as_of,
-            since: lines.iter().map(|line| line.since).min().unwrap_or(as_of),
+            since,
+            told_since: match edition {
+                Edition::Admin => since,
+                Edition::Shareable => day_start_ms(&zone, since),
+            },
             zone,
             hours_seen: HoursSeen::default(),
             all_alerts: all.len() as u64,
@@ -95,11 +103,21 @@ impl<'a> Scope<'a> {
             repeats: Repeats::default(),
         };
         for line in lines {
-            scope.hours_seen.add(&line.hours_seen);
+            scope.hours_seen.add(&match edition {
+                Edition::Admin => line.hours_seen.clone(),
+                Edition::Shareable => {
+                    hours_seen(&line.zone, day_start_ms(&line.zone, line.since), as_of)
+                }
+            });
             scope.repeats.duplicates += line.repeats.duplicates;
             scope.repeats.late += line.repeats.late;
         }
         scope
+    }
+
+    /// Of so few calls the shareable edition could show nothing, and its dates would be theirs.
+    pub(super) fn may_be_told(&self) -> bool {
+        self.edition.allows_quantiles_of(self.mature_alerts)
     }
 
     /// The name on the page.
@@ -112,7 +130,7 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn since_time(&self) -> EventTime {
-        EventTime::from_millis(self.since)
+        EventTime::from_millis(self.told_since)
     }
 
     pub(super) fn zone_name(&self) -> &str {

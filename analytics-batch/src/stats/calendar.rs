@@ -1,6 +1,7 @@
 //! The hours of a week as people live them: which one a moment falls into, and how often each was there to be called in.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 /// Hours in a week.
@@ -73,6 +74,19 @@ pub fn hours_seen(zone: &TimeZone, from_ms: i64, to_ms: i64) -> HoursSeen {
         at = end;
     }
     seen
+}
+
+/// When the day began at a moment.
+pub fn day_start_ms(zone: &TimeZone, at_ms: i64) -> i64 {
+    midnight_ms(timestamp(at_ms).to_zoned(zone.clone()).date(), zone)
+}
+
+/// When a day begins: where clocks change at midnight, that may be later than 00:00.
+pub(super) fn midnight_ms(date: Date, zone: &TimeZone) -> i64 {
+    let start = date
+        .to_zoned(zone.clone())
+        .expect("event times lie far from the calendar's ends");
+    start.timestamp().as_millisecond()
 }
 
 fn slot_of_local(local_ms: i64) -> HourSlot {

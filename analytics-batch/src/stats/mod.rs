@@ -10,7 +10,7 @@ mod percentiles;
 mod survival;
 mod trend;
 
-pub use calendar::{HourSlot, HoursSeen, SLOTS, hours_seen, slot_of};
+pub use calendar::{HourSlot, HoursSeen, SLOTS, day_start_ms, hours_seen, slot_of};
 pub use figures::{
     ACCEPTED_WITHIN_MS, CategoryFigures, Figures, Flaw, FlawFigures, REPEAT_WITHIN_MS,
     ResponderFigures, SHARES_WITHIN_MS, figures,

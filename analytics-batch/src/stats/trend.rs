@@ -4,6 +4,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use super::calendar::midnight_ms;
 use super::{Case, accept_times, median};
 
 /// The length of a period.
@@ -104,14 +105,6 @@ fn period(first: Date, is_partial: bool, cases: &[&Case], as_of_ms: i64) -> Peri
         accepted: times.len() as u64,
         median_ms: median(&times),
     }
-}
-
-/// When the day begins: where clocks change at midnight, that may be later than 00:00.
-fn midnight_ms(date: Date, zone: &TimeZone) -> i64 {
-    let start = date
-        .to_zoned(zone.clone())
-        .expect("event times lie far from the calendar's ends");
-    start.timestamp().as_millisecond()
 }
 
 fn timestamp(at_ms: i64) -> Timestamp {
