@@ -60,14 +60,6 @@ pub struct OpenTransaction {
     pub groups: BTreeSet<GroupId>,
 }
 
-/// What is left to do when a transaction is to end.
-pub(super) enum Ending {
-    /// All of it.
-    Due,
-    /// Nothing: an earlier try has done it.
-    Done,
-}
-
 /// What is true.
 impl Transaction {
     /// The producer that writes under the id.
@@ -217,12 +209,12 @@ impl Transaction {
         }
     }
 
-    /// What ending it in this way would mean.
-    pub(super) fn ending(&self, outcome: TransactionOutcome) -> Result<Ending, Refusal> {
+    /// Whether it may end in this way: it is open, or an earlier try has ended it so.
+    pub(super) fn check_end(&self, outcome: TransactionOutcome) -> Result<(), Refusal> {
         match (&self.status, outcome) {
-            (TransactionStatus::Ongoing(_), _) => Ok(Ending::Due),
-            (TransactionStatus::Committed, TransactionOutcome::Commit)
-            | (TransactionStatus::Aborted, TransactionOutcome::Abort) => Ok(Ending::Done),
+            (TransactionStatus::Ongoing(_), _)
+            | (TransactionStatus::Committed, TransactionOutcome::Commit)
+            | (TransactionStatus::Aborted, TransactionOutcome::Abort) => Ok(()),
             (
                 TransactionStatus::Empty
                 | TransactionStatus::Committed

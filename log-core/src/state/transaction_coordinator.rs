@@ -11,7 +11,7 @@ use super::group::{CommitKind, CommitTime};
 use super::partition::Marker;
 use super::refusal::Refusal;
 use super::response::Response;
-use super::transaction::{Ending, Transaction};
+use super::transaction::Transaction;
 use super::{Change, State};
 use crate::ids::{ProducerEpoch, ProducerId, TransactionalId};
 
@@ -136,10 +136,8 @@ impl State {
         end: &EndTransaction,
         changes: &mut Vec<Change>,
     ) -> Result<Response, Refusal> {
-        match self.transactions.meant(&end.by)?.ending(end.outcome)? {
-            Ending::Done => {}
-            Ending::Due => self.close(&end.by.id, end.outcome, changes),
-        }
+        self.transactions.meant(&end.by)?.check_end(end.outcome)?;
+        self.close(&end.by.id, end.outcome, changes);
         Ok(Response::Done)
     }
 
