@@ -61,7 +61,7 @@ impl House {
         let servers = log.address().to_string();
         let gateway = Gateway::bind(gateway_config(&doors, &servers, Arc::clone(&verifier)));
         let gateway = gateway.await.context("the gateway does not start (--gateway-port chooses another port)")?;
-        let api = Api::bind(api_config(&doors, &servers, verifier)).await;
+        let api = Api::bind(api_config(&doors, home, &servers, verifier)).await;
         let api = api.context("the api does not start (--api-port chooses another port)")?;
 
         let addresses = Addresses {
@@ -193,9 +193,10 @@ fn gateway_config(doors: &Doors, servers: &str, verifier: Arc<Verifier>) -> Gate
     GatewayConfig { api, ..GatewayConfig::new(doors.gateway, servers.to_owned(), verifier) }
 }
 
-fn api_config(doors: &Doors, servers: &str, verifier: Arc<Verifier>) -> ApiConfig {
+fn api_config(doors: &Doors, home: &Home, servers: &str, verifier: Arc<Verifier>) -> ApiConfig {
     ApiConfig {
         allowed_origins: doors.origins(),
+        outbox: Some(home.outbox()),
         admin: None,
         ..ApiConfig::new(doors.api, servers.to_owned(), verifier)
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
@@ -92,13 +92,14 @@ fn post_until_killed(
     moments: &mut StdRng,
 ) -> (Vec<Acknowledged>, BTreeMap<Place, Seen>) {
     let running = house::start(data);
+    let api = running.api.clone();
     let killed = AtomicBool::new(false);
     let answers = Mutex::new(Vec::new());
     let in_flight = AtomicU64::new(0);
     let reader = Reader::start(&running.log);
     thread::scope(|scope| {
         for caller in 0..CALLERS {
-            let (api, killed, answers, in_flight) = (&running.api, &killed, &answers, &in_flight);
+            let (api, killed, answers, in_flight) = (&api, &killed, &answers, &in_flight);
             scope.spawn(move || call_until(api, caller, sequences, killed, answers, in_flight));
         }
         wait_until("the first answers", || !answers.lock().unwrap().is_empty());

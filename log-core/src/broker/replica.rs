@@ -14,11 +14,11 @@ use crate::storage::{Captured, Checkpoint, PartitionsError};
 
 /// Names a question, so that its answer finds the asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub(crate) struct Ticket(pub(crate) u64);
 
 /// What can happen to a replica.
 #[derive(Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// Somebody wants a command applied. Answered with [`Effect::Answer`].
     Propose {
         /// Who asks.
@@ -37,6 +37,10 @@ pub enum Input {
         number: u64,
     },
     /// Another replica says something.
+    #[cfg_attr(
+        not(any(test, feature = "testing")),
+        expect(dead_code, reason = "a cluster of one has no peers; the simulated ones have")
+    )]
     Message(Message),
     /// Time passes.
     Tick,
@@ -49,7 +53,7 @@ pub enum Input {
 
 /// What must happen, in the order given.
 #[derive(Debug)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Write and sync.
     Persist(Persist),
     /// Tell another replica.
@@ -106,7 +110,7 @@ pub enum ReplicaError {
 }
 
 /// One replica. See the module.
-pub struct Replica {
+pub(crate) struct Replica {
     driver: Driver,
     membership: Membership,
     shared: Arc<Shared>,
@@ -158,7 +162,7 @@ impl Replica {
     }
 
     /// Takes one input. Call [`Replica::work`] after one or several.
-    pub fn take(&mut self, wall: TimestampMs, input: Input, effects: &mut Vec<Effect>) {
+    pub(crate) fn take(&mut self, wall: TimestampMs, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Propose { ticket, command } => self.propose(wall, ticket, command, effects),
             Input::Read { ticket } => self.read(ticket, effects),
@@ -173,7 +177,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`ReplicaError`]: this replica must not go on. Effects pushed before it are still right.
-    pub fn work(&mut self, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+    pub(crate) fn work(&mut self, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
         self.ask_reads_together();
         while let Some(work) = self.driver.work() {
             effects.extend(work.send.into_iter().map(Effect::Send));
@@ -194,22 +198,22 @@ impl Replica {
     }
 
     /// Stands for election at once: a cluster of one has nobody to wait for.
-    pub fn campaign(&mut self) {
+    pub(crate) fn campaign(&mut self) {
         self.driver.campaign();
     }
 
     /// Whether this replica alone decides.
-    pub fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.membership.voters.len() == 1 && self.membership.voters_outgoing.is_empty()
     }
 
     /// Whether a checkpoint is being written.
-    pub fn is_checkpointing(&self) -> bool {
+    pub(crate) fn is_checkpointing(&self) -> bool {
         self.checkpoint.under_way
     }
 
     /// Takes a checkpoint of this moment. None may be under way.
-    pub fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
         self.checkpoint.under_way = true;
         self.checkpoint.bytes_since = 0;
         let state = self.shared.state.read().expect("this thread is the only one that writes it");

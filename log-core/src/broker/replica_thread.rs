@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use super::journal_group::Written;
 use super::journal_thread::JournalThread;
@@ -200,8 +200,7 @@ impl Runner {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Persist(step) => self.journal.persist(step),
-            // A cluster of one has nobody to tell.
-            Effect::Send(_) => {}
+            Effect::Send(message) => debug!(to = message.to, "a cluster of one has nobody to tell"),
             Effect::Answer { ticket, outcome } => self.tickets.answer(ticket, outcome),
             Effect::Readable { ticket, allowed } => self.tickets.allow(ticket, allowed),
             Effect::CompleteCheckpoint { hard_state, captured } => self.journal.seal(hard_state, captured),
@@ -257,7 +256,7 @@ impl Tickets {
 
     fn allow(&mut self, ticket: Ticket, allowed: Result<(), ProposeError>) {
         let reply = self.reads.remove(&ticket).expect("each ticket is answered once");
-        drop(reply.send(allowed));
+        reply.send(allowed).ok();
     }
 
     fn has_proposals(&self) -> bool {
@@ -269,7 +268,7 @@ impl Tickets {
             drop(reply.send(Err(ProposeError::Stopped)));
         }
         for reply in std::mem::take(&mut self.reads).into_values() {
-            drop(reply.send(Err(ProposeError::Stopped)));
+            reply.send(Err(ProposeError::Stopped)).ok();
         }
     }
 }

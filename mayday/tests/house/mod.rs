@@ -13,33 +13,33 @@ use resident_token::{Grant, Secret};
 use serde_json::Value;
 
 /// The secret that every house of the tests signs with.
-pub const SECRET: &str = "the secret of a house that only tests live in";
+pub(crate) const SECRET: &str = "the secret of a house that only tests live in";
 /// How long a start, a stop or an event may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `mayday`.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
-    pub api: String,
-    pub gateway: String,
-    pub log: String,
-    pub admin: String,
+    pub(crate) api: String,
+    pub(crate) gateway: String,
+    pub(crate) log: String,
+    pub(crate) admin: String,
 }
 
 /// `mayday` with a folder and the tests' secret.
-pub fn mayday(data: &Path) -> Command {
+pub(crate) fn mayday(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mayday"));
     command.env("MAYDAY_JWT_SECRET", SECRET).arg("--data").arg(data).stdin(Stdio::null());
     command
 }
 
 /// Starts everything on ports of the system's choice and waits until it is ready.
-pub fn start(data: &Path) -> Running {
+pub(crate) fn start(data: &Path) -> Running {
     start_with(data, &[])
 }
 
 /// The same with more arguments.
-pub fn start_with(data: &Path, more: &[&str]) -> Running {
+pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
     let ports = ["--api-port", "0", "--gateway-port", "0", "--log-port", "0", "--admin-port", "0"];
     let child = mayday(data).args(ports).args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("the binary starts");
@@ -68,13 +68,13 @@ fn drain(mut pipe: impl Read + Send + 'static) {
 
 impl Running {
     /// SIGKILL: no chance to finish anything.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
     }
 
     /// SIGINT, as Ctrl-C sends it, and the exit code.
-    pub fn interrupt(mut self) -> Option<i32> {
+    pub(crate) fn interrupt(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill is there").success());
         self.child.wait().expect("it ends").code()
@@ -90,7 +90,7 @@ impl Drop for Running {
 }
 
 /// A token of the tests' secret.
-pub fn token(line: &str, house: &str) -> String {
+pub(crate) fn token(line: &str, house: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "a test is its own shell")]
     let now = Timestamp::now();
     Secret::new(SECRET).expect("long enough").issue(&Grant {
@@ -101,18 +101,18 @@ pub fn token(line: &str, house: &str) -> String {
 }
 
 /// Runs a command to its end.
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     command.output().expect("it starts")
 }
 
 /// The first line of what a failed command said.
-pub fn complaint(output: &Output) -> String {
+pub(crate) fn complaint(output: &Output) -> String {
     assert!(!output.status.success(), "it was to fail: {output:?}");
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
 /// A temporary folder, and the data folder inside it.
-pub fn folder() -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     (folder, data)
