@@ -225,6 +225,8 @@ impl SimDisk {
         {
             let from = self.world();
             let mut to = copy.world();
+            // Files are named by the operation that made them.
+            to.operations = from.operations;
             to.names = from.names.settled();
             to.files = from
                 .files

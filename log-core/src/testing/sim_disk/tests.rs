@@ -222,3 +222,16 @@ fn a_folder_moves_with_all_that_is_in_it() {
     assert!(!disk.exists(&path("from")));
     assert_eq!(disk.list(&path("to")).unwrap(), ["inner"]);
 }
+
+#[test]
+fn a_copy_has_the_same_files_and_a_life_of_its_own() {
+    let disk = disk_with_folder(1);
+    synced_file(&disk, "file", b"old");
+    let copy = disk.copy(2);
+    assert_eq!(copy.files(), disk.files());
+
+    synced_file(&copy, "other", b"new");
+
+    assert_eq!(copy.file(&path("file")).unwrap(), b"old");
+    assert!(!disk.exists(&path("other")));
+}
