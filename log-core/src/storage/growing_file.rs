@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 
+/// Read at once for a checksum.
+const PIECE_BYTES: u64 = 1 << 20;
+
 /// How far a file is written, and the CRC-32C of all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileEnd {
@@ -109,6 +112,17 @@ impl GrowingFile {
         } else {
             Err(ErrorKind::UnexpectedEof.into())
         }
+    }
+
+    /// The CRC-32C of what is on the disk up to the known end.
+    pub(super) fn checksum(&self) -> io::Result<u32> {
+        let (mut crc, mut at) = (0, 0);
+        while at < self.bytes() {
+            let piece = self.read(at, PIECE_BYTES)?;
+            crc = crc32c::crc32c_append(crc, &piece);
+            at += piece.len() as u64;
+        }
+        Ok(crc)
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {

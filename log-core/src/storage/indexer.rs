@@ -53,10 +53,6 @@ impl Indexer {
         }
     }
 
-    pub(super) fn set_interval(&mut self, interval_bytes: u32) {
-        self.interval_bytes = interval_bytes.into();
-    }
-
     /// The segment's latest timestamp and the batch that has it.
     pub(super) fn latest(&self) -> Option<TimeEntry> {
         self.latest

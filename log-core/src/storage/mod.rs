@@ -21,6 +21,7 @@ mod folder;
 pub mod folder_lock;
 mod growing_file;
 pub mod identity;
+mod index_rebuild;
 mod indexer;
 pub mod journal;
 mod listed_files;

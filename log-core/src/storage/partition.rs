@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::index_rebuild::SegmentIs;
 use super::indexer::Indexer;
 use super::segment::{self, Segment, SegmentRecord};
 use super::time_index::TimeEntry;
@@ -238,6 +239,24 @@ pub(super) struct PartitionRecord {
     pub(super) segments: Vec<SegmentRecord>,
 }
 
+impl PartitionRecord {
+    /// The segments, and for each whether more is appended to it.
+    pub(super) fn segments_and_kinds(&self) -> impl Iterator<Item = (&SegmentRecord, SegmentIs)> {
+        let last = self.segments.len().saturating_sub(1);
+        let kind = move |index| {
+            if index < last {
+                SegmentIs::Closed
+            } else {
+                SegmentIs::Active
+            }
+        };
+        self.segments
+            .iter()
+            .enumerate()
+            .map(move |(index, segment)| (segment, kind(index)))
+    }
+}
+
 /// The writing side of a partition: one owner.
 pub(super) struct Partition {
     partition: TopicPartition,
@@ -264,7 +283,12 @@ impl Partition {
     ) -> Result<Self, (PathBuf, io::Error)> {
         disk.create_folder(&folder)
             .map_err(|error| (folder.clone(), error))?;
-        let first = Arc::new(Segment::make(disk, &folder, Offset(0))?);
+        let first = Arc::new(Segment::make(
+            disk,
+            &folder,
+            Offset(0),
+            settings.index_interval_bytes,
+        )?);
         let contents = Contents {
             log_start_offset: Offset(0),
             segments: vec![first.clone()],
@@ -297,7 +321,7 @@ impl Partition {
         for closed in &segments[..segments.len() - 1] {
             closed.read_latest()?;
         }
-        let indexer = active.resume(record.settings.index_interval_bytes)?;
+        let indexer = active.resume()?;
         let first_timestamp = active.first_timestamp()?;
         let contents = Contents {
             log_start_offset: record.log_start_offset,
@@ -348,7 +372,6 @@ impl Partition {
 
     pub(super) fn configure(&mut self, settings: SegmentSettings) {
         self.settings = settings;
-        self.indexer.set_interval(settings.index_interval_bytes);
     }
 
     /// Appends a batch. Tells whether a new segment was begun for it.
@@ -425,10 +448,16 @@ impl Partition {
     fn roll(&mut self, disk: &dyn Disk) -> Result<Rolled, (PathBuf, io::Error)> {
         self.active.close(&mut self.indexer)?;
         self.mark_dirty();
-        let next = Arc::new(Segment::make(disk, &self.folder, self.active.end_offset())?);
+        let interval_bytes = self.settings.index_interval_bytes;
+        let next = Arc::new(Segment::make(
+            disk,
+            &self.folder,
+            self.active.end_offset(),
+            interval_bytes,
+        )?);
         self.reader.contents_mut().segments.push(next.clone());
         self.active = next;
-        self.indexer = Indexer::new(self.settings.index_interval_bytes);
+        self.indexer = Indexer::new(interval_bytes);
         self.first_timestamp = None;
         Ok(Rolled::Yes)
     }

@@ -12,11 +12,13 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, CheckpointFile, Doomed};
 use super::entry_log::{EntryLog, EntryLogError, RecoveredLog};
 use super::folder;
+use super::growing_file::GrowingFile;
+use super::index_rebuild;
 use super::journal::{Cut, JournalConfig};
 use super::listed_files::ListedFiles;
 use super::partition::{Partition, PartitionRecord, ReadError};
 use super::partitions::{Partitions, partition_folder};
-use super::segment::Segment;
+use super::segment::{self, Segment, SegmentRecord};
 use crate::disk::{Disk, OpenMode};
 use crate::entry::{Entry, HardState};
 use crate::ids::{EntryIndex, TopicPartition};
@@ -41,6 +43,8 @@ pub struct Recovered {
     pub entries: Vec<Entry>,
     /// What the journal dropped from its end, if anything: never acknowledged.
     pub cut: Option<Cut>,
+    /// Indexes that were damaged or missing, and were written again from their logs: the disk deserves a look.
+    pub mended: Vec<PathBuf>,
     /// For what is written from now on.
     pub log: EntryLog,
     /// The partitions as they were at the checkpoint.
@@ -118,7 +122,7 @@ pub fn recover(
     let (checkpoint, records) = file.map_or((None, Vec::new()), |file| {
         (Some(file.checkpoint), file.partitions)
     });
-    let partitions = recover_partitions(disk, data_folder, applied, records)?;
+    let (partitions, mended) = recover_partitions(disk, data_folder, applied, records)?;
     let RecoveredLog {
         hard_state,
         entries,
@@ -129,6 +133,7 @@ pub fn recover(
         hard_state,
         entries,
         cut,
+        mended,
         log,
         partitions,
     })
@@ -169,20 +174,23 @@ fn recover_partitions(
     data_folder: &Path,
     checkpoint: EntryIndex,
     records: Vec<PartitionRecord>,
-) -> Result<Partitions, RecoveryError> {
+) -> Result<(Partitions, Vec<PathBuf>), RecoveryError> {
     let listed = ListedFiles::of(data_folder, &records);
     let mut partitions = BTreeMap::<TopicPartition, Partition>::new();
-    let mut opened = Vec::new();
+    let (mut opened, mut mended) = (Vec::new(), Vec::new());
     for record in records {
         let folder = partition_folder(data_folder, record.topic_id, &record.partition);
-        let segments = open_segments(&**disk, &folder, checkpoint, &record)?;
+        let segments = open_segments(&**disk, &folder, checkpoint, &record, &mut mended)?;
         opened.extend(segments.iter().cloned());
         let name = record.partition.clone();
         partitions.insert(name, Partition::resume(folder, record, segments)?);
     }
     drop_what_is_not_listed(&**disk, &listed)?;
     drop_bytes_beyond(&opened)?;
-    Ok(Partitions::assemble(disk.clone(), data_folder, partitions))
+    Ok((
+        Partitions::assemble(disk.clone(), data_folder, partitions),
+        mended,
+    ))
 }
 
 fn open_segments(
@@ -190,15 +198,32 @@ fn open_segments(
     folder: &Path,
     checkpoint: EntryIndex,
     record: &PartitionRecord,
+    mended: &mut Vec<PathBuf>,
 ) -> Result<Vec<Arc<Segment>>, RecoveryError> {
     let mut segments = Vec::with_capacity(record.segments.len());
-    for record in &record.segments {
-        let opened = Segment::open(disk, folder, record, OpenMode::Write);
+    for (segment, is) in record.segments_and_kinds() {
+        needs_log(disk, folder, checkpoint, segment)?;
+        mended.extend(index_rebuild::mend(disk, folder, segment, is)?);
+        let opened = Segment::open(disk, folder, segment, OpenMode::Write);
         segments.push(Arc::new(
             opened.map_err(|(path, source)| unopened(path, checkpoint, source))?,
         ));
     }
     Ok(segments)
+}
+
+/// The log is what nothing else can give back.
+fn needs_log(
+    disk: &dyn Disk,
+    folder: &Path,
+    checkpoint: EntryIndex,
+    record: &SegmentRecord,
+) -> Result<(), RecoveryError> {
+    let path = segment::path(folder, record.base_offset, segment::LOG);
+    let opened = GrowingFile::open(disk, path.clone(), record.log, OpenMode::Read);
+    opened
+        .map(drop)
+        .map_err(|source| unopened(path, checkpoint, source))
 }
 
 fn drop_bytes_beyond(segments: &[Arc<Segment>]) -> Result<(), RecoveryError> {

@@ -29,6 +29,8 @@ pub(super) struct SegmentRecord {
     pub(super) log: FileEnd,
     pub(super) index: FileEnd,
     pub(super) time_index: FileEnd,
+    /// The setting when the segment was begun: a change of it takes effect with the next one.
+    pub(super) index_interval_bytes: u32,
 }
 
 pub(super) struct Segment {
@@ -36,6 +38,7 @@ pub(super) struct Segment {
     log: GrowingFile,
     index: GrowingFile,
     time_index: GrowingFile,
+    index_interval_bytes: u32,
     tail: RwLock<Tail>,
 }
 
@@ -52,6 +55,7 @@ impl Segment {
         disk: &dyn Disk,
         folder: &Path,
         base_offset: Offset,
+        index_interval_bytes: u32,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let make = |extension| {
             let path = path(folder, base_offset, extension);
@@ -62,6 +66,7 @@ impl Segment {
             log: make(LOG)?,
             index: make(INDEX)?,
             time_index: make(TIME_INDEX)?,
+            index_interval_bytes,
             tail: RwLock::new(Tail {
                 end_offset: base_offset,
                 latest: None,
@@ -86,6 +91,7 @@ impl Segment {
             log: open(LOG, record.log)?,
             index: open(INDEX, record.index)?,
             time_index: open(TIME_INDEX, record.time_index)?,
+            index_interval_bytes: record.index_interval_bytes,
             tail: RwLock::new(Tail {
                 end_offset: record.end_offset,
                 latest: None,
@@ -100,6 +106,7 @@ impl Segment {
             log: self.log.end(),
             index: self.index.end(),
             time_index: self.time_index.end(),
+            index_interval_bytes: self.index_interval_bytes,
         }
     }
 
@@ -188,16 +195,16 @@ impl Segment {
     }
 
     /// Gets the segment that was being written ready for more: reads, and checks, what follows its last index entry.
-    pub(super) fn resume(&self, interval_bytes: u32) -> Result<Indexer, ReadError> {
+    pub(super) fn resume(&self) -> Result<Indexer, ReadError> {
         let last = self.offset(offset_index::last(&self.index, self.base_offset))?;
         let from = last.map_or(0, |entry| u64::from(entry.position));
         let last_time = self.checked(time_index::last(&self.time_index, self.base_offset))?;
         let since = self.log.bytes().saturating_sub(from);
-        let mut indexer = Indexer::resume(interval_bytes, last_time, since);
+        let mut indexer = Indexer::resume(self.index_interval_bytes, last_time, since);
         let mut scan = BatchScan::from_entry(&self.log, self.base_offset, last);
         let mut end_offset = self.base_offset;
         while let Some(batch) = scan.next()? {
-            self.read_batch(&batch)?;
+            read_batch(&self.log, &batch)?;
             indexer.remember(&batch.header);
             end_offset = batch.header.next_offset();
         }
@@ -237,7 +244,7 @@ impl Segment {
         };
         if below < first.header.next_offset() {
             // Batches do not reach over the bounds that the log gives its readers: this may be damage.
-            self.read_batch(&first)?;
+            read_batch(&self.log, &first)?;
             return Ok(Bytes::new());
         }
         let wanted = bytes_max.max(first.header.size_bytes);
@@ -334,7 +341,7 @@ impl Segment {
         batch: &BatchAt,
         wanted: impl Fn(Offset, TimestampMs) -> bool,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
-        let bytes = self.read_batch(batch)?;
+        let bytes = read_batch(&self.log, batch)?;
         let records = timestamps(&batch.header, &bytes);
         let records = records.map_err(|error| self.damaged(batch.position, error.to_string()))?;
         let found = records
@@ -346,19 +353,6 @@ impl Segment {
             timestamp,
             epoch,
         }))
-    }
-
-    /// The whole batch; its checksum is found to match.
-    pub(super) fn read_batch(&self, batch: &BatchAt) -> Result<Vec<u8>, ReadError> {
-        let size = batch.header.size_bytes as u64;
-        let bytes = self
-            .log
-            .read(batch.position, size)
-            .map_err(|source| self.io(source))?;
-        if batch.header.checksum_is_intact(&bytes) {
-            return Ok(bytes);
-        }
-        Err(self.another_batch(batch.position))
     }
 
     /// How many of `bytes`, which lie at `position`, are whole batches that end below `below`; checks each of them.
@@ -377,7 +371,7 @@ impl Segment {
             if !header.checksum_is_intact(batch)
                 || next_offset.is_some_and(|next| next != header.base_offset)
             {
-                return Err(self.another_batch(position + whole as u64));
+                return Err(another_batch(&self.log, position + whole as u64));
             }
             if below < header.next_offset() {
                 break;
@@ -386,13 +380,6 @@ impl Segment {
             whole += header.size_bytes;
         }
         Ok(whole)
-    }
-
-    fn another_batch(&self, byte: u64) -> ReadError {
-        self.damaged(
-            byte,
-            "the batch is not the one that was written there".to_owned(),
-        )
     }
 
     fn damaged(&self, byte: u64, found: String) -> ReadError {
@@ -462,4 +449,27 @@ pub(super) fn path(folder: &Path, base_offset: Offset, extension: &str) -> PathB
 fn append(file: &GrowingFile, bytes: &[u8]) -> Result<(), (PathBuf, io::Error)> {
     file.append(bytes)
         .map_err(|error| (file.path().to_owned(), error))
+}
+
+/// The whole batch; its checksum is found to match.
+pub(super) fn read_batch(log: &GrowingFile, batch: &BatchAt) -> Result<Vec<u8>, ReadError> {
+    let bytes = log.read(batch.position, batch.header.size_bytes as u64);
+    let bytes = bytes.map_err(|source| ReadError::Io {
+        path: log.path().to_owned(),
+        source,
+    })?;
+    if batch.header.checksum_is_intact(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(another_batch(log, batch.position))
+    }
+}
+
+fn another_batch(log: &GrowingFile, byte: u64) -> ReadError {
+    let found = "the batch is not the one that was written there".to_owned();
+    ReadError::Damaged {
+        path: log.path().to_owned(),
+        byte,
+        found,
+    }
 }

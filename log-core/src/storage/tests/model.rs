@@ -23,7 +23,7 @@ use crate::storage::partitions::partition_folder;
 use crate::testing::{Call, Fault, Operation};
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 /// Within so many seeds an omitted sync must be noticed.
 const SEEDS_TO_NOTICE: u64 = 300;
 
@@ -384,6 +384,11 @@ impl Model {
                 return;
             }
         };
+        assert_eq!(
+            found.mended,
+            [] as [PathBuf; 0],
+            "an index that was synced does not change in a crash"
+        );
         self.oracle.judge(&found);
         let applied = self.oracle.checkpoint;
         let state =

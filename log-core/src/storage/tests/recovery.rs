@@ -105,19 +105,26 @@ fn an_unfinished_checkpoint_is_forgotten() {
     node.checkpoint();
 }
 
+/// The files of a partition with this extension, that are not empty.
+fn files_of(node: &Node, extension: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let ours = |path: &PathBuf| {
+        path.starts_with(node.folder("a"))
+            && path.extension().is_some_and(|found| found == extension)
+    };
+    node.disk
+        .files()
+        .into_iter()
+        .filter(|(path, content)| ours(path) && !content.is_empty())
+        .collect()
+}
+
 #[test]
-fn a_file_shorter_than_recorded_is_damage_and_nothing_is_changed() {
+fn a_log_shorter_than_recorded_is_damage_and_nothing_is_changed() {
     let node = checkpointed();
     node.append("b", &[1]);
-    let folder = node.folder("a");
-    for name in node.disk.list(&folder).unwrap() {
-        let path = folder.join(name);
-        let len = node.disk.file(&path).unwrap().len();
-        if len == 0 {
-            continue;
-        }
+    for (path, content) in files_of(&node, "log") {
         let damaged = node.disk.copy(1);
-        damaged.truncate(&path, len - 1);
+        damaged.truncate(&path, content.len() - 1);
         let before = damaged.files();
 
         let refusal = refusal(&damaged);
@@ -133,11 +140,51 @@ fn a_file_shorter_than_recorded_is_damage_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_missing_file_is_damage() {
+fn a_missing_log_is_damage() {
     let node = checkpointed();
-    let path = node.folder("a").join("00000000000000000000.timeindex");
+    let (path, _) = files_of(&node, "log").remove(0);
     node.disk.remove_file(&path).unwrap();
     assert!(refusal(&node.disk).starts_with(&path.display().to_string()));
+}
+
+#[test]
+fn an_index_that_is_missing_short_or_damaged_is_written_again_from_its_log() {
+    let node = checkpointed();
+    let before = node.disk.files();
+    for (path, content) in [files_of(&node, "index"), files_of(&node, "timeindex")].concat() {
+        let [missing, short, flipped] = [0, 1, 2].map(|seed| node.disk.copy(seed));
+        missing.remove_file(&path).unwrap();
+        short.truncate(&path, content.len() - 1);
+        flipped.flip_bit(&path, content.len() / 2, 1);
+        for disk in [missing, short, flipped] {
+            let found = recover_from(&disk).unwrap();
+            assert_eq!(found.mended, std::slice::from_ref(&path));
+            assert_eq!(disk.files(), before);
+        }
+    }
+}
+
+#[test]
+fn an_index_is_written_again_with_the_interval_that_its_segment_began_with() {
+    let mut node = checkpointed();
+    let settings = SegmentSettings {
+        index_interval_bytes: 0,
+        ..SMALL_SEGMENTS
+    };
+    node.partitions()
+        .configure(&partition("a"), settings)
+        .unwrap();
+    for number in 0..30 {
+        node.append("a", &[number]);
+    }
+    node.checkpoint();
+    let before = node.disk.files();
+    for (path, _) in files_of(&node, "index") {
+        let disk = node.disk.copy(1);
+        disk.remove_file(&path).unwrap();
+        assert_eq!(recover_from(&disk).unwrap().mended.len(), 1);
+        assert_eq!(disk.files(), before);
+    }
 }
 
 #[test]

@@ -21,11 +21,21 @@ struct Side<'a> {
 
 /// Compares the logs of two data folders as far as the checkpoints of both reach: partitions that both list, segments that
 /// both have, bytes that both wrote. Each difference is a finding with the path in the first folder.
-pub fn compare(disk: &dyn Disk, folder: &Path, other_disk: &dyn Disk, other_folder: &Path) -> Vec<Finding> {
+pub fn compare(
+    disk: &dyn Disk,
+    folder: &Path,
+    other_disk: &dyn Disk,
+    other_folder: &Path,
+) -> Vec<Finding> {
     let ours = Side { disk, folder };
-    let theirs = Side { disk: other_disk, folder: other_folder };
+    let theirs = Side {
+        disk: other_disk,
+        folder: other_folder,
+    };
     let mut findings = Vec::new();
-    let (Some(our_records), Some(their_records)) = (ours.records(&mut findings), theirs.records(&mut findings)) else {
+    let (Some(our_records), Some(their_records)) =
+        (ours.records(&mut findings), theirs.records(&mut findings))
+    else {
         return findings;
     };
     for (name, record) in &our_records {
@@ -42,14 +52,21 @@ impl Side<'_> {
     fn records(self, findings: &mut Vec<Finding>) -> Option<Records> {
         let path = CheckpointFile::path(self.folder);
         let decoded = read_all(self.disk, &path).map_err(|error| error.to_string());
-        let decoded = decoded.and_then(|bytes| CheckpointFile::decode(&bytes).map_err(str::to_owned));
+        let decoded =
+            decoded.and_then(|bytes| CheckpointFile::decode(&bytes).map_err(str::to_owned));
         match decoded {
             Ok(file) => {
-                let named = |record: PartitionRecord| ((record.topic_id, record.partition.clone()), record);
+                let named =
+                    |record: PartitionRecord| ((record.topic_id, record.partition.clone()), record);
                 Some(file.partitions.into_iter().map(named).collect())
             }
             Err(found) => {
-                findings.push(Finding { severity: Severity::Damage, path, byte: None, found });
+                findings.push(Finding {
+                    severity: Severity::Damage,
+                    path,
+                    byte: None,
+                    found,
+                });
                 None
             }
         }
@@ -82,7 +99,12 @@ fn compare_partition(
             Ok(Some(byte)) => (Some(byte), format!("differs from {}", their_path.display())),
             Err(error) => (None, error.to_string()),
         };
-        findings.push(Finding { severity: Severity::Damage, path, byte, found });
+        findings.push(Finding {
+            severity: Severity::Damage,
+            path,
+            byte,
+            found,
+        });
     }
 }
 
@@ -99,10 +121,14 @@ fn first_difference(
     let (mut our_piece, mut their_piece) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
     let mut at = 0;
     while at < bytes {
-        let wanted = usize::try_from(bytes - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let wanted = usize::try_from(bytes - at)
+            .unwrap_or(PIECE_BYTES)
+            .min(PIECE_BYTES);
         let our_count = ours.read_at(&mut our_piece[..wanted], at)?;
         let their_count = theirs.read_at(&mut their_piece[..wanted], at)?;
-        let both = our_piece[..our_count].iter().zip(&their_piece[..their_count]);
+        let both = our_piece[..our_count]
+            .iter()
+            .zip(&their_piece[..their_count]);
         if let Some(same) = both.clone().position(|(our, their)| our != their) {
             return Ok(Some(at + same as u64));
         }

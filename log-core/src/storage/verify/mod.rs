@@ -112,7 +112,9 @@ pub struct PartitionSummary {
 impl Report {
     /// Whether nothing is damaged; leftovers may be there.
     pub fn is_sound(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity < Severity::Damage)
+        self.findings
+            .iter()
+            .all(|finding| finding.severity < Severity::Damage)
     }
 
     fn damage(&mut self, path: &Path, byte: Option<u64>, found: impl fmt::Display) {
@@ -123,8 +125,19 @@ impl Report {
         self.add(Severity::Leftover, path, byte, found);
     }
 
-    fn add(&mut self, severity: Severity, path: &Path, byte: Option<u64>, found: impl fmt::Display) {
-        self.findings.push(Finding { severity, path: path.to_owned(), byte, found: found.to_string() });
+    fn add(
+        &mut self,
+        severity: Severity,
+        path: &Path,
+        byte: Option<u64>,
+        found: impl fmt::Display,
+    ) {
+        self.findings.push(Finding {
+            severity,
+            path: path.to_owned(),
+            byte,
+            found: found.to_string(),
+        });
     }
 }
 
@@ -134,7 +147,9 @@ pub fn verify(disk: &dyn Disk, data_folder: &Path) -> Report {
     let file = check_checkpoint(disk, data_folder, &mut report);
     check_journal(disk, data_folder, &mut report);
     let records = file.map_or(Vec::new(), |file| file.partitions);
-    let epoch_max = report.checkpoint.map_or(LeaderEpoch(0), |checkpoint| checkpoint.epoch);
+    let epoch_max = report
+        .checkpoint
+        .map_or(LeaderEpoch(0), |checkpoint| checkpoint.epoch);
     for record in &records {
         PartitionCheck::new(disk, data_folder, record, epoch_max).run(&mut report);
     }
@@ -142,7 +157,11 @@ pub fn verify(disk: &dyn Disk, data_folder: &Path) -> Report {
     report
 }
 
-fn check_checkpoint(disk: &dyn Disk, data_folder: &Path, report: &mut Report) -> Option<CheckpointFile> {
+fn check_checkpoint(
+    disk: &dyn Disk,
+    data_folder: &Path,
+    report: &mut Report,
+) -> Option<CheckpointFile> {
     let unfinished = CheckpointFile::unfinished_path(data_folder);
     if disk.exists(&unfinished) {
         report.leftover(&unfinished, None, "a checkpoint that was never finished");
@@ -156,7 +175,10 @@ fn check_checkpoint(disk: &dyn Disk, data_folder: &Path, report: &mut Report) ->
     match decoded {
         Ok(file) => {
             let checkpoint = &file.checkpoint;
-            report.checkpoint = Some(CheckpointSummary { applied: checkpoint.applied, epoch: checkpoint.epoch });
+            report.checkpoint = Some(CheckpointSummary {
+                applied: checkpoint.applied,
+                epoch: checkpoint.epoch,
+            });
             Some(file)
         }
         Err(found) => {
@@ -172,10 +194,15 @@ fn check_journal(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
         return;
     }
     let inspection = inspect(disk, &folder);
-    let sound = inspection.findings.iter().all(|finding| finding.severity < Severity::Damage);
+    let sound = inspection
+        .findings
+        .iter()
+        .all(|finding| finding.severity < Severity::Damage);
     report.findings.extend(inspection.findings);
     report.journal.records = inspection.records.len();
-    let applied = report.checkpoint.map_or(EntryIndex(0), |checkpoint| checkpoint.applied);
+    let applied = report
+        .checkpoint
+        .map_or(EntryIndex(0), |checkpoint| checkpoint.applied);
     match entry_log::summarize(inspection.records, applied) {
         Ok(summary) => report.journal = summary,
         // Of a journal with holes it is known already that it does not meet the checkpoint.
@@ -189,7 +216,11 @@ fn check_for_unlisted_files(disk: &dyn Disk, listed: &ListedFiles, report: &mut 
         Ok(unlisted) => {
             for doomed in unlisted {
                 let (Doomed::File(path) | Doomed::Folder(path)) = doomed;
-                report.leftover(&path, None, "not listed by the checkpoint: the next start drops it");
+                report.leftover(
+                    &path,
+                    None,
+                    "not listed by the checkpoint: the next start drops it",
+                );
             }
         }
         Err((path, error)) => report.damage(&path, None, error),
