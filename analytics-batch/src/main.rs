@@ -80,6 +80,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let config = match config(arguments) {
         Ok(config) => config,
@@ -188,7 +189,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         let shutdown = CancellationToken::new();
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        let batch = analytics_batch::run(config, shutdown.clone());
+        let batch = write(config, shutdown.clone());
         tokio::pin!(batch);
         let result = tokio::select! {
             result = &mut batch => result,
@@ -200,6 +201,16 @@ fn run(config: Config) -> anyhow::Result<()> {
             result => Ok(result?),
         }
     })
+}
+
+/// Says on standard output where the report stands, so that other programs can open it.
+async fn write(config: Config, shutdown: CancellationToken) -> Result<(), analytics_batch::Error> {
+    if config.schedule.is_some() {
+        return analytics_batch::run(config, shutdown).await;
+    }
+    let written = analytics_batch::report(&config, shutdown).await?;
+    println!("{}", written.report.display());
+    Ok(())
 }
 
 /// The run looks for the signal between two records.

@@ -204,6 +204,26 @@ fn the_figures_are_those_of_an_independent_computation() {
 }
 
 #[test]
+fn one_accept_left_out_is_noticed() {
+    let log = Log::generate("8", "4000");
+    let left_out = log
+        .records
+        .iter()
+        .position(|record| record["topic"] == "an-accept")
+        .unwrap();
+    let gathered = log.gather(
+        Keep::Rows,
+        log.as_of(),
+        (0..log.records.len()).filter(|index| *index != left_out),
+    );
+    let written = log.report(&gathered, Edition::Admin, "admin");
+    let total = stats(&written.folder.join("total"));
+    let compared =
+        std::panic::catch_unwind(|| assert_same(&total["tables"], &log.expected["total"], "total"));
+    assert!(compared.is_err());
+}
+
+#[test]
 fn the_same_records_in_any_order_give_the_same_bytes() {
     let log = Log::generate("8", "4000");
     let count = log.records.len();

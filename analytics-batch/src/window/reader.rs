@@ -37,7 +37,7 @@ pub enum ReadError {
         source: KafkaError,
     },
     /// Nobody answers there.
-    #[error("the log at {log} does not answer within {waited:?}")]
+    #[error("the log at {log} does not answer within {waited:.1?}")]
     Unreachable {
         /// The address.
         log: String,
@@ -70,7 +70,7 @@ pub enum ReadError {
     },
     /// A partition has records left, but none comes.
     #[error(
-        "{topic}-{partition}: no record from offset {offset} on within {waited:?}, {end} is the end"
+        "{topic}-{partition}: no record from offset {offset} on within {waited:.1?}, {end} is the end"
     )]
     Stalled {
         /// Its topic.
@@ -146,8 +146,8 @@ impl Reader {
         let mut window = Window::default();
         for topic in Topic::ALL {
             for partition in self.partitions(topic)? {
-                let (start, end) = self.ask(|consumer| {
-                    consumer.fetch_watermarks(topic.name(), partition.cast_signed(), ASK_TIMEOUT)
+                let (start, end) = self.ask(|consumer, timeout| {
+                    consumer.fetch_watermarks(topic.name(), partition.cast_signed(), timeout)
                 })?;
                 window.insert(
                     topic,
@@ -167,7 +167,7 @@ impl Reader {
         let began = clock::instant();
         loop {
             let metadata =
-                self.ask(|consumer| consumer.fetch_metadata(Some(topic.name()), ASK_TIMEOUT))?;
+                self.ask(|consumer, timeout| consumer.fetch_metadata(Some(topic.name()), timeout))?;
             let found = metadata
                 .topics()
                 .iter()
@@ -194,11 +194,12 @@ impl Reader {
     /// Asks again until there is an answer or the deadline has passed.
     fn ask<T>(
         &self,
-        question: impl Fn(&BaseConsumer) -> Result<T, KafkaError>,
+        question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
     ) -> Result<T, ReadError> {
         let began = clock::instant();
         loop {
-            let source = match question(&self.consumer) {
+            let left = self.settings.deadline.saturating_sub(began.elapsed());
+            let source = match question(&self.consumer, left.min(ASK_TIMEOUT)) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
