@@ -8,6 +8,7 @@ mod answer;
 mod config;
 mod connection;
 mod coordinator;
+mod disk_room;
 mod error_code;
 mod frame_reader;
 mod handlers;
@@ -77,7 +78,8 @@ impl Broker {
         let doors = Doors::open(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let node_stop = CancellationToken::new();
-        let node = start_node(&config, Arc::clone(&clock), node_stop.clone()).await?;
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        let node = start_node(&config, Arc::clone(&disk), Arc::clone(&clock), node_stop.clone()).await?;
         let advertised = config.advertised_for(doors.address);
         make_known(&node.handle, &advertised, &node_stop).await?;
 
@@ -88,6 +90,7 @@ impl Broker {
         let service = Service::new(config.clone(), advertised, node.handle.clone(), groups, clock, stop.clone());
         let service = Arc::new(service);
         housekeeping::spawn(&service, &tasks);
+        tasks.spawn(disk_room::watch(node.handle.shared(), disk, config.data.clone(), stop.clone()));
         let (address, admin_address) = (doors.address, doors.admin_address);
         doors.serve(service, &config, &tasks);
         tasks.spawn(close_doors_with_node(node_stop.clone(), stop.clone()));
@@ -169,17 +172,19 @@ async fn open_admin(address: Option<SocketAddr>) -> Result<(Option<TcpListener>,
     Ok((Some(listener), Some(bound)))
 }
 
-async fn start_node(config: &Config, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<Node, StartError> {
+async fn start_node(
+    config: &Config,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) -> Result<Node, StartError> {
     let node = NodeConfig {
         data: config.data.clone(),
         node: config.node_id,
         storage: config.storage,
         checkpoint_bytes: config.checkpoint_bytes,
     };
-    let started = tokio::task::spawn_blocking(move || {
-        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
-        Node::start(&node, &disk, clock, stop)
-    });
+    let started = tokio::task::spawn_blocking(move || Node::start(&node, &disk, clock, stop));
     Ok(started.await.map_err(|_| StartError::Ended)??)
 }
 

@@ -5,9 +5,10 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::disk_room::DiskRoom;
 use super::replica::Replica;
 use super::replica_handle::{ASKED_MAX, Cluster, Leadership, PROPOSED_BYTES_MAX, ReplicaHandle, Shared};
 use super::replica_thread::{BrokerStopped, ReplicaThread};
@@ -19,6 +20,10 @@ use crate::state::{State, StateDecodeError};
 use crate::storage::{
     Checkpoint, EntryLog, FolderLock, FolderLockError, Identity, IdentityError, Recovered, RecoveryError, StorageConfig, recover,
 };
+
+/// Free space that records leave alone: two segments of the journal with their checkpoint, and a second's worth of writing
+/// between two looks at the disk.
+const DISK_RESERVE_BYTES: u64 = 256 << 20;
 
 /// What a node needs to know to start.
 #[derive(Clone, Debug)]
@@ -105,6 +110,9 @@ impl Node {
             checkpoint = %place(recovered.checkpoint.as_ref()).0,
             "journal read"
         );
+        for path in &recovered.mended {
+            warn!(path = %path.display(), "index was damaged and is written again from its log");
+        }
 
         let (asked, questions) = mpsc::channel(ASKED_MAX);
         let (replica, shared, log) = assemble(folder, config.checkpoint_bytes, &identity, recovered, clock)?;
@@ -166,6 +174,7 @@ pub(crate) fn assemble(
             replica: identity.replica,
         },
         clock,
+        room: DiskRoom::keeping(DISK_RESERVE_BYTES),
     });
     let restored = Restored {
         replica: identity.replica,

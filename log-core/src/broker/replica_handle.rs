@@ -4,6 +4,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use super::disk_room::DiskRoom;
 use crate::clock::Clock;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{Command, Refusal, Response, State};
@@ -15,6 +16,9 @@ pub(super) const PROPOSED_BYTES_MAX: u32 = 64 << 20;
 /// Questions waiting for the replica's thread. Proposals are bounded in bytes; this only bounds the small ones.
 pub(super) const ASKED_MAX: usize = 4096;
 
+/// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
+const COMMAND_BYTES_MAX: u32 = 7 << 20;
+
 /// Why there is no outcome of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
@@ -24,6 +28,12 @@ pub enum ProposeError {
     /// Never proposed: too much is under way. Safe to send again.
     #[error("too much is under way")]
     Dropped,
+    /// Never proposed: larger than one entry of the journal may be. Sending it again will not help.
+    #[error("larger than one entry may be")]
+    TooLarge,
+    /// Never proposed: the disk has only its reserve left. Safe to send again once there is room.
+    #[error("the log's disk is full: free some space, or shorten the topics' retention")]
+    DiskFull,
     /// Perhaps committed, perhaps not: leadership was lost meanwhile.
     #[error("leadership was lost before the outcome was known")]
     OutcomeUnknown,
@@ -89,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) leadership: watch::Sender<Leadership>,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) room: DiskRoom,
 }
 
 /// A way to ask the replica; cheap to clone.
@@ -123,12 +134,18 @@ impl ReplicaHandle {
     /// [`PROPOSED_BYTES_MAX`] are under way.
     ///
     /// # Errors
-    /// [`ProposeError::Stopped`]: nothing was proposed.
+    /// [`ProposeError::TooLarge`], [`ProposeError::DiskFull`], [`ProposeError::Stopped`]: nothing was proposed.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, nothing was proposed.
     pub async fn propose(&self, command: Command) -> Result<Pending, ProposeError> {
-        let bytes = u32::try_from(command.bytes_estimate()).unwrap_or(u32::MAX).min(PROPOSED_BYTES_MAX);
+        let bytes = u32::try_from(command.bytes_estimate()).unwrap_or(u32::MAX);
+        if COMMAND_BYTES_MAX < bytes {
+            return Err(ProposeError::TooLarge);
+        }
+        if matches!(command, Command::Produce(_)) && !self.shared.room.is_enough() {
+            return Err(ProposeError::DiskFull);
+        }
         let budget = Arc::clone(&self.budget);
         let permit = budget.acquire_many_owned(bytes).await.map_err(|_| ProposeError::Stopped)?;
         let (reply, outcome) = oneshot::channel();
@@ -178,6 +195,10 @@ impl ReplicaHandle {
     /// The cluster's name and this node's.
     pub fn cluster(&self) -> &Cluster {
         &self.shared.cluster
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// The wall clock.

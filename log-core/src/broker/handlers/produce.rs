@@ -116,7 +116,7 @@ async fn begin(
     metrics::produced(produce.batch.len());
     tokio::select! {
         pending = service.replica().propose(Command::Produce(produce)) => {
-            pending.map_err(|error| of_propose_error(error, Asked::Partition).into())
+            pending.map_err(|error| Failed::of(of_propose_error(error, Asked::Partition), error.to_string()))
         }
         // Not in line, so not written: the producer may send it again.
         () = timeout => Err(ResponseError::NotEnoughReplicas.into()),

@@ -314,9 +314,7 @@ impl Cluster {
     }
 
     fn produce(&mut self, producer: usize) {
-        let wall = self.clock.wall();
-        let Some(Wish { node, command, attempt }) = self.producers[producer].next(wall, &mut self.chance, self.calm)
-        else {
+        let Some(Wish { node, command, attempt }) = self.producers[producer].next(&mut self.chance, self.calm) else {
             return;
         };
         self.history.tries(&self.producers[producer]);

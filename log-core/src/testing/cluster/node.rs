@@ -20,7 +20,7 @@ use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, Offset, ReplicaId, TopicPartition};
 use crate::record::{BatchHeader, Records};
 use crate::state::Command;
-use crate::storage::{Captured, EntryLog, Identity, StorageConfig, Synced, recover};
+use crate::storage::{Captured, EntryLog, Identity, JournalConfig, StorageConfig, Synced, recover};
 use crate::testing::{SimClock, SimDisk};
 
 /// Why a node is no longer up.
@@ -59,6 +59,9 @@ struct Up {
 }
 
 const FOLDER: &str = "/data";
+
+/// Small, so that segments of the journal roll and are trimmed in a short life.
+const STORAGE: StorageConfig = StorageConfig { journal: JournalConfig { segment_bytes: 16 << 10, record_bytes_max: 4 << 10 } };
 
 /// The nodes of a cluster that was just formed: each disk holds an identity and nothing else.
 pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -> Vec<SimNode> {
@@ -134,7 +137,7 @@ impl SimNode {
         }
         self.life += 1;
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let recovered = match recover(&disk, Path::new(FOLDER), &StorageConfig::default()) {
+        let recovered = match recover(&disk, Path::new(FOLDER), &STORAGE) {
             Ok(recovered) => recovered,
             Err(_) if self.disk.is_down() => return Err(Ended::PowerCut),
             Err(error) => panic!("node {} does not recover: {}", self.identity.node, chain(&error)),

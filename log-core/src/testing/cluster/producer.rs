@@ -16,6 +16,13 @@ pub(super) const TOPIC: &str = "an-alert";
 /// Its partitions.
 pub(super) const PARTITIONS: u32 = 2;
 
+/// A segment is closed once its records span more than this.
+const SEGMENT_MS: i64 = 60_000;
+/// The time of a producer's first record.
+const FIRST_RECORD: TimestampMs = TimestampMs(1_790_000_000_000);
+/// Between the times of two records of a producer: segments roll after a few.
+const RECORD_EVERY_MS: i64 = 7_000;
+
 /// What a producer wants now.
 pub(super) struct Wish {
     pub(super) node: usize,
@@ -82,7 +89,7 @@ impl Producer {
     }
 
     /// The next try. Once the world is calm a producer ends with its next certain answer.
-    pub(super) fn next(&mut self, wall: TimestampMs, chance: &mut impl Rng, calm: bool) -> Option<Wish> {
+    pub(super) fn next(&mut self, chance: &mut impl Rng, calm: bool) -> Option<Wish> {
         if calm && self.stage == Stage::Writes && !self.waits && self.value_is_settled() {
             self.done = true;
             return None;
@@ -98,10 +105,10 @@ impl Producer {
                 id: topic_id(),
                 partitions: PARTITIONS,
                 replication_factor: 1,
-                configs: [("segment.bytes".to_owned(), "2048".to_owned())].into(),
+                configs: [("segment.ms".to_owned(), SEGMENT_MS.to_string())].into(),
             }),
             Stage::NeedsId => Command::AllocateProducerId,
-            Stage::Writes => self.produce(wall),
+            Stage::Writes => self.produce(),
         };
         if chance.random_bool(0.05) {
             self.believed_leader = chance.random_range(0..self.nodes);
@@ -117,14 +124,14 @@ impl Producer {
         (u64::try_from(self.id).expect("few") << 32) | self.attempt
     }
 
-    fn produce(&self, wall: TimestampMs) -> Command {
+    fn produce(&self) -> Command {
         let mut builder = BatchBuilder::plain();
         if let Some((id, epoch)) = self.producer_id.filter(|_| self.is_idempotent()) {
             builder = builder.producer(ProducerStamp { id, epoch, base_sequence: Some(Sequence(self.sequence)) });
         }
         let value = Some(self.value.to_be_bytes().to_vec().into());
         // The batch that is sent again is the very same one, its time included.
-        let timestamp = if self.is_idempotent() { TimestampMs(i64::from(self.sequence)) } else { wall };
+        let timestamp = TimestampMs(FIRST_RECORD.0 + RECORD_EVERY_MS * i64::from(self.sequence));
         builder.push(NewRecord { timestamp, value, ..NewRecord::default() });
         Command::Produce(Produce { topic_id: topic_id(), partition: self.partition(), batch: builder.build() })
     }
@@ -156,7 +163,7 @@ impl Producer {
             Ok(Err(Refusal::TopicExists { .. })) => self.stage = self.after_topic(),
             // The epoch changed between proposing and applying: nothing happened.
             Ok(Err(Refusal::ProposerDeposed)) | Err(ProposeError::NotLeader) => self.refused(history, coverage),
-            Err(ProposeError::Dropped) => self.refused(history, coverage),
+            Err(ProposeError::Dropped | ProposeError::TooLarge | ProposeError::DiskFull) => self.refused(history, coverage),
             Ok(Err(refusal)) => history.refused(self.id, refusal),
             Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => coverage.count("outcomes unknown"),
         }
