@@ -19,6 +19,17 @@ pub(crate) struct Stored {
     pub(crate) at: EventTime,
 }
 
+/// Where a call is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// In the log: on the disks of a majority.
+    Stored(Stored),
+    /// On this machine's disk, on its way to the log.
+    Queued { id: EventId, at: EventTime },
+    /// The log will never take it.
+    Dead { id: EventId, at: EventTime },
+}
+
 /// What was taken differently from how it was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Notice {
@@ -49,10 +60,10 @@ impl From<Warning> for Notice {
     }
 }
 
-/// `201`, made after the log said that the record is committed.
+/// `201` after the log said that the record is committed, `202` after this machine's disk has it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) stored: Stored,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) warnings: Vec<Notice>,
     pub(crate) telling: Telling,
 }
@@ -64,33 +75,102 @@ pub(crate) enum Telling {
     Again,
 }
 
+/// The body of every answer about a call; what does not apply is left out.
 #[derive(Serialize)]
 struct Body {
     id: EventId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(flatten)]
+    place: Option<PlaceBody>,
+    at: EventTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<Notice>>,
+}
+
+#[derive(Serialize)]
+struct PlaceBody {
     topic: &'static str,
     partition: u32,
     offset: u64,
-    at: EventTime,
-    warnings: Vec<Notice>,
+}
+
+impl From<Place> for PlaceBody {
+    fn from(
+        Place {
+            topic,
+            partition,
+            offset,
+        }: Place,
+    ) -> Self {
+        Self {
+            topic: topic.name(),
+            partition,
+            offset,
+        }
+    }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let Stored { id, place, at } = self.stored;
-        let body = Body {
-            id,
-            topic: place.topic.name(),
-            partition: place.partition,
-            offset: place.offset,
-            at,
-            warnings: self.warnings,
+        let warnings = Some(self.warnings);
+        let (status, body) = match self.whereabouts {
+            Whereabouts::Stored(Stored { id, place, at }) => (
+                StatusCode::CREATED,
+                Body {
+                    id,
+                    status: None,
+                    place: Some(place.into()),
+                    at,
+                    warnings,
+                },
+            ),
+            Whereabouts::Queued { id, at } => (
+                StatusCode::ACCEPTED,
+                Body {
+                    id,
+                    status: Some("queued"),
+                    place: None,
+                    at,
+                    warnings,
+                },
+            ),
+            Whereabouts::Dead { id, at } => (
+                StatusCode::ACCEPTED,
+                Body {
+                    id,
+                    status: Some("dead"),
+                    place: None,
+                    at,
+                    warnings,
+                },
+            ),
         };
-        let mut response = (StatusCode::CREATED, Json(body)).into_response();
+        let mut response = (status, Json(body)).into_response();
         if self.telling == Telling::Again {
             response
                 .headers_mut()
                 .insert(IDEMPOTENT_REPLAY.clone(), HeaderValue::from_static("true"));
         }
         response
+    }
+}
+
+/// `200`, to who asks what became of a call.
+impl IntoResponse for Whereabouts {
+    fn into_response(self) -> Response {
+        let (id, status, place, at) = match self {
+            Whereabouts::Stored(Stored { id, place, at }) => (id, "stored", Some(place.into()), at),
+            Whereabouts::Queued { id, at } => (id, "queued", None, at),
+            Whereabouts::Dead { id, at } => (id, "dead", None, at),
+        };
+        Json(Body {
+            id,
+            status: Some(status),
+            place,
+            at,
+            warnings: None,
+        })
+        .into_response()
     }
 }

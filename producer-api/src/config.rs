@@ -1,6 +1,9 @@
 //! Everything that can be set, as plain values.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use event_model::{RETENTION_DEFAULT, SpringTypes};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -51,6 +54,12 @@ pub struct Config {
     /// How many calls with an Idempotency-Key are remembered for their retries. Default 65,536, some 20 MB. Older ones are forgotten:
     /// a retry after that is stored again under its first id, and readers drop it.
     pub replays_max: usize,
+    /// The folder of the outbox: calls that the log does not take in time wait there, synced, and are answered `202`.
+    /// One process at a time. None: such calls are refused with `503`.
+    pub outbox: Option<PathBuf>,
+    /// The most bytes of calls that wait there. Default 64 MiB, some 50,000 calls. Too low refuses calls in a long
+    /// outage of the log; too high fills the disk, and memory with it.
+    pub outbox_bytes_max: usize,
     /// How long new topics keep calls. Default 400 days. Retention is the means of erasure. Existing topics are not changed.
     pub retention: Duration,
     /// Whether records carry the type headers that the original system's consumers need. Default written.
@@ -100,6 +109,8 @@ impl Config {
             alerts_in_flight_max: 4096,
             accepts_in_flight_max: 1024,
             replays_max: 65_536,
+            outbox: None,
+            outbox_bytes_max: 64 << 20,
             retention: RETENTION_DEFAULT,
             spring_types: SpringTypes::default(),
             shutdown_grace: Duration::from_secs(5),

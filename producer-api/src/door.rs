@@ -1,24 +1,27 @@
-//! What every request shares, and the path of a call from event to answer.
+//! What every request shares, and the path of a call from event to answer: to the log, or to the outbox.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use event_model::{Event, EventTime, House, IdempotencyScope, Line, SpringTypes, encode};
+use event_model::{
+    EncodedRecord, Event, EventId, EventTime, House, IdempotencyScope, Line, SpringTypes, encode,
+};
 use resident_token::Verifier;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, warn};
+use tracing::{Instrument, debug, warn};
 
 use crate::{
-    answer::{Answer, Notice, Stored, Telling},
+    answer::{Answer, Notice, Stored, Telling, Whereabouts},
     clock,
     errors::Refusal,
     household::Household,
     idempotency::{Claim, IdempotencyKey, KeyOwner, Progress, Replays, Ticket},
     limiter::{Limiter, Wait},
-    log::{AppendError, Log},
+    log::{AppendError, Log, Sending},
+    outbox::{Fate, Outbox, Owner, QueuedCall, RecordToSend},
 };
 
 /// All that requests share.
@@ -28,6 +31,7 @@ pub(crate) struct Door {
     pub(crate) houses: Limiter<(event_model::Topic, Line, House)>,
     pub(crate) strangers: Option<Limiter<IpAddr>>,
     pub(crate) replays: Replays,
+    pub(crate) outbox: Option<Arc<Outbox>>,
     /// Appends go on when their caller's connection breaks: the call was made.
     pub(crate) appends: TaskTracker,
     pub(crate) deadline: Duration,
@@ -60,7 +64,14 @@ impl Door {
         let deadline = Instant::from_std(came_in) + self.deadline;
         let topic = call.event.topic();
         let answer = self.take_by(deadline, caller, call).await;
-        let outcome = if answer.is_ok() { "stored" } else { "refused" };
+        let outcome = match &answer {
+            Ok(Answer {
+                whereabouts: Whereabouts::Stored(_),
+                ..
+            }) => "stored",
+            Ok(_) => "queued",
+            Err(_) => "refused",
+        };
         metrics::histogram!("producer_api_call_seconds", "topic" => topic.name(), "outcome" => outcome)
             .record(clock::steady() - came_in);
         answer
@@ -75,106 +86,204 @@ impl Door {
         let Call {
             event,
             key,
-            notices,
+            notices: warnings,
             traceparent,
         } = call;
-        let (stored, telling) = match key {
-            None => (
-                self.store_new(event, traceparent, None, deadline).await?,
-                Telling::First,
-            ),
-            Some(key) => {
-                self.take_once(caller, event, &key, traceparent, deadline)
-                    .await?
-            }
+        let making = Making {
+            event,
+            owner: Owner::of(caller),
+            traceparent,
+            deadline,
+        };
+        let (whereabouts, telling) = match key {
+            None => (self.make(making, None).await?, Telling::First),
+            Some(key) => self.make_once(caller, making, &key).await?,
         };
         Ok(Answer {
-            stored,
-            warnings: notices,
+            whereabouts,
+            warnings,
             telling,
         })
     }
 
-    async fn take_once(
+    async fn make_once(
         self: &Arc<Self>,
         caller: &Household,
-        event: Event,
+        making: Making,
         key: &IdempotencyKey,
-        traceparent: Option<String>,
-        deadline: Instant,
-    ) -> Result<(Stored, Telling), Refusal> {
-        let path = path_of(&event);
-        let event = with_derived_id(event, &key.scope(caller, path));
+    ) -> Result<(Whereabouts, Telling), Refusal> {
+        let making = making.with_derived_id(caller, key);
+        let id = making.event.id();
         loop {
+            // Also what an earlier run took: the id is the same, whoever derives it.
+            if let Some(whereabouts) = self.outboxed(id, &making.owner) {
+                return Ok((whereabouts, Telling::Again));
+            }
             match self
                 .replays
-                .claim(KeyOwner::new(caller, event.topic(), key), event.id())
+                .claim(KeyOwner::new(caller, making.event.topic(), key), id)
             {
                 Claim::First(ticket) => {
-                    let stored = self
-                        .store_new(event, traceparent, Some(ticket), deadline)
-                        .await?;
-                    return Ok((stored, Telling::First));
+                    return Ok((self.make(making, Some(ticket)).await?, Telling::First));
                 }
-                Claim::Again(stored) => return Ok((stored, Telling::Again)),
+                Claim::Again(stored) => return Ok((Whereabouts::Stored(stored), Telling::Again)),
                 Claim::Reused => return Err(Refusal::IdempotencyKeyReused),
-                Claim::Wait(progress) => match timeout_at(deadline, ended(progress)).await {
-                    Err(_) => return Err(Refusal::OutcomeUnknown { id: event.id() }),
-                    Ok(Some(stored)) => return Ok((stored, Telling::Again)),
+                Claim::Wait(progress) => match timeout_at(making.deadline, ended(progress)).await {
+                    Ok(Some(stored)) => return Ok((Whereabouts::Stored(stored), Telling::Again)),
                     // The first try gave up: this one may be the next first.
                     Ok(None) => {}
+                    Err(_) => {
+                        let whereabouts = self
+                            .outboxed(id, &making.owner)
+                            .ok_or(Refusal::OutcomeUnknown { id })?;
+                        return Ok((whereabouts, Telling::Again));
+                    }
                 },
             }
         }
     }
 
+    /// Where a call is that came through the outbox lately, unless it is one that may be tried anew.
+    fn outboxed(&self, id: EventId, owner: &Owner) -> Option<Whereabouts> {
+        let whereabouts = self.whereabouts(id, owner)?;
+        (!matches!(whereabouts, Whereabouts::Dead { .. })).then_some(whereabouts)
+    }
+
+    /// Where a call is that came through the outbox lately, told to who made it.
+    pub(crate) fn whereabouts(&self, id: EventId, owner: &Owner) -> Option<Whereabouts> {
+        let (fate, at) = self.outbox.as_ref()?.fate(id, owner)?;
+        Some(match fate {
+            Fate::Queued => Whereabouts::Queued { id, at },
+            Fate::Stored(place) => Whereabouts::Stored(Stored { id, place, at }),
+            Fate::Dead => Whereabouts::Dead { id, at },
+        })
+    }
+
     /// A call that nobody has made before.
-    async fn store_new(
+    async fn make(
         self: &Arc<Self>,
-        event: Event,
-        traceparent: Option<String>,
+        making: Making,
         ticket: Option<Ticket>,
-        deadline: Instant,
-    ) -> Result<Stored, Refusal> {
+    ) -> Result<Whereabouts, Refusal> {
+        let event = &making.event;
         let house = (event.topic(), event.line().clone(), event.house().clone());
         let taken = self.houses.take(house.clone(), clock::steady());
         taken.map_err(|Wait(wait)| Refusal::HouseRateLimited { wait })?;
         let id = event.id();
         let door = Arc::clone(self);
-        let append = async move {
-            door.append(&event, traceparent.as_deref(), ticket, deadline)
-                .await
-        };
+        let append = async move { door.append(making, ticket).await };
         let append = self.appends.spawn(append.in_current_span());
-        let stored = append.await.unwrap_or(Err(Refusal::OutcomeUnknown { id }));
-        if stored.is_err() {
+        let whereabouts = append.await.unwrap_or(Err(Refusal::OutcomeUnknown { id }));
+        if whereabouts.is_err() {
             // Not heard, or perhaps not: its next try is a first call again.
             self.houses.give_back(&house);
         }
-        stored
+        whereabouts
     }
 
-    async fn append(
-        &self,
-        event: &Event,
-        traceparent: Option<&str>,
-        ticket: Option<Ticket>,
-        deadline: Instant,
-    ) -> Result<Stored, Refusal> {
-        let record = encode(event, self.spring_types, traceparent);
-        let place = match self.log.append(&record, deadline).await {
-            Ok(place) => place,
-            Err(error) => return Err(refusal_of(error, event)),
-        };
-        let stored = Stored {
-            id: event.id(),
-            place,
-            at: event.at(),
-        };
-        if let Some(ticket) = ticket {
-            ticket.stored(stored.clone());
+    /// To the log, and to the outbox if the log does not have it in time.
+    async fn append(&self, making: Making, ticket: Option<Ticket>) -> Result<Whereabouts, Refusal> {
+        let event = &making.event;
+        let record = encode(event, self.spring_types, making.traceparent.as_deref());
+        if self
+            .outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.holds(event.line()))
+        {
+            return self
+                .queue(making, record, None, ticket, AppendError::Unavailable)
+                .await;
         }
-        Ok(stored)
+        let mut sending = match self
+            .log
+            .send(&RecordToSend::from(&record), making.deadline)
+            .await
+        {
+            Ok(sending) => sending,
+            Err(error) => return self.queue(making, record, None, ticket, error).await,
+        };
+        match timeout_at(making.deadline, sending.place()).await {
+            Ok(Ok(place)) => {
+                let stored = Stored {
+                    id: event.id(),
+                    place,
+                    at: event.at(),
+                };
+                if let Some(ticket) = ticket {
+                    ticket.stored(stored.clone());
+                }
+                Ok(Whereabouts::Stored(stored))
+            }
+            Ok(Err(error)) => self.queue(making, record, None, ticket, error).await,
+            Err(_) => {
+                self.queue(
+                    making,
+                    record,
+                    Some(sending),
+                    ticket,
+                    AppendError::OutcomeUnknown(None),
+                )
+                .await
+            }
+        }
+    }
+
+    /// What the log did not take goes to the outbox, unless there is none or the log will never take it.
+    async fn queue(
+        &self,
+        making: Making,
+        record: EncodedRecord,
+        sending: Option<Sending>,
+        ticket: Option<Ticket>,
+        error: AppendError,
+    ) -> Result<Whereabouts, Refusal> {
+        let Making {
+            event,
+            owner,
+            deadline,
+            ..
+        } = making;
+        let (Some(outbox), false) = (&self.outbox, matches!(error, AppendError::Refused(_))) else {
+            return Err(refusal_of(error, &event));
+        };
+        let (id, at) = (event.id(), event.at());
+        let call = QueuedCall::new(id, event.line().clone(), owner, record);
+        let mut fate = match outbox.take(&self.log, call, sending, ticket).await {
+            Ok(fate) => fate,
+            Err(full) => {
+                warn!(%id, error = &full as &dyn std::error::Error, "a call found no place in the outbox");
+                return Err(refusal_of(error, &event));
+            }
+        };
+        if !self.log.reach().is_gone() {
+            let ended = fate.wait_for(|fate| *fate != Fate::Queued);
+            if let Ok(Ok(_)) = timeout_at(deadline, ended).await {
+                debug!(%id, "a call left the outbox before its deadline");
+            }
+        }
+        let fate = fate.borrow().clone();
+        Ok(match fate {
+            Fate::Stored(place) => Whereabouts::Stored(Stored { id, place, at }),
+            Fate::Queued => Whereabouts::Queued { id, at },
+            Fate::Dead => return Err(Refusal::LogRefused),
+        })
+    }
+}
+
+/// A call on its way, and until when its caller waits.
+struct Making {
+    event: Event,
+    owner: Owner,
+    traceparent: Option<String>,
+    deadline: Instant,
+}
+
+impl Making {
+    /// The id that every try under this key has, through any instance.
+    fn with_derived_id(self, caller: &Household, key: &IdempotencyKey) -> Self {
+        let path = path_of(&self.event);
+        let event = with_derived_id(self.event, &key.scope(caller, path));
+        Self { event, ..self }
     }
 }
 

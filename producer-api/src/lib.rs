@@ -1,8 +1,9 @@
 //! The HTTP door: takes a call, appends it to the log, answers where it is.
 //!
 //! `POST /alert` and `POST /accept` turn a body and a token into a record and answer `201` once the log has committed
-//! it: on the disks of a majority. What cannot be stored within the deadline is refused with `503`, and the answer
-//! says whether it may be in the log after all. Calls are attributed by their token alone.
+//! it: on the disks of a majority. What the log does not take in time waits in the outbox on this machine's disk and is
+//! answered `202`; without an outbox it is refused with `503`, and the answer says whether it may be in the log after
+//! all. Calls are attributed by their token alone.
 //!
 //! Not here: reading the log, and any other way into it than the Kafka protocol.
 //!
@@ -39,9 +40,11 @@ mod idempotency;
 mod limiter;
 mod listener;
 mod log;
+mod outbox;
 mod payload;
 mod routes;
 mod service;
 
 pub use config::{Config, HouseLimit};
+pub use outbox::{OutboxError, StoreError};
 pub use service::{Error, Service, run};

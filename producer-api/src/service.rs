@@ -14,6 +14,7 @@ use crate::{
     limiter::Limiter,
     listener::{Bounds, serve},
     log::{Log, LogSettings, TopicSettings, watch_log},
+    outbox::{Outbox, OutboxError},
     routes::{admin_routes, origins, routes},
 };
 
@@ -32,6 +33,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// There is a folder for the outbox, and it cannot be used.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
     /// librdkafka refused the settings; the log itself need not be there.
     #[error("set up the client of the log")]
     Log(#[source] rdkafka::error::KafkaError),
@@ -89,7 +93,8 @@ impl Service {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let door = Arc::new(door(&config)?);
+        let outbox = open_outbox(&config).await?;
+        let door = Arc::new(door(&config, outbox)?);
         let router = routes(Arc::clone(&door), allowed_origins);
         Ok(Self {
             door,
@@ -143,6 +148,9 @@ impl Service {
             &shutdown,
             watch_log(Arc::clone(&door.log), topic_settings(&config)),
         ));
+        if let Some(outbox) = &door.outbox {
+            outbox.resume(&door.log);
+        }
         background.spawn(until(
             &shutdown,
             reload_keys(Arc::clone(&door), config.keys_reload_interval),
@@ -176,7 +184,19 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
     Ok((listener, bound))
 }
 
-fn door(config: &Config) -> Result<Door, Error> {
+/// Reads files, so off the async threads.
+async fn open_outbox(config: &Config) -> Result<Option<Arc<Outbox>>, Error> {
+    let Some(folder) = config.outbox.clone() else {
+        return Ok(None);
+    };
+    let bytes_max = config.outbox_bytes_max;
+    let opened = tokio::task::spawn_blocking(move || Outbox::open(&folder, bytes_max));
+    Ok(Some(Arc::new(
+        opened.await.expect("opening the outbox does not panic")?,
+    )))
+}
+
+fn door(config: &Config, outbox: Option<Arc<Outbox>>) -> Result<Door, Error> {
     let strangers = config.address_unverified_max.map(strangers);
     Ok(Door {
         verifier: Arc::clone(&config.verifier),
@@ -188,6 +208,7 @@ fn door(config: &Config) -> Result<Door, Error> {
         ),
         strangers,
         replays: Replays::new(config.replays_max),
+        outbox,
         appends: TaskTracker::new(),
         deadline: config.deadline,
         body_bytes_max: config.body_bytes_max,
@@ -262,6 +283,9 @@ async fn stop(door: Arc<Door>, connections: TaskTracker, background: TaskTracker
             calls = door.appends.len(),
             "the grace period ended first"
         );
+    }
+    if let Some(outbox) = &door.outbox {
+        outbox.stop().await;
     }
     let flush = tokio::task::spawn_blocking(move || door.log.flush(Duration::from_secs(1)));
     if flush.await.is_err() {

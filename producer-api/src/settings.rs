@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     alerts_in_flight_max: Option<usize>,
     accepts_in_flight_max: Option<usize>,
     replays_max: Option<usize>,
+    outbox: Option<PathBuf>,
+    outbox_bytes_max: Option<usize>,
     #[serde(with = "humantime_serde::option")]
     retention: Option<Duration>,
     spring_types: Option<bool>,
@@ -142,6 +144,8 @@ impl Settings {
             self.accepts_in_flight_max,
         );
         put(&mut config.replays_max, self.replays_max);
+        config.outbox = self.outbox;
+        put(&mut config.outbox_bytes_max, self.outbox_bytes_max);
         put(&mut config.retention, self.retention);
         put(&mut config.shutdown_grace, self.shutdown_grace);
         Ok(config)

@@ -8,22 +8,25 @@ use std::{
     time::Duration,
 };
 
-use event_model::{EncodedRecord, Place, Topic};
+use event_model::{Place, Topic};
 use rdkafka::{
     ClientConfig, ClientContext, Statistics,
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer, future_producer::Delivery},
+    producer::{
+        FutureProducer, FutureRecord, Producer,
+        future_producer::{Delivery, DeliveryFuture},
+    },
     types::RDKafkaErrorCode,
 };
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error, info, warn};
 
-use super::{AppendError, LogSettings, client_config, outcome_of, watch::Reach, with_properties};
+use super::{
+    AppendError, LogSettings, RecordToSend, client_config, outcome_of, watch::Reach,
+    with_properties,
+};
 
 pub(super) type LaneProducer = FutureProducer<LaneContext>;
 
@@ -32,7 +35,7 @@ pub(super) struct Lane {
     reach: Reach,
     /// Replaced when librdkafka declares it dead, which an idempotent producer may be.
     producer: RwLock<LaneProducer>,
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
     has_producer_id: Arc<AtomicBool>,
 }
 
@@ -52,32 +55,27 @@ impl Lane {
             config,
             reach,
             producer,
-            in_flight: Semaphore::new(in_flight_max),
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
             has_producer_id,
         })
     }
 
-    pub(super) async fn append(
-        &self,
-        record: &EncodedRecord,
-        deadline: Instant,
-    ) -> Result<Place, AppendError> {
-        let turn = timeout_at(deadline, self.in_flight.acquire()).await;
-        let _turn = turn
-            .map_err(|_| AppendError::LaneFull)?
+    /// Hands a record to librdkafka, once the lane has room.
+    pub(super) async fn send(&self, record: &RecordToSend<'_>) -> Result<Sending, AppendError> {
+        let turn = Arc::clone(&self.in_flight)
+            .acquire_owned()
+            .await
             .expect("nobody closes the semaphore");
         let report = self
             .producer()
             .send_result(producer_record(record))
             .map_err(|(error, _)| not_sent(error))?;
-        let Ok(report) = timeout_at(deadline, report).await else {
-            return Err(AppendError::OutcomeUnknown(None));
-        };
-        // The sender of the report is dropped only with the producer itself.
-        let report = report.map_err(|_| AppendError::OutcomeUnknown(None))?;
-        let delivery = report.map_err(|(error, _)| outcome_of(error))?;
-        self.reach.seen();
-        place_of(record.topic, &delivery).ok_or(AppendError::OutcomeUnknown(None))
+        Ok(Sending {
+            topic: record.topic,
+            report,
+            reach: self.reach.clone(),
+            _turn: turn,
+        })
     }
 
     /// The producer has its id from the log, so its first record need not wait for one.
@@ -147,7 +145,7 @@ fn producer_config(settings: &LogSettings) -> ClientConfig {
     with_properties(config, settings)
 }
 
-fn producer_record(record: &EncodedRecord) -> FutureRecord<'_, [u8], [u8]> {
+fn producer_record<'a>(record: &'a RecordToSend<'_>) -> FutureRecord<'a, [u8], [u8]> {
     let headers = OwnedHeaders::new_with_capacity(record.headers.len());
     let headers = record
         .headers
@@ -155,14 +153,40 @@ fn producer_record(record: &EncodedRecord) -> FutureRecord<'_, [u8], [u8]> {
         .fold(headers, |headers, (key, value)| {
             headers.insert(Header {
                 key,
-                value: Some(value),
+                value: Some(*value),
             })
         });
     FutureRecord::to(record.topic.name())
-        .key(record.key.as_slice())
-        .payload(record.value.as_slice())
+        .key(record.key)
+        .payload(record.value)
         .timestamp(record.timestamp.as_millis())
         .headers(headers)
+}
+
+/// A record that librdkafka has: its report comes, within librdkafka's own time limit. Dropped, it may be stored all
+/// the same.
+pub(crate) struct Sending {
+    topic: Topic,
+    report: DeliveryFuture,
+    reach: Reach,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Sending {
+    /// Waits for the report, and returns what it says.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be called again after it was dropped unfinished, and not after it has returned.
+    pub(crate) async fn place(&mut self) -> Result<Place, AppendError> {
+        // The sender of the report is dropped only with the producer itself.
+        let report = (&mut self.report)
+            .await
+            .map_err(|_| AppendError::OutcomeUnknown(None))?;
+        let delivery = report.map_err(|(error, _)| outcome_of(error))?;
+        self.reach.seen();
+        place_of(self.topic, &delivery).ok_or(AppendError::OutcomeUnknown(None))
+    }
 }
 
 fn not_sent(error: KafkaError) -> AppendError {

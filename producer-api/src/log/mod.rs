@@ -9,13 +9,16 @@ mod watch;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use event_model::{EncodedRecord, Place, Topic};
+use event_model::Topic;
 use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use lane::Lane;
+pub(crate) use lane::Sending;
 pub(crate) use topics::TopicSettings;
 pub(crate) use watch::{Reach, watch_log};
+
+use crate::outbox::RecordToSend;
 
 /// Why a record is not known to be stored.
 #[derive(Debug, thiserror::Error)]
@@ -63,18 +66,30 @@ impl Log {
         })
     }
 
-    /// Appends one record and waits for the log's word that it is committed.
+    /// Hands one record to librdkafka, which reports within the lane's time limit; waits for topics and for room in the
+    /// lane until `deadline`.
     ///
     /// # Cancel safety
     ///
-    /// Dropped early, the record may be stored all the same, as with [`AppendError::OutcomeUnknown`].
-    pub(crate) async fn append(
+    /// Dropped early, nothing is sent.
+    pub(crate) async fn send(
         &self,
-        record: &EncodedRecord,
+        record: &RecordToSend<'_>,
         deadline: Instant,
-    ) -> Result<Place, AppendError> {
+    ) -> Result<Sending, AppendError> {
         self.reach.wait_for_topics(deadline).await?;
-        self.lane(record.topic).append(record, deadline).await
+        timeout_at(deadline, self.lane(record.topic).send(record))
+            .await
+            .map_err(|_| AppendError::LaneFull)?
+    }
+
+    /// As [`send`](Self::send), however long it takes: for who has time.
+    pub(crate) async fn send_when_possible(
+        &self,
+        record: &RecordToSend<'_>,
+    ) -> Result<Sending, AppendError> {
+        self.reach.wait_until_good().await;
+        self.lane(record.topic).send(record).await
     }
 
     pub(crate) fn reach(&self) -> &Reach {

@@ -35,22 +35,29 @@ const SILENT_LOOKS_MAX: u32 = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct Reach {
     silent_looks: Arc<AtomicU32>,
-    topics: watch::Sender<Topics>,
+    standing: watch::Sender<Standing>,
 }
 
-/// Whether there is something to append to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Topics {
-    /// Nothing is sent: some logs would make the topics by themselves, with settings that forget calls.
-    Unknown,
-    Ready,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Standing {
+    /// Nothing is sent before the topics are there: some logs would make them by themselves, with settings that
+    /// forget calls.
+    topics_are_there: bool,
+    /// Silent for longer than an election takes.
+    gone: bool,
+}
+
+impl Standing {
+    fn is_good(self) -> bool {
+        self.topics_are_there && !self.gone
+    }
 }
 
 impl Default for Reach {
     fn default() -> Self {
         Self {
             silent_looks: Arc::default(),
-            topics: watch::Sender::new(Topics::Unknown),
+            standing: watch::Sender::default(),
         }
     }
 }
@@ -58,44 +65,61 @@ impl Default for Reach {
 impl Reach {
     /// Someone just heard from the log.
     pub(super) fn seen(&self) {
-        if self.silent_looks.swap(0, Ordering::Relaxed) > SILENT_LOOKS_MAX {
+        if SILENT_LOOKS_MAX < self.silent_looks.swap(0, Ordering::Relaxed) {
             info!("the log is back");
+            self.set_gone(false);
         }
-        metrics::gauge!("producer_api_log_reachable").set(1.0);
-    }
-
-    pub(super) fn topics_are_there(&self) {
-        self.topics.send_replace(Topics::Ready);
     }
 
     pub(super) fn silent(&self) {
         if self.silent_looks.fetch_add(1, Ordering::Relaxed) == SILENT_LOOKS_MAX {
-            warn!("the log does not answer: calls are refused until it does");
-            metrics::gauge!("producer_api_log_reachable").set(0.0);
+            warn!("the log does not answer: nothing is sent until it does");
+            self.set_gone(true);
         }
+    }
+
+    fn set_gone(&self, gone: bool) {
+        self.standing.send_modify(|standing| standing.gone = gone);
+        metrics::gauge!("producer_api_log_reachable").set(if gone { 0.0 } else { 1.0 });
+    }
+
+    pub(super) fn topics_are_there(&self) {
+        self.standing
+            .send_modify(|standing| standing.topics_are_there = true);
+        metrics::gauge!("producer_api_log_reachable").set(1.0);
     }
 
     /// Known to be gone: waiting would not help.
     pub(crate) fn is_gone(&self) -> bool {
-        SILENT_LOOKS_MAX < self.silent_looks.load(Ordering::Relaxed)
+        self.standing.borrow().gone
     }
 
     /// The topics are there, and the log answers.
     pub(crate) fn is_good(&self) -> bool {
-        *self.topics.borrow() == Topics::Ready && !self.is_gone()
+        self.standing.borrow().is_good()
+    }
+
+    /// Resolves once calls come through.
+    pub(super) async fn wait_until_good(&self) {
+        let mut standing = self.standing.subscribe();
+        let good = standing
+            .wait_for(|standing| standing.is_good())
+            .await
+            .map(|_| ());
+        good.expect("the sender is in self");
     }
 
     pub(super) async fn wait_for_topics(&self, deadline: Instant) -> Result<(), AppendError> {
-        if self.is_gone() {
-            return Err(AppendError::Unavailable);
-        }
-        if *self.topics.borrow() == Topics::Ready {
-            return Ok(());
-        }
-        let mut topics = self.topics.subscribe();
-        match timeout_at(deadline, topics.wait_for(|topics| *topics == Topics::Ready)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(AppendError::Unavailable),
+        let standing = *self.standing.borrow();
+        match standing {
+            Standing { gone: true, .. } => Err(AppendError::Unavailable),
+            Standing {
+                topics_are_there: true,
+                ..
+            } => Ok(()),
+            Standing { .. } => timeout_at(deadline, self.wait_until_good())
+                .await
+                .map_err(|_| AppendError::Unavailable),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod alert;
+mod call;
 mod health;
 mod manual;
 
@@ -26,9 +27,10 @@ pub(crate) use health::admin_routes;
 
 /// Every address that answers, with its method: what `/openapi.json` must describe.
 #[cfg(test)]
-pub(crate) const ADDRESSES: [(&str, &str); 7] = [
+pub(crate) const ADDRESSES: [(&str, &str); 8] = [
     ("post", "/alert"),
     ("post", "/accept"),
+    ("get", "/calls/{id}"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/openapi.json"),
@@ -40,6 +42,7 @@ pub(crate) fn routes(door: Arc<Door>, allowed_origins: AllowOrigin) -> Router {
     Router::new()
         .route("/alert", post(alert::raise))
         .route("/accept", post(accept::accept))
+        .route("/calls/{id}", get(call::whereabouts))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/openapi.json", get(manual::description))

@@ -31,27 +31,40 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    runtime::Runtime,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The log as it is shipped: one node in this process, on a folder of its own.
+/// The log as it is shipped: one node in this process, on a folder and threads of its own. Tests read it with
+/// calls that block.
 pub(crate) struct TestLog {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     address: SocketAddr,
     broker: Option<Broker>,
+    threads: Option<Runtime>,
 }
 
 impl TestLog {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = start_broker(&folder, SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let broker = threads
+            .spawn(start_broker(Arc::clone(&folder), listen))
+            .await
+            .unwrap();
         Self {
             folder,
             address: broker.address(),
             broker: Some(broker),
+            threads: Some(threads),
         }
     }
 
@@ -60,16 +73,35 @@ impl TestLog {
     }
 
     pub(crate) async fn stop(&mut self) {
-        self.broker.take().unwrap().shutdown().await.unwrap();
+        let broker = self.broker.take().unwrap();
+        self.threads()
+            .spawn(broker.shutdown())
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// Starts again on the same folder and the same port.
     pub(crate) async fn start_again(&mut self) {
-        self.broker = Some(start_broker(&self.folder, self.address).await);
+        let broker = self
+            .threads()
+            .spawn(start_broker(Arc::clone(&self.folder), self.address));
+        self.broker = Some(broker.await.unwrap());
+    }
+
+    fn threads(&self) -> &Runtime {
+        self.threads.as_ref().unwrap()
     }
 }
 
-async fn start_broker(folder: &TempDir, listen: SocketAddr) -> Broker {
+impl Drop for TestLog {
+    fn drop(&mut self) {
+        // A runtime may not be waited for inside another one.
+        self.threads.take().unwrap().shutdown_background();
+    }
+}
+
+async fn start_broker(folder: Arc<TempDir>, listen: SocketAddr) -> Broker {
     let mut config = log_core::Config::on(folder.path().join("log"));
     config.listen = listen;
     config.storage.journal.segment_bytes = 1 << 20;

@@ -1,0 +1,263 @@
+//! Which calls wait, in which order, and what became of them. Decides only: no disk, no log, no clock.
+//!
+//! Invariants: a call is in the queue of its line from before it is written until its fate is known; only the first of
+//! a line is ever handed out, and only once; the bytes are the sum of those of the calls that wait.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use event_model::{EventId, EventTime, Line};
+use tokio::sync::watch;
+
+use super::{Fate, Owner, QueuedCall, TakeError};
+use crate::{answer::Stored, idempotency::Ticket, log::Sending};
+
+/// So many fates are remembered after the call has left.
+const FATES_MAX: usize = 65_536;
+
+pub(super) struct Backlog {
+    bytes_max: usize,
+    bytes: usize,
+    next_number: u64,
+    calls: BTreeMap<u64, Waiting>,
+    lines: BTreeMap<Line, VecDeque<u64>>,
+    fates: BTreeMap<EventId, Known>,
+    /// In the order they ended, for forgetting.
+    ended: VecDeque<EventId>,
+}
+
+struct Waiting {
+    call: Arc<QueuedCall>,
+    state: State,
+    sending: Option<Sending>,
+    ticket: Option<Ticket>,
+    fate: watch::Sender<Fate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not on the disk yet: holds its place, and is not sent.
+    Unsynced,
+    /// Its turn has not come.
+    Synced,
+    /// Handed out: its report is awaited.
+    UnderWay,
+}
+
+struct Known {
+    owner: Owner,
+    at: EventTime,
+    fate: Fate,
+}
+
+/// A call to be sent now, and its earlier try if that may still be reported.
+pub(super) struct Turn {
+    pub(super) number: u64,
+    pub(super) call: Arc<QueuedCall>,
+    pub(super) sending: Option<Sending>,
+}
+
+/// Whether somebody has to begin with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineHead {
+    /// Its first call can be sent, and nobody does yet.
+    Ready,
+    /// Somebody is at it, or its first call is not written yet.
+    Busy,
+}
+
+impl Backlog {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            bytes: 0,
+            next_number: 0,
+            calls: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            fates: BTreeMap::new(),
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// Puts back a call that an earlier run had written and not sent. In the order of their numbers.
+    pub(super) fn restore(&mut self, number: u64, call: Arc<QueuedCall>) {
+        self.next_number = self.next_number.max(number + 1);
+        self.enqueue(number, call, State::Synced, None, None);
+    }
+
+    /// Knows again what became of a call of an earlier run.
+    pub(super) fn restore_fate(&mut self, number: u64, call: &QueuedCall, fate: Fate) {
+        self.next_number = self.next_number.max(number + 1);
+        self.remember(call, fate);
+    }
+
+    /// Gives a call its place, before it is written: whoever comes after it on its line queues behind it.
+    pub(super) fn take(
+        &mut self,
+        call: Arc<QueuedCall>,
+        sending: Option<Sending>,
+        ticket: Option<Ticket>,
+    ) -> Result<u64, TakeError> {
+        if self.bytes_max < self.bytes + call.bytes() {
+            return Err(TakeError::Full {
+                bytes: self.bytes,
+                bytes_max: self.bytes_max,
+            });
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.enqueue(number, call, State::Unsynced, sending, ticket);
+        Ok(number)
+    }
+
+    fn enqueue(
+        &mut self,
+        number: u64,
+        call: Arc<QueuedCall>,
+        state: State,
+        sending: Option<Sending>,
+        ticket: Option<Ticket>,
+    ) {
+        self.bytes += call.bytes();
+        self.lines
+            .entry(call.line.clone())
+            .or_default()
+            .push_back(number);
+        let known = Known {
+            owner: call.owner.clone(),
+            at: call.at,
+            fate: Fate::Queued,
+        };
+        self.fates.insert(call.id, known);
+        let waiting = Waiting {
+            call,
+            state,
+            sending,
+            ticket,
+            fate: watch::Sender::new(Fate::Queued),
+        };
+        let before = self.calls.insert(number, waiting);
+        assert!(before.is_none(), "a number is given once");
+    }
+
+    /// The call is on the disk: tells its fate to come, and whether its line has to be begun with.
+    pub(super) fn synced(&mut self, number: u64) -> (watch::Receiver<Fate>, LineHead) {
+        let waiting = self
+            .calls
+            .get_mut(&number)
+            .expect("a call stays until its fate is known");
+        assert_eq!(waiting.state, State::Unsynced);
+        waiting.state = State::Synced;
+        let (fate, line) = (waiting.fate.subscribe(), waiting.call.line.clone());
+        let head = if self.lines[&line].front() == Some(&number) {
+            LineHead::Ready
+        } else {
+            LineHead::Busy
+        };
+        (fate, head)
+    }
+
+    /// The call could not be written: it was never here. Those behind it may have to be begun with.
+    pub(super) fn abandon(&mut self, number: u64) -> LineHead {
+        let waiting = self.remove(number);
+        self.fates.remove(&waiting.call.id);
+        let first = self.lines.get(&waiting.call.line).and_then(VecDeque::front);
+        match first.map(|first| self.calls[first].state) {
+            Some(State::Synced) => LineHead::Ready,
+            Some(State::Unsynced | State::UnderWay) | None => LineHead::Busy,
+        }
+    }
+
+    /// The first call of a line, if it is on the disk and nobody sends it: the caller does, from now on.
+    pub(super) fn next(&mut self, line: &Line) -> Option<Turn> {
+        let number = *self.lines.get(line)?.front()?;
+        let waiting = self
+            .calls
+            .get_mut(&number)
+            .expect("a queue holds calls that wait");
+        if waiting.state != State::Synced {
+            return None;
+        }
+        waiting.state = State::UnderWay;
+        Some(Turn {
+            number,
+            call: Arc::clone(&waiting.call),
+            sending: waiting.sending.take(),
+        })
+    }
+
+    /// The fate of a call that was handed out is known.
+    pub(super) fn end(&mut self, number: u64, fate: Fate) {
+        let Waiting {
+            call,
+            state,
+            ticket,
+            fate: told,
+            ..
+        } = self.remove(number);
+        assert_eq!(
+            state,
+            State::UnderWay,
+            "a call ends only after it was handed out"
+        );
+        if let (Fate::Stored(place), Some(ticket)) = (&fate, ticket) {
+            ticket.stored(Stored {
+                id: call.id,
+                place: *place,
+                at: call.at,
+            });
+        }
+        self.remember(&call, fate.clone());
+        told.send_replace(fate);
+    }
+
+    fn remember(&mut self, call: &QueuedCall, fate: Fate) {
+        self.fates.insert(
+            call.id,
+            Known {
+                owner: call.owner.clone(),
+                at: call.at,
+                fate,
+            },
+        );
+        self.ended.push_back(call.id);
+        while FATES_MAX < self.ended.len() {
+            let oldest = self.ended.pop_front().expect("it is not empty");
+            self.fates.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Waiting {
+        let waiting = self.calls.remove(&number).expect("a call ends once");
+        self.bytes -= waiting.call.bytes();
+        let queue = self
+            .lines
+            .get_mut(&waiting.call.line)
+            .expect("a line with calls has a queue");
+        queue.retain(|queued| *queued != number);
+        if queue.is_empty() {
+            self.lines.remove(&waiting.call.line);
+        }
+        waiting
+    }
+
+    pub(super) fn holds(&self, line: &Line) -> bool {
+        self.lines.contains_key(line)
+    }
+
+    pub(super) fn lines(&self) -> Vec<Line> {
+        self.lines.keys().cloned().collect()
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// What became of a call, told to who made it.
+    pub(super) fn fate(&self, id: EventId, owner: &Owner) -> Option<(Fate, EventTime)> {
+        let known = self.fates.get(&id)?;
+        (known.owner == *owner).then(|| (known.fate.clone(), known.at))
+    }
+}

@@ -1,0 +1,115 @@
+//! A call as it waits: the record that goes to the log, and who may ask for it.
+
+use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Topic};
+use serde::{Deserialize, Serialize};
+
+use crate::household::Household;
+
+/// Who made a call: only the same subject is told about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+}
+
+impl Owner {
+    pub(crate) fn of(caller: &Household) -> Self {
+        Self {
+            issuer: caller.issuer.clone(),
+            subject: caller.subject.clone(),
+        }
+    }
+}
+
+/// What became of a call in the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// On this machine's disk.
+    Queued,
+    /// In the log.
+    Stored(Place),
+    /// The log will never take it.
+    Dead,
+}
+
+/// A call that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueuedCall {
+    pub(crate) id: EventId,
+    pub(crate) at: EventTime,
+    pub(crate) line: Line,
+    pub(crate) owner: Owner,
+    pub(crate) topic: Topic,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) value: Vec<u8>,
+}
+
+impl QueuedCall {
+    pub(crate) fn new(id: EventId, line: Line, owner: Owner, record: EncodedRecord) -> Self {
+        let headers = record
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        Self {
+            id,
+            at: record.timestamp,
+            line,
+            owner,
+            topic: record.topic,
+            headers,
+            value: record.value,
+        }
+    }
+
+    /// The record to send.
+    pub(crate) fn record(&self) -> RecordToSend<'_> {
+        RecordToSend {
+            topic: self.topic,
+            key: self.line.as_str().as_bytes(),
+            value: &self.value,
+            timestamp: self.at,
+            headers: self
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_slice()))
+                .collect(),
+        }
+    }
+
+    /// About what it takes in memory and on the disk.
+    pub(crate) fn bytes(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        256 + self.value.len() + headers + self.owner.issuer.len() + self.owner.subject.len()
+    }
+}
+
+/// A record of either origin: a call that just came in, or one that waited.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordToSend<'a> {
+    pub(crate) topic: Topic,
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    pub(crate) timestamp: EventTime,
+    pub(crate) headers: Vec<(&'a str, &'a [u8])>,
+}
+
+impl<'a> From<&'a EncodedRecord> for RecordToSend<'a> {
+    fn from(record: &'a EncodedRecord) -> Self {
+        Self {
+            topic: record.topic,
+            key: &record.key,
+            value: &record.value,
+            timestamp: record.timestamp,
+            headers: record
+                .headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_slice()))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Calls that the log could not take in time: kept on this machine's disk until it does.
+//!
+//! A call in the outbox is synced, so a `202` survives a crash, though not the loss of this disk. It is sent again until
+//! its delivery report says that it is stored, in the order of its line, across restarts; and it is never sent while an
+//! earlier report for it may still come. While a line has calls here, its new calls queue behind them.
+//!
+//! `backlog` knows which calls wait and in which order; `store` writes them down and reads them back; `writer` is the
+//! thread that owns the store. This file runs the three, one task for each line that waits.
+
+mod backlog;
+mod call;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use event_model::{EventId, EventTime, Line, Place};
+use log_core::{
+    disk::SystemDisk,
+    storage::{FolderLock, FolderLockError},
+};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+use backlog::{Backlog, LineHead, Turn};
+pub(crate) use call::{Fate, Owner, QueuedCall, RecordToSend};
+pub use store::StoreError;
+use store::{SIZES, Store};
+use writer::{Write, Writer, WriterStopped};
+
+use crate::{
+    idempotency::Ticket,
+    log::{AppendError, Log, Sending},
+};
+
+/// After the log refused to take a call for a reason that may pass.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Why there is no outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// Another process has the folder.
+    #[error("the outbox in {folder} cannot be taken", folder = folder.display())]
+    Lock {
+        /// Which folder.
+        folder: PathBuf,
+        /// Who has it, or what is wrong with it.
+        #[source]
+        source: FolderLockError,
+    },
+    /// Its journal cannot be read.
+    #[error("the outbox in {folder} cannot be read", folder = folder.display())]
+    Open {
+        /// Which folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: StoreError,
+    },
+}
+
+/// Why a call is not in the outbox.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeError {
+    #[error("the outbox holds {bytes} bytes, more than {bytes_max} do not fit")]
+    Full { bytes: usize, bytes_max: usize },
+    #[error("the outbox cannot be written")]
+    Disk(#[from] WriterStopped),
+}
+
+/// The calls that wait, and what became of those that did.
+pub(crate) struct Outbox {
+    backlog: Mutex<Backlog>,
+    writer: Writer,
+    lines: TaskTracker,
+    stop: CancellationToken,
+    _lock: FolderLock,
+}
+
+impl Outbox {
+    /// Opens the folder, or makes it. Blocks.
+    pub(crate) fn open(folder: &Path, bytes_max: usize) -> Result<Self, OutboxError> {
+        let lock = FolderLock::acquire(folder).map_err(|source| OutboxError::Lock {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        let (store, found) = Store::open(Arc::new(SystemDisk), &folder.join("journal"), SIZES)
+            .map_err(|source| OutboxError::Open {
+                folder: folder.to_owned(),
+                source,
+            })?;
+        let mut backlog = Backlog::new(bytes_max);
+        for (number, call, fate) in found.ended {
+            backlog.restore_fate(number, &call, fate);
+        }
+        for (number, call) in found.waiting {
+            backlog.restore(number, call);
+        }
+        if backlog.calls() != 0 {
+            warn!(
+                calls = backlog.calls(),
+                "calls of an earlier run wait in the outbox"
+            );
+        }
+        let writer = Writer::start(store);
+        Ok(Self {
+            backlog: Mutex::new(backlog),
+            writer,
+            lines: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Begins to send what an earlier run left.
+    pub(crate) fn resume(self: &Arc<Self>, log: &Arc<Log>) {
+        let lines = self.backlog().lines();
+        for line in lines {
+            self.drain(line, log);
+        }
+    }
+
+    /// Whether calls of this line wait, so that new ones must queue behind them.
+    pub(crate) fn holds(&self, line: &Line) -> bool {
+        self.backlog().holds(line)
+    }
+
+    /// What became of a call, if it came through here lately and `owner` made it.
+    pub(crate) fn fate(&self, id: EventId, owner: &Owner) -> Option<(Fate, EventTime)> {
+        self.backlog().fate(id, owner)
+    }
+
+    /// Takes a call. When this returns it is on the disk, and what it returns tells its fate.
+    ///
+    /// `sending` is the call's own earlier try, if its report may still come; `ticket` is told when it is stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// None: run it in a task of its own.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        log: &Arc<Log>,
+        call: QueuedCall,
+        sending: Option<Sending>,
+        ticket: Option<Ticket>,
+    ) -> Result<watch::Receiver<Fate>, TakeError> {
+        let (line, call) = (call.line.clone(), Arc::new(call));
+        let number = self.backlog().take(Arc::clone(&call), sending, ticket)?;
+        if let Err(stopped) = self.writer.write(Write::Taken { number, call }).await {
+            if self.backlog().abandon(number) == LineHead::Ready {
+                self.drain(line, log);
+            }
+            return Err(TakeError::Disk(stopped));
+        }
+        let (fate, head) = self.backlog().synced(number);
+        if head == LineHead::Ready {
+            self.drain(line, log);
+        }
+        metrics::counter!("producer_api_outbox_taken_total").increment(1);
+        Ok(fate)
+    }
+
+    /// Ends the sending; what waits stays on the disk for the next run.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.lines.close();
+        self.lines.wait().await;
+    }
+
+    fn drain(self: &Arc<Self>, line: Line, log: &Arc<Log>) {
+        let (outbox, log) = (Arc::clone(self), Arc::clone(log));
+        let stop = self.stop.clone();
+        self.lines.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = outbox.drain_line(&line, &log) => {}
+            }
+        });
+    }
+
+    /// Sends the calls of one line, one after the other, until none waits.
+    async fn drain_line(&self, line: &Line, log: &Arc<Log>) {
+        while let Some(Turn {
+            number,
+            call,
+            sending,
+        }) = self.next(line)
+        {
+            let fate = deliver(&call, sending, log).await;
+            // Written before it is forgotten: a crash between the two sends the call again, under its id.
+            if self
+                .writer
+                .write(Write::Ended {
+                    number,
+                    fate: fate.clone(),
+                })
+                .await
+                .is_err()
+            {
+                error!(
+                    "the outbox cannot be written: a stored call may be sent again after a restart"
+                );
+            }
+            self.backlog().end(number, fate);
+        }
+    }
+
+    fn next(&self, line: &Line) -> Option<Turn> {
+        self.backlog().next(line)
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        let backlog = self.backlog.lock().expect("no holder of this lock panics");
+        metrics::gauge!("producer_api_outbox_calls").set(backlog.calls() as f64);
+        backlog
+    }
+}
+
+/// Sends a call until its report says what became of it, never before the report of the try before.
+async fn deliver(call: &QueuedCall, mut sending: Option<Sending>, log: &Arc<Log>) -> Fate {
+    loop {
+        let outcome = match sending.take() {
+            Some(mut under_way) => under_way.place().await,
+            None => send_and_wait(call, log).await,
+        };
+        match outcome {
+            Ok(place) => {
+                info!(id = %call.id, %place, "a call left the outbox");
+                return Fate::Stored(place);
+            }
+            Err(AppendError::Refused(error)) => {
+                error!(id = %call.id, error = &error as &dyn std::error::Error, "the log will never take a call");
+                return Fate::Dead;
+            }
+            Err(_) => sleep(RETRY_PAUSE).await,
+        }
+    }
+}
+
+/// Without a deadline: librdkafka's own time limit ends each try with a report.
+async fn send_and_wait(call: &QueuedCall, log: &Arc<Log>) -> Result<Place, AppendError> {
+    log.send_when_possible(&call.record()).await?.place().await
+}
