@@ -6,6 +6,7 @@
 //! ```text
 //! <data folder>/
 //!   lock                                      held while a process uses the folder
+//!   identity.json                             who this replica is
 //!   journal/00000000000000000000.journal      named by the position of its first byte
 //!   checkpoint                                one applied index and what was true there
 //!   topics/<topic id>/<topic>-<partition>/    Kafka's own folder and files:

@@ -88,6 +88,20 @@ impl Default for JournalConfig {
     }
 }
 
+impl JournalConfig {
+    fn check(self) {
+        let needed = batch_bytes(RECORD_OVERHEAD + self.record_bytes_max as usize);
+        assert!(
+            needed <= self.segment_bytes as usize,
+            "the largest record must fit a segment"
+        );
+        assert!(
+            u64::from(self.segment_bytes) <= segment_file::SEGMENT_BYTES_MAX,
+            "a segment of more than 1 GiB"
+        );
+    }
+}
+
 /// A place in a journal: bytes since its very beginning, over all segments. Grows with each record, and over restarts;
 /// after a cut, positions behind it are given out again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,6 +224,9 @@ const PREPARE_STEPS_MAX: u64 = 64;
 impl Journal {
     /// Opens the journal in `folder`, or begins one there, and reads what it holds. Everything in the answer is synced.
     ///
+    /// Nobody else may have it open: a process that can be started twice takes a
+    /// [`FolderLock`](crate::storage::FolderLock) first.
+    ///
     /// # Errors
     /// [`JournalError::Damaged`], [`JournalError::Io`], [`JournalError::Full`].
     ///
@@ -220,39 +237,50 @@ impl Journal {
         folder: &Path,
         config: JournalConfig,
     ) -> Result<(Self, RecoveredJournal), JournalError> {
-        let needed = batch_bytes(RECORD_OVERHEAD + config.record_bytes_max as usize);
-        assert!(
-            needed <= config.segment_bytes as usize,
-            "the largest record must fit a segment"
-        );
-        assert!(
-            u64::from(config.segment_bytes) <= segment_file::SEGMENT_BYTES_MAX,
-            "a segment of more than 1 GiB"
-        );
+        config.check();
         folder::make_lasting(&*disk, folder).map_err(io_error("make folder", folder))?;
         let mut starts = segment_file::list(&*disk, folder)?;
-        let Some(newest) = starts.pop_back() else {
-            let zeros = Preallocation::begin(&*disk, folder, config.segment_bytes)?;
-            let active = SegmentFile::make(&*disk, folder, JournalPosition(0), zeros)?;
-            let journal = Self::assemble(disk, folder, config, starts, active, JournalPosition(0));
-            return Ok((
-                journal,
-                RecoveredJournal {
-                    records: Vec::new(),
-                    cut: None,
-                },
-            ));
-        };
+        match starts.pop_back() {
+            Some(newest) => Self::resume(disk, folder, config, starts, newest),
+            None => Self::begin(disk, folder, config),
+        }
+    }
+
+    fn begin(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        config: JournalConfig,
+    ) -> Result<(Self, RecoveredJournal), JournalError> {
+        let start = JournalPosition(0);
+        let zeros = Preallocation::begin(&*disk, folder, config.segment_bytes)?;
+        let active = SegmentFile::make(&*disk, folder, start, zeros)?;
+        let journal = Self::assemble(disk, folder, config, VecDeque::new(), active, start);
+        Ok((
+            journal,
+            RecoveredJournal {
+                records: Vec::new(),
+                cut: None,
+            },
+        ))
+    }
+
+    fn resume(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        config: JournalConfig,
+        sealed: VecDeque<JournalPosition>,
+        newest: JournalPosition,
+    ) -> Result<(Self, RecoveredJournal), JournalError> {
         let mut records = Vec::new();
-        for (index, &start) in starts.iter().enumerate() {
-            let end = starts.get(index + 1).copied().unwrap_or(newest);
+        for (index, &start) in sealed.iter().enumerate() {
+            let end = sealed.get(index + 1).copied().unwrap_or(newest);
             segment_file::read_sealed(&*disk, folder, start, end, &mut records)?;
         }
         let (active, end, cut) = segment_file::read_active(&*disk, folder, newest, &mut records)?;
         // A segment made just before the process ended may have a name that does not last yet.
         disk.sync_folder(folder)
             .map_err(io_error("sync folder", folder))?;
-        let mut journal = Self::assemble(disk, folder, config, starts, active, end);
+        let mut journal = Self::assemble(disk, folder, config, sealed, active, end);
         journal.write_marker()?;
         Ok((journal, RecoveredJournal { records, cut }))
     }
