@@ -20,6 +20,7 @@ use resident_token::Resident;
 
 use crate::{
     config::Pace,
+    destination::Channel,
     hub::Seat,
     outbox::{Flushed, Outbox},
     refusal::Refusal,
@@ -39,6 +40,9 @@ const FRAMES_PER_SECOND: u32 = 100;
 /// How long a client that said DISCONNECT may take to close; how long Close waits for its answer.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long before a token expires its bearer is told: time enough to get another.
+pub(crate) const TELL_EXPIRY_BEFORE: Duration = Duration::from_secs(60);
 
 /// How far along a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,7 @@ pub(crate) enum Due {
     Nothing,
     Refuse(Refusal),
     Close(CloseCode),
+    TellExpiry,
     Drop,
     /// A heart-beat, a ping, or both at once.
     Speak {
@@ -89,11 +94,13 @@ pub(crate) struct Connection {
     pub(crate) session: Session,
     pub(crate) stage: Stage,
     pub(crate) resident: Option<Box<Resident>>,
-    pub(crate) seats: Vec<(SubscriptionKey, Seat)>,
-    /// What the client's messages come in, so that it gets the same: text, until it says otherwise.
-    pub(crate) opcode: Opcode,
+    pub(crate) seats: Vec<(SubscriptionKey, Seat<Channel>)>,
+    /// What the client is answered in.
+    opcode: Opcode,
     /// When the wheel wakes this connection next.
     pub(crate) wake_at: Option<Duration>,
+    /// Whether the bearer of the token was told that it expires soon.
+    pub(crate) expiry_told: bool,
     /// What comes is no WebSocket: it is read, so that our Close is not lost to a reset, and thrown away.
     pub(crate) deaf: bool,
     /// A random time to close at, when the gateway is drained.
@@ -153,6 +160,7 @@ impl Connection {
             seats: Vec::new(),
             opcode: Opcode::Text,
             wake_at: None,
+            expiry_told: false,
             deaf: false,
             drain_at: None,
             outbox: Outbox::default(),
@@ -191,6 +199,13 @@ impl Connection {
         )
     }
 
+    /// The client speaks in this kind of message. What CONNECT comes in is what it is answered in from then on.
+    pub(crate) fn answer_as(&mut self, opcode: Opcode) {
+        if let Stage::Waiting { .. } = self.stage {
+            self.opcode = opcode;
+        }
+    }
+
     /// Whether one more frame may be taken.
     pub(crate) fn take_frame(&mut self, now: Duration) -> Result<(), Refusal> {
         if self.frames.take(now) {
@@ -213,6 +228,7 @@ impl Connection {
 
     /// Another token of the same person.
     pub(crate) fn renew(&mut self, resident: Box<Resident>) {
+        self.expiry_told = false;
         self.stage = Stage::Open {
             expires_at: resident.expires_at,
         };
@@ -390,6 +406,11 @@ impl Connection {
             Stage::Closing { .. } => Due::Nothing,
             _ if self.drain_at.is_some_and(|at| at <= now) => Due::Refuse(Refusal::Draining),
             _ if self.received_at + pace.silence_max <= now => Due::Drop,
+            Stage::Open { expires_at }
+                if !self.expiry_told && time_left(expires_at, wall) <= TELL_EXPIRY_BEFORE =>
+            {
+                Due::TellExpiry
+            }
             Stage::Waiting { .. } | Stage::Open { .. } | Stage::Leaving { .. } => {
                 self.due_words(pace, now)
             }
@@ -427,7 +448,12 @@ impl Connection {
         let stage = match self.stage {
             Stage::Waiting { connect_by } => connect_by,
             Stage::Open { expires_at } => {
-                now + Duration::try_from(expires_at.duration_since(wall)).unwrap_or_default()
+                let ahead = if self.expiry_told {
+                    Duration::ZERO
+                } else {
+                    TELL_EXPIRY_BEFORE
+                };
+                now + time_left(expires_at, wall).saturating_sub(ahead)
             }
             Stage::Leaving { close_by } => close_by,
             Stage::Closing { drop_by, .. } => return drop_by,
@@ -442,6 +468,10 @@ impl Connection {
             .min(silence)
             .min(self.drain_at.unwrap_or(Duration::MAX))
     }
+}
+
+fn time_left(expires_at: Timestamp, wall: Timestamp) -> Duration {
+    Duration::try_from(expires_at.duration_since(wall)).unwrap_or_default()
 }
 
 /// One message on its way to many sockets: the shared rest stays where it is, and each head is written in front of
@@ -482,5 +512,118 @@ impl Letter {
         before.copy_from_slice(header.as_bytes());
         after.copy_from_slice(head);
         &self.buffer[begin..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use event_model::{House, Line};
+    use resident_token::Roles;
+
+    use super::*;
+    use crate::{
+        socket_count::SocketCount,
+        stomp::{Command, Frame},
+    };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn wall(second: u64) -> Timestamp {
+        Timestamp::from_second(i64::try_from(second).unwrap()).unwrap()
+    }
+
+    /// Connected at time 0 with a token for a day, wanting heart-beats; and the other end.
+    fn connection() -> (Connection, std::net::TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let permit = SocketCount::new(1).admit().unwrap();
+        let mut connection = Connection::new(
+            1,
+            TcpStream::from_std(ours),
+            None,
+            permit,
+            &Pace::default(),
+            Duration::ZERO,
+        );
+        let connect = Frame::new(Command::Connect)
+            .with("accept-version", "1.2")
+            .with("heart-beat", "0,10000");
+        connection.session.handle(connect, &mut Vec::new()).unwrap();
+        connection.open(Box::new(Resident {
+            subject: "kim".to_owned(),
+            issuer: None,
+            token_id: None,
+            line: Some(Line::new("101").unwrap()),
+            house: Some(House::new("1502").unwrap()),
+            roles: Roles::default(),
+            expires_at: wall(86_400),
+        }));
+        (connection, theirs)
+    }
+
+    fn due(connection: &Connection, second: u64) -> Due {
+        connection.due(&Pace::default(), seconds(second), wall(second))
+    }
+
+    #[test]
+    fn point_26_a_heart_beat_is_sent_only_if_nothing_else_was() {
+        let (mut connection, mut theirs) = connection();
+        connection.received_at = seconds(24);
+        assert!(matches!(due(&connection, 24), Due::Nothing));
+        assert!(matches!(
+            due(&connection, 25),
+            Due::Speak { beat: true, .. }
+        ));
+
+        let mut letter = Letter::default();
+        letter.load(&Bytes::from_static(b"\n\0"));
+        connection
+            .deliver(&mut letter, b"MESSAGE\n", seconds(20))
+            .unwrap();
+
+        assert!(matches!(due(&connection, 44), Due::Nothing));
+        assert!(matches!(
+            due(&connection, 45),
+            Due::Speak { beat: true, .. }
+        ));
+        connection.speak(true, true, seconds(45)).unwrap();
+        let mut heard = [0; 17];
+        theirs.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"\x81\x0aMESSAGE\n\n\0\x81\x01\n\x89\x00");
+    }
+
+    #[test]
+    fn point_26_whatever_a_client_sends_shows_that_it_lives() {
+        let (mut connection, _theirs) = connection();
+        (connection.sent_at, connection.pinged_at) = (seconds(60), seconds(60));
+        assert!(matches!(due(&connection, 70), Due::Drop));
+
+        connection.received_at = seconds(65);
+
+        assert!(matches!(due(&connection, 70), Due::Nothing));
+    }
+
+    #[test]
+    fn the_next_deadline_is_never_after_something_is_due() {
+        let (connection, _theirs) = connection();
+        let next = connection.next_deadline(&Pace::default(), Duration::ZERO, wall(0));
+        assert_eq!(next, seconds(25));
+    }
+
+    #[test]
+    fn an_idle_connection_owns_almost_nothing() {
+        assert!(
+            size_of::<Connection>() <= 768,
+            "{} bytes",
+            size_of::<Connection>()
+        );
+        let outbox = Outbox::default();
+        assert!(outbox.is_empty() && size_of_val(&outbox) <= 48);
     }
 }

@@ -1,50 +1,31 @@
-//! Who subscribes to what, in one shard. Knows no sockets and no frames; never waits.
+//! Who subscribes to what, in one shard. Knows no sockets, no frames and no names; never waits.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use slab::Slab;
 
-use crate::{
-    destination::Channel,
-    stomp::{MessageHead, SubscriptionKey},
-};
-
-/// A connection of the shard. Never used for two connections, so a late word to one that is gone reaches nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ConnectionKey {
-    /// Where it stands in the shard.
-    pub(crate) slot: usize,
-    /// How many connections were there before it.
-    pub(crate) number: u64,
-}
-
-/// One subscription of one connection.
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) connection: ConnectionKey,
-    pub(crate) subscription: SubscriptionKey,
-    /// What each of its messages begins with.
-    pub(crate) head: MessageHead,
-    /// Whether its session counts what it was sent.
-    pub(crate) acknowledges: bool,
-}
-
 /// Where a subscriber stands: what its connection keeps in order to leave, once.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Seat<Channel> {
     channel: Channel,
     at: usize,
 }
 
 /// The subscribers of a shard, by channel.
-#[derive(Debug, Default)]
-pub(crate) struct Hub {
-    channels: HashMap<Channel, Slab<Subscriber>>,
+#[derive(Debug)]
+pub(crate) struct Hub<Channel, Subscriber> {
+    channels: BTreeMap<Channel, Slab<Subscriber>>,
 }
 
-impl Hub {
+impl<Channel: Ord + Clone, Subscriber> Hub<Channel, Subscriber> {
+    pub(crate) fn new() -> Self {
+        Self {
+            channels: BTreeMap::new(),
+        }
+    }
+
     /// From now on `subscriber` is among those of `channel`.
-    pub(crate) fn join(&mut self, channel: Channel, subscriber: Subscriber) -> Seat {
+    pub(crate) fn join(&mut self, channel: Channel, subscriber: Subscriber) -> Seat<Channel> {
         let at = self
             .channels
             .entry(channel.clone())
@@ -54,7 +35,7 @@ impl Hub {
     }
 
     /// From now on it is not.
-    pub(crate) fn leave(&mut self, seat: Seat) {
+    pub(crate) fn leave(&mut self, seat: Seat<Channel>) {
         let Some(subscribers) = self.channels.get_mut(&seat.channel) else {
             return;
         };
@@ -74,58 +55,57 @@ impl Hub {
     }
 
     /// The subscriber of a seat.
-    pub(crate) fn subscriber(&self, seat: &Seat) -> Option<&Subscriber> {
+    pub(crate) fn subscriber(&self, seat: &Seat<Channel>) -> Option<&Subscriber> {
         self.channels.get(&seat.channel)?.get(seat.at)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use event_model::Line;
-
     use super::*;
-    use crate::stomp::Version;
 
-    fn line(name: &str) -> Channel {
-        Channel::Line(Line::new(name).unwrap())
-    }
-
-    fn subscriber(number: u64) -> Subscriber {
-        Subscriber {
-            connection: ConnectionKey { slot: 0, number },
-            subscription: SubscriptionKey(0),
-            head: MessageHead::new(Version::V1_2, Some("sub-0"), "/sub/line/a"),
-            acknowledges: false,
-        }
-    }
-
-    fn heard(hub: &Hub, channel: &Channel) -> Vec<u64> {
-        hub.subscribers(channel)
-            .map(|subscriber| subscriber.connection.number)
-            .collect()
+    fn heard(hub: &Hub<&str, u64>, channel: &'static str) -> Vec<u64> {
+        hub.subscribers(&channel).copied().collect()
     }
 
     #[test]
     fn each_channel_has_its_own_subscribers_until_they_leave() {
-        let mut hub = Hub::default();
-        let kim = hub.join(line("a"), subscriber(1));
-        let _lee = hub.join(line("a"), subscriber(2));
-        let _park = hub.join(line("b"), subscriber(3));
-        assert_eq!(heard(&hub, &line("a")), [1, 2]);
+        let mut hub = Hub::new();
+        let kim = hub.join("a", 1);
+        let _lee = hub.join("a", 2);
+        let _park = hub.join("b", 3);
+        assert_eq!(heard(&hub, "a"), [1, 2]);
 
         hub.leave(kim);
 
-        assert_eq!(heard(&hub, &line("a")), [2]);
-        assert_eq!(heard(&hub, &line("b")), [3]);
+        assert_eq!(heard(&hub, "a"), [2]);
+        assert_eq!(heard(&hub, "b"), [3]);
     }
 
     #[test]
     fn a_channel_that_all_have_left_costs_nothing() {
-        let mut hub = Hub::default();
-        let seat = hub.join(line("a"), subscriber(1));
+        let mut hub = Hub::new();
+        let seat = hub.join("a", 1);
 
         hub.leave(seat);
 
         assert!(hub.channels.is_empty());
+    }
+
+    #[test]
+    fn a_seat_that_was_left_is_given_to_the_next_and_only_to_one() {
+        let mut hub = Hub::new();
+        let _lee = hub.join("a", 2);
+        let kim = hub.join("a", 1);
+        hub.leave(kim);
+
+        let park = hub.join("a", 3);
+        let choi = hub.join("a", 4);
+
+        assert_eq!(
+            (hub.subscriber(&park), hub.subscriber(&choi)),
+            (Some(&3), Some(&4))
+        );
+        assert_eq!(heard(&hub, "a"), [2, 3, 4]);
     }
 }

@@ -70,3 +70,13 @@ pub(crate) fn record(topic: Topic, outcome: RecordOutcome) {
     counter!("ws_gateway_records_total", "topic" => topic.name(), "outcome" => outcome.as_str())
         .increment(1);
 }
+
+/// Whether the log answered when it was last asked.
+pub(crate) fn log_answers(answers: bool) {
+    gauge!("ws_gateway_log_answers").set(if answers { 1.0 } else { 0.0 });
+}
+
+/// What became of a record that nobody can read: `kept` or `not_kept`.
+pub(crate) fn dead_letter(outcome: &'static str) {
+    counter!("ws_gateway_dead_letters_total", "outcome" => outcome).increment(1);
+}

@@ -3,8 +3,10 @@
 //! `reader` talks to the log, `digest` knows what the records mean; a thread of their own carries both, since a
 //! Kafka client's reads block and an alert must not wait for anybody's turn on a runtime.
 
+mod dead_letters;
 mod digest;
 mod reader;
+mod watch;
 
 pub(crate) use digest::Digest;
 pub(crate) use reader::Feed;

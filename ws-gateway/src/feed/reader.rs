@@ -3,7 +3,7 @@
 //! It assigns the partitions to itself: every gateway reads everything, and starts by time whatever was committed.
 //! What it commits, to a group of its own, only shows its lag to an operator's tools.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use event_model::{EventTime, PARTITIONS, Place, RecordView, Topic};
 use rdkafka::{
@@ -15,7 +15,7 @@ use rdkafka::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Digest;
+use super::{Digest, dead_letters::DeadLetters, watch};
 use crate::{
     clock::Clock,
     config::Config,
@@ -41,6 +41,9 @@ pub enum FeedError {
     /// The partitions cannot be assigned.
     #[error("assign the partitions of the log")]
     Assign(#[source] KafkaError),
+    /// The thread that asks whether the log answers cannot be started.
+    #[error("start the thread that watches the log")]
+    Thread(#[source] std::io::Error),
     /// A shard is gone.
     #[error("a shard has ended")]
     ShardEnded,
@@ -63,7 +66,8 @@ type Spans = BTreeMap<(Topic, u32), Span>;
 
 /// The reader's thread.
 pub(crate) struct Feed {
-    consumer: BaseConsumer,
+    consumer: Arc<BaseConsumer>,
+    dead_letters: DeadLetters,
     digest: Digest,
     shards: Vec<ShardHandle>,
     clock: Clock,
@@ -81,9 +85,12 @@ impl Feed {
         readiness: Readiness,
         stop: CancellationToken,
     ) -> Result<Self, FeedError> {
-        let consumer = settings(config).create().map_err(FeedError::Settings)?;
+        let consumer = Arc::new(settings(config).create().map_err(FeedError::Settings)?);
+        let dead_letters =
+            DeadLetters::open(&config.log, &config.instance).map_err(FeedError::Settings)?;
         Ok(Self {
             consumer,
+            dead_letters,
             digest: Digest::default(),
             shards,
             clock,
@@ -101,11 +108,13 @@ impl Feed {
         };
         self.assign(&spans)?;
         self.catch_up(&spans)?;
+        self.watch()?;
         while !self.stop.is_cancelled() {
             self.read_one()?;
             self.commit_now_and_then();
         }
         self.commit();
+        self.dead_letters.close();
         Ok(())
     }
 
@@ -242,6 +251,17 @@ impl Feed {
 
     // ---- from then on ----
 
+    /// On a thread of its own, which ends with this one's stop: its questions must not hold an alert up.
+    fn watch(&self) -> Result<(), FeedError> {
+        let (consumer, shards) = (Arc::clone(&self.consumer), self.shards.clone());
+        let stop = self.stop.clone();
+        let thread = std::thread::Builder::new().name("feed-watch".to_owned());
+        thread
+            .spawn(move || watch::run(&consumer, &shards, &stop))
+            .map_err(FeedError::Thread)?;
+        Ok(())
+    }
+
     fn read_one(&mut self) -> Result<(), FeedError> {
         let Some(message) = poll(&self.consumer) else {
             return Ok(());
@@ -249,13 +269,15 @@ impl Feed {
         let Some((read, error)) = with_record(&message, |record| self.digest.digest(record)) else {
             return Ok(());
         };
-        drop(message);
         if let Some(error) = error {
             warn!(
                 error = &error as &dyn std::error::Error,
                 "a record is no event and is passed over"
             );
+            self.dead_letters
+                .keep(&message, read.topic, &error, self.clock.wall());
         }
+        drop(message);
         self.tell(&read, Order::Deliver)
     }
 

@@ -33,14 +33,14 @@ use crate::{
     config::{Config, Pace},
     connection::{Connection, Letter, SendError},
     destination::Channel,
-    hub::{ConnectionKey, Hub, Subscriber},
+    hub::Hub,
     measure,
     position::Mark,
     push::{self, Push},
     recent::Recent,
     refusal::Refusal,
     socket_count::SocketPermit,
-    stomp::{Frame, ProtocolError},
+    stomp::{Frame, MessageHead, ProtocolError, SubscriptionKey},
     websocket::{Event, Opcode},
     wheel::Wheel,
 };
@@ -55,6 +55,26 @@ const READ_BYTES: usize = 16 * 1024;
 const READS_AT_ONCE: usize = 8;
 
 const WAKER: Token = Token(usize::MAX);
+
+/// A connection of the shard. Never used for two connections, so a late word to one that is gone reaches nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct ConnectionKey {
+    /// Where it stands in the shard.
+    slot: usize,
+    /// How many connections were there before it.
+    number: u64,
+}
+
+/// One subscription of one connection.
+#[derive(Debug)]
+struct Subscriber {
+    connection: ConnectionKey,
+    subscription: SubscriptionKey,
+    /// What each of its messages begins with.
+    head: MessageHead,
+    /// Whether its session counts what it was sent.
+    acknowledges: bool,
+}
 
 /// What a shard is asked to do.
 #[derive(Debug)]
@@ -86,6 +106,8 @@ pub(crate) struct Read {
 pub(crate) struct Notice {
     pub(crate) name: &'static str,
     pub(crate) body: serde_json::Value,
+    /// Whether it stays true until the next notice: then it is also told to whoever subscribes later.
+    pub(crate) lasts: bool,
 }
 
 /// A socket that has become a WebSocket.
@@ -144,11 +166,13 @@ pub(crate) fn start(
         verifier: Arc::clone(&config.verifier),
         connections: Slab::new(),
         connections_made: (number as u64) << 48,
-        hub: Hub::default(),
+        notices_made: 0,
+        hub: Hub::new(),
         recent: Recent::new(config.recent_bytes_max),
         wheel: Wheel::new(clock.elapsed()),
         letter: Letter::default(),
         read_buffer: Vec::new(),
+        lasting: None,
         unfinished: Vec::new(),
         ending: None,
     };
@@ -168,11 +192,14 @@ struct Shard {
     verifier: Arc<Verifier>,
     connections: Slab<Connection>,
     connections_made: u64,
-    hub: Hub,
+    notices_made: u64,
+    hub: Hub<Channel, Subscriber>,
     recent: Recent,
     wheel: Wheel<(ConnectionKey, Duration)>,
     letter: Letter,
     read_buffer: Vec<u8>,
+    /// The notice that is still true.
+    lasting: Option<Notice>,
     /// Sockets that have more to read than their turn allowed.
     unfinished: Vec<ConnectionKey>,
     /// When this thread ends, whoever is still there.
@@ -251,7 +278,10 @@ impl Shard {
                     self.deliver(&push);
                 }
             }
-            Order::Notify(notice) => self.notify(&notice),
+            Order::Notify(notice) => {
+                self.notify(&notice);
+                self.lasting = Some(notice).filter(|notice| notice.lasts);
+            }
             Order::Drain(window) => self.drain(window),
         }
     }
@@ -293,11 +323,10 @@ impl Shard {
 
     fn notify(&mut self, notice: &Notice) {
         let mut trouble = Vec::new();
-        let message_id = format!("notice-{}-{}", notice.name, self.now.as_micros());
-        self.letter
-            .load(&push::note(notice.name, &message_id, &notice.body));
+        let message_id = self.load_notice(notice);
         for subscriber in self.hub.subscribers(&Channel::Notice) {
-            let Some(connection) = self.connections.get_mut(subscriber.connection.slot) else {
+            let slot = subscriber.connection.slot;
+            let Some(connection) = self.connections.get_mut(slot) else {
                 continue;
             };
             if let Err(error) = deliver_to(
@@ -313,6 +342,15 @@ impl Shard {
         for (key, error) in trouble {
             self.unsent(key, error);
         }
+    }
+
+    /// Puts a notice into the letter, under an id that no other has.
+    fn load_notice(&mut self, notice: &Notice) -> String {
+        self.notices_made += 1;
+        let message_id = format!("notice-{}-{}", notice.name, self.notices_made);
+        self.letter
+            .load(&push::note(notice.name, &message_id, &notice.body));
+        message_id
     }
 
     // ---- sockets come and go ----
@@ -399,6 +437,7 @@ impl Shard {
         self.notify(&Notice {
             name: "draining",
             body: serde_json::json!({"type": "draining", "retryAfterMs": window.as_millis()}),
+            lasts: true,
         });
         self.ending = Some(self.now + window + Duration::from_secs(5));
         let keys: Vec<_> = self
@@ -529,7 +568,7 @@ impl Shard {
             else {
                 return;
             };
-            connection.opcode = opcode;
+            connection.answer_as(opcode);
             match connection.parser.next(&mut bytes) {
                 Ok(None) => return,
                 Ok(Some(frame)) => self.take_frame(key, frame),

@@ -7,11 +7,10 @@ use resident_token::{Resident, TokenError, bearer};
 use serde_json::json;
 use tracing::debug;
 
-use super::{Shard, deliver_to};
+use super::{ConnectionKey, Notice, Shard, Subscriber, deliver_to};
 use crate::{
-    connection::{Due, SendError},
+    connection::{Due, SendError, TELL_EXPIRY_BEFORE},
     destination::Channel,
-    hub::{ConnectionKey, Subscriber},
     measure,
     outbox::Flushed,
     position::Position,
@@ -127,8 +126,14 @@ impl Shard {
         };
         let seat = self.hub.join(channel.clone(), subscriber);
         connection.seats.push((subscribe.key, seat));
-        if let Channel::Line(line) = channel {
-            self.catch_up(key, &subscribe, &line);
+        match channel {
+            Channel::Line(line) => self.catch_up(key, &subscribe, &line),
+            Channel::Notice => {
+                if let Some(notice) = self.lasting.clone() {
+                    self.tell(key, &notice);
+                }
+            }
+            Channel::Silent => {}
         }
         Ok(())
     }
@@ -164,6 +169,31 @@ impl Shard {
             ) {
                 return self.unsent(key, error);
             }
+        }
+    }
+
+    /// A notice to one connection, on its subscriptions to notices.
+    fn tell(&mut self, key: ConnectionKey, notice: &Notice) {
+        let message_id = self.load_notice(notice);
+        let Some(connection) = self.connections.get_mut(key.slot) else {
+            return;
+        };
+        let mut sent = Ok(());
+        for subscriber in self
+            .hub
+            .subscribers(&Channel::Notice)
+            .filter(|subscriber| subscriber.connection == key)
+        {
+            sent = sent.and(deliver_to(
+                connection,
+                subscriber,
+                &mut self.letter,
+                &message_id,
+                self.now,
+            ));
+        }
+        if let Err(error) = sent {
+            self.unsent(key, error);
         }
     }
 
@@ -319,6 +349,10 @@ impl Shard {
             Due::Nothing => {}
             Due::Refuse(refusal) => self.refuse(key, &refusal),
             Due::Close(code) => self.close(key, code),
+            Due::TellExpiry => {
+                connection.expiry_told = true;
+                self.tell(key, &token_expiring());
+            }
             Due::Drop => self.drop_connection(key),
             Due::Speak { beat, ping } => {
                 if let Err(error) = connection.speak(beat, ping, now) {
@@ -348,6 +382,15 @@ impl Shard {
             connection.wake_at = Some(next);
             self.wheel.wake_at(next, (key, next));
         }
+    }
+}
+
+fn token_expiring() -> Notice {
+    let body = json!({"type": "token-expiring", "inMs": TELL_EXPIRY_BEFORE.as_millis()});
+    Notice {
+        name: "token-expiring",
+        body,
+        lasts: false,
     }
 }
 

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use resident_token::testing::{claims_of, forgeries};
 
+use serde_json::json;
+
 use super::*;
 use crate::{
+    shard::Notice,
     stomp::Command,
     websocket::testing::{
         BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_fragment, client_frame, raw_frame,
@@ -233,6 +236,46 @@ fn a_new_token_of_the_same_person_keeps_the_session() {
     assert_eq!(other.refused().1, 4401);
 
     assert_eq!(neighbour.settle(), []);
+}
+
+#[test]
+fn whoever_hears_notices_is_told_that_the_token_expires_soon() {
+    let street = Street::new();
+    let lasts = Duration::from_secs(62);
+    let mut neighbour = street.connected_as("1.2", &street.token_for("101", "1", &[], lasts));
+    neighbour.subscribe("n", "/user/queue/notice", "");
+    neighbour.settle();
+    assert_eq!(neighbour.message().1["type"], "token-expiring");
+}
+
+#[test]
+fn a_log_that_does_not_answer_is_told_to_all_who_hear_notices_now_and_later() {
+    let street = Street::new();
+    let mut early = street.connected();
+    early.subscribe("n", "/user/queue/notice", "");
+    early.settle();
+    let notice = |name, lasts| {
+        Order::Notify(Notice {
+            name,
+            body: json!({ "type": name }),
+            lasts,
+        })
+    };
+
+    street.order(notice("degraded", true));
+
+    assert_eq!(early.message().1["type"], "degraded");
+    let mut late = street.connected();
+    late.subscribe("n", "/user/queue/notice", "");
+    assert_eq!(late.message().1["type"], "degraded");
+
+    late.settle();
+    street.order(notice("healthy", false));
+    assert_eq!(early.message().1["type"], "healthy");
+    assert_eq!(late.message().1["type"], "healthy");
+    let mut later = street.connected();
+    later.subscribe("n", "/user/queue/notice", "");
+    assert_eq!(later.texts(), [""; 0]);
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Records that nobody can read: kept whole, with what is known of them, in a topic beside their own.
+//!
+//! Reading one again gives the same, so there is one attempt, and the feed goes on at once: an alert behind a bad
+//! record must not wait for it. Every gateway reads every record, so each keeps its own copy; whoever counts them goes
+//! by the place in the headers.
+
+use std::time::Duration;
+
+use event_model::{DecodeError, Topic, dead_letter};
+use jiff::Timestamp;
+use rdkafka::{
+    ClientConfig, Message,
+    client::ClientContext,
+    error::KafkaError,
+    message::{BorrowedMessage, DeliveryResult, Header, Headers, OwnedHeaders},
+    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+};
+use tracing::warn;
+
+use crate::measure;
+
+/// How long a stop waits for what is on its way.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// The writer of dead letters.
+pub(super) struct DeadLetters {
+    writer: ThreadedProducer<Reports>,
+    reader: String,
+}
+
+/// Hears what became of each.
+struct Reports;
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
+        match report {
+            Ok(_) => measure::dead_letter("kept"),
+            Err((error, _)) => lost(error),
+        }
+    }
+}
+
+impl DeadLetters {
+    pub(super) fn open(log: &str, instance: &str) -> Result<Self, KafkaError> {
+        let reader = format!("ws-gateway.{instance}");
+        let mut settings = ClientConfig::new();
+        settings
+            .set("bootstrap.servers", log)
+            .set("client.id", format!("{reader}.dead-letters"))
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "0")
+            .set("message.timeout.ms", "60000");
+        Ok(Self {
+            writer: settings.create_with_context(Reports)?,
+            reader,
+        })
+    }
+
+    /// Sends the record as it is, with the reason, to the same partition of the topic of dead letters. Does not wait.
+    pub(super) fn keep(
+        &self,
+        message: &BorrowedMessage<'_>,
+        topic: Topic,
+        error: &DecodeError,
+        now: Timestamp,
+    ) {
+        let headers = self.headers(message, error, now);
+        let mut letter = BaseRecord::<[u8], [u8]>::to(topic.dead_letter_name())
+            .partition(message.partition())
+            .headers(headers);
+        letter.key = message.key();
+        letter.payload = message.payload();
+        if let Err((error, _)) = self.writer.send(letter) {
+            lost(&error);
+        }
+    }
+
+    fn headers(
+        &self,
+        message: &BorrowedMessage<'_>,
+        error: &DecodeError,
+        now: Timestamp,
+    ) -> OwnedHeaders {
+        let original = message
+            .headers()
+            .map_or_else(OwnedHeaders::new, |headers| headers.detach());
+        let facts = [
+            (dead_letter::TOPIC, message.topic().to_owned()),
+            (dead_letter::PARTITION, message.partition().to_string()),
+            (dead_letter::OFFSET, message.offset().to_string()),
+            (dead_letter::ERROR, error.to_string()),
+            (dead_letter::ATTEMPTS, "1".to_owned()),
+            (dead_letter::TIME, format!("{now:.3}")),
+            (dead_letter::READER, self.reader.clone()),
+        ];
+        facts.iter().fold(original, |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: Some(value),
+            })
+        })
+    }
+
+    /// Waits a little for what is on its way.
+    pub(super) fn close(&self) {
+        if let Err(error) = self.writer.flush(FLUSH_WITHIN) {
+            lost(&error);
+        }
+    }
+}
+
+/// The record itself is still where it was.
+fn lost(error: &KafkaError) {
+    measure::dead_letter("not_kept");
+    warn!(
+        error = error as &dyn std::error::Error,
+        "a dead letter could not be kept"
+    );
+}
