@@ -6,8 +6,10 @@ mod support;
 
 use std::time::Duration;
 
+use rdkafka::{Message, message::Headers};
+
 use support::{
-    house::{Door, Log, config, event_now, operators_token},
+    house::{Door, Log, config, event_now, operators_token, wait_until},
     neighbour::Neighbour,
 };
 
@@ -60,7 +62,7 @@ fn a_gateway_that_starts_before_its_topics_waits_for_them() {
 
     log.create_topics();
 
-    support::house::wait_until("it is ready", || door.get_admin("/readyz").0 == 200);
+    wait_until("it is ready", || door.get_admin("/readyz").0 == 200);
     let mut neighbour = door.neighbour("101", "1501");
     log.happens(&log.alert("101", "1502", "help"));
     assert_eq!(neighbour.message().1["text"], "help");
@@ -174,6 +176,46 @@ fn what_cannot_be_read_is_passed_over_and_duplicates_are_sent_once() {
 
     assert_eq!(neighbour.message().1["text"], "twice in the log");
     assert_eq!(neighbour.message().1["text"], "after");
+}
+
+#[test]
+fn what_cannot_be_read_is_kept_whole_among_the_dead_letters() {
+    let log = Log::start();
+    let door = Door::open(&log);
+    let mut neighbour = door.neighbour("101", "1501");
+
+    log.write_bytes("an-accept", 1, b"no json \xff");
+    log.happens(&log.alert("101", "1502", "goes on"));
+
+    assert_eq!(neighbour.message().1["text"], "goes on");
+    let letter = log.first_record("an-accept.DLT", 1);
+    assert_eq!(letter.payload(), Some(&b"no json \xff"[..]));
+    let headers = letter.headers().unwrap();
+    let header = |name| {
+        let found = headers
+            .iter()
+            .find(|header| header.key == name)
+            .and_then(|header| header.value);
+        String::from_utf8_lossy(found.unwrap_or_default()).into_owned()
+    };
+    assert_eq!(header("dlt-topic"), "an-accept");
+    assert_eq!(
+        (header("dlt-partition"), header("dlt-offset")),
+        ("1".to_owned(), "0".to_owned())
+    );
+    assert_eq!(header("dlt-attempts"), "1");
+    assert!(header("dlt-error").contains("no JSON") && header("dlt-time").starts_with("20"));
+}
+
+#[test]
+fn how_far_a_gateway_has_read_is_committed_under_its_own_group() {
+    let log = Log::start();
+    let _door = Door::open(&log);
+    let place = log.happens(&log.alert("101", "1502", "help"));
+    let read = i64::try_from(place.offset + 1).unwrap();
+    wait_until("it is committed", || {
+        log.committed("ws-gateway.1", place) == Some(read)
+    });
 }
 
 #[test]

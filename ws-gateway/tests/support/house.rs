@@ -17,10 +17,11 @@ use event_model::{
 use jiff::Timestamp;
 use log_core::broker::{Broker, Config as LogConfig};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    message::{Header, OwnedHeaders},
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, OwnedHeaders, OwnedMessage},
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
@@ -163,6 +164,32 @@ impl Log {
         self.runtime
             .block_on(self.writer().send(sent, Timeout::After(PATIENCE)))
             .unwrap();
+    }
+
+    /// The first record of a partition, waited for.
+    pub(crate) fn first_record(&self, topic: &str, partition: i32) -> OwnedMessage {
+        let consumer: BaseConsumer = self.client().set("group.id", "tests").create().unwrap();
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .unwrap();
+        consumer.assign(&assignment).unwrap();
+        let message = consumer
+            .poll(PATIENCE)
+            .unwrap_or_else(|| panic!("{topic}-{partition} is empty"));
+        message.unwrap().detach()
+    }
+
+    /// What a group has committed for a record's partition.
+    pub(crate) fn committed(&self, group: &str, place: Place) -> Option<i64> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(place.topic.name(), i32::try_from(place.partition).unwrap());
+        let committed = consumer.committed_offsets(asked, PATIENCE).ok()?;
+        match committed.elements().first()?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
     }
 
     fn event_id(&self) -> EventId {
