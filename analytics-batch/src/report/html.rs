@@ -73,6 +73,7 @@ pub(super) fn cell(cell: &Cell) -> String {
         Cell::Number(number) => format!("{number:.2}"),
         Cell::Flag(true) => "yes".to_owned(),
         Cell::Flag(false) => String::new(),
+        Cell::Time(time) => time.to_string(),
         Cell::Withheld => "<span class=\"withheld\">withheld</span>".to_owned(),
         Cell::None => "–".to_owned(),
         Cell::NotReached => "not reached".to_owned(),

@@ -12,6 +12,7 @@ mod disclosure;
 mod folder;
 mod html;
 mod page;
+mod parquet_file;
 mod plot;
 mod scope;
 mod table;
@@ -107,6 +108,13 @@ fn files(
         .iter()
         .map(|table| (format!("{}.csv", table.name), table.csv().into_bytes()))
         .collect();
+    let facts = tables.iter().filter(|table| table.is_fact_table());
+    files.extend(facts.map(|table| {
+        (
+            format!("{}.parquet", table.name),
+            parquet_file::bytes(table),
+        )
+    }));
     files.insert("stats.json".to_owned(), pretty(&stats(scope, tables)));
     files.insert(
         "report.html".to_owned(),

@@ -29,6 +29,8 @@ pub(super) enum Cell {
     Seconds(f64),
     Number(f64),
     Flag(bool),
+    /// A moment.
+    Time(EventTime),
     /// There is one, and it may not be published.
     Withheld,
     /// There is none.
@@ -40,10 +42,6 @@ pub(super) enum Cell {
 impl Cell {
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
-    }
-
-    pub(super) fn time(time: EventTime) -> Self {
-        Self::Text(time.to_string())
     }
 
     /// From milliseconds.
@@ -64,7 +62,12 @@ impl Cell {
         match self {
             Self::Count(count) => Some(*count as f64),
             Self::Share(number) | Self::Seconds(number) | Self::Number(number) => Some(*number),
-            Self::Text(_) | Self::Flag(_) | Self::Withheld | Self::None | Self::NotReached => None,
+            Self::Text(_)
+            | Self::Flag(_)
+            | Self::Time(_)
+            | Self::Withheld
+            | Self::None
+            | Self::NotReached => None,
         }
     }
 
@@ -74,6 +77,7 @@ impl Cell {
             Self::Count(count) => (*count).into(),
             Self::Share(number) | Self::Seconds(number) | Self::Number(number) => (*number).into(),
             Self::Flag(flag) => (*flag).into(),
+            Self::Time(time) => time.to_string().into(),
             Self::Withheld => "withheld".into(),
             Self::None => Value::Null,
             Self::NotReached => "not reached".into(),
@@ -88,6 +92,7 @@ impl Cell {
                 number.to_string()
             }
             Self::Flag(flag) => flag.to_string(),
+            Self::Time(time) => time.to_string(),
             Self::Withheld => "withheld".to_owned(),
             Self::None => String::new(),
             Self::NotReached => "not reached".to_owned(),
@@ -104,9 +109,16 @@ impl From<Shown> for Cell {
 /// Too long for a page and for `stats.json`: they are for other programs, and stand only in files of their own.
 const ONE_ROW_PER_EVENT: [&str; 4] = ["alerts", "accepts", "rejects", "houses"];
 
+const FACT_TABLES: [&str; 2] = ["alerts", "accepts"];
+
 impl Table {
     pub(super) fn is_one_row_per_event(&self) -> bool {
         ONE_ROW_PER_EVENT.contains(&self.name)
+    }
+
+    /// Written as Parquet too.
+    pub(super) fn is_fact_table(&self) -> bool {
+        FACT_TABLES.contains(&self.name)
     }
 
     /// A list of objects, one for each row.

@@ -650,7 +650,7 @@ fn alerts(scope: &Scope<'_>) -> Table {
             Cell::text(row.id.to_string()),
             Cell::text(line.line.as_str()),
             Cell::text(scope.houses[case.house as usize].1.as_str()),
-            Cell::time(EventTime::from_millis(case.raised_at)),
+            Cell::Time(EventTime::from_millis(case.raised_at)),
             Cell::Flag(row.is_drill),
             Cell::text(Category::ALL[usize::from(case.category)].name()),
             Cell::text(said.map_or("", |said| said.text.as_str())),
@@ -691,7 +691,7 @@ fn accepts(scope: &Scope<'_>) -> Table {
                     Cell::text(row.id.to_string()),
                     Cell::text(line.line.as_str()),
                     Cell::text(scope.houses[response.house as usize].1.as_str()),
-                    Cell::time(EventTime::from_millis(response.at)),
+                    Cell::Time(EventTime::from_millis(response.at)),
                     Cell::Count(rank),
                 ]
             })
