@@ -52,6 +52,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod dead_letter;
 mod event;
 pub mod fold;
 mod id;

@@ -47,6 +47,43 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Reread the log and write figures and a report
     Report(Report),
+    /// Look at records that a reader could not read, and send them again
+    #[command(subcommand)]
+    Dlt(Dlt),
+}
+
+/// Dead letters are named by the place they come from: topic-partition-offset.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dlt {
+    /// All of them, one line each
+    List {
+        /// The log's address [default: that of the house running on the data folder]
+        #[arg(long, value_name = "ADDRESS")]
+        log: Option<String>,
+        /// One line of JSON each
+        #[arg(long)]
+        json: bool,
+    },
+    /// One of them with all that is known
+    Show {
+        /// Which, as `list` names it
+        origin: String,
+        /// The log's address [default: that of the house running on the data folder]
+        #[arg(long, value_name = "ADDRESS")]
+        log: Option<String>,
+    },
+    /// Send the original record again to its topic
+    Replay {
+        /// Which, as `list` names it
+        #[arg(required_unless_present = "all")]
+        origin: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "origin")]
+        all: bool,
+        /// The log's address [default: that of the house running on the data folder]
+        #[arg(long, value_name = "ADDRESS")]
+        log: Option<String>,
+    },
 }
 
 /// How to start everything. Ports may be 0: the system then chooses, and the addresses are printed.

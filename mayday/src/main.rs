@@ -2,6 +2,7 @@
 
 mod addresses;
 mod cli;
+mod dlt;
 mod door;
 mod home;
 mod identity;
@@ -42,6 +43,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Send(args)) => door::send(&args, &home),
         Some(Command::Accept(args)) => door::accept(&args, &home),
         Some(Command::Watch(args)) => runtime()?.block_on(watch::watch(&args, &home)),
+        Some(Command::Dlt(command)) => runtime()?.block_on(dlt::dlt(&command, &home)),
         Some(Command::Report(args)) => runtime()?.block_on(report::report(&args, &home)),
     }
 }
