@@ -38,8 +38,9 @@
 //! Let S be the highest `synced_to` in any whole header, and at least the start of the newest segment.
 //!
 //! - Bytes before S that are not whole records are damage: [`JournalError::Damaged`], and nothing is changed.
-//! - From S on there is at most one batch. It is cut at its first record that is not whole; what lies behind is overwritten
-//!   with zeros and synced before anything else is written, so that no later power cut can bring it back.
+//! - From S on there is at most one batch. It is cut at its first record that is not whole, and what lies behind becomes
+//!   zeros. Everything from S to the segment's end is then written once more and synced before anything relies on it: the
+//!   page cache may show what a failed sync never got to the disk, and zeros that are not there.
 //!
 //! The limit: when the last batch rots and the power goes before the marker behind it is on the disk, the batch looks as
 //! if it had never been synced, and is cut. Flipped bits in the unused end of a segment are of no consequence.

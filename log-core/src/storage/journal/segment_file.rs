@@ -82,15 +82,13 @@ impl SegmentFile {
         self.file.sync_data().map_err(io_error("sync", &self.path))
     }
 
-    /// Drops everything from the first bad byte on, so that nothing of it can ever be read again. Crash-safe: whatever
-    /// part of it lasts, the next start comes to the same end.
-    fn cut(&self, contents: &[u8], scan: &Scan) -> Result<(), JournalError> {
-        if let Some(torn) = scan.torn.filter(|torn| 0 < torn.whole_records) {
-            self.write(&shortened(torn).encode(), torn.header.position)?;
-        }
-        let from = cut_from(scan);
-        let zeros = vec![0; dirty_bytes_behind(contents, from)];
-        self.write(&zeros, self.start.plus(from))
+    /// Writes what was not known to be synced once more, and syncs it. To read it is not enough: after a failed sync the
+    /// kernel takes its pages for clean, so the cache may show, to the next process too, what will never be on the disk.
+    /// Crash-safe: records are written over with themselves, and of the rest it does not matter what lasts.
+    fn rewrite(&self, contents: &[u8], from: JournalPosition) -> Result<(), JournalError> {
+        let byte = usize::try_from(from.0 - self.start.0).expect("within the segment");
+        self.write(&contents[byte..], from)?;
+        self.sync()
     }
 }
 
@@ -162,7 +160,7 @@ pub(super) fn look_at(
     Ok(cut)
 }
 
-/// Reads the newest segment, takes its records in, cuts off what was never finished, and syncs what is left.
+/// Reads the newest segment, takes its records in, cuts off what was never finished, and makes sure of what is left.
 pub(super) fn read_active(
     disk: &dyn Disk,
     folder: &Path,
@@ -170,7 +168,7 @@ pub(super) fn read_active(
     records: &mut Records,
 ) -> Result<(SegmentFile, JournalPosition, Option<Cut>), JournalError> {
     let path = path(folder, start);
-    let (file, contents) = read(disk, &path, OpenMode::Write)?;
+    let (file, mut contents) = read(disk, &path, OpenMode::Write)?;
     let scan = Scan::of(&contents, start);
     let len = contents.len() as u64;
     check_active(&path, len, &scan)?;
@@ -180,16 +178,20 @@ pub(super) fn read_active(
         start,
         len,
     };
-    let from = cut_from(&scan);
     let cut = what_to_cut(&contents, &scan);
-    if cut.is_some() {
-        segment.cut(&contents, &scan)?;
-    }
-    // Also when nothing was cut: what the page cache showed us may not be on the disk yet.
-    segment.sync()?;
-    let end = start.plus(super::padded(from));
+    drop_the_unfinished(&mut contents, &scan);
+    segment.rewrite(&contents, scan.synced_to)?;
+    let end = start.plus(super::padded(cut_from(&scan)));
     take_in(contents, &scan, records);
     Ok((segment, end, cut))
+}
+
+/// Everything from the first bad byte on becomes zeros, so that nothing of it can ever be read again.
+fn drop_the_unfinished(contents: &mut [u8], scan: &Scan) {
+    if let Some(torn) = scan.torn.filter(|torn| 0 < torn.whole_records) {
+        contents[scan.end..scan.end + HEADER_BYTES].copy_from_slice(&shortened(torn).encode());
+    }
+    contents[cut_from(scan)..].fill(0);
 }
 
 /// The name of the segment's file: its start, with leading zeros so that names sort as numbers do.

@@ -159,6 +159,31 @@ fn after_a_failed_sync_nothing_is_written_until_the_journal_is_opened_again() {
 }
 
 #[test]
+fn what_a_start_finds_after_a_failed_sync_is_there_after_the_next_power_cut() {
+    for seed in 0..100 {
+        let disk = SimDisk::with_seed(seed);
+        let (mut journal, _) = open(&disk).unwrap();
+        disk.inject(|call| {
+            (call.operation == Operation::SyncFile).then_some(Fault::Fails(ErrorKind::Other))
+        });
+        journal.append(&[[7; 900], [8; 900]]).unwrap_err();
+        disk.heal();
+        disk.kill();
+
+        let (_, found) = open(&disk).unwrap();
+        assert_eq!(found.records.len(), 2, "the page cache shows them");
+        disk.crash();
+        disk.reboot();
+
+        assert_eq!(
+            payloads(&open(&disk).unwrap().1),
+            payloads(&found),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_the_next_segment_and_takes_it_once_there_is_room() {
     let disk = SimDisk::with_seed(1);
     disk.set_capacity(Some(6_000));
