@@ -156,8 +156,9 @@ function hearStatus(status, detail) {
   statusDetail = detail;
   if (status === 'stopped' && detail.reason === 'token' && token()) showRefusedToken();
   show();
-  // Said once per change; the seconds that count down on the screen are not read aloud.
-  if (status !== 'connecting' && status !== 'catching-up') say('said-count', statusWords(status)[0]);
+  // Said once per change; the seconds that count down on the screen are not read aloud. What was missed is told as a count.
+  if (status === 'connected') say('said-count', `${t('connected')}. ${countWords()}`);
+  else if (status !== 'connecting' && status !== 'catching-up') say('said-count', statusWords(status)[0]);
 }
 
 function showRefusedToken() {

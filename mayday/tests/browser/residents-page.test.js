@@ -173,6 +173,7 @@ test('what was missed while away is shown on return, and does not ring', async (
   await status(page, 'connected');
 
   await card(page, seen.id).waitFor();
+  assert.match(await words(page.locator('#said-count')), /^연결됨\. 도움을 기다리는 호출 \d+건/, 'what was missed is told as a count');
   assert.match(sent.join('\n'), /^resume-from:.+/m, 'from where the page stopped');
   assert.equal(await rings(page), false);
   assert.equal(await words(page.locator('#said-alert')), '');
