@@ -19,15 +19,32 @@ pub(crate) struct Stored {
     pub(crate) at: EventTime,
 }
 
-/// Where a call is.
+/// A call that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
+pub(crate) enum Taken {
     /// In the log: on the disks of a majority.
     Stored(Stored),
     /// On this machine's disk, on its way to the log.
-    Queued { id: EventId, at: EventTime },
-    /// The log will never take it.
-    Dead { id: EventId, at: EventTime },
+    Queued {
+        /// Its id, there and here.
+        id: EventId,
+        /// When it was made.
+        at: EventTime,
+    },
+}
+
+/// Where a call is that was taken before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// Where it was taken to.
+    Taken(Taken),
+    /// Nowhere: the log will never take it.
+    Dead {
+        /// Its id.
+        id: EventId,
+        /// When it was made.
+        at: EventTime,
+    },
 }
 
 /// What was taken differently from how it was said.
@@ -63,7 +80,7 @@ impl From<Warning> for Notice {
 /// `201` after the log said that the record is committed, `202` after this machine's disk has it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) whereabouts: Whereabouts,
+    pub(crate) taken: Taken,
     pub(crate) warnings: Vec<Notice>,
     pub(crate) telling: Telling,
 }
@@ -114,8 +131,8 @@ impl From<Place> for PlaceBody {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let warnings = Some(self.warnings);
-        let (status, body) = match self.whereabouts {
-            Whereabouts::Stored(Stored { id, place, at }) => (
+        let (status, body) = match self.taken {
+            Taken::Stored(Stored { id, place, at }) => (
                 StatusCode::CREATED,
                 Body {
                     id,
@@ -125,21 +142,11 @@ impl IntoResponse for Answer {
                     warnings,
                 },
             ),
-            Whereabouts::Queued { id, at } => (
+            Taken::Queued { id, at } => (
                 StatusCode::ACCEPTED,
                 Body {
                     id,
                     status: Some("queued"),
-                    place: None,
-                    at,
-                    warnings,
-                },
-            ),
-            Whereabouts::Dead { id, at } => (
-                StatusCode::ACCEPTED,
-                Body {
-                    id,
-                    status: Some("dead"),
                     place: None,
                     at,
                     warnings,
@@ -160,8 +167,10 @@ impl IntoResponse for Answer {
 impl IntoResponse for Whereabouts {
     fn into_response(self) -> Response {
         let (id, status, place, at) = match self {
-            Whereabouts::Stored(Stored { id, place, at }) => (id, "stored", Some(place.into()), at),
-            Whereabouts::Queued { id, at } => (id, "queued", None, at),
+            Whereabouts::Taken(Taken::Stored(Stored { id, place, at })) => {
+                (id, "stored", Some(place.into()), at)
+            }
+            Whereabouts::Taken(Taken::Queued { id, at }) => (id, "queued", None, at),
             Whereabouts::Dead { id, at } => (id, "dead", None, at),
         };
         Json(Body {

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, warn};
 
 use crate::{
-    answer::{Answer, Notice, Stored, Telling, Whereabouts},
+    answer::{Answer, Notice, Stored, Taken, Telling, Whereabouts},
     clock,
     errors::Refusal,
     household::Household,
@@ -66,7 +66,7 @@ impl Door {
         let answer = self.take_by(deadline, caller, call).await;
         let outcome = match &answer {
             Ok(Answer {
-                whereabouts: Whereabouts::Stored(_),
+                taken: Taken::Stored(_),
                 ..
             }) => "stored",
             Ok(_) => "queued",
@@ -95,12 +95,12 @@ impl Door {
             traceparent,
             deadline,
         };
-        let (whereabouts, telling) = match key {
+        let (taken, telling) = match key {
             None => (self.make(making, None).await?, Telling::First),
             Some(key) => self.make_once(caller, making, &key).await?,
         };
         Ok(Answer {
-            whereabouts,
+            taken,
             warnings,
             telling,
         })
@@ -111,13 +111,13 @@ impl Door {
         caller: &Household,
         making: Making,
         key: &IdempotencyKey,
-    ) -> Result<(Whereabouts, Telling), Refusal> {
+    ) -> Result<(Taken, Telling), Refusal> {
         let making = making.with_derived_id(caller, key);
         let id = making.event.id();
         loop {
             // Also what an earlier run took: the id is the same, whoever derives it.
-            if let Some(whereabouts) = self.outboxed(id, &making.owner) {
-                return Ok((whereabouts, Telling::Again));
+            if let Some(taken) = self.outboxed(id, &making.owner) {
+                return Ok((taken, Telling::Again));
             }
             match self
                 .replays
@@ -126,35 +126,37 @@ impl Door {
                 Claim::First(ticket) => {
                     return Ok((self.make(making, Some(ticket)).await?, Telling::First));
                 }
-                Claim::Again(stored) => return Ok((Whereabouts::Stored(stored), Telling::Again)),
+                Claim::Again(stored) => return Ok((Taken::Stored(stored), Telling::Again)),
                 Claim::Reused => return Err(Refusal::IdempotencyKeyReused),
                 Claim::Wait(progress) => match timeout_at(making.deadline, ended(progress)).await {
-                    Ok(Some(stored)) => return Ok((Whereabouts::Stored(stored), Telling::Again)),
+                    Ok(Some(stored)) => return Ok((Taken::Stored(stored), Telling::Again)),
                     // The first try gave up: this one may be the next first.
                     Ok(None) => {}
                     Err(_) => {
-                        let whereabouts = self
+                        let taken = self
                             .outboxed(id, &making.owner)
                             .ok_or(Refusal::OutcomeUnknown { id })?;
-                        return Ok((whereabouts, Telling::Again));
+                        return Ok((taken, Telling::Again));
                     }
                 },
             }
         }
     }
 
-    /// Where a call is that came through the outbox lately, unless it is one that may be tried anew.
-    fn outboxed(&self, id: EventId, owner: &Owner) -> Option<Whereabouts> {
-        let whereabouts = self.whereabouts(id, owner)?;
-        (!matches!(whereabouts, Whereabouts::Dead { .. })).then_some(whereabouts)
+    /// Where an earlier try took a call by way of the outbox. One that the log would not take may be tried anew.
+    fn outboxed(&self, id: EventId, owner: &Owner) -> Option<Taken> {
+        match self.whereabouts(id, owner)? {
+            Whereabouts::Taken(taken) => Some(taken),
+            Whereabouts::Dead { .. } => None,
+        }
     }
 
     /// Where a call is that came through the outbox lately, told to who made it.
     pub(crate) fn whereabouts(&self, id: EventId, owner: &Owner) -> Option<Whereabouts> {
         let (fate, at) = self.outbox.as_ref()?.fate(id, owner)?;
         Some(match fate {
-            Fate::Queued => Whereabouts::Queued { id, at },
-            Fate::Stored(place) => Whereabouts::Stored(Stored { id, place, at }),
+            Fate::Queued => Whereabouts::Taken(Taken::Queued { id, at }),
+            Fate::Stored(place) => Whereabouts::Taken(Taken::Stored(Stored { id, place, at })),
             Fate::Dead => Whereabouts::Dead { id, at },
         })
     }
@@ -164,25 +166,27 @@ impl Door {
         self: &Arc<Self>,
         making: Making,
         ticket: Option<Ticket>,
-    ) -> Result<Whereabouts, Refusal> {
+    ) -> Result<Taken, Refusal> {
         let event = &making.event;
         let house = (event.topic(), event.line().clone(), event.house().clone());
-        let taken = self.houses.take(house.clone(), clock::steady());
-        taken.map_err(|Wait(wait)| Refusal::HouseRateLimited { wait })?;
+        let allowed = self.houses.take(house.clone(), clock::steady());
+        allowed.map_err(|Wait(wait)| Refusal::HouseRateLimited { wait })?;
         let id = event.id();
         let door = Arc::clone(self);
-        let append = async move { door.append(making, ticket).await };
+        let append = async move {
+            let taken = door.append(making, ticket).await;
+            if taken.is_err() {
+                // Not heard, or perhaps not: its next try is a first call again.
+                door.houses.give_back(&house);
+            }
+            taken
+        };
         let append = self.appends.spawn(append.in_current_span());
-        let whereabouts = append.await.unwrap_or(Err(Refusal::OutcomeUnknown { id }));
-        if whereabouts.is_err() {
-            // Not heard, or perhaps not: its next try is a first call again.
-            self.houses.give_back(&house);
-        }
-        whereabouts
+        append.await.unwrap_or(Err(Refusal::OutcomeUnknown { id }))
     }
 
     /// To the log, and to the outbox if the log does not have it in time.
-    async fn append(&self, making: Making, ticket: Option<Ticket>) -> Result<Whereabouts, Refusal> {
+    async fn append(&self, making: Making, ticket: Option<Ticket>) -> Result<Taken, Refusal> {
         let event = &making.event;
         let record = encode(event, self.spring_types, making.traceparent.as_deref());
         if self
@@ -212,7 +216,7 @@ impl Door {
                 if let Some(ticket) = ticket {
                     ticket.stored(stored.clone());
                 }
-                Ok(Whereabouts::Stored(stored))
+                Ok(Taken::Stored(stored))
             }
             Ok(Err(error)) => self.queue(making, record, None, ticket, error).await,
             Err(_) => {
@@ -236,7 +240,7 @@ impl Door {
         sending: Option<Sending>,
         ticket: Option<Ticket>,
         error: AppendError,
-    ) -> Result<Whereabouts, Refusal> {
+    ) -> Result<Taken, Refusal> {
         let Making {
             event,
             owner,
@@ -263,8 +267,8 @@ impl Door {
         }
         let fate = fate.borrow().clone();
         Ok(match fate {
-            Fate::Stored(place) => Whereabouts::Stored(Stored { id, place, at }),
-            Fate::Queued => Whereabouts::Queued { id, at },
+            Fate::Stored(place) => Taken::Stored(Stored { id, place, at }),
+            Fate::Queued => Taken::Queued { id, at },
             Fate::Dead => return Err(Refusal::LogRefused),
         })
     }
@@ -304,7 +308,7 @@ fn refusal_of(error: AppendError, event: &Event) -> Refusal {
     match error {
         AppendError::Unavailable => Refusal::LogUnavailable,
         AppendError::LaneFull => Refusal::LaneFull,
-        AppendError::Refused(_) => Refusal::LogRefused,
+        AppendError::NotNow(_) | AppendError::Refused(_) => Refusal::LogRefused,
         AppendError::OutcomeUnknown(_) => Refusal::OutcomeUnknown { id },
     }
 }

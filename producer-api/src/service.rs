@@ -59,6 +59,8 @@ const HOUSES_MAX: usize = 100_000;
 const STRANGERS_PERIOD: Duration = Duration::from_secs(60);
 /// Between two looks of who waits for [`Service::ready`].
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Longer than an election or a restart of the log.
+const MESSAGE_TIMEOUT_WITH_OUTBOX: Duration = Duration::from_secs(30);
 /// An operator's listener serves a few scrapers.
 const ADMIN_BOUNDS: Bounds = Bounds {
     connections_max: 64,
@@ -225,9 +227,19 @@ fn log_settings(config: &Config) -> LogSettings {
     LogSettings {
         bootstrap_servers: config.log.clone(),
         properties: config.log_properties.clone(),
-        deadline: config.deadline,
+        message_timeout: message_timeout(config),
         alerts_in_flight_max: config.alerts_in_flight_max,
         accepts_in_flight_max: config.accepts_in_flight_max,
+    }
+}
+
+/// With an outbox librdkafka may take its time: it knows what it sent before, so a retry of its own stores nothing
+/// twice, and the outbox takes the report along. Without one, the answer has to say what the report says, so the report
+/// must come before the deadline. (librdkafka looks at its clock for this once a second: the deadline is kept by us.)
+fn message_timeout(config: &Config) -> Duration {
+    match config.outbox {
+        Some(_) => MESSAGE_TIMEOUT_WITH_OUTBOX.max(config.deadline),
+        None => config.deadline.mul_f32(0.8),
     }
 }
 

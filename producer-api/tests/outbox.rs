@@ -10,7 +10,8 @@ use event_model::{Event, Place};
 use producer_api::Config;
 use serde_json::Value;
 use support::{
-    Answer, PATIENCE, TestDoor, TestLog, accept_body, config, now, read, records, request, token,
+    Answer, MockLog, PATIENCE, TestDoor, TestLog, accept_body, config, now, read, records, request,
+    token,
 };
 use tempfile::TempDir;
 
@@ -228,5 +229,31 @@ async fn one_folder_serves_one_process() {
         refused.to_string().contains(folder.to_str().unwrap()),
         "{refused}"
     );
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_slow_log_stores_a_call_once_however_late_its_report() {
+    let log = MockLog::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&log.address());
+    config.outbox = Some(folder.path().join("outbox"));
+    config.deadline = Duration::from_millis(500);
+    let door = TestDoor::open(config).await;
+    let kim = token("dong-101", "1502");
+    log.0
+        .broker_round_trip_time(-1, Duration::from_millis(900))
+        .unwrap();
+
+    let one = queued(&door.alert(&kim, r#"{"text":"one"}"#).await);
+    let two = queued(&door.alert(&kim, r#"{"text":"two"}"#).await);
+    let places = [
+        wait_until_stored(&door, &kim, &one).await,
+        wait_until_stored(&door, &kim, &two).await,
+    ];
+
+    assert!(places.is_sorted());
+    log.0.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    assert_eq!(records(&log.address()), 2);
     door.close().await;
 }

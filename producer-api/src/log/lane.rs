@@ -125,16 +125,13 @@ impl Lane {
 
 fn producer_config(settings: &LogSettings) -> ClientConfig {
     let mut config = client_config(settings);
-    // Reports come a little before the caller's deadline, so that the answer can say what they say. librdkafka looks
-    // at its clock for this once a second: the deadline itself is kept by us.
-    let message_timeout = settings.deadline.mul_f32(0.8);
     config
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("linger.ms", "0")
         .set(
             "message.timeout.ms",
-            message_timeout.as_millis().to_string(),
+            settings.message_timeout.as_millis().to_string(),
         )
         .set("partitioner", "murmur2_random")
         .set("compression.type", "none")
@@ -193,7 +190,7 @@ fn not_sent(error: KafkaError) -> AppendError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::QueueFull) => AppendError::LaneFull,
         Some(RDKafkaErrorCode::Fatal) => AppendError::Unavailable,
-        _ => AppendError::Refused(error),
+        _ => AppendError::NotNow(error),
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) enum AppendError {
     /// Too many records are on their way already. Nothing was written.
     #[error("the lane is full")]
     LaneFull,
+    /// The log takes nothing at present: its disk is full, or we are not let in. Nothing was written.
+    #[error("the log takes nothing at present")]
+    NotNow(#[source] KafkaError),
     /// The log refused this record. Nothing was written, and another try will meet the same.
     #[error("the log refused the record")]
     Refused(#[source] KafkaError),
@@ -42,7 +45,8 @@ pub(crate) enum AppendError {
 pub(crate) struct LogSettings {
     pub(crate) bootstrap_servers: String,
     pub(crate) properties: BTreeMap<String, String>,
-    pub(crate) deadline: Duration,
+    /// How long librdkafka tries before it reports that it gave up.
+    pub(crate) message_timeout: Duration,
     pub(crate) alerts_in_flight_max: usize,
     pub(crate) accepts_in_flight_max: usize,
 }
@@ -149,22 +153,25 @@ fn outcome_of(error: KafkaError) -> AppendError {
     match error.rdkafka_error_code() {
         // Purged from our own queue, before it was sent.
         Some(Code::PurgeQueue) => AppendError::Unavailable,
-        // Kafka's answers to a produce request that mean that nothing was appended and nothing will be.
+        // Kafka's answers to a produce request that mean that nothing was appended. Some are about the record ...
         Some(
             Code::MessageSizeTooLarge
-            | Code::InvalidMessageSize
-            | Code::InvalidTopic
             | Code::MessageBatchTooLarge
-            | Code::InvalidRequiredAcks
-            | Code::TopicAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::UnsupportedForMessageFormat
-            | Code::PolicyViolation
+            | Code::InvalidMessageSize
             | Code::InvalidRecord
             | Code::InvalidTimestamp
+            | Code::UnsupportedForMessageFormat,
+        ) => AppendError::Refused(error),
+        // ... and some about the log, which an operator can mend. log-core's full disk is a policy violation.
+        Some(
+            Code::PolicyViolation
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::InvalidRequiredAcks
+            | Code::InvalidTopic
             | Code::UnknownTopic
             | Code::UnknownPartition,
-        ) => AppendError::Refused(error),
+        ) => AppendError::NotNow(error),
         // A time-out above all: librdkafka gave up waiting, which says nothing about the log.
         _ => AppendError::OutcomeUnknown(Some(error)),
     }

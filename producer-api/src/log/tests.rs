@@ -11,13 +11,14 @@ fn outcome(code: RDKafkaErrorCode) -> AppendError {
 #[test]
 fn only_an_answer_that_rules_the_record_out_is_called_a_refusal() {
     use RDKafkaErrorCode as Code;
-    for code in [
-        Code::MessageSizeTooLarge,
-        Code::PolicyViolation,
-        Code::TopicAuthorizationFailed,
-        Code::InvalidRecord,
-    ] {
+    for code in [Code::MessageSizeTooLarge, Code::InvalidRecord] {
         assert!(matches!(outcome(code), AppendError::Refused(_)), "{code}");
+    }
+    for code in [Code::PolicyViolation, Code::TopicAuthorizationFailed] {
+        assert!(
+            matches!(outcome(code), AppendError::NotNow(_)),
+            "{code}: an operator can mend it"
+        );
     }
     for code in [
         Code::MessageTimedOut,

@@ -32,7 +32,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_millis(1000);
 const SILENT_LOOKS_MAX: u32 = 2;
 
 /// What is known about the log. Shared by all who append.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Reach {
     silent_looks: Arc<AtomicU32>,
     standing: watch::Sender<Standing>,
@@ -50,15 +50,6 @@ struct Standing {
 impl Standing {
     fn is_good(self) -> bool {
         self.topics_are_there && !self.gone
-    }
-}
-
-impl Default for Reach {
-    fn default() -> Self {
-        Self {
-            silent_looks: Arc::default(),
-            standing: watch::Sender::default(),
-        }
     }
 }
 
