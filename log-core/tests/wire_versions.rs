@@ -4,19 +4,37 @@ mod support;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic};
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
+use kafka_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use log_core::wire::SERVED;
@@ -57,6 +75,21 @@ async fn ask(client: &mut WireClient, api: ApiKey, version: i16) {
         ApiKey::ListGroups => list_groups(client, version).await,
         ApiKey::DescribeGroups => describe_groups(client, version).await,
         ApiKey::DeleteGroups => delete_groups(client, version).await,
+        ApiKey::CreatePartitions => create_partitions(client, version).await,
+        ApiKey::DeleteRecords => delete_records(client, version).await,
+        ApiKey::AlterConfigs => alter_configs(client, version).await,
+        ApiKey::IncrementalAlterConfigs => incremental_alter_configs(client, version).await,
+        ApiKey::DescribeCluster => describe_cluster(client, version).await,
+        ApiKey::DescribeLogDirs => describe_log_dirs(client, version).await,
+        ApiKey::ListPartitionReassignments => list_reassignments(client, version).await,
+        ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch(client, version).await,
+        ApiKey::AddPartitionsToTxn => add_partitions(client, version).await,
+        ApiKey::AddOffsetsToTxn => add_offsets(client, version).await,
+        ApiKey::TxnOffsetCommit => commit_in_transaction(client, version).await,
+        ApiKey::EndTxn => end_transaction(client, version).await,
+        ApiKey::DescribeTransactions => describe_transactions(client, version).await,
+        ApiKey::ListTransactions => list_transactions(client, version).await,
+        ApiKey::DescribeProducers => describe_producers(client, version).await,
         ApiKey::CreateTopics => create(client, version, &format!("made-by-{version}")).await,
         ApiKey::DeleteTopics => delete(client, version).await,
         ApiKey::InitProducerId => init_producer_id(client, version).await,
@@ -350,28 +383,48 @@ fn join_request(group: &str, member: &str, version: i16) -> JoinGroupRequest {
         .with_member_id(text(member))
         .with_protocol_type(text("consumer"))
         .with_protocols(vec![protocol]);
-    if 1 <= version { request.with_rebalance_timeout_ms(10_000) } else { request.with_rebalance_timeout_ms(-1) }
+    if 1 <= version {
+        request.with_rebalance_timeout_ms(10_000)
+    } else {
+        request.with_rebalance_timeout_ms(-1)
+    }
 }
 
 /// Joins a group of its own; the member's id and generation.
 async fn joined(client: &mut WireClient, group: &str, version: i16) -> (StrBytes, i32) {
     let first = client.ask(version, join_request(group, "", version)).await;
     let response = if 4 <= version {
-        assert_eq!(first.error_code, ResponseError::MemberIdRequired.code(), "version {version}");
-        client.ask(version, join_request(group, &first.member_id, version)).await
+        assert_eq!(
+            first.error_code,
+            ResponseError::MemberIdRequired.code(),
+            "version {version}"
+        );
+        client
+            .ask(version, join_request(group, &first.member_id, version))
+            .await
     } else {
         first
     };
-    assert_eq!((response.error_code, response.members.len()), (0, 1), "version {version}");
+    assert_eq!(
+        (response.error_code, response.members.len()),
+        (0, 1),
+        "version {version}"
+    );
     assert_eq!(response.leader, response.member_id, "version {version}");
-    assert_eq!(response.protocol_name.as_deref(), Some("range"), "version {version}");
+    assert_eq!(
+        response.protocol_name.as_deref(),
+        Some("range"),
+        "version {version}"
+    );
     (response.member_id, response.generation_id)
 }
 
 /// Joins and takes its assignment.
 async fn synced(client: &mut WireClient, group: &str) -> (StrBytes, i32) {
     let (member, generation) = joined(client, group, 5).await;
-    let response = client.ask(3, sync_request(group, &member, generation)).await;
+    let response = client
+        .ask(3, sync_request(group, &member, generation))
+        .await;
     assert_eq!(response.error_code, 0);
     (member, generation)
 }
@@ -396,12 +449,22 @@ async fn sync(client: &mut WireClient, version: i16) {
     let (member, generation) = joined(client, &group, 5).await;
     let mut request = sync_request(&group, &member, generation);
     if 5 <= version {
-        request = request.with_protocol_type(Some(text("consumer"))).with_protocol_name(Some(text("range")));
+        request = request
+            .with_protocol_type(Some(text("consumer")))
+            .with_protocol_name(Some(text("range")));
     }
     let response = client.ask(version, request).await;
-    assert_eq!((response.error_code, response.assignment.as_ref()), (0, &b"all of it"[..]), "version {version}");
+    assert_eq!(
+        (response.error_code, response.assignment.as_ref()),
+        (0, &b"all of it"[..]),
+        "version {version}"
+    );
     if 5 <= version {
-        assert_eq!(response.protocol_name.as_deref(), Some("range"), "version {version}");
+        assert_eq!(
+            response.protocol_name.as_deref(),
+            Some("range"),
+            "version {version}"
+        );
     }
 }
 
@@ -414,9 +477,17 @@ async fn heartbeat(client: &mut WireClient, version: i16) {
             .with_generation_id(generation)
             .with_member_id(member.clone())
     };
-    assert_eq!(client.ask(version, request(generation)).await.error_code, 0, "version {version}");
+    assert_eq!(
+        client.ask(version, request(generation)).await.error_code,
+        0,
+        "version {version}"
+    );
     let stale = client.ask(version, request(generation + 1)).await;
-    assert_eq!(stale.error_code, ResponseError::IllegalGeneration.code(), "version {version}");
+    assert_eq!(
+        stale.error_code,
+        ResponseError::IllegalGeneration.code(),
+        "version {version}"
+    );
 }
 
 async fn leave(client: &mut WireClient, version: i16) {
@@ -431,8 +502,16 @@ async fn leave(client: &mut WireClient, version: i16) {
     let response = client.ask(version, request.clone()).await;
     assert_eq!(response.error_code, 0, "version {version}");
     let again = client.ask(version, request).await;
-    let refused = if version < 3 { again.error_code } else { again.members[0].error_code };
-    assert_eq!(refused, ResponseError::UnknownMemberId.code(), "version {version}");
+    let refused = if version < 3 {
+        again.error_code
+    } else {
+        again.members[0].error_code
+    };
+    assert_eq!(
+        refused,
+        ResponseError::UnknownMemberId.code(),
+        "version {version}"
+    );
 }
 
 async fn commit(client: &mut WireClient, version: i16) {
@@ -441,34 +520,82 @@ async fn commit(client: &mut WireClient, version: i16) {
             .with_partition_index(index)
             .with_committed_offset(i64::from(version))
             .with_committed_metadata(Some(StrBytes::from_string(metadata)));
-        if 6 <= version { partition.with_committed_leader_epoch(1) } else { partition }
+        if 6 <= version {
+            partition.with_committed_leader_epoch(1)
+        } else {
+            partition
+        }
     };
-    let partitions = vec![partition(0, "note".to_owned()), partition(9, String::new()), partition(1, "x".repeat(5000))];
-    let topic = OffsetCommitRequestTopic::default().with_name(text(TOPIC).into()).with_partitions(partitions);
-    let request =
-        OffsetCommitRequest::default().with_group_id(text("offsets").into()).with_topics(vec![topic]);
+    let partitions = vec![
+        partition(0, "note".to_owned()),
+        partition(9, String::new()),
+        partition(1, "x".repeat(5000)),
+    ];
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(text(TOPIC).into())
+        .with_partitions(partitions);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(text("offsets").into())
+        .with_topics(vec![topic]);
     let response = client.ask(version, request).await;
-    let codes: Vec<i16> = response.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
-    let (unknown, too_large) = (ResponseError::UnknownTopicOrPartition, ResponseError::OffsetMetadataTooLarge);
-    assert_eq!(codes, [0, unknown.code(), too_large.code()], "version {version}");
+    let codes: Vec<i16> = response.topics[0]
+        .partitions
+        .iter()
+        .map(|partition| partition.error_code)
+        .collect();
+    let (unknown, too_large) = (
+        ResponseError::UnknownTopicOrPartition,
+        ResponseError::OffsetMetadataTooLarge,
+    );
+    assert_eq!(
+        codes,
+        [0, unknown.code(), too_large.code()],
+        "version {version}"
+    );
 }
 
 async fn fetch_offsets(client: &mut WireClient, version: i16) {
     commit(client, 9).await;
     let request = OffsetFetchRequest::default();
     if version < 8 {
-        let asked = OffsetFetchRequestTopic::default().with_name(text(TOPIC).into()).with_partition_indexes(vec![0, 1]);
-        let response =
-            client.ask(version, request.with_group_id(text("offsets").into()).with_topics(Some(vec![asked]))).await;
+        let asked = OffsetFetchRequestTopic::default()
+            .with_name(text(TOPIC).into())
+            .with_partition_indexes(vec![0, 1]);
+        let response = client
+            .ask(
+                version,
+                request
+                    .with_group_id(text("offsets").into())
+                    .with_topics(Some(vec![asked])),
+            )
+            .await;
         let found = &response.topics[0].partitions;
-        assert_eq!((response.error_code, found[0].committed_offset), (0, 9), "version {version}");
-        assert_eq!(found[0].metadata.as_deref(), Some("note"), "version {version}");
-        assert_eq!((found[1].error_code, found[1].committed_offset), (0, -1), "version {version}");
+        assert_eq!(
+            (response.error_code, found[0].committed_offset),
+            (0, 9),
+            "version {version}"
+        );
+        assert_eq!(
+            found[0].metadata.as_deref(),
+            Some("note"),
+            "version {version}"
+        );
+        assert_eq!(
+            (found[1].error_code, found[1].committed_offset),
+            (0, -1),
+            "version {version}"
+        );
     } else {
-        let group = OffsetFetchRequestGroup::default().with_group_id(text("offsets").into()).with_topics(None);
+        let group = OffsetFetchRequestGroup::default()
+            .with_group_id(text("offsets").into())
+            .with_topics(None);
         let response = client.ask(version, request.with_groups(vec![group])).await;
         let found = &response.groups[0].topics[0].partitions;
-        assert_eq!((found.len(), found[0].committed_offset), (1, 9), "version {version}");
+        assert_eq!(
+            (found.len(), found[0].committed_offset),
+            (1, 9),
+            "version {version}"
+        );
         assert_eq!(found[0].committed_leader_epoch, 1, "version {version}");
     }
 }
@@ -476,24 +603,56 @@ async fn fetch_offsets(client: &mut WireClient, version: i16) {
 async fn delete_offsets(client: &mut WireClient, version: i16) {
     commit(client, 9).await;
     let partition = OffsetDeleteRequestPartition::default().with_partition_index(0);
-    let topic = OffsetDeleteRequestTopic::default().with_name(text(TOPIC).into()).with_partitions(vec![partition]);
-    let request =
-        OffsetDeleteRequest::default().with_group_id(text("offsets").into()).with_topics(vec![topic]);
+    let topic = OffsetDeleteRequestTopic::default()
+        .with_name(text(TOPIC).into())
+        .with_partitions(vec![partition]);
+    let request = OffsetDeleteRequest::default()
+        .with_group_id(text("offsets").into())
+        .with_topics(vec![topic]);
     let response = client.ask(version, request).await;
-    assert_eq!((response.error_code, response.topics[0].partitions[0].error_code), (0, 0), "version {version}");
+    assert_eq!(
+        (
+            response.error_code,
+            response.topics[0].partitions[0].error_code
+        ),
+        (0, 0),
+        "version {version}"
+    );
 }
 
 async fn list_groups(client: &mut WireClient, version: i16) {
     let group = format!("listed-{version}");
     synced(client, &group).await;
     let request = ListGroupsRequest::default();
-    let request = if 4 <= version { request.with_states_filter(vec![text("stable")]) } else { request };
-    let request = if 5 <= version { request.with_types_filter(vec![text("classic")]) } else { request };
+    let request = if 4 <= version {
+        request.with_states_filter(vec![text("stable")])
+    } else {
+        request
+    };
+    let request = if 5 <= version {
+        request.with_types_filter(vec![text("classic")])
+    } else {
+        request
+    };
     let response = client.ask(version, request).await;
-    let listed = response.groups.iter().find(|listed| listed.group_id.as_str() == group).expect("listed");
-    assert_eq!(listed.protocol_type.as_str(), "consumer", "version {version}");
+    let listed = response
+        .groups
+        .iter()
+        .find(|listed| listed.group_id.as_str() == group)
+        .expect("listed");
+    assert_eq!(
+        listed.protocol_type.as_str(),
+        "consumer",
+        "version {version}"
+    );
     if 4 <= version {
-        assert!(response.groups.iter().all(|group| group.group_state.as_str() == "Stable"), "version {version}");
+        assert!(
+            response
+                .groups
+                .iter()
+                .all(|group| group.group_state.as_str() == "Stable"),
+            "version {version}"
+        );
     }
     if 5 <= version {
         assert_eq!(listed.group_type.as_str(), "classic", "version {version}");
@@ -504,14 +663,39 @@ async fn describe_groups(client: &mut WireClient, version: i16) {
     let group = format!("described-{version}");
     synced(client, &group).await;
     let groups = vec![text(&group).into(), text("nobody").into()];
-    let response = client.ask(version, DescribeGroupsRequest::default().with_groups(groups)).await;
+    let response = client
+        .ask(
+            version,
+            DescribeGroupsRequest::default().with_groups(groups),
+        )
+        .await;
     let (known, unknown) = (&response.groups[0], &response.groups[1]);
-    assert_eq!((known.error_code, known.group_state.as_str()), (0, "Stable"), "version {version}");
+    assert_eq!(
+        (known.error_code, known.group_state.as_str()),
+        (0, "Stable"),
+        "version {version}"
+    );
     assert_eq!(known.protocol_data.as_str(), "range", "version {version}");
-    assert_eq!(known.members[0].member_assignment.as_ref(), b"all of it", "version {version}");
-    assert_eq!(known.members[0].client_host.as_str(), "/127.0.0.1", "version {version}");
-    let expected = if version < 6 { 0 } else { ResponseError::GroupIdNotFound.code() };
-    assert_eq!((unknown.error_code, unknown.group_state.as_str()), (expected, "Dead"), "version {version}");
+    assert_eq!(
+        known.members[0].member_assignment.as_ref(),
+        b"all of it",
+        "version {version}"
+    );
+    assert_eq!(
+        known.members[0].client_host.as_str(),
+        "/127.0.0.1",
+        "version {version}"
+    );
+    let expected = if version < 6 {
+        0
+    } else {
+        ResponseError::GroupIdNotFound.code()
+    };
+    assert_eq!(
+        (unknown.error_code, unknown.group_state.as_str()),
+        (expected, "Dead"),
+        "version {version}"
+    );
 }
 
 async fn delete_groups(client: &mut WireClient, version: i16) {
@@ -520,13 +704,551 @@ async fn delete_groups(client: &mut WireClient, version: i16) {
     let groups = vec![text(&group).into(), text("nobody").into()];
     let request = DeleteGroupsRequest::default().with_groups_names(groups);
     let codes = |response: DeleteGroupsResponse| -> Vec<i16> {
-        response.results.iter().map(|result| result.error_code).collect()
+        response
+            .results
+            .iter()
+            .map(|result| result.error_code)
+            .collect()
     };
-    let (not_empty, unknown) = (ResponseError::NonEmptyGroup.code(), ResponseError::GroupIdNotFound.code());
-    assert_eq!(codes(client.ask(version, request.clone()).await), [not_empty, unknown], "version {version}");
+    let (not_empty, unknown) = (
+        ResponseError::NonEmptyGroup.code(),
+        ResponseError::GroupIdNotFound.code(),
+    );
+    assert_eq!(
+        codes(client.ask(version, request.clone()).await),
+        [not_empty, unknown],
+        "version {version}"
+    );
 
     let leaver = MemberIdentity::default().with_member_id(member);
-    let leave = LeaveGroupRequest::default().with_group_id(text(&group).into()).with_members(vec![leaver]);
+    let leave = LeaveGroupRequest::default()
+        .with_group_id(text(&group).into())
+        .with_members(vec![leaver]);
     assert_eq!(client.ask(3, leave).await.error_code, 0);
-    assert_eq!(codes(client.ask(version, request).await), [0, unknown], "version {version}");
+    assert_eq!(
+        codes(client.ask(version, request).await),
+        [0, unknown],
+        "version {version}"
+    );
+}
+
+// --- Administration
+
+async fn create_partitions(client: &mut WireClient, version: i16) {
+    let name = format!("grown-{version}");
+    create(client, 7, &name).await;
+    let topic = |name: &str| {
+        CreatePartitionsTopic::default()
+            .with_name(text(name).into())
+            .with_count(3)
+            .with_assignments(None)
+    };
+    let topics = vec![topic(&name), topic("missing")];
+    let request = CreatePartitionsRequest::default()
+        .with_topics(topics)
+        .with_timeout_ms(10_000);
+    let response = client.ask(version, request).await;
+    let codes: Vec<i16> = response
+        .results
+        .iter()
+        .map(|result| result.error_code)
+        .collect();
+    assert_eq!(
+        codes,
+        [0, ResponseError::UnknownTopicOrPartition.code()],
+        "version {version}"
+    );
+}
+
+async fn delete_records(client: &mut WireClient, version: i16) {
+    let partition = |index| {
+        DeleteRecordsPartition::default()
+            .with_partition_index(index)
+            .with_offset(0)
+    };
+    let topic = DeleteRecordsTopic::default()
+        .with_name(text(TOPIC).into())
+        .with_partitions(vec![
+            partition(0),
+            partition(9),
+            partition(1).with_offset(99),
+        ]);
+    let request = DeleteRecordsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(10_000);
+    let response = client.ask(version, request).await;
+    let told = response.topics[0]
+        .partitions
+        .iter()
+        .map(|told| (told.error_code, told.low_watermark));
+    let (unknown, out_of_range) = (
+        ResponseError::UnknownTopicOrPartition,
+        ResponseError::OffsetOutOfRange,
+    );
+    assert!(
+        told.eq([(0, 0), (unknown.code(), -1), (out_of_range.code(), -1)]),
+        "version {version}"
+    );
+}
+
+async fn alter_configs(client: &mut WireClient, version: i16) {
+    use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    let config = |value: &str| {
+        vec![
+            AlterableConfig::default()
+                .with_name(text("retention.ms"))
+                .with_value(Some(text(value))),
+        ]
+    };
+    let resource = |kind: i8, name: &str, value: &str| {
+        AlterConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text(name))
+            .with_configs(config(value))
+    };
+    let name = format!("altered-{version}");
+    create(client, 7, &name).await;
+    let resources = vec![
+        resource(2, &name, "5000"),
+        resource(2, TOPIC, "never"),
+        resource(4, "1", "5"),
+    ];
+    let response = client
+        .ask(
+            version,
+            AlterConfigsRequest::default().with_resources(resources),
+        )
+        .await;
+    let codes: Vec<i16> = response
+        .responses
+        .iter()
+        .map(|told| told.error_code)
+        .collect();
+    let (invalid, not_here) = (
+        ResponseError::InvalidConfig.code(),
+        ResponseError::InvalidRequest.code(),
+    );
+    assert_eq!(codes, [0, invalid, not_here], "version {version}");
+}
+
+async fn incremental_alter_configs(client: &mut WireClient, version: i16) {
+    use kafka_protocol::messages::incremental_alter_configs_request::{
+        AlterConfigsResource, AlterableConfig,
+    };
+    let op = |operation: i8, value: Option<&str>| {
+        AlterableConfig::default()
+            .with_name(text("retention.ms"))
+            .with_config_operation(operation)
+            .with_value(value.map(text))
+    };
+    let resource = |name: &str, op: AlterableConfig| {
+        AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text(name))
+            .with_configs(vec![op])
+    };
+    let name = format!("changed-{version}");
+    create(client, 7, &name).await;
+    let resources = vec![
+        resource(&name, op(0, Some("5000"))),
+        resource(TOPIC, op(2, Some("1"))),
+        resource("missing", op(1, None)),
+    ];
+    let response = client
+        .ask(
+            version,
+            IncrementalAlterConfigsRequest::default().with_resources(resources),
+        )
+        .await;
+    let codes: Vec<i16> = response
+        .responses
+        .iter()
+        .map(|told| told.error_code)
+        .collect();
+    let (invalid, unknown) = (
+        ResponseError::InvalidConfig,
+        ResponseError::UnknownTopicOrPartition,
+    );
+    assert_eq!(
+        codes,
+        [0, invalid.code(), unknown.code()],
+        "version {version}"
+    );
+}
+
+async fn describe_cluster(client: &mut WireClient, version: i16) {
+    let response = client
+        .ask(
+            version,
+            DescribeClusterRequest::default().with_endpoint_type(1),
+        )
+        .await;
+    assert_eq!(
+        (response.error_code, response.error_message.as_deref()),
+        (0, None),
+        "version {version}"
+    );
+    assert_eq!(
+        (response.controller_id.0, response.brokers.len()),
+        (1, 1),
+        "version {version}"
+    );
+    assert!(!response.cluster_id.is_empty(), "version {version}");
+}
+
+async fn describe_log_dirs(client: &mut WireClient, version: i16) {
+    let response = client
+        .ask(version, DescribeLogDirsRequest::default().with_topics(None))
+        .await;
+    let folder = &response.results[0];
+    let topic = folder
+        .topics
+        .iter()
+        .find(|topic| topic.name.as_str() == TOPIC)
+        .expect("described");
+    assert_eq!(
+        (folder.error_code, topic.partitions.len()),
+        (0, 2),
+        "version {version}"
+    );
+    assert!(0 < topic.partitions[0].partition_size, "version {version}");
+}
+
+async fn list_reassignments(client: &mut WireClient, version: i16) {
+    let request = ListPartitionReassignmentsRequest::default()
+        .with_topics(None)
+        .with_timeout_ms(1000);
+    let response = client.ask(version, request).await;
+    assert_eq!(
+        (response.error_code, response.topics.len()),
+        (0, 0),
+        "version {version}"
+    );
+}
+
+async fn offset_for_leader_epoch(client: &mut WireClient, version: i16) {
+    let partition = |epoch| {
+        OffsetForLeaderPartition::default()
+            .with_partition(0)
+            .with_current_leader_epoch(-1)
+            .with_leader_epoch(epoch)
+    };
+    let topic = OffsetForLeaderTopic::default()
+        .with_topic(text(TOPIC).into())
+        .with_partitions(vec![partition(1), partition(9)]);
+    let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+    let request = if 3 <= version {
+        request.with_replica_id((-1).into())
+    } else {
+        request
+    };
+    let response = client.ask(version, request).await;
+    let told = response.topics[0]
+        .partitions
+        .iter()
+        .map(|end| (end.error_code, end.leader_epoch, end.end_offset));
+    assert!(told.eq([(0, 1, 9), (0, -1, -1)]), "version {version}");
+}
+
+// --- Transactions
+
+/// A transactional producer: its id, producer id and epoch.
+async fn transactional(client: &mut WireClient, id: &str) -> (ProducerId, i16) {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(Some(text(id).into()))
+        .with_transaction_timeout_ms(60_000)
+        .with_producer_id((-1).into())
+        .with_producer_epoch(-1);
+    let response = client.ask(4, request).await;
+    assert_eq!(response.error_code, 0, "{id}");
+    (response.producer_id, response.producer_epoch)
+}
+
+fn add_request(
+    id: &str,
+    producer: (ProducerId, i16),
+    partitions: Vec<i32>,
+) -> AddPartitionsToTxnRequest {
+    let topic = AddPartitionsToTxnTopic::default()
+        .with_name(text(TOPIC).into())
+        .with_partitions(partitions);
+    AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(text(id).into())
+        .with_v3_and_below_producer_id(producer.0)
+        .with_v3_and_below_producer_epoch(producer.1)
+        .with_v3_and_below_topics(vec![topic])
+}
+
+/// A producer with an open transaction.
+async fn begun(client: &mut WireClient, id: &str) -> (ProducerId, i16) {
+    let producer = transactional(client, id).await;
+    let response = client.ask(0, add_request(id, producer, vec![0])).await;
+    assert_eq!(
+        response.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code,
+        0
+    );
+    producer
+}
+
+async fn add_partitions(client: &mut WireClient, version: i16) {
+    let id = format!("add-{version}");
+    let producer = transactional(client, &id).await;
+    let codes = |response: AddPartitionsToTxnResponse| -> Vec<i16> {
+        let partitions = &response.results_by_topic_v3_and_below[0].results_by_partition;
+        partitions
+            .iter()
+            .map(|told| told.partition_error_code)
+            .collect()
+    };
+    let added = client
+        .ask(version, add_request(&id, producer, vec![0, 1]))
+        .await;
+    assert_eq!(codes(added), [0, 0], "version {version}");
+    let partly = client
+        .ask(version, add_request(&id, producer, vec![0, 9]))
+        .await;
+    let (not_tried, unknown) = (
+        ResponseError::OperationNotAttempted,
+        ResponseError::UnknownTopicOrPartition,
+    );
+    assert_eq!(
+        codes(partly),
+        [not_tried.code(), unknown.code()],
+        "version {version}"
+    );
+
+    transactional(client, &id).await;
+    let zombie = client
+        .ask(version, add_request(&id, producer, vec![0]))
+        .await;
+    let fenced = if version < 2 {
+        ResponseError::InvalidProducerEpoch
+    } else {
+        ResponseError::ProducerFenced
+    };
+    assert_eq!(codes(zombie), [fenced.code()], "version {version}");
+}
+
+async fn add_offsets(client: &mut WireClient, version: i16) {
+    let id = format!("add-offsets-{version}");
+    let producer = transactional(client, &id).await;
+    let request = |producer: (ProducerId, i16)| {
+        AddOffsetsToTxnRequest::default()
+            .with_transactional_id(text(&id).into())
+            .with_producer_id(producer.0)
+            .with_producer_epoch(producer.1)
+            .with_group_id(text("in-a-transaction").into())
+    };
+    assert_eq!(
+        client.ask(version, request(producer)).await.error_code,
+        0,
+        "version {version}"
+    );
+    let other = client
+        .ask(version, request(((producer.0.0 + 1_000_000).into(), 0)))
+        .await;
+    assert_eq!(
+        other.error_code,
+        ResponseError::InvalidProducerIdMapping.code(),
+        "version {version}"
+    );
+    end(client, 4, &id, producer, false).await;
+}
+
+async fn commit_in_transaction(client: &mut WireClient, version: i16) {
+    let id = format!("commit-{version}");
+    let producer = transactional(client, &id).await;
+    let group = format!("group-{version}");
+    let add = AddOffsetsToTxnRequest::default()
+        .with_transactional_id(text(&id).into())
+        .with_producer_id(producer.0)
+        .with_producer_epoch(producer.1)
+        .with_group_id(text(&group).into());
+    assert_eq!(client.ask(4, add).await.error_code, 0, "version {version}");
+    let partition = TxnOffsetCommitRequestPartition::default()
+        .with_committed_offset(5)
+        .with_committed_metadata(Some(text("note")));
+    let topic = TxnOffsetCommitRequestTopic::default()
+        .with_name(text(TOPIC).into())
+        .with_partitions(vec![partition]);
+    let request = TxnOffsetCommitRequest::default()
+        .with_transactional_id(text(&id).into())
+        .with_group_id(text(&group).into())
+        .with_producer_id(producer.0)
+        .with_producer_epoch(producer.1)
+        .with_topics(vec![topic]);
+    let response = client.ask(version, request).await;
+    assert_eq!(
+        response.topics[0].partitions[0].error_code, 0,
+        "version {version}"
+    );
+
+    let committed = |stable| {
+        let group = OffsetFetchRequestGroup::default()
+            .with_group_id(text(&group).into())
+            .with_topics(Some(vec![
+                OffsetFetchRequestTopics::default()
+                    .with_name(text(TOPIC).into())
+                    .with_partition_indexes(vec![0]),
+            ]));
+        OffsetFetchRequest::default()
+            .with_groups(vec![group])
+            .with_require_stable(stable)
+    };
+    let before = client.ask(8, committed(true)).await.groups[0].topics[0].partitions[0].clone();
+    assert_eq!(
+        before.error_code,
+        ResponseError::UnstableOffsetCommit.code(),
+        "version {version}"
+    );
+    end(client, 4, &id, producer, true).await;
+    let after = client.ask(8, committed(true)).await.groups[0].topics[0].partitions[0].clone();
+    assert_eq!(
+        (after.error_code, after.committed_offset),
+        (0, 5),
+        "version {version}"
+    );
+}
+
+async fn end(
+    client: &mut WireClient,
+    version: i16,
+    id: &str,
+    producer: (ProducerId, i16),
+    commit: bool,
+) {
+    let request = EndTxnRequest::default()
+        .with_transactional_id(text(id).into())
+        .with_producer_id(producer.0)
+        .with_producer_epoch(producer.1)
+        .with_committed(commit);
+    assert_eq!(
+        client.ask(version, request).await.error_code,
+        0,
+        "version {version}"
+    );
+}
+
+async fn end_transaction(client: &mut WireClient, version: i16) {
+    let id = format!("end-{version}");
+    let producer = begun(client, &id).await;
+    end(client, version, &id, producer, true).await;
+    end(client, version, &id, producer, true).await;
+    let wrong = EndTxnRequest::default()
+        .with_transactional_id(text(&id).into())
+        .with_producer_id(producer.0)
+        .with_producer_epoch(producer.1)
+        .with_committed(false);
+    let refused = client.ask(version, wrong).await;
+    assert_eq!(
+        refused.error_code,
+        ResponseError::InvalidTxnState.code(),
+        "version {version}"
+    );
+}
+
+async fn describe_transactions(client: &mut WireClient, version: i16) {
+    let producer = begun(client, "described").await;
+    let ids = vec![text("described").into(), text("nobody").into()];
+    let response = client
+        .ask(
+            version,
+            DescribeTransactionsRequest::default().with_transactional_ids(ids),
+        )
+        .await;
+    let (known, unknown) = (
+        &response.transaction_states[0],
+        &response.transaction_states[1],
+    );
+    assert_eq!(
+        (known.error_code, known.transaction_state.as_str()),
+        (0, "Ongoing"),
+        "version {version}"
+    );
+    assert_eq!(
+        (known.producer_id, known.topics.len()),
+        (producer.0, 1),
+        "version {version}"
+    );
+    assert_eq!(
+        unknown.error_code,
+        ResponseError::TransactionalIdNotFound.code(),
+        "version {version}"
+    );
+    end(client, 4, "described", producer, false).await;
+}
+
+async fn list_transactions(client: &mut WireClient, version: i16) {
+    let id = format!("listed-{version}");
+    let producer = begun(client, &id).await;
+    let filters = vec![text("Ongoing"), text("Nonsense")];
+    let request = ListTransactionsRequest::default().with_state_filters(filters);
+    let response = client.ask(version, request).await;
+    let listed: Vec<_> = response
+        .transaction_states
+        .iter()
+        .map(|one| one.transactional_id.as_str())
+        .collect();
+    assert!(
+        listed.contains(&id.as_str()),
+        "version {version}: {listed:?}"
+    );
+    assert!(
+        response
+            .transaction_states
+            .iter()
+            .all(|one| one.transaction_state.as_str() == "Ongoing")
+    );
+    assert_eq!(
+        response.unknown_state_filters,
+        [text("Nonsense")],
+        "version {version}"
+    );
+    end(client, 4, &id, producer, false).await;
+}
+
+async fn describe_producers(client: &mut WireClient, version: i16) {
+    create(client, 7, "with-a-producer").await;
+    let id = u64::try_from(init_plain(client).await).expect("an id");
+    let stamp = log_core::record::ProducerStamp {
+        id: log_core::ids::ProducerId(id),
+        epoch: log_core::ids::ProducerEpoch(0),
+        base_sequence: Some(log_core::ids::Sequence(0)),
+    };
+    let batch = support::records::batch_by(stamp, &["x", "y"]);
+    assert_eq!(
+        support::wire_client::produce(client, "with-a-producer", batch).await,
+        Ok(0)
+    );
+    let topic = TopicRequest::default()
+        .with_name(text("with-a-producer").into())
+        .with_partition_indexes(vec![0, 9]);
+    let response = client
+        .ask(
+            version,
+            DescribeProducersRequest::default().with_topics(vec![topic]),
+        )
+        .await;
+    let (known, unknown) = (
+        &response.topics[0].partitions[0],
+        &response.topics[0].partitions[1],
+    );
+    let producer = &known.active_producers[0];
+    assert_eq!(
+        (producer.producer_id.0, producer.last_sequence),
+        (i64::try_from(id).expect("small"), 1)
+    );
+    assert_eq!(producer.current_txn_start_offset, -1, "version {version}");
+    assert_eq!(
+        unknown.error_code,
+        ResponseError::UnknownTopicOrPartition.code(),
+        "version {version}"
+    );
+}
+
+async fn init_plain(client: &mut WireClient) -> i64 {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_transaction_timeout_ms(60_000);
+    client.ask(0, request).await.producer_id.0
 }

@@ -1,4 +1,4 @@
-"""aiokafka, the client with the lowest version ceilings: makes a topic, produces with every codec, reads back.
+"""aiokafka, the client with the lowest version ceilings: topics, every codec, a group, a transaction.
 
 usage: aiokafka_smoke.py <broker>
 """
@@ -46,6 +46,31 @@ async def main():
     found = (await consumer.offsets_for_times({partition: records[20].timestamp}))[partition]
     assert found.offset <= 20 and records[found.offset].timestamp == records[20].timestamp, found
     await consumer.stop()
+
+    member = AIOKafkaConsumer(
+        TOPIC, bootstrap_servers=broker, group_id="aiokafka", auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await member.start()
+    assert len([await asyncio.wait_for(member.getone(), 20) for _ in range(50)]) == 50
+    await member.commit()
+    assert await member.committed(partition) == 50
+    await member.stop()
+
+    writer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id="aiokafka")
+    await writer.start()
+    async with writer.transaction():
+        await writer.send_and_wait(TOPIC, b"committed", partition=1)
+    await writer.begin_transaction()
+    await writer.send_and_wait(TOPIC, b"aborted", partition=1)
+    await writer.abort_transaction()
+    await writer.stop()
+    reader = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, isolation_level="read_committed")
+    await reader.start()
+    reader.assign([TopicPartition(TOPIC, 1)])
+    await reader.seek_to_beginning(TopicPartition(TOPIC, 1))
+    assert (await asyncio.wait_for(reader.getone(), 20)).value == b"committed"
+    assert not await reader.getmany(timeout_ms=500), "an aborted record was read"
+    await reader.stop()
 
     await admin.delete_topics([TOPIC])
     assert TOPIC not in await admin.list_topics()

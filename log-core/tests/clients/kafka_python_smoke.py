@@ -1,4 +1,4 @@
-"""kafka-python: makes a topic, produces with every codec, reads back, by offset and by time.
+"""kafka-python: makes a topic, produces with every codec, reads back, by offset, by time and in a group.
 
 usage: kafka_python_smoke.py <broker>
 """
@@ -11,6 +11,13 @@ from kafka.admin import KafkaAdminClient, NewTopic
 (broker,) = sys.argv[1:]
 TOPIC = "kafka-python"
 CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
+
+
+
+def listed(group):
+    """Versions of the library name the same pair differently."""
+    return (group["group_id"], group["protocol_type"]) if isinstance(group, dict) else group
+
 
 admin = KafkaAdminClient(bootstrap_servers=broker)
 admin.create_topics([NewTopic(name=TOPIC, num_partitions=2, replication_factor=1)])
@@ -41,6 +48,16 @@ assert records[0].headers == [("n", b"1")], records[0].headers
 found = consumer.offsets_for_times({partition: records[20].timestamp})[partition]
 assert records[found.offset].timestamp == records[20].timestamp and found.offset <= 20, found
 consumer.close()
+
+member = KafkaConsumer(
+    TOPIC, bootstrap_servers=broker, group_id="kafka-python", auto_offset_reset="earliest", enable_auto_commit=False,
+    consumer_timeout_ms=20_000,
+)
+assert len([next(member) for _ in range(50)]) == 50
+member.commit()
+assert member.committed(partition) == 50
+member.close()
+assert ("kafka-python", "consumer") in [tuple(group)[:2] for group in map(listed, admin.list_groups())]
 
 admin.delete_topics([TOPIC])
 assert TOPIC not in admin.list_topics()

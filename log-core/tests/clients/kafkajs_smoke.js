@@ -1,4 +1,4 @@
-// kafkajs, a client in JavaScript alone: makes a topic, produces plain and gzipped, asks for offsets.
+// kafkajs, a client in JavaScript alone: makes a topic, produces plain and gzipped, asks for offsets, reads in a group.
 //
 // usage: kafkajs_smoke.js <broker>
 const assert = require("node:assert");
@@ -26,6 +26,23 @@ async function main() {
   const offsets = await admin.fetchTopicOffsets(TOPIC);
   const first = offsets.find(({ partition }) => partition === 0);
   assert.deepEqual([first.low, first.high], ["0", "20"]);
+
+  const consumer = kafka.consumer({ groupId: "kafkajs", sessionTimeout: 10000, maxWaitTimeInMs: 100 });
+  await consumer.connect();
+  await consumer.subscribe({ topic: TOPIC, fromBeginning: true });
+  const read = await new Promise((resolve) => {
+    const values = [];
+    consumer.run({
+      eachMessage: async ({ message }) => {
+        values.push(message.value.toString());
+        if (values.length === 20) resolve(values);
+      },
+    });
+  });
+  assert.deepEqual(read.slice(0, 10), Array.from({ length: 10 }, (_, number) => `${number}`));
+  await consumer.disconnect();
+  const { groups } = await admin.listGroups();
+  assert(groups.some(({ groupId, protocolType }) => groupId === "kafkajs" && protocolType === "consumer"));
 
   await admin.deleteTopics({ topics: [TOPIC] });
   assert(!(await admin.listTopics()).includes(TOPIC));
