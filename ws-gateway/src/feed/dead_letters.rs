@@ -12,7 +12,7 @@ use rdkafka::{
     ClientConfig, Message,
     client::ClientContext,
     error::KafkaError,
-    message::{BorrowedMessage, DeliveryResult, Header, Headers, OwnedHeaders},
+    message::{BorrowedMessage, DeliveryResult, Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
 use tracing::warn;
