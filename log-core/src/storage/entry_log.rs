@@ -110,10 +110,7 @@ impl EntryLog {
         checkpoint: EntryIndex,
     ) -> Result<(Self, RecoveredLog), EntryLogError> {
         let (journal, found) = Journal::open(disk, folder, config)?;
-        let mut replay = Replay::default();
-        for (position, record) in found.records {
-            replay.take(position, record)?;
-        }
+        let mut replay = Replay::of(found.records)?;
         let (positions, entries) = replay.after(checkpoint)?;
         let log = Self {
             journal,
@@ -285,10 +282,7 @@ pub(super) fn summarize(
     checkpoint: EntryIndex,
 ) -> Result<JournalSummary, EntryLogError> {
     let count = records.len();
-    let mut replay = Replay::default();
-    for (position, record) in records {
-        replay.take(position, record)?;
-    }
+    let replay = Replay::of(records)?;
     replay.check_against(checkpoint)?;
     let (first, last) = replay.ends();
     Ok(JournalSummary {
@@ -297,6 +291,18 @@ pub(super) fn summarize(
         last,
         commit: replay.hard_state.commit,
     })
+}
+
+/// The hard state and the entries that the records of a journal leave in force.
+///
+/// # Errors
+/// [`EntryLogError::Nonsense`].
+pub(super) fn replay(
+    records: Vec<(JournalPosition, Bytes)>,
+) -> Result<(HardState, Vec<Entry>), EntryLogError> {
+    let replay = Replay::of(records)?;
+    let entries = replay.entries.into_iter().map(|(_, entry)| entry);
+    Ok((replay.hard_state, entries.collect()))
 }
 
 /// Reads the records of a journal one after the other, as they were written.
@@ -308,6 +314,14 @@ struct Replay {
 }
 
 impl Replay {
+    fn of(records: Vec<(JournalPosition, Bytes)>) -> Result<Self, EntryLogError> {
+        let mut replay = Self::default();
+        for (position, record) in records {
+            replay.take(position, record)?;
+        }
+        Ok(replay)
+    }
+
     fn take(&mut self, position: JournalPosition, record: Bytes) -> Result<(), EntryLogError> {
         let nonsense = |found| EntryLogError::Nonsense {
             position: position.0,

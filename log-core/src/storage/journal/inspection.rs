@@ -10,7 +10,7 @@ use crate::storage::verify::{Finding, Severity};
 /// What a journal's files hold.
 #[derive(Default)]
 pub(in crate::storage) struct Inspection {
-    /// All whole records, oldest first.
+    /// The whole records up to the first damage, oldest first: what lies behind is not known to follow them.
     pub(in crate::storage) records: Records,
     /// What is not as it should be.
     pub(in crate::storage) findings: Vec<Finding>,
@@ -44,7 +44,8 @@ impl Inspection {
         next: Option<JournalPosition>,
     ) {
         let path = segment_file::path(folder, start);
-        match segment_file::look_at(disk, &path, start, next, &mut self.records) {
+        let mut records = Records::new();
+        match segment_file::look_at(disk, &path, start, next, &mut records) {
             Ok(Some(cut)) => {
                 let byte = cut.position.0 - start.0;
                 self.leftover(
@@ -56,6 +57,16 @@ impl Inspection {
             Ok(None) => {}
             Err(error) => self.add_error(error, &path),
         }
+        if self.is_sound() {
+            self.records.append(&mut records);
+        }
+    }
+
+    /// Whether nothing is damaged so far.
+    pub(in crate::storage) fn is_sound(&self) -> bool {
+        self.findings
+            .iter()
+            .all(|finding| finding.severity < Severity::Damage)
     }
 
     fn leftover(&mut self, path: PathBuf, byte: Option<u64>, found: &str) {

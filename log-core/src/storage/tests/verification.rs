@@ -148,11 +148,42 @@ fn what_an_interrupted_write_left_is_no_damage() {
 }
 
 #[test]
+fn the_entries_of_a_folder_can_be_read_while_it_lies_still() {
+    let mut node = clean_folder(1);
+    node.journal_one();
+    node.journal_one();
+
+    let found = read_entries(&node.disk, Path::new(DATA)).unwrap();
+
+    let indexes: Vec<_> = found.entries.iter().map(|entry| entry.index.0).collect();
+    assert_eq!(indexes, [1, 2, 3]);
+    assert_eq!(found.hard_state.commit, EntryIndex(3));
+    assert_eq!(found.findings, []);
+}
+
+#[test]
+fn entries_are_read_up_to_the_first_damage() {
+    let mut node = clean_folder(1);
+    for _ in 0..100 {
+        node.journal_one();
+    }
+    let first = Path::new(DATA).join("journal/00000000000000000000.journal");
+    node.disk.flip_bit(&first, 2_000, 0);
+
+    let found = read_entries(&node.disk, Path::new(DATA)).unwrap();
+
+    assert_eq!(found.entries, []);
+    assert_eq!(found.findings.len(), 1);
+    assert_eq!(found.findings[0].path, first);
+}
+
+#[test]
 fn looking_changes_nothing() {
     let node = clean_folder(1);
     node.append("a", &[1]);
     let operations = node.disk.operations();
     verified(&node.disk);
+    read_entries(&node.disk, Path::new(DATA)).unwrap();
     assert_eq!(node.disk.operations(), operations);
 }
 

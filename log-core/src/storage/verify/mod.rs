@@ -194,10 +194,7 @@ fn check_journal(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
         return;
     }
     let inspection = inspect(disk, &folder);
-    let sound = inspection
-        .findings
-        .iter()
-        .all(|finding| finding.severity < Severity::Damage);
+    let sound = inspection.is_sound();
     report.findings.extend(inspection.findings);
     report.journal.records = inspection.records.len();
     let applied = report

@@ -1,0 +1,35 @@
+//! Reading the entries of a journal that no process uses, for a person to look at: nothing is cut, removed or synced.
+
+use std::path::Path;
+
+use super::entry_log::{self, EntryLogError};
+use super::journal::inspect;
+use super::recovery::JOURNAL;
+use super::verify::Finding;
+use crate::disk::Disk;
+use crate::entry::{Entry, HardState};
+
+/// What a journal says.
+#[derive(Debug)]
+pub struct JournalEntries {
+    /// What the replica has promised.
+    pub hard_state: HardState,
+    /// Its entries, without those that were replaced; some may lie before the checkpoint.
+    pub entries: Vec<Entry>,
+    /// What is not as it should be: entries behind damage are not read.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads the entries in a data folder.
+///
+/// # Errors
+/// [`EntryLogError::Nonsense`] where whole records make no sense.
+pub fn read_entries(disk: &dyn Disk, data_folder: &Path) -> Result<JournalEntries, EntryLogError> {
+    let inspection = inspect(disk, &data_folder.join(JOURNAL));
+    let (hard_state, entries) = entry_log::replay(inspection.records)?;
+    Ok(JournalEntries {
+        hard_state,
+        entries,
+        findings: inspection.findings,
+    })
+}
