@@ -267,3 +267,19 @@ fn a_gateway_that_is_stopped_closes_its_sockets_and_ends() {
     }
     assert!(door.stop().is_ok());
 }
+
+#[test]
+fn a_log_that_goes_away_is_told_and_when_it_is_back_alerts_go_on() {
+    let mut log = Log::start();
+    let door = Door::open(&log);
+    let mut neighbour = door.neighbour("101", "1501");
+    neighbour.subscribe("n", "/user/queue/notice", "");
+
+    log.stop();
+    assert_eq!(neighbour.message().1["type"], "degraded");
+    log.start_again();
+    assert_eq!(neighbour.message().1["type"], "healthy");
+
+    log.happens(&log.alert("101", "1502", "after"));
+    assert_eq!(neighbour.message().1["text"], "after");
+}

@@ -90,6 +90,21 @@ impl Log {
         self.address.to_string()
     }
 
+    /// The log goes away.
+    pub(crate) fn stop(&mut self) {
+        let broker = self.broker.take().unwrap();
+        self.runtime.block_on(broker.shutdown()).unwrap();
+    }
+
+    /// It comes back, on the same folder and address.
+    pub(crate) fn start_again(&mut self) {
+        let config = LogConfig {
+            listen: self.address,
+            ..LogConfig::on(self.folder.path())
+        };
+        self.broker = Some(self.runtime.block_on(Broker::start(config)).unwrap());
+    }
+
     pub(crate) fn create_topics(&self) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
         let expected = expected_topics(1, event_model::RETENTION_DEFAULT);
