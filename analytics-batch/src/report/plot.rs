@@ -181,6 +181,7 @@ fn waiting_steps(table: &Table) -> Vec<WaitingStep> {
     table.rows.iter().filter_map(step).collect()
 }
 
+/// Level until the next point, and no further than the last: what comes then may be withheld.
 fn step_path(
     points: impl Iterator<Item = (f64, f64)>,
     x: &dyn Fn(f64) -> f64,
@@ -195,16 +196,13 @@ fn step_path(
         }
         level = Some(share);
     }
-    if level.is_some() {
-        path += &format!("H{:.1}", x(WAIT_TO_S));
-    }
     path
 }
 
 /// The upper edge from left to right, then the lower edge back.
 fn band_path(steps: &[WaitingStep], x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) -> String {
     let mut path = step_path(steps.iter().map(|step| (step.seconds, step.high)), x, y);
-    let mut right = WAIT_TO_S;
+    let mut right = steps.last().map_or(WAIT_TO_S, |step| step.seconds);
     for step in steps.iter().rev() {
         path += &format!(
             "L{:.1} {:.1}L{:.1} {:.1}",
@@ -222,7 +220,7 @@ fn band_path(steps: &[WaitingStep], x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f
 }
 
 fn waiting_description(steps: &[WaitingStep]) -> String {
-    let at = |seconds: f64| steps.iter().rev().find(|step| step.seconds <= seconds);
+    let at = |seconds: f64| steps.iter().find(|step| step.seconds == seconds);
     let told = [
         (10.0, "10 seconds"),
         (60.0, "one minute"),

@@ -178,7 +178,11 @@ fn waiting(edition: Edition, survival: &Survival, all_alerts: u64) -> Table {
         points.map(|point| point.accepted).sum::<u64>()
     };
     let accepted: Vec<u64> = moments.iter().map(|moment| accepted_by(*moment)).collect();
-    let shown = edition.steps(&accepted, &[all_alerts]);
+    // Where the curve ends matters most: where it may be told, the moments before keep their distance from it.
+    let last = accepted.last().copied().unwrap_or(0);
+    let end = edition.part(last, all_alerts).count();
+    let ends: Vec<u64> = end.into_iter().chain([all_alerts]).collect();
+    let shown = edition.steps(&accepted, &ends);
     let row = |(moment, shown): (&i64, Shown)| {
         let point = survival.at(*moment);
         // Before the first accept all wait, and nothing is estimated.

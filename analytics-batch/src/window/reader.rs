@@ -273,7 +273,6 @@ impl Reader {
             }
             match self.consumer.poll(POLL_TIMEOUT) {
                 Some(Ok(message)) => {
-                    last_record = clock::instant();
                     let at = offset(message.offset());
                     // What was written after the window was taken belongs to the next report.
                     if offsets.end <= at {
@@ -294,6 +293,8 @@ impl Reader {
                     if REST_MIN <= rest {
                         std::thread::sleep(rest);
                     }
+                    // The rest was ours: the log did not keep us waiting.
+                    last_record = clock::instant();
                 }
                 // The rest of the window holds no record for us: markers of transactions, or aborted ones.
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
