@@ -3,7 +3,7 @@
 //! `SIM_SEEDS=100000 cargo test -p log-core --test simulation --release` runs a night of them;
 //! `SIM_SEED=0x51ab` runs one, and `SIM_TRACE=1` prints every event of it.
 
-use log_core::testing::cluster::{Cluster, Coverage, Plan};
+use log_core::testing::cluster::{Cluster, Coverage, Plan, Planted};
 
 const SEEDS_ALONE_DEFAULT: u64 = 150;
 const SEEDS_OF_THREE_DEFAULT: u64 = 60;
@@ -71,5 +71,43 @@ fn the_same_seed_lives_the_same_life_twice() {
     for nodes in [1, 3] {
         let plan = Plan::of(from_environment("SIM_SEED").unwrap_or(7), nodes);
         assert_eq!(Cluster::run(plan), Cluster::run(plan));
+    }
+}
+
+const SEEDS_OF_STORM: u64 = 40;
+
+/// Within so many seeds each planted bug is found, most of them within a few.
+const SEEDS_FOR_A_BUG: u64 = 50;
+
+#[test]
+fn every_planted_bug_is_found() {
+    for bug in Planted::ALL {
+        let found = (0..SEEDS_FOR_A_BUG).find(|seed| is_found(bug, *seed));
+        let seed = found.unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS_FOR_A_BUG} seeds"));
+        println!("{bug:?} found by seed {seed}");
+    }
+}
+
+/// An assertion of the log that fires is as good a find as a broken promise.
+fn is_found(bug: Planted, seed: u64) -> bool {
+    let lives = [Plan::of(seed, 3), Plan::storm(seed, 3), Plan::of(seed, 1)];
+    lives.into_iter().any(|life| {
+        let plan = Plan { planted: Some(bug), ..life };
+        match std::panic::catch_unwind(|| Cluster::run(plan)) {
+            Ok(Ok(_)) => false,
+            Ok(Err(violation)) => {
+                println!("{bug:?}: {violation}");
+                true
+            }
+            Err(_) => true,
+        }
+    })
+}
+
+#[test]
+fn a_cluster_of_three_keeps_what_it_acknowledged_through_a_storm() {
+    for seed in 0..SEEDS_OF_STORM {
+        let ended = Cluster::run(Plan::storm(seed, 3));
+        assert!(ended.is_ok(), "storm {seed:#x}: {}", ended.unwrap_err());
     }
 }

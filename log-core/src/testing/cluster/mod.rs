@@ -7,6 +7,7 @@
 mod history;
 mod network;
 mod node;
+mod planted;
 mod producer;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use rand_chacha::ChaCha8Rng;
 
 use self::history::History;
 pub use self::history::Violation;
+pub use self::planted::Planted;
 use self::network::Network;
 use self::node::{Ended, SimNode};
 use self::producer::{Producer, Wish};
@@ -40,11 +42,23 @@ pub struct Plan {
     pub trouble: Duration,
     /// Within which the healed cluster must have answered every producer.
     pub recovery: Duration,
+    /// The next fault comes within this.
+    pub trouble_within: Duration,
+    /// A node that ended comes back within this.
+    pub restart_within: Duration,
     /// Bytes between two checkpoints. A cluster of several keeps its whole journal: nobody sends snapshots yet.
     pub checkpoint_bytes: u64,
+    /// A bug to be found, if any.
+    pub planted: Option<Planted>,
 }
 
 impl Plan {
+    /// The same with hardly a moment between two faults: elections meet power cuts.
+    pub fn storm(seed: u64, nodes: usize) -> Self {
+        let (trouble_within, restart_within) = (Duration::from_millis(150), Duration::from_millis(100));
+        Self { trouble_within, restart_within, ..Self::of(seed, nodes) }
+    }
+
     /// A short life with many faults.
     pub fn of(seed: u64, nodes: usize) -> Self {
         Self {
@@ -53,7 +67,10 @@ impl Plan {
             producers: 6,
             trouble: Duration::from_secs(12),
             recovery: Duration::from_secs(30),
+            trouble_within: Duration::from_millis(900),
+            restart_within: Duration::from_secs(2),
             checkpoint_bytes: if nodes == 1 { 4 << 10 } else { u64::MAX },
+            planted: None,
         }
     }
 }
@@ -169,8 +186,8 @@ impl Cluster {
             chance,
         };
         (0..plan.nodes).for_each(|node| cluster.start(node));
-        (0..plan.producers).for_each(|producer| cluster.within(500, Event::Produce { producer }));
-        cluster.within(1_000, Event::Trouble);
+        (0..plan.producers).for_each(|producer| cluster.within(ms(500), Event::Produce { producer }));
+        cluster.within(plan.trouble_within, Event::Trouble);
         cluster
     }
 
@@ -216,8 +233,8 @@ impl Cluster {
         self.agenda.insert((self.clock.elapsed() + after, self.planned), event);
     }
 
-    fn within(&mut self, most_ms: u64, event: Event) {
-        let after = Duration::from_micros(self.chance.random_range(0..=most_ms * 1_000));
+    fn within(&mut self, most: Duration, event: Event) {
+        let after = self.chance.random_range(Duration::ZERO..=most);
         self.at(after, event);
     }
 
@@ -228,7 +245,7 @@ impl Cluster {
         match self.nodes[node].start() {
             Ok(life) => {
                 self.coverage.count("starts");
-                self.within(25, Event::Tick { node, life });
+                self.within(ms(25), Event::Tick { node, life });
                 self.follow_up(node);
             }
             Err(ended) => self.ended(node, ended),
@@ -270,11 +287,11 @@ impl Cluster {
         let Outbound { messages, answers, journal_waits, checkpoint_waits } = self.nodes[node].outbound();
         let life = self.nodes[node].life();
         if journal_waits {
-            let slow = if self.nodes[node].is_slow() { 400 } else { 4 };
+            let slow = ms(if self.nodes[node].is_slow() { 400 } else { 4 });
             self.within(slow, Event::Journal { node, life });
         }
         if checkpoint_waits {
-            self.within(30, Event::Checkpoint { node, life });
+            self.within(ms(30), Event::Checkpoint { node, life });
         }
         messages.into_iter().for_each(|message| self.send(node, message));
         answers.into_iter().for_each(|answer| self.answer(answer));
@@ -307,9 +324,9 @@ impl Cluster {
         }
         if trouble && self.chance.random_bool(0.03) {
             self.coverage.count("messages repeated");
-            self.within(60, Event::Deliver { to, message: message.clone() });
+            self.within(ms(60), Event::Deliver { to, message: message.clone() });
         }
-        let late = if trouble && self.chance.random_bool(0.03) { 600 } else { 2 };
+        let late = ms(if trouble && self.chance.random_bool(0.03) { 600 } else { 2 });
         self.within(late, Event::Deliver { to, message });
     }
 
@@ -322,21 +339,24 @@ impl Cluster {
         self.with_node(node, |node| node.propose((producer, attempt), command));
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, mut answer: Answer) {
+        if let Some(bug) = self.plan.planted {
+            bug.spoil_answer(&mut answer);
+        }
         let (producer, attempt) = answer.asker;
         if self.network.loses_answer(&mut self.chance, self.calm) {
             self.coverage.count("answers lost");
             return;
         }
         if self.producers[producer].is_answered(attempt, &answer.outcome, &mut self.history, &mut self.coverage) {
-            self.within(40, Event::Produce { producer });
+            self.within(ms(40), Event::Produce { producer });
         }
     }
 
     fn give_up(&mut self, producer: usize, attempt: u64) {
         if self.producers[producer].gives_up(attempt) {
             self.coverage.count("requests timed out");
-            self.within(40, Event::Produce { producer });
+            self.within(ms(40), Event::Produce { producer });
         }
     }
 
@@ -344,7 +364,7 @@ impl Cluster {
         if self.calm {
             return;
         }
-        self.within(900, Event::Trouble);
+        self.within(self.plan.trouble_within, Event::Trouble);
         let node = self.chance.random_range(0..self.plan.nodes);
         match self.chance.random_range(0..10) {
             0 | 1 => self.cut_power(node),
@@ -361,6 +381,9 @@ impl Cluster {
     fn cut_power(&mut self, node: usize) {
         self.coverage.count("power cuts");
         self.nodes[node].disk().crash();
+        if self.plan.planted == Some(Planted::EmptyDiskUnderAnOldName) {
+            self.nodes[node].lose_disk(self.chance.random());
+        }
         self.ended(node, Ended::PowerCut);
     }
 
@@ -384,7 +407,7 @@ impl Cluster {
         self.coverage.count("links cut one way");
         let to = self.chance.random_range(0..self.plan.nodes);
         self.network.cut((from, to));
-        self.within(3_000, Event::Heal { link: (from, to) });
+        self.within(ms(3_000), Event::Heal { link: (from, to) });
     }
 
     fn cut_off(&mut self, node: usize) {
@@ -392,7 +415,7 @@ impl Cluster {
         for other in 0..self.plan.nodes {
             for link in [(node, other), (other, node)] {
                 self.network.cut(link);
-                self.within(3_000, Event::Heal { link });
+                self.within(ms(3_000), Event::Heal { link });
             }
         }
     }
@@ -414,7 +437,7 @@ impl Cluster {
             self.coverage.count("ends by power cut");
         }
         self.nodes[node].end();
-        self.within(2_000, Event::Restart { node });
+        self.within(self.plan.restart_within, Event::Restart { node });
     }
 
     fn heal(&mut self) {
@@ -423,7 +446,7 @@ impl Cluster {
         for node in 0..self.plan.nodes {
             self.nodes[node].speed_up();
             self.nodes[node].disk().crash_at(u64::MAX);
-            self.within(100, Event::Restart { node });
+            self.within(ms(100), Event::Restart { node });
         }
     }
 
@@ -434,4 +457,8 @@ impl Cluster {
             && self.nodes.iter().all(|node| node.applied() == first)
             && self.producers.iter().all(|producer| !producer.is_waiting())
     }
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
 }

@@ -6,16 +6,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::Plan;
+use super::{Plan, Planted};
 use crate::broker::simulated::{
     Answer, Effect, Input, Job, JournalGroup, Outbound, Replica, Shared, Ticket, Written, assemble,
 };
 use crate::broker::Leadership;
 use crate::clock::Clock;
-use crate::consensus::Message;
+use crate::consensus::{Message, Persist};
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, Offset, ReplicaId, TopicPartition};
 use crate::record::{BatchHeader, Records};
@@ -40,6 +40,7 @@ pub(super) struct SimNode {
     alone: bool,
     life: u64,
     slow: bool,
+    planted: Option<Planted>,
     up: Option<Up>,
 }
 
@@ -56,6 +57,9 @@ struct Up {
     outbound: Outbound,
     shown: Option<EntryIndex>,
     led: Option<LeaderEpoch>,
+    planted: Option<Planted>,
+    /// The step that a planted bug confirms before its time.
+    told_early: Option<u64>,
 }
 
 const FOLDER: &str = "/data";
@@ -75,9 +79,7 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -
             node: NodeId(u32::try_from(id).expect("few nodes")),
             founders: founders.clone(),
         };
-        disk.create_folder(Path::new(FOLDER)).expect("a new disk works");
-        identity.keep(&disk, Path::new(FOLDER)).expect("a new disk works");
-        disk.sync_folder(Path::new("/")).expect("a new disk works");
+        prepare(&disk, &identity, plan.planted);
         SimNode {
             disk,
             identity,
@@ -86,13 +88,29 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -
             alone: plan.nodes == 1,
             life: 0,
             slow: false,
+            planted: plan.planted,
             up: None,
         }
     };
     founders.iter().enumerate().map(node).collect()
 }
 
+fn prepare(disk: &SimDisk, identity: &Identity, planted: Option<Planted>) {
+    disk.create_folder(Path::new(FOLDER)).expect("a new disk works");
+    identity.keep(disk, Path::new(FOLDER)).expect("a new disk works");
+    disk.sync_folder(Path::new("/")).expect("a new disk works");
+    if let Some(bug) = planted {
+        bug.spoil_disk(disk);
+    }
+}
+
 impl SimNode {
+    /// The disk is gone; another one takes its place under the same name.
+    pub(super) fn lose_disk(&mut self, seed: u64) {
+        self.disk = SimDisk::with_seed(seed);
+        prepare(&self.disk, &self.identity, self.planted);
+    }
+
     pub(super) fn replica(&self) -> ReplicaId {
         self.identity.replica
     }
@@ -157,6 +175,8 @@ impl SimNode {
             outbound: Outbound::default(),
             shown: None,
             led: None,
+            planted: self.planted,
+            told_early: None,
         });
         if self.alone {
             self.running().replica.campaign();
@@ -193,6 +213,7 @@ impl SimNode {
         }
         for word in said {
             match word {
+                Written::Persisted { .. } if self.planted == Some(Planted::ToldBeforeSynced) => {}
                 Written::Persisted { number, then_send } => {
                     self.running().outbound.messages.extend(then_send);
                     self.take(Input::Persisted { number })?;
@@ -230,7 +251,13 @@ impl SimNode {
         let mut effects = Vec::new();
         let worked = up.replica.work(&mut effects);
         effects.into_iter().for_each(|effect| up.perform(effect));
-        worked.map_err(|error| self.failed(&error))
+        if let Err(error) = worked {
+            return Err(self.failed(&error));
+        }
+        match self.running().told_early.take() {
+            Some(number) => self.take(Input::Persisted { number }),
+            None => Ok(()),
+        }
     }
 
     /// A disk may fail only because its power was cut: everything else is a bug of ours.
@@ -294,7 +321,7 @@ impl SimNode {
 impl Up {
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Persist(step) => self.journal(Job::Persist(step)),
+            Effect::Persist(step) => self.persist(step),
             Effect::CompleteCheckpoint { hard_state, captured } => self.journal(Job::Seal(hard_state, captured)),
             Effect::TrimJournal { before } => self.journal(Job::TrimBefore(before)),
             Effect::Send(message) => self.outbound.messages.push(message),
@@ -304,6 +331,17 @@ impl Up {
             }
             Effect::Readable { .. } => {}
         }
+    }
+
+    fn persist(&mut self, mut step: Persist) {
+        if let Some(bug) = self.planted {
+            bug.spoil_step(&mut step);
+        }
+        if self.planted == Some(Planted::ToldBeforeSynced) {
+            self.told_early = Some(step.number);
+            self.outbound.messages.append(&mut step.then_send);
+        }
+        self.journal(Job::Persist(step));
     }
 
     fn journal(&mut self, job: Job) {
