@@ -75,7 +75,7 @@ def groups():
     member = Member(broker, GROUP, TOPIC)
     until(lambda: share_all([member], partitions=4), "it owns them all")
     until(lambda: len(member.values) == 36, "it has read them all")
-    member.consumer.commit(asynchronous=False)
+    member.commit()
 
     listed = admin.list_consumer_groups().result(timeout=10).valid
     assert GROUP in {group.group_id for group in listed}

@@ -27,6 +27,7 @@ class Member(threading.Thread):
         self.owned, self.values, self.rebalances = set(), [], 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._commit = threading.Event()
         self._cooperative = "cooperative" in config.get("partition.assignment.strategy", "")
         self.consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
         self.start()
@@ -44,10 +45,18 @@ class Member(threading.Thread):
 
     def run(self):
         while not self._ended.is_set():
+            if self._commit.is_set():
+                self.consumer.commit(asynchronous=False)
+                self._commit.clear()
             message = self.consumer.poll(0.05)
             if message is not None and message.error() is None:
                 with self._lock:
                     self.values.append((message.partition(), message.offset(), message.value().decode()))
+
+    def commit(self):
+        """Commits what was read, in the thread that reads: the client is not made for two."""
+        self._commit.set()
+        until(lambda: not self._commit.is_set(), "committed")
 
     def close(self):
         self._ended.set()
