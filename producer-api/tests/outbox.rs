@@ -10,8 +10,7 @@ use event_model::{Event, Place};
 use producer_api::Config;
 use serde_json::Value;
 use support::{
-    Answer, MockLog, PATIENCE, TestDoor, TestLog, accept_body, config, now, read, records, request,
-    token,
+    Answer, MockLog, TestDoor, TestLog, accept_body, config, read, records, request, token,
 };
 use tempfile::TempDir;
 
@@ -35,27 +34,8 @@ async fn ask(door: &TestDoor, token: &str, id: &str) -> Answer {
 }
 
 async fn wait_until_stored(door: &TestDoor, token: &str, id: &str) -> Place {
-    let started = now();
-    loop {
-        let answer = ask(door, token, id).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        if answer.json()["status"] == "stored" {
-            return place_in(&answer.json());
-        }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "the call does not leave the outbox: {}",
-            answer.json()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn place_in(body: &Value) -> Place {
-    let topic = body["topic"].as_str().unwrap();
-    format!("{topic}-{}-{}", body["partition"], body["offset"])
-        .parse()
-        .unwrap()
+    let authorization = format!("Bearer {token}");
+    support::wait_until_stored(door.address, ("authorization", &authorization), id).await
 }
 
 fn texts(log: &TestLog, places: &[Place]) -> Vec<String> {

@@ -6,11 +6,12 @@ mod support;
 
 use std::{
     io::{BufRead, BufReader},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     process::{Child, Command, Output, Stdio},
+    time::Duration,
 };
 
-use support::{PATIENCE, get, now};
+use support::{PATIENCE, TestLog, get, now, read, records, request, token, wait_until_stored};
 
 fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_producer-api"));
@@ -102,6 +103,33 @@ impl Drop for Running {
     }
 }
 
+impl Running {
+    /// Starts the program and waits until it says where it listens: the operator's address, the residents'.
+    fn start(program: &mut Command) -> (Self, SocketAddr, SocketAddr) {
+        let mut running = Self(program.stderr(Stdio::piped()).spawn().unwrap());
+        let mut lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
+        let mut address_after = |words: &str| {
+            let line = lines
+                .find(|line| line.as_ref().unwrap().contains(words))
+                .unwrap()
+                .unwrap();
+            line.rsplit("address=")
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        let admin = address_after("serving the operator");
+        let residents = address_after("serving residents");
+        // Read to the end, or the program would block once the pipe is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        (running, admin, residents)
+    }
+}
+
 #[tokio::test]
 async fn it_serves_and_ends_in_order_on_sigterm() {
     let mut program = with_secret();
@@ -113,27 +141,9 @@ async fn it_serves_and_ends_in_order_on_sigterm() {
         "--log",
         "127.0.0.1:9",
     ]);
-    let mut running = Running(program.stderr(Stdio::piped()).spawn().unwrap());
-    let mut lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
-    let mut address_after = |words: &str| {
-        let line = lines
-            .find(|line| line.as_ref().unwrap().contains(words))
-            .unwrap()
-            .unwrap();
-        line.rsplit("address=")
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap()
-    };
-    let admin = address_after("serving the operator");
-    let residents = address_after("serving residents");
+    let (mut running, admin, residents) = Running::start(&mut program);
     assert_eq!(get(residents, "/healthz").await.status, 200);
-    let metrics = get(admin, "/metrics").await;
-    assert_eq!(metrics.status, 200);
+    assert_eq!(get(admin, "/metrics").await.status, 200);
 
     let pid = running.0.id().to_string();
     assert!(
@@ -150,7 +160,50 @@ async fn it_serves_and_ends_in_order_on_sigterm() {
             break status;
         }
         assert!(started.elapsed() < PATIENCE, "it does not end");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn calls_answered_202_are_stored_after_a_sigkill() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = TestLog::start().await;
+    log.stop().await;
+    let mut program = program();
+    program
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--log",
+            &log.address(),
+        ])
+        .env("MAYDAY_JWT_SECRET", resident_token::testing::SECRET)
+        .env("PRODUCER_API_DEADLINE", "500ms")
+        .env("PRODUCER_API_OUTBOX", folder.path().join("outbox"));
+    let authorization = format!("Bearer {}", token("dong-101", "1502"));
+    let headers = [("authorization", authorization.as_str())];
+    let (running, _, residents) = Running::start(&mut program);
+    let mut ids = Vec::new();
+    for text in ["one", "two", "three"] {
+        let body = format!(r#"{{"text":"{text}"}}"#);
+        let answer = request(residents, "POST", "/alert", &headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        ids.push(answer.id());
+    }
+
+    drop(running);
+    log.start_again().await;
+    let (_running, _, residents) = Running::start(&mut program);
+
+    let mut places = Vec::new();
+    for id in &ids {
+        let place = wait_until_stored(residents, headers[0], id).await;
+        assert_eq!(read(&log.address(), place).id().to_string(), *id);
+        places.push(place);
+    }
+    assert_eq!(records(&log.address()), 3);
+    assert!(places.is_sorted(), "{places:?}");
 }

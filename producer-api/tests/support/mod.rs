@@ -381,6 +381,31 @@ fn parse(answer: &[u8]) -> Answer {
     }
 }
 
+/// Asks what became of a queued call until it is stored, and returns where.
+pub(crate) async fn wait_until_stored(
+    door: SocketAddr,
+    authorization: (&str, &str),
+    id: &str,
+) -> Place {
+    let started = now();
+    loop {
+        let answer = request(door, "GET", &format!("/calls/{id}"), &[authorization], b"").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let told = answer.json();
+        if told["status"] == "stored" {
+            let topic = told["topic"].as_str().unwrap();
+            return format!("{topic}-{}-{}", told["partition"], told["offset"])
+                .parse()
+                .unwrap();
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "the call does not leave the outbox: {told}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// The event at a place of the log, by a consumer that is not ours.
 pub(crate) fn read(log: &str, place: Place) -> Event {
     let consumer: BaseConsumer = ClientConfig::new()
