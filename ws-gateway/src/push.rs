@@ -16,8 +16,6 @@ pub(crate) struct Push {
     pub(crate) kind: Kind,
     /// When the event happened.
     pub(crate) at: EventTime,
-    /// When the log took it.
-    pub(crate) recorded_at: EventTime,
     /// `{topic}-{partition}-{offset}`: the same for every receiver.
     pub(crate) message_id: String,
     /// Where a client stands once it has this.
@@ -61,7 +59,6 @@ impl Push {
             id: recorded.event.id(),
             kind,
             at: recorded.event.at(),
-            recorded_at: recorded.time,
             message_id,
             position,
             body,

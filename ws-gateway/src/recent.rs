@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use event_model::{EventId, EventTime, Line, Place, Topic};
+use event_model::{EventId, EventTime, Line, Place, Recorded, Topic, fold::Standing};
 
 use crate::{
     position::{Mark, Position},
@@ -117,6 +117,17 @@ impl Recent {
         }
     }
 
+    /// More is known of an accept than when it was read: from now on it is replayed so.
+    pub(crate) fn correct(&mut self, recorded: &Recorded, standing: Standing) {
+        let Some(frames) = self.lines.get_mut(recorded.event.line()) else {
+            return;
+        };
+        let Some(known) = frames.iter_mut().find(|push| push.place == recorded.place) else {
+            return;
+        };
+        *known = Arc::new(Push::encode(recorded, standing, known.position));
+    }
+
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.frames.pop_front() else {
             return;
@@ -163,7 +174,8 @@ impl Recent {
         live
     }
 
-    /// What a line has heard since `position`, in the order of time.
+    /// What a line has heard since `position`, in the order it was read: that is nearly the order of time, and the
+    /// position of each frame is true whenever the client is cut off.
     pub(crate) fn since(
         &self,
         line: &Line,
@@ -181,7 +193,7 @@ impl Recent {
             push.place.partition != partition
                 || !position.covers(push.place.topic, push.place.offset)
         };
-        let mut missed: Vec<_> = self
+        let missed: Vec<_> = self
             .lines
             .get(line)
             .into_iter()
@@ -192,7 +204,6 @@ impl Recent {
         if RESUME_MAX < missed.len() {
             return Err(NotRecovered::TooMany);
         }
-        missed.sort_by_key(|push| (push.recorded_at, push.place));
         Ok(missed)
     }
 

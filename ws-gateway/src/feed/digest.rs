@@ -11,9 +11,9 @@ use std::{
 };
 
 use event_model::{
-    DecodeError, Decoded, Event, EventId, EventTime, PARTITIONS, Place, RecordView, Recorded,
-    Topic, decode,
-    fold::{Added, Fold, ID_MEMORY, Standing},
+    AlertAccepted, DecodeError, Decoded, Event, EventId, EventTime, PARTITIONS, Place, RecordView,
+    Recorded, Topic, decode,
+    fold::{Added, Fold, ID_MEMORY, RankedAccept, Standing},
     partition_for,
 };
 
@@ -82,7 +82,13 @@ impl Digest {
     pub(crate) fn digest(&mut self, record: &RecordView<'_>) -> (Read, Option<DecodeError>) {
         let (taken, error) = self.take(record);
         self.prune(record.time);
-        (self.read(taken), error)
+        let corrected = taken
+            .event
+            .as_ref()
+            .map(|recorded| self.accepts_read_before(recorded));
+        let mut read = self.read(taken);
+        read.corrected = corrected.unwrap_or_default();
+        (read, error)
     }
 
     fn take(&mut self, record: &RecordView<'_>) -> (Taken, Option<DecodeError>) {
@@ -131,6 +137,7 @@ impl Digest {
             partition,
             mark,
             push,
+            corrected: Vec::new(),
         }
     }
 
@@ -150,6 +157,41 @@ impl Digest {
             .copied()
             .unwrap_or(Position::start(partition));
         Push::encode(recorded, standing, position)
+    }
+
+    /// The accepts of an alert that came before it. They were sent as they came; who was away is sent them with
+    /// their alert and rank.
+    fn accepts_read_before(&self, recorded: &Recorded) -> Vec<(Recorded, Standing)> {
+        let Event::Raised(alert) = &recorded.event else {
+            return Vec::new();
+        };
+        let accepts = self.fold.accepts(&alert.line, alert.id);
+        let bound = |ranked: &RankedAccept<'_>| {
+            let accept = AlertAccepted {
+                id: ranked.accept.id,
+                line: alert.line.clone(),
+                responder: ranked.accept.responder.clone(),
+                target: ranked.accept.target.clone(),
+                alert_id: ranked.accept.alert_id,
+                at: ranked.accept.at,
+                status: ranked.accept.status,
+                warnings: Vec::new(),
+            };
+            let (event, place) = (Event::Accepted(accept), ranked.accept.place);
+            let standing = Standing {
+                alert_id: Some(alert.id),
+                rank: Some(ranked.rank),
+            };
+            (
+                Recorded {
+                    event,
+                    place,
+                    time: ranked.accept.recorded_at,
+                },
+                standing,
+            )
+        };
+        accepts.iter().map(bound).collect()
     }
 
     /// By the records' own time: a gateway that catches up forgets nothing that it still needs.

@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use event_model::Topic;
+use event_model::{Recorded, Topic, fold::Standing};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::Rng;
 use resident_token::{Resident, Verifier};
@@ -99,6 +99,8 @@ pub(crate) struct Read {
     pub(crate) mark: Mark,
     /// None if the record says nothing that residents are sent.
     pub(crate) push: Option<Arc<Push>>,
+    /// Accepts that were read before their alert, which this record is.
+    pub(crate) corrected: Vec<(Recorded, Standing)>,
 }
 
 /// Something about this gateway.
@@ -292,6 +294,9 @@ impl Shard {
         self.recent.read(read.topic, read.partition, read.mark);
         if let Some(push) = &read.push {
             self.recent.add(Arc::clone(push));
+        }
+        for (recorded, standing) in &read.corrected {
+            self.recent.correct(recorded, *standing);
         }
         read.push
     }

@@ -60,6 +60,28 @@ fn the_live_alerts_of_the_last_minutes_and_their_accepts_come_first() {
 }
 
 #[test]
+fn an_accept_that_was_read_before_its_alert_is_replayed_with_its_alert_and_rank() {
+    let mut street = Street::new();
+    let mut neighbour = street.subscribed();
+    neighbour.settle();
+    let alert = street.alert("101", "1502", "help");
+    let accept = street.accept("101", "1501", "1502");
+
+    street.happens(&accept);
+    street.happens(&alert);
+
+    assert_eq!(
+        neighbour.message().1.get("rank"),
+        None,
+        "sent at once, as it is"
+    );
+    let sent = sent_first(&street, "");
+    assert_eq!(texts(&sent), ["1502", "help"]);
+    assert_eq!(sent[0].1["rank"], 1);
+    assert_eq!(sent[0].1["alertId"], alert.id().to_string());
+}
+
+#[test]
 fn a_live_message_is_not_marked_as_replayed() {
     let mut street = Street::new();
     let mut neighbour = street.subscribed();
