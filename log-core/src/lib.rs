@@ -12,6 +12,7 @@ pub mod state;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tools;
 pub mod wire;
 
 pub use broker::{Broker, Config};

@@ -1,9 +1,13 @@
 //! The command line: what can be asked, and how an error becomes an exit code.
 //!
-//! Exit codes: 0 done, 1 it failed, 2 the command line or a configuration file is wrong.
+//! Exit codes: 0 done, 1 it failed, 2 the command line or a configuration file is wrong. `verify` has its own.
 
+mod dump;
+mod resting;
+mod running;
 mod serve;
 mod settings;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -26,6 +30,12 @@ struct Arguments {
 enum Command {
     /// Run a node until SIGINT or SIGTERM.
     Serve(Box<serve::Arguments>),
+    #[command(flatten)]
+    Running(log_core::tools::Command),
+    /// Check the files of a stopped log; changes nothing.
+    Verify(verify::Arguments),
+    /// Show what a stopped log has written.
+    Dump(dump::Arguments),
 }
 
 /// Reads the command line and does what it says.
@@ -33,6 +43,9 @@ pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Serve(arguments) => serve::run(*arguments),
+        Command::Running(command) => running::run(command),
+        Command::Verify(arguments) => return verify::run(&arguments),
+        Command::Dump(arguments) => dump::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

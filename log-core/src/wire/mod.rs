@@ -5,6 +5,8 @@
 //!
 //! Source: the Kafka protocol guide and Kafka's message definitions; KIP-482 (tagged fields), KIP-511 (ApiVersions).
 
+pub mod answer;
+pub mod assignment;
 pub mod frame;
 pub mod request;
 pub mod response;
@@ -14,6 +16,7 @@ pub mod versions;
 
 mod bounded;
 
+pub use answer::{AnswerError, decode_answer, encode_request};
 pub use frame::{FrameError, LENGTH_BYTES, frame_length};
 pub use request::{DecodeError, Incoming, Request, RequestBody, decode_request};
 pub use response::{EncodeError, Reply, ResponseBody, encode_response};

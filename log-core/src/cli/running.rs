@@ -1,0 +1,19 @@
+//! `log-core topics | groups | records`: the tools for a log that runs.
+
+use std::io::{BufWriter, stdout};
+
+use anyhow::Context;
+use log_core::tools::{self, Command};
+
+/// Asks the log and prints its answer.
+pub(super) fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let mut out = BufWriter::new(stdout().lock());
+    match runtime.block_on(tools::run(command, None, &mut out)) {
+        Err(error) if error.is_closed_pipe() => Ok(()),
+        done => Ok(done?),
+    }
+}

@@ -1,0 +1,352 @@
+//! `groups`: list, describe, seek, delete.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use kafka_protocol::messages::{DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest};
+use kafka_protocol::protocol::StrBytes;
+use serde::{Serialize, Serializer};
+
+use super::Options;
+use super::client::{Client, Isolation, Place, Wanted};
+use super::committed::{self, Seek};
+use super::error::{ToolError, check};
+use super::output::{Answer, Done, Output, or_dash, table};
+use crate::wire::assignment;
+
+/// Kafka's word for a group that is not there.
+const DEAD: &str = "Dead";
+
+/// `groups`
+#[derive(Args, Debug)]
+pub struct Groups {
+    #[command(flatten)]
+    pub(super) options: Options,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// All consumer groups.
+    List,
+    /// A group's members, and for each partition how far it is and how far behind.
+    Describe {
+        /// Its name.
+        group: String,
+    },
+    /// Move a group's offsets in a topic. Its members must be stopped.
+    Seek(Seek),
+    /// Delete a group and its offsets. Its members must be stopped.
+    Delete {
+        /// Its name.
+        group: String,
+    },
+}
+
+impl Groups {
+    pub(super) async fn run(
+        self,
+        client: &mut Client,
+        out: &mut Output<'_, impl Write>,
+    ) -> Result<(), ToolError> {
+        match self.action {
+            Action::List => out.answer(&list(client).await?),
+            Action::Describe { group } => out.answer(&describe(client, &group).await?),
+            Action::Seek(seek) => out.answer(&seek.run(client).await?),
+            Action::Delete { group } => out.answer(&delete(client, &group).await?),
+        }
+    }
+}
+
+/// What `list` shows.
+#[derive(Serialize)]
+struct Listed {
+    groups: Vec<ListedGroup>,
+}
+
+#[derive(Serialize)]
+struct ListedGroup {
+    group: String,
+    state: String,
+    protocol_type: String,
+}
+
+impl Answer for Listed {
+    fn text(&self) -> String {
+        if self.groups.is_empty() {
+            return "no groups\n".to_owned();
+        }
+        let row = |group: &ListedGroup| {
+            [
+                group.group.clone(),
+                group.state.clone(),
+                group.protocol_type.clone(),
+            ]
+        };
+        table(
+            ["GROUP", "STATE", "PROTOCOL TYPE"],
+            &[],
+            self.groups.iter().map(row),
+        )
+    }
+}
+
+async fn list(client: &mut Client) -> Result<Listed, ToolError> {
+    let answer = client
+        .ask_controller(4, ListGroupsRequest::default())
+        .await?;
+    check("the groups", answer.error_code, None)?;
+    let group = |group: kafka_protocol::messages::list_groups_response::ListedGroup| ListedGroup {
+        group: group.group_id.to_string(),
+        state: group.group_state.to_string(),
+        protocol_type: group.protocol_type.to_string(),
+    };
+    let mut groups: Vec<_> = answer.groups.into_iter().map(group).collect();
+    groups.sort_by(|one, other| one.group.cmp(&other.group));
+    Ok(Listed { groups })
+}
+
+/// What `describe` shows.
+#[derive(Serialize)]
+struct Described {
+    group: String,
+    state: String,
+    assignor: String,
+    members: Vec<Member>,
+    partitions: Vec<Progress>,
+}
+
+#[derive(Serialize)]
+struct Member {
+    member: String,
+    instance: Option<String>,
+    client: String,
+    host: String,
+    #[serde(serialize_with = "places")]
+    assigned: Vec<Place>,
+}
+
+/// How far a group is in a partition.
+#[derive(Serialize)]
+struct Progress {
+    topic: String,
+    partition: i32,
+    /// Where it goes on; none before its first commit.
+    committed: Option<u64>,
+    /// The next offset of the partition; none once the topic is gone.
+    end: Option<u64>,
+    lag: Option<u64>,
+    member: Option<String>,
+}
+
+impl Answer for Described {
+    fn text(&self) -> String {
+        let assignor = if self.assignor.is_empty() {
+            "-"
+        } else {
+            &self.assignor
+        };
+        let head = format!(
+            "group {}  state {}  assignor {assignor}",
+            self.group, self.state
+        );
+        format!(
+            "{}\n\n{}\n{}",
+            super::text::escaped(&head),
+            self.members_text(),
+            self.partitions_text()
+        )
+    }
+}
+
+impl Described {
+    fn members_text(&self) -> String {
+        if self.members.is_empty() {
+            return "no members\n".to_owned();
+        }
+        let row = |member: &Member| {
+            let assigned: Vec<_> = member.assigned.iter().map(named).collect();
+            [
+                member.member.clone(),
+                or_dash(member.instance.as_ref()),
+                member.client.clone(),
+                member.host.clone(),
+                assigned.join(" "),
+            ]
+        };
+        table(
+            ["MEMBER", "INSTANCE", "CLIENT", "HOST", "ASSIGNED"],
+            &[],
+            self.members.iter().map(row),
+        )
+    }
+
+    fn partitions_text(&self) -> String {
+        if self.partitions.is_empty() {
+            return "no offsets\n".to_owned();
+        }
+        let row = |progress: &Progress| {
+            [
+                progress.topic.clone(),
+                progress.partition.to_string(),
+                or_dash(progress.committed),
+                or_dash(progress.end),
+                or_dash(progress.lag),
+                or_dash(progress.member.as_ref()),
+            ]
+        };
+        table(
+            ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"],
+            &["PARTITION", "COMMITTED", "END", "LAG"],
+            self.partitions.iter().map(row),
+        )
+    }
+}
+
+fn named((topic, partition): &Place) -> String {
+    format!("{topic}-{partition}")
+}
+
+/// A place in words, so that a program need not know which of two values is which.
+fn places<S: Serializer>(places: &[Place], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Named<'a> {
+        topic: &'a str,
+        partition: i32,
+    }
+    serializer.collect_seq(places.iter().map(|(topic, partition)| Named {
+        topic,
+        partition: *partition,
+    }))
+}
+
+async fn describe(client: &mut Client, group: &str) -> Result<Described, ToolError> {
+    let coordinator = client.coordinator(group).await?;
+    let described = look_up(client, &coordinator, group).await?;
+    let committed = committed::offsets(client, &coordinator, group).await?;
+    let members: Vec<Member> = described.members.into_iter().map(Member::of).collect();
+    let owned = members.iter().flat_map(|member| {
+        let owner = |place: &Place| (place.clone(), member.member.clone());
+        member.assigned.iter().map(owner)
+    });
+    let owners: BTreeMap<Place, String> = owned.collect();
+    let ends = ends(client, committed.keys().chain(owners.keys())).await?;
+    let mut places: Vec<&Place> = committed.keys().chain(owners.keys()).collect();
+    places.sort();
+    places.dedup();
+    let progress = |place: &Place| Progress {
+        topic: place.0.clone(),
+        partition: place.1,
+        committed: committed.get(place).copied(),
+        end: ends.get(place).copied(),
+        // A commit beyond the end is one of a topic made anew: nothing is known to be left.
+        lag: committed
+            .get(place)
+            .zip(ends.get(place))
+            .map(|(at, end)| end.saturating_sub(*at)),
+        member: owners.get(place).cloned(),
+    };
+    let partitions = places.into_iter().map(progress).collect();
+    Ok(Described {
+        group: group.to_owned(),
+        state: described.group_state.to_string(),
+        assignor: described.protocol_data.to_string(),
+        members,
+        partitions,
+    })
+}
+
+/// The group as its coordinator sees it; it must be there.
+pub(super) async fn look_up(
+    client: &mut Client,
+    coordinator: &str,
+    group: &str,
+) -> Result<DescribedGroup, ToolError> {
+    let name = StrBytes::from_string(group.to_owned()).into();
+    let request = DescribeGroupsRequest::default().with_groups(vec![name]);
+    let answer = client.ask_at(coordinator, 5, request).await?;
+    let described = answer
+        .groups
+        .into_iter()
+        .next()
+        .ok_or_else(|| ToolError::Silent {
+            api: "DescribeGroups",
+            about: group.to_owned(),
+        })?;
+    check(format!("group {group}"), described.error_code, None)?;
+    if described.group_state.as_str() == DEAD {
+        return Err(ToolError::NoSuchGroup {
+            group: group.to_owned(),
+        });
+    }
+    Ok(described)
+}
+
+/// Where those partitions end that are still there.
+async fn ends(
+    client: &mut Client,
+    places: impl Iterator<Item = &Place>,
+) -> Result<BTreeMap<Place, u64>, ToolError> {
+    let cluster = client.all_topics().await?;
+    let known = cluster.places();
+    let mut wanted: Vec<Place> = places
+        .filter(|place| known.contains(place))
+        .cloned()
+        .collect();
+    wanted.sort();
+    wanted.dedup();
+    let ends = client
+        .offsets(
+            &cluster,
+            &wanted,
+            Wanted::Latest,
+            Isolation::ReadUncommitted,
+        )
+        .await?;
+    Ok(ends
+        .into_iter()
+        .filter_map(|(place, end)| Some((place, end?.0)))
+        .collect())
+}
+
+impl Member {
+    fn of(member: DescribedGroupMember) -> Self {
+        let topics = assignment::partitions(&member.member_assignment).unwrap_or_default();
+        let assigned = topics.into_iter().flat_map(|(topic, partitions)| {
+            partitions
+                .into_iter()
+                .map(move |partition| (topic.clone(), partition))
+        });
+        Self {
+            member: member.member_id.to_string(),
+            instance: member
+                .group_instance_id
+                .map(|instance| instance.to_string()),
+            client: member.client_id.to_string(),
+            host: member.client_host.to_string(),
+            assigned: assigned.collect(),
+        }
+    }
+}
+
+async fn delete(client: &mut Client, group: &str) -> Result<Done, ToolError> {
+    let coordinator = client.coordinator(group).await?;
+    let name = StrBytes::from_string(group.to_owned()).into();
+    let request = DeleteGroupsRequest::default().with_groups_names(vec![name]);
+    for result in client.ask_at(&coordinator, 2, request).await?.results {
+        let group = group.to_owned();
+        match ResponseError::try_from_code(result.error_code) {
+            None => {}
+            Some(ResponseError::GroupIdNotFound) => return Err(ToolError::NoSuchGroup { group }),
+            Some(ResponseError::NonEmptyGroup) => return Err(ToolError::GroupInUse { group }),
+            Some(code) => return Err(ToolError::refused(format!("group {group}"), code, None)),
+        }
+    }
+    Ok(Done {
+        done: format!("group {group} deleted"),
+    })
+}

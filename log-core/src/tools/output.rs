@@ -1,0 +1,98 @@
+//! The two forms of an answer: a table for a person, JSON for a program.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::error::ToolError;
+use super::text::escaped;
+
+/// Something that can be shown to a person; for a program it is serialised.
+pub(super) trait Answer: Serialize {
+    /// Lines for a person, each with its end.
+    fn text(&self) -> String;
+}
+
+/// Where the answer goes, and in which form.
+pub(super) struct Output<'a, W> {
+    to: &'a mut W,
+    json: bool,
+}
+
+impl<'a, W: Write> Output<'a, W> {
+    pub(super) fn new(to: &'a mut W, json: bool) -> Self {
+        Self { to, json }
+    }
+
+    /// Writes the one answer of a command.
+    pub(super) fn answer(&mut self, answer: &impl Answer) -> Result<(), ToolError> {
+        let written = if self.json {
+            serde_json::to_writer_pretty(&mut *self.to, answer)
+                .map_err(io::Error::from)
+                .and_then(|()| self.to.write_all(b"\n"))
+        } else {
+            self.to.write_all(answer.text().as_bytes())
+        };
+        written
+            .and_then(|()| self.to.flush())
+            .map_err(ToolError::Output)
+    }
+
+    /// Writes one of many answers, on a line of its own. It is there at once: somebody may be watching.
+    pub(super) fn line(&mut self, answer: &impl Answer) -> Result<(), ToolError> {
+        let written = if self.json {
+            serde_json::to_writer(&mut *self.to, answer)
+                .map_err(io::Error::from)
+                .and_then(|()| self.to.write_all(b"\n"))
+        } else {
+            self.to.write_all(answer.text().as_bytes())
+        };
+        written
+            .and_then(|()| self.to.flush())
+            .map_err(ToolError::Output)
+    }
+}
+
+/// What was done, where there is nothing to show.
+#[derive(Serialize)]
+pub(super) struct Done {
+    pub(super) done: String,
+}
+
+impl Answer for Done {
+    fn text(&self) -> String {
+        format!("{}\n", escaped(&self.done))
+    }
+}
+
+/// A table whose columns named in `numbers` stand to the right.
+pub(super) fn table<const N: usize>(
+    header: [&str; N],
+    numbers: &[&str],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .force_no_tty()
+        .set_header(header);
+    for row in rows {
+        table.add_row(row.map(|cell| escaped(&cell)));
+    }
+    for (index, name) in header.iter().enumerate() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_padding((0, 2));
+            if numbers.contains(name) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// A value that may be missing.
+pub(super) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}

@@ -1,0 +1,94 @@
+//! From a position as a person names it to an offset in each partition.
+
+use std::collections::BTreeMap;
+
+use super::client::{Client, Cluster, Isolation, Place, Wanted};
+use super::error::ToolError;
+use super::position::Position;
+use crate::ids::Offset;
+
+/// The offset in each of the partitions. Where no record is as young as the time asked for, it is the end.
+pub(super) async fn starts(
+    client: &mut Client,
+    cluster: &Cluster,
+    places: &[Place],
+    position: Position,
+    isolation: Isolation,
+) -> Result<BTreeMap<Place, Offset>, ToolError> {
+    match position {
+        Position::Earliest => present(
+            client
+                .offsets(cluster, places, Wanted::Earliest, isolation)
+                .await?,
+        ),
+        Position::Latest => ends(client, cluster, places, isolation).await,
+        Position::Time(at) => {
+            let found = client
+                .offsets(cluster, places, Wanted::Time(at.0), isolation)
+                .await?;
+            let mut starts = ends(client, cluster, places, isolation).await?;
+            starts.extend(
+                found
+                    .into_iter()
+                    .filter_map(|(place, offset)| Some((place, offset?))),
+            );
+            Ok(starts)
+        }
+        Position::Offset(offset) => {
+            let first = present(
+                client
+                    .offsets(cluster, places, Wanted::Earliest, isolation)
+                    .await?,
+            )?;
+            let ends = ends(client, cluster, places, Isolation::ReadUncommitted).await?;
+            check_range(offset, &first, &ends)?;
+            Ok(places.iter().map(|place| (place.clone(), offset)).collect())
+        }
+    }
+}
+
+/// Where each of the partitions ends.
+pub(super) async fn ends(
+    client: &mut Client,
+    cluster: &Cluster,
+    places: &[Place],
+    isolation: Isolation,
+) -> Result<BTreeMap<Place, Offset>, ToolError> {
+    present(
+        client
+            .offsets(cluster, places, Wanted::Latest, isolation)
+            .await?,
+    )
+}
+
+/// Every partition has a beginning and an end.
+fn present(offsets: BTreeMap<Place, Option<Offset>>) -> Result<BTreeMap<Place, Offset>, ToolError> {
+    let present = |(place, offset): (Place, Option<Offset>)| match offset {
+        Some(offset) => Ok((place, offset)),
+        None => Err(ToolError::Silent {
+            api: "ListOffsets",
+            about: format!("{}-{}", place.0, place.1),
+        }),
+    };
+    offsets.into_iter().map(present).collect()
+}
+
+fn check_range(
+    offset: Offset,
+    starts: &BTreeMap<Place, Offset>,
+    ends: &BTreeMap<Place, Offset>,
+) -> Result<(), ToolError> {
+    for (place, start) in starts {
+        let end = ends.get(place).copied().unwrap_or(*start);
+        if !(*start..=end).contains(&offset) {
+            return Err(ToolError::OffsetOutOfRange {
+                topic: place.0.clone(),
+                partition: place.1,
+                offset,
+                start: *start,
+                end,
+            });
+        }
+    }
+    Ok(())
+}
