@@ -211,6 +211,13 @@ const PLAN: &[Room] = &[
         ],
         never: &[KAFKA_CLIENT],
     },
+    // The operator's tools are a client like any other: they reach the log over its socket alone.
+    Room {
+        house: "log-core",
+        name: "tools",
+        leans_on: &["ids", "record", "wire"],
+        never: &[FILES, CLOCK, DICE, DISORDER, KAFKA_CLIENT],
+    },
     Room {
         house: "log-core",
         name: "cli",
