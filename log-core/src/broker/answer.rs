@@ -5,7 +5,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::handlers::{
-    alter_configs, api_versions, cluster, committed_offsets, describe_configs, fetch, find_coordinator, group_admin, init_producer_id, leader_epochs, list_offsets, membership, metadata, partitions_admin, produce, topics, transaction_admin, transactions,
+    alter_configs, api_versions, cluster, committed_offsets, describe_configs, fetch,
+    find_coordinator, group_admin, init_producer_id, leader_epochs, list_offsets, membership,
+    metadata, partitions_admin, produce, topics, transaction_admin, transactions,
 };
 use super::metrics;
 use super::service::{Client, Service};
@@ -55,7 +57,12 @@ pub(super) fn unknown_api_versions() -> Answer {
     Answer::Body(api_versions::unsupported().into())
 }
 
-async fn handle(service: &Service, client: &Client, version: i16, body: RequestBody) -> Option<ResponseBody> {
+async fn handle(
+    service: &Service,
+    client: &Client,
+    version: i16,
+    body: RequestBody,
+) -> Option<ResponseBody> {
     Some(match body {
         RequestBody::ApiVersions(body) => api_versions::answer(version, &body).into(),
         RequestBody::Metadata(body) => metadata::answer(service, version, body).await.into(),
@@ -66,33 +73,59 @@ async fn handle(service: &Service, client: &Client, version: i16, body: RequestB
         RequestBody::ListOffsets(body) => list_offsets::answer(service, version, body).await.into(),
         RequestBody::CreateTopics(body) => topics::create(service, body).await.into(),
         RequestBody::DeleteTopics(body) => topics::delete(service, version, body).await.into(),
-        RequestBody::InitProducerId(body) => init_producer_id::answer(service, version, body).await.into(),
+        RequestBody::InitProducerId(body) => init_producer_id::answer(service, version, body)
+            .await
+            .into(),
         RequestBody::DescribeConfigs(body) => describe_configs::answer(service, body).await.into(),
-        RequestBody::JoinGroup(body) => membership::join(service, client, version, body).await.into(),
+        RequestBody::JoinGroup(body) => membership::join(service, client, version, body)
+            .await
+            .into(),
         RequestBody::SyncGroup(body) => membership::sync(service, version, body).await.into(),
         RequestBody::Heartbeat(body) => membership::heartbeat(service, body).await.into(),
         RequestBody::LeaveGroup(body) => membership::leave(service, version, body).await.into(),
         RequestBody::OffsetCommit(body) => committed_offsets::commit(service, body).await.into(),
-        RequestBody::OffsetFetch(body) => committed_offsets::fetch(service, version, body).await.into(),
+        RequestBody::OffsetFetch(body) => committed_offsets::fetch(service, version, body)
+            .await
+            .into(),
         RequestBody::OffsetDelete(body) => committed_offsets::delete(service, body).await.into(),
         RequestBody::ListGroups(body) => group_admin::list(service, version, body).await.into(),
-        RequestBody::DescribeGroups(body) => group_admin::describe(service, version, body).await.into(),
+        RequestBody::DescribeGroups(body) => {
+            group_admin::describe(service, version, body).await.into()
+        }
         RequestBody::DeleteGroups(body) => group_admin::delete(service, body).await.into(),
         RequestBody::CreatePartitions(body) => partitions_admin::create(service, body).await.into(),
-        RequestBody::DeleteRecords(body) => partitions_admin::delete_records(service, body).await.into(),
+        RequestBody::DeleteRecords(body) => {
+            partitions_admin::delete_records(service, body).await.into()
+        }
         RequestBody::AlterConfigs(body) => alter_configs::replace(service, body).await.into(),
-        RequestBody::IncrementalAlterConfigs(body) => alter_configs::incremental(service, body).await.into(),
+        RequestBody::IncrementalAlterConfigs(body) => {
+            alter_configs::incremental(service, body).await.into()
+        }
         RequestBody::DescribeCluster(body) => cluster::describe(service, version, &body).into(),
         RequestBody::DescribeLogDirs(body) => cluster::log_dirs(service, &body).into(),
         RequestBody::ListPartitionReassignments(_) => cluster::reassignments().into(),
-        RequestBody::OffsetForLeaderEpoch(body) => leader_epochs::answer(service, body).await.into(),
-        RequestBody::AddPartitionsToTxn(body) => transactions::add_partitions(service, version, body).await.into(),
-        RequestBody::AddOffsetsToTxn(body) => transactions::add_offsets(service, version, body).await.into(),
-        RequestBody::TxnOffsetCommit(body) => transactions::commit_offsets(service, version, body).await.into(),
+        RequestBody::OffsetForLeaderEpoch(body) => {
+            leader_epochs::answer(service, body).await.into()
+        }
+        RequestBody::AddPartitionsToTxn(body) => {
+            transactions::add_partitions(service, version, body)
+                .await
+                .into()
+        }
+        RequestBody::AddOffsetsToTxn(body) => transactions::add_offsets(service, version, body)
+            .await
+            .into(),
+        RequestBody::TxnOffsetCommit(body) => transactions::commit_offsets(service, version, body)
+            .await
+            .into(),
         RequestBody::EndTxn(body) => transactions::end(service, version, body).await.into(),
-        RequestBody::DescribeTransactions(body) => transaction_admin::describe(service, body).await.into(),
+        RequestBody::DescribeTransactions(body) => {
+            transaction_admin::describe(service, body).await.into()
+        }
         RequestBody::ListTransactions(body) => transaction_admin::list(service, body).await.into(),
-        RequestBody::DescribeProducers(body) => transaction_admin::producers(service, body).await.into(),
+        RequestBody::DescribeProducers(body) => {
+            transaction_admin::producers(service, body).await.into()
+        }
         // Begun on arrival: see `begin`.
         RequestBody::Produce(_) => return None,
     })

@@ -76,6 +76,10 @@ pub struct Config {
     pub metrics: Option<PrometheusHandle>,
     /// The journal's files. See [`StorageConfig`] for the numbers.
     pub storage: StorageConfig,
+    /// Free space on the data folder's disk that records leave alone, for deletes, commits, checkpoints and the next start.
+    /// Default 256 MiB: two segments of the journal with their checkpoint, and a second's worth of writing. Too low risks a
+    /// log that cannot start again; too high refuses records while there is room.
+    pub disk_reserve_bytes: u64,
     /// Bytes of journal between two checkpoints. Default 64 MiB. Too low rewrites the state often; too high makes a
     /// start slow (all of it is applied again) and keeps as much in memory.
     pub checkpoint_bytes: u64,
@@ -119,6 +123,7 @@ impl Config {
             transaction_max_timeout: Duration::from_secs(15 * 60),
             metrics: None,
             storage: StorageConfig::default(),
+            disk_reserve_bytes: 256 << 20,
             checkpoint_bytes: 64 << 20,
             shutdown_grace: Duration::from_secs(5),
         }

@@ -76,7 +76,10 @@ pub(super) async fn serve(
         config.connections_max_idle,
     );
     let (in_line, line) = mpsc::channel(REQUESTS_MAX);
-    let client = Client { address: peer, id: String::new() };
+    let client = Client {
+        address: peer,
+        id: String::new(),
+    };
     let answering = answer_in_order(line, write_half);
     tokio::pin!(answering);
     tokio::select! {

@@ -20,8 +20,8 @@ use super::recorded_group;
 use super::replica_handle::{Leadership, ReplicaHandle};
 use crate::clock::Clock;
 use crate::group::{
-    Caller, CompletedRebalance, Description, Effect, Group, GroupConfig, GroupError, Input, RecordId, RequestId,
-    Response,
+    Caller, CompletedRebalance, Description, Effect, Group, GroupConfig, GroupError, Input,
+    RecordId, RequestId, Response,
 };
 use crate::ids::{GroupId, LeaderEpoch};
 use crate::state::Command;
@@ -33,13 +33,26 @@ const ASKED_MAX: usize = 1024;
 /// What can be asked of the coordinator.
 enum Asked {
     /// A member's request.
-    Request { group: GroupId, input: ToInput, reply: oneshot::Sender<Response> },
+    Request {
+        group: GroupId,
+        input: ToInput,
+        reply: oneshot::Sender<Response>,
+    },
     /// Whether a commit may be proposed.
-    Admit { group: GroupId, caller: Option<Caller>, reply: oneshot::Sender<Result<(), GroupError>> },
+    Admit {
+        group: GroupId,
+        caller: Option<Caller>,
+        reply: oneshot::Sender<Result<(), GroupError>>,
+    },
     /// What one group looks like; `None` when it never had a member.
-    Describe { group: GroupId, reply: oneshot::Sender<Option<Description>> },
+    Describe {
+        group: GroupId,
+        reply: oneshot::Sender<Option<Description>>,
+    },
     /// What all of them look like.
-    List { reply: oneshot::Sender<Vec<(GroupId, Description)>> },
+    List {
+        reply: oneshot::Sender<Vec<(GroupId, Description)>>,
+    },
     /// The group is deleted: forget it, unless somebody has joined meanwhile.
     Forget { group: GroupId },
 }
@@ -64,7 +77,12 @@ impl CoordinatorHandle {
         group: GroupId,
         input: impl FnOnce(RequestId) -> Input + Send + 'static,
     ) -> Result<Response, NotCoordinating> {
-        self.ask(|reply| Asked::Request { group, input: Box::new(input), reply }).await
+        self.ask(|reply| Asked::Request {
+            group,
+            input: Box::new(input),
+            reply,
+        })
+        .await
     }
 
     /// Whether a commit may be proposed.
@@ -73,11 +91,19 @@ impl CoordinatorHandle {
         group: GroupId,
         caller: Option<Caller>,
     ) -> Result<Result<(), GroupError>, NotCoordinating> {
-        self.ask(|reply| Asked::Admit { group, caller, reply }).await
+        self.ask(|reply| Asked::Admit {
+            group,
+            caller,
+            reply,
+        })
+        .await
     }
 
     /// What a group looks like; `None` when it never had a member.
-    pub(super) async fn describe(&self, group: GroupId) -> Result<Option<Description>, NotCoordinating> {
+    pub(super) async fn describe(
+        &self,
+        group: GroupId,
+    ) -> Result<Option<Description>, NotCoordinating> {
         self.ask(|reply| Asked::Describe { group, reply }).await
     }
 
@@ -93,9 +119,15 @@ impl CoordinatorHandle {
         }
     }
 
-    async fn ask<T>(&self, asked: impl FnOnce(oneshot::Sender<T>) -> Asked) -> Result<T, NotCoordinating> {
+    async fn ask<T>(
+        &self,
+        asked: impl FnOnce(oneshot::Sender<T>) -> Asked,
+    ) -> Result<T, NotCoordinating> {
         let (reply, answer) = oneshot::channel();
-        self.asked.send(asked(reply)).await.map_err(|_| NotCoordinating)?;
+        self.asked
+            .send(asked(reply))
+            .await
+            .map_err(|_| NotCoordinating)?;
         answer.await.map_err(|_| NotCoordinating)
     }
 }
@@ -150,7 +182,10 @@ impl Coordinator {
         let mut leadership = self.replica.leadership_changes();
         loop {
             self.follow_leadership().await;
-            let due_in = self.timers.first().map(|at| at.saturating_sub(self.clock.elapsed()));
+            let due_in = self
+                .timers
+                .first()
+                .map(|at| at.saturating_sub(self.clock.elapsed()));
             tokio::select! {
                 asked = self.asked.recv() => match asked {
                     Some(asked) => self.take(asked).await,
@@ -184,12 +219,17 @@ impl Coordinator {
     async fn resume(&mut self) {
         let recorded: Vec<_> = {
             let state = self.replica.state();
-            let had_members = state.groups().filter(|(_, group)| group.generation().0 != 0);
-            had_members.map(|(id, group)| (id.clone(), recorded_group::resumed(group))).collect()
+            let had_members = state
+                .groups()
+                .filter(|(_, group)| group.generation().0 != 0);
+            had_members
+                .map(|(id, group)| (id.clone(), recorded_group::resumed(group)))
+                .collect()
         };
         let now = self.clock.elapsed();
         for (id, rebalance) in recorded {
-            self.groups.insert(id.clone(), Group::resume(self.config, rebalance, now));
+            self.groups
+                .insert(id.clone(), Group::resume(self.config, rebalance, now));
             self.input(id, Input::Tick).await;
         }
     }
@@ -213,17 +253,32 @@ impl Coordinator {
             return drop(asked);
         }
         match asked {
-            Asked::Request { group, input, reply } => {
+            Asked::Request {
+                group,
+                input,
+                reply,
+            } => {
                 let id = RequestId(self.next_request);
                 self.next_request += 1;
                 self.waiting.insert(id, reply);
-                self.groups.entry(group.clone()).or_insert_with(|| Group::new(self.config));
+                self.groups
+                    .entry(group.clone())
+                    .or_insert_with(|| Group::new(self.config));
                 self.input(group, input(id)).await;
             }
-            Asked::Admit { group, caller, reply } => answer(reply, self.admit(&group, caller.as_ref())),
-            Asked::Describe { group, reply } => answer(reply, self.groups.get(&group).map(Group::describe)),
+            Asked::Admit {
+                group,
+                caller,
+                reply,
+            } => answer(reply, self.admit(&group, caller.as_ref())),
+            Asked::Describe { group, reply } => {
+                answer(reply, self.groups.get(&group).map(Group::describe))
+            }
             Asked::List { reply } => {
-                let all = self.groups.iter().map(|(id, group)| (id.clone(), group.describe()));
+                let all = self
+                    .groups
+                    .iter()
+                    .map(|(id, group)| (id.clone(), group.describe()));
                 answer(reply, all.collect());
             }
             Asked::Forget { group } => self.forget(&group),
@@ -239,14 +294,22 @@ impl Coordinator {
     }
 
     fn forget(&mut self, group: &GroupId) {
-        if self.groups.get(group).is_some_and(|group| group.describe().members.is_empty()) {
+        if self
+            .groups
+            .get(group)
+            .is_some_and(|group| group.describe().members.is_empty())
+        {
             self.groups.remove(group);
             self.timers.clear(group);
         }
     }
 
     async fn hear(&mut self, fate: Fate) {
-        let input = if fate.is_recorded { Input::Recorded(fate.id) } else { Input::RecordFailed(fate.id) };
+        let input = if fate.is_recorded {
+            Input::Recorded(fate.id)
+        } else {
+            Input::RecordFailed(fate.id)
+        };
         self.input(fate.group, input).await;
     }
 
@@ -261,27 +324,38 @@ impl Coordinator {
         let mut inputs = VecDeque::from([input]);
         let mut effects = Vec::new();
         while let Some(input) = inputs.pop_front() {
-            let Some(group) = self.groups.get_mut(&id) else { return };
+            let Some(group) = self.groups.get_mut(&id) else {
+                return;
+            };
             group.handle(self.clock.elapsed(), input, &mut effects);
             for effect in effects.drain(..) {
-                match effect {
-                    Effect::Reply { to, response } => self.waiting.remove(&to).map(|reply| answer(reply, response)),
-                    Effect::WakeAt(at) => Some(self.timers.set(&id, at)),
-                    Effect::Record { id: record, rebalance } => {
-                        let begun = propose(&self.replica, id.clone(), record, rebalance).await;
-                        match begun {
-                            Some(fate) => self.records.push(fate),
-                            None => inputs.push_back(Input::RecordFailed(record)),
-                        }
-                        None
-                    }
-                };
+                inputs.extend(self.perform(&id, effect).await);
             }
         }
         if self.groups.get(&id).is_some_and(Group::is_unused) {
             self.groups.remove(&id);
             self.timers.clear(&id);
         }
+    }
+
+    /// Performs one effect; what the group must hear of it at once, if anything.
+    async fn perform(&mut self, id: &GroupId, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Reply { to, response } => {
+                if let Some(reply) = self.waiting.remove(&to) {
+                    answer(reply, response);
+                }
+            }
+            Effect::WakeAt(at) => self.timers.set(id, at),
+            Effect::Record {
+                id: record,
+                rebalance,
+            } => match propose(&self.replica, id.clone(), record, rebalance).await {
+                Some(fate) => self.records.push(fate),
+                None => return Some(Input::RecordFailed(record)),
+            },
+        }
+        None
     }
 }
 
@@ -305,7 +379,11 @@ async fn propose(
         if let Ok(Err(refusal)) = &outcome {
             warn!(%group, error = refusal as &(dyn std::error::Error + 'static), "rebalance was not recorded");
         }
-        Fate { group, id, is_recorded: matches!(outcome, Ok(Ok(_))) }
+        Fate {
+            group,
+            id,
+            is_recorded: matches!(outcome, Ok(Ok(_))),
+        }
     }))
 }
 

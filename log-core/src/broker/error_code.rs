@@ -47,7 +47,9 @@ pub(super) fn of_propose_error(error: ProposeError, asked: Asked) -> ResponseErr
         (ProposeError::Dropped, Asked::Coordinator) => ResponseError::CoordinatorNotAvailable,
         (ProposeError::Dropped, Asked::Controller) => ResponseError::RequestTimedOut,
         (ProposeError::TooLarge, Asked::Partition) => ResponseError::MessageTooLarge,
-        (ProposeError::TooLarge, Asked::Coordinator | Asked::Controller) => ResponseError::InvalidRequest,
+        (ProposeError::TooLarge, Asked::Coordinator | Asked::Controller) => {
+            ResponseError::InvalidRequest
+        }
         (ProposeError::DiskFull, _) => ResponseError::PolicyViolation,
         (ProposeError::OutcomeUnknown | ProposeError::Stopped, Asked::Coordinator) => {
             ResponseError::CoordinatorNotAvailable

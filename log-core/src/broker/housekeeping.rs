@@ -14,7 +14,8 @@ use super::retention::{self, Retention};
 use super::service::Service;
 use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::state::{
-    Command, ExpireOffsets, ExpireProducers, ExpireTransactionalIds, LogStartCause, MoveLogStart, Response,
+    Command, ExpireOffsets, ExpireProducers, ExpireTransactionalIds, LogStartCause, MoveLogStart,
+    Response,
 };
 
 /// How late an overdue transaction may be aborted (Kafka's
@@ -26,8 +27,16 @@ const UNUSED_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Starts the rounds; they end with the service.
 pub(super) fn spawn(service: &Arc<Service>, tasks: &TaskTracker) {
     let retention_every = service.config().log_retention_check_interval;
-    tasks.spawn(rounds(Arc::clone(service), retention_every, apply_retention));
-    tasks.spawn(rounds(Arc::clone(service), TRANSACTIONS_EVERY, expire_transactions));
+    tasks.spawn(rounds(
+        Arc::clone(service),
+        retention_every,
+        apply_retention,
+    ));
+    tasks.spawn(rounds(
+        Arc::clone(service),
+        TRANSACTIONS_EVERY,
+        expire_transactions,
+    ));
     tasks.spawn(rounds(Arc::clone(service), UNUSED_EVERY, forget_unused));
 }
 
@@ -56,9 +65,13 @@ struct Kept {
 
 async fn apply_retention(service: Arc<Service>) {
     for kept in limited(&service) {
-        let Some(reader) = service.replica().partitions().reader(&kept.place) else { continue };
+        let Some(reader) = service.replica().partitions().reader(&kept.place) else {
+            continue;
+        };
         let now = service.replica().wall();
-        let Some(offset) = retention::log_start(kept.retention, &reader.segments(), now) else { continue };
+        let Some(offset) = retention::log_start(kept.retention, &reader.segments(), now) else {
+            continue;
+        };
         delete_before(&service, kept, offset).await;
     }
 }
@@ -68,21 +81,37 @@ fn limited(service: &Service) -> Vec<Kept> {
     let state = service.replica().state();
     let of_topic = state.topics().flat_map(|(name, topic)| {
         let settings = topic.config().settings();
-        let retention = Retention { ms: settings.retention_ms, bytes: settings.retention_bytes };
+        let retention = Retention {
+            ms: settings.retention_ms,
+            bytes: settings.retention_bytes,
+        };
         let kept = move |index| {
             let place = TopicPartition::new(name.clone(), index);
-            Kept { topic_id: topic.id(), place, retention }
+            Kept {
+                topic_id: topic.id(),
+                place,
+                retention,
+            }
         };
         topic.partitions().map(move |(index, _)| kept(index))
     });
-    of_topic.filter(|kept| kept.retention != Retention::default()).collect()
+    of_topic
+        .filter(|kept| kept.retention != Retention::default())
+        .collect()
 }
 
 async fn delete_before(service: &Service, kept: Kept, offset: Offset) {
     let partition = kept.place.partition;
     let cause = LogStartCause::Retention;
-    let command = MoveLogStart { topic_id: kept.topic_id, partition, offset: Some(offset), cause };
-    if let Some(Response::LogStart { log_start_offset }) = carry_out(service, Command::MoveLogStart(command)).await {
+    let command = MoveLogStart {
+        topic_id: kept.topic_id,
+        partition,
+        offset: Some(offset),
+        cause,
+    };
+    if let Some(Response::LogStart { log_start_offset }) =
+        carry_out(service, Command::MoveLogStart(command)).await
+    {
         info!(partition = %kept.place, %log_start_offset, "records beyond their retention are deleted");
     }
 }
@@ -92,8 +121,13 @@ async fn expire_transactions(service: Arc<Service>) {
     if deadline.is_none_or(|deadline| service.replica().wall() < deadline) {
         return;
     }
-    if let Some(Response::TransactionsExpired { ids }) = carry_out(&service, Command::ExpireTransactions).await {
-        info!(count = ids.len(), "transactions that were open for too long are aborted");
+    if let Some(Response::TransactionsExpired { ids }) =
+        carry_out(&service, Command::ExpireTransactions).await
+    {
+        info!(
+            count = ids.len(),
+            "transactions that were open for too long are aborted"
+        );
     }
 }
 
@@ -104,8 +138,12 @@ async fn forget_unused(service: Arc<Service>) {
     };
     let config = service.config();
     let commands = [
-        Command::ExpireProducers(ExpireProducers { used_before: before(config.producer_id_expiration) }),
-        Command::ExpireOffsets(ExpireOffsets { committed_before: before(config.offsets_retention) }),
+        Command::ExpireProducers(ExpireProducers {
+            used_before: before(config.producer_id_expiration),
+        }),
+        Command::ExpireOffsets(ExpireOffsets {
+            committed_before: before(config.offsets_retention),
+        }),
         Command::ExpireTransactionalIds(ExpireTransactionalIds {
             used_before: before(config.transactional_id_expiration),
         }),
@@ -123,11 +161,17 @@ async fn carry_out(service: &Service, command: Command) -> Option<Response> {
     match outcome {
         Ok(Ok(response)) => Some(response),
         Ok(Err(refusal)) => {
-            debug!(error = &refusal as &(dyn std::error::Error + 'static), "housekeeping was refused");
+            debug!(
+                error = &refusal as &(dyn std::error::Error + 'static),
+                "housekeeping was refused"
+            );
             None
         }
         Err(error) => {
-            debug!(error = &error as &(dyn std::error::Error + 'static), "housekeeping was not carried out");
+            debug!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "housekeeping was not carried out"
+            );
             None
         }
     }

@@ -35,7 +35,10 @@ pub(super) struct Client {
 impl Client {
     /// The same, as the present request names it.
     pub(super) fn named(&self, id: Option<StrBytes>) -> Self {
-        Self { address: self.address, id: id.map_or_else(String::new, |id| id.to_string()) }
+        Self {
+            address: self.address,
+            id: id.map_or_else(String::new, |id| id.to_string()),
+        }
     }
 }
 

@@ -16,8 +16,15 @@ pub fn topics(metadata: &Bytes) -> Option<Vec<String>> {
     let version = bytes.try_get_i16().ok()?;
     // Later versions only add fields at the end.
     let version = version.min(ConsumerProtocolSubscription::VERSIONS.max);
-    let subscription = ConsumerProtocolSubscription::decode(&mut Bounded::new(bytes), version).ok()?;
-    Some(subscription.topics.iter().map(ToString::to_string).collect())
+    let subscription =
+        ConsumerProtocolSubscription::decode(&mut Bounded::new(bytes), version).ok()?;
+    Some(
+        subscription
+            .topics
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -29,13 +36,17 @@ mod tests {
 
     #[test]
     fn the_topics_of_a_subscription_are_read_whatever_its_version() {
-        let subscription =
-            ConsumerProtocolSubscription::default().with_topics(vec![StrBytes::from_static_str("an-alert")]);
+        let subscription = ConsumerProtocolSubscription::default()
+            .with_topics(vec![StrBytes::from_static_str("an-alert")]);
         for version in 0..=3 {
             let mut bytes = BytesMut::new();
             bytes.put_i16(version);
             subscription.encode(&mut bytes, version).expect("encodes");
-            assert_eq!(topics(&bytes.freeze()), Some(vec!["an-alert".to_owned()]), "version {version}");
+            assert_eq!(
+                topics(&bytes.freeze()),
+                Some(vec!["an-alert".to_owned()]),
+                "version {version}"
+            );
         }
     }
 

@@ -1,8 +1,7 @@
 //! The wire's numbers and our types. Here, and only here, `-1` turns into `None` and back.
 
 use crate::ids::{
-    Generation,
-    LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs,
+    Generation, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs,
 };
 
 /// An epoch that the client may not know.
@@ -57,7 +56,9 @@ pub fn generation(wire: i32) -> Option<Generation> {
 
 /// A group's generation as the wire has it.
 pub fn wire_generation(generation: Option<Generation>) -> i32 {
-    generation.and_then(|generation| i32::try_from(generation.0).ok()).unwrap_or(-1)
+    generation
+        .and_then(|generation| i32::try_from(generation.0).ok())
+        .unwrap_or(-1)
 }
 
 /// A producer id that may be absent.

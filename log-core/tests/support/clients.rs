@@ -17,7 +17,11 @@ pub struct Said {
 
 impl Said {
     pub fn expect_success(self, what: &str) -> String {
-        assert!(self.succeeded, "{what}\n-- stdout\n{}\n-- stderr\n{}", self.stdout, self.stderr);
+        assert!(
+            self.succeeded,
+            "{what}\n-- stdout\n{}\n-- stderr\n{}",
+            self.stdout, self.stderr
+        );
         self.stdout
     }
 }
@@ -25,13 +29,27 @@ impl Said {
 /// Runs `log-core/tests/clients/<script>` with the Python that has the Kafka clients.
 pub async fn python(script: &str, arguments: &[&str]) -> Said {
     let interpreter = installed("venv/bin/python");
-    run(Command::new(interpreter).arg("-u").arg(script_path(script)).args(arguments), "").await
+    run(
+        Command::new(interpreter)
+            .arg("-u")
+            .arg(script_path(script))
+            .args(arguments),
+        "",
+    )
+    .await
 }
 
 /// Runs `log-core/tests/clients/<script>` with Node and the packages of `.ci/clients`.
 pub async fn node(script: &str, arguments: &[&str]) -> Said {
     let packages = installed("node_modules");
-    run(Command::new("node").env("NODE_PATH", packages).arg(script_path(script)).args(arguments), "").await
+    run(
+        Command::new("node")
+            .env("NODE_PATH", packages)
+            .arg(script_path(script))
+            .args(arguments),
+        "",
+    )
+    .await
 }
 
 /// Runs kcat.
@@ -41,7 +59,11 @@ pub async fn kcat(arguments: &[&str], stdin: &str) -> Said {
 
 pub fn installed(name: &str) -> PathBuf {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/clients")).join(name);
-    assert!(path.exists(), "{} is missing: run .ci/clients", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run .ci/clients",
+        path.display()
+    );
     path
 }
 
@@ -76,7 +98,10 @@ async fn run(command: &mut Command, stdin: &str) -> Said {
             }
         }
         Err(_) => {
-            Command::new("kill").args(["-9", &id.to_string()]).status().expect("kill runs");
+            Command::new("kill")
+                .args(["-9", &id.to_string()])
+                .status()
+                .expect("kill runs");
             panic!("{described}: still running after {DEADLINE:?}");
         }
     }

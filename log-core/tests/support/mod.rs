@@ -46,6 +46,8 @@ impl TestBroker {
 /// `RUST_LOG=log_core=debug cargo test ..` shows what the brokers say.
 fn write_log_lines_when_asked() {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer();
     let _set_by_an_earlier_test = lines.try_init().is_err();
 }

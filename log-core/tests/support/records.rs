@@ -18,7 +18,12 @@ pub fn batch_by(producer: ProducerStamp, values: &[&str]) -> Bytes {
 fn fill(mut batch: BatchBuilder, values: &[&str]) -> Bytes {
     for value in values {
         let value = Some(Bytes::copy_from_slice(value.as_bytes()));
-        batch.push(NewRecord { timestamp: AT, key: None, value, headers: Vec::new() });
+        batch.push(NewRecord {
+            timestamp: AT,
+            key: None,
+            value,
+            headers: Vec::new(),
+        });
     }
     batch.build()
 }

@@ -6,8 +6,8 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest,
-    RequestHeader, ResponseHeader,
+    ApiKey, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
+    ProduceRequest, RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
@@ -22,7 +22,10 @@ pub struct WireClient {
 
 impl WireClient {
     pub async fn connect(address: &str) -> Self {
-        Self { stream: TcpStream::connect(address).await.expect("connects"), correlation_id: 100 }
+        Self {
+            stream: TcpStream::connect(address).await.expect("connects"),
+            correlation_id: 100,
+        }
     }
 
     /// Asks and waits for the answer, which must be decodable to its last byte.
@@ -41,10 +44,19 @@ impl WireClient {
     /// The next answer.
     pub async fn answer<R: Request>(&mut self, version: i16) -> R::Response {
         let mut body = self.frame().await.expect("an answer");
-        ResponseHeader::decode(&mut body, <R::Response as HeaderVersion>::header_version(version)).expect("header");
+        ResponseHeader::decode(
+            &mut body,
+            <R::Response as HeaderVersion>::header_version(version),
+        )
+        .expect("header");
         let response = R::Response::decode(&mut body, version)
             .unwrap_or_else(|error| panic!("api {} version {version}: {error}", R::KEY));
-        assert!(body.is_empty(), "api {} version {version}: {} bytes too many", R::KEY, body.len());
+        assert!(
+            body.is_empty(),
+            "api {} version {version}: {} bytes too many",
+            R::KEY,
+            body.len()
+        );
         response
     }
 
@@ -83,7 +95,9 @@ pub fn frame<R: Encodable>(key: i16, version: i16, correlation_id: i32, request:
     let mut body = BytesMut::new();
     encode_request_header_into_buffer(&mut body, &header).expect("header");
     let name = ApiKey::try_from(key).expect("a known key");
-    request.encode(&mut body, version).unwrap_or_else(|error| panic!("{name:?} version {version}: {error}"));
+    request
+        .encode(&mut body, version)
+        .unwrap_or_else(|error| panic!("{name:?} version {version}: {error}"));
     let mut frame = BytesMut::new();
     bytes::BufMut::put_u32(&mut frame, u32::try_from(body.remaining()).expect("small"));
     frame.extend_from_slice(&body);
@@ -112,7 +126,9 @@ pub fn fetch_request(topic: &str, offset: i64) -> FetchRequest {
         .with_fetch_offset(offset)
         .with_partition_max_bytes(1 << 20)
         .with_current_leader_epoch(-1);
-    let topic = FetchTopic::default().with_topic(text(topic).into()).with_partitions(vec![partition]);
+    let topic = FetchTopic::default()
+        .with_topic(text(topic).into())
+        .with_partitions(vec![partition]);
     FetchRequest::default()
         .with_replica_id((-1).into())
         .with_max_bytes(1 << 20)
@@ -125,38 +141,68 @@ pub async fn create_topic(client: &mut WireClient, name: &str, partitions: i32) 
     create_topic_with(client, name, partitions, &[]).await;
 }
 
-pub async fn create_topic_with(client: &mut WireClient, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+pub async fn create_topic_with(
+    client: &mut WireClient,
+    name: &str,
+    partitions: i32,
+    configs: &[(&str, &str)],
+) {
     let config = |(name, value): &(&str, &str)| {
-        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        CreatableTopicConfig::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)))
     };
     let topic = CreatableTopic::default()
         .with_name(text(name).into())
         .with_num_partitions(partitions)
         .with_replication_factor(-1)
         .with_configs(configs.iter().map(config).collect());
-    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(10_000);
     let response = client.ask(7, request).await;
-    assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
+    assert_eq!(
+        response.topics[0].error_code, 0,
+        "{:?}",
+        response.topics[0].error_message
+    );
 }
 
 pub fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> ProduceRequest {
-    let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
-    let topic = TopicProduceData::default().with_name(text(topic).into()).with_partition_data(vec![data]);
-    ProduceRequest::default().with_acks(acks).with_timeout_ms(10_000).with_topic_data(vec![topic])
+    let data = PartitionProduceData::default()
+        .with_index(partition)
+        .with_records(Some(records));
+    let topic = TopicProduceData::default()
+        .with_name(text(topic).into())
+        .with_partition_data(vec![data]);
+    ProduceRequest::default()
+        .with_acks(acks)
+        .with_timeout_ms(10_000)
+        .with_topic_data(vec![topic])
 }
 
 /// Produces to partition 0; the base offset or the error code.
 pub async fn produce(client: &mut WireClient, topic: &str, records: Bytes) -> Result<i64, i16> {
     let response = client.ask(9, produce_request(topic, 0, -1, records)).await;
     let stored = &response.responses[0].partition_responses[0];
-    if stored.error_code == 0 { Ok(stored.base_offset) } else { Err(stored.error_code) }
+    if stored.error_code == 0 {
+        Ok(stored.base_offset)
+    } else {
+        Err(stored.error_code)
+    }
 }
 
 /// Where partition 0 ends.
 pub async fn latest_offset(client: &mut WireClient, topic: &str) -> i64 {
-    let partition = ListOffsetsPartition::default().with_timestamp(-1).with_current_leader_epoch(-1);
-    let topic = ListOffsetsTopic::default().with_name(text(topic).into()).with_partitions(vec![partition]);
-    let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+    let partition = ListOffsetsPartition::default()
+        .with_timestamp(-1)
+        .with_current_leader_epoch(-1);
+    let topic = ListOffsetsTopic::default()
+        .with_name(text(topic).into())
+        .with_partitions(vec![partition]);
+    let request = ListOffsetsRequest::default()
+        .with_replica_id((-1).into())
+        .with_topics(vec![topic]);
     let response = client.ask(7, request).await;
     let found = &response.topics[0].partitions[0];
     assert_eq!(found.error_code, 0);

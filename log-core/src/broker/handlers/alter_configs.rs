@@ -8,7 +8,8 @@ use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceRespon
 use kafka_protocol::messages::incremental_alter_configs_request::AlterableConfig;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -22,14 +23,24 @@ use crate::state::{AlterTopicConfigs, Command, ConfigAction, ConfigChange, Confi
 /// The requests have no deadline of their own.
 const WAIT: Duration = Duration::from_secs(10);
 
-pub(in crate::broker) async fn replace(service: &Service, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub(in crate::broker) async fn replace(
+    service: &Service,
+    request: AlterConfigsRequest,
+) -> AlterConfigsResponse {
     let mut once = Once::default();
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
-        let value = |value: Option<StrBytes>| value.map_or_else(String::new, |value| value.to_string());
-        let configs: BTreeMap<String, String> =
-            resource.configs.into_iter().map(|config| (config.name.to_string(), value(config.value))).collect();
-        let named = Named { kind: resource.resource_type, name: &resource.resource_name };
+        let value =
+            |value: Option<StrBytes>| value.map_or_else(String::new, |value| value.to_string());
+        let configs: BTreeMap<String, String> = resource
+            .configs
+            .into_iter()
+            .map(|config| (config.name.to_string(), value(config.value)))
+            .collect();
+        let named = Named {
+            kind: resource.resource_type,
+            name: &resource.resource_name,
+        };
         let change = Ok(ConfigChange::Replace(configs));
         let done = alter(service, &mut once, named, change, request.validate_only).await;
         let (code, message) = told(done);
@@ -51,8 +62,15 @@ pub(in crate::broker) async fn incremental(
     let mut once = Once::default();
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
-        let ops = resource.configs.iter().map(op).collect::<Result<Vec<_>, _>>();
-        let named = Named { kind: resource.resource_type, name: &resource.resource_name };
+        let ops = resource
+            .configs
+            .iter()
+            .map(op)
+            .collect::<Result<Vec<_>, _>>();
+        let named = Named {
+            kind: resource.resource_type,
+            name: &resource.resource_name,
+        };
         let change = ops.map(ConfigChange::Incremental);
         let done = alter(service, &mut once, named, change, request.validate_only).await;
         let (code, message) = told(done);
@@ -71,7 +89,12 @@ pub(in crate::broker) async fn incremental(
 fn op(config: &AlterableConfig) -> Result<ConfigOp, Failed> {
     let key = config.name.to_string();
     let value = config.value.as_ref().map(ToString::to_string);
-    let needed = || Failed::of(ResponseError::InvalidRequest, format!("{key}: a value is needed"));
+    let needed = || {
+        Failed::of(
+            ResponseError::InvalidRequest,
+            format!("{key}: a value is needed"),
+        )
+    };
     let action = match config.config_operation {
         0 => ConfigAction::Set(value.ok_or_else(needed)?),
         1 => ConfigAction::Delete,
@@ -102,7 +125,10 @@ async fn alter(
     validate_only: bool,
 ) -> Result<(), Failed> {
     if !once.0.insert((named.kind, named.name.to_owned())) {
-        return Err(Failed::of(ResponseError::InvalidRequest, "the request names this more than once"));
+        return Err(Failed::of(
+            ResponseError::InvalidRequest,
+            "the request names this more than once",
+        ));
     }
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
         return Err(code.into());
@@ -110,25 +136,45 @@ async fn alter(
     let command = command(service, &named, change?)?;
     if validate_only {
         let state = service.replica().state();
-        return state.check_alter_topic_configs(&command).map_err(|refusal| Failed::from(&refusal));
+        return state
+            .check_alter_topic_configs(&command)
+            .map_err(|refusal| Failed::from(&refusal));
     }
-    settle(service, Command::AlterTopicConfigs(command), Asked::Controller, WAIT).await.map(|_| ())
+    settle(
+        service,
+        Command::AlterTopicConfigs(command),
+        Asked::Controller,
+        WAIT,
+    )
+    .await
+    .map(|_| ())
 }
 
-fn command(service: &Service, named: &Named<'_>, change: ConfigChange) -> Result<AlterTopicConfigs, Failed> {
+fn command(
+    service: &Service,
+    named: &Named<'_>,
+    change: ConfigChange,
+) -> Result<AlterTopicConfigs, Failed> {
     match named.kind {
         TOPIC => {
-            let name = TopicName::parse(named.name).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
+            let name =
+                TopicName::parse(named.name).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
             let state = service.replica().state();
-            let topic = state.topic(&name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-            Ok(AlterTopicConfigs { topic_id: topic.id(), change })
+            let topic = state
+                .topic(&name)
+                .ok_or(ResponseError::UnknownTopicOrPartition)?;
+            Ok(AlterTopicConfigs {
+                topic_id: topic.id(),
+                change,
+            })
         }
         BROKER => {
             let message = "a broker's settings are read at its start, and change nowhere else";
             Err(Failed::of(ResponseError::InvalidRequest, message))
         }
         other => {
-            let message = format!("resource type {other}: only topics (2) have settings that can be changed");
+            let message =
+                format!("resource type {other}: only topics (2) have settings that can be changed");
             Err(Failed::of(ResponseError::InvalidRequest, message))
         }
     }
@@ -137,6 +183,9 @@ fn command(service: &Service, named: &Named<'_>, change: ConfigChange) -> Result
 fn told(done: Result<(), Failed>) -> (i16, Option<StrBytes>) {
     match done {
         Ok(()) => (0, None),
-        Err(failed) => (failed.code.code(), failed.message.map(StrBytes::from_string)),
+        Err(failed) => (
+            failed.code.code(),
+            failed.message.map(StrBytes::from_string),
+        ),
     }
 }

@@ -14,7 +14,10 @@ use crate::ids::LeaderEpoch;
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Waits until this node may say what is current; with that, its epoch.
-pub(super) async fn read_barrier(service: &Service, asked: Asked) -> Result<LeaderEpoch, ResponseError> {
+pub(super) async fn read_barrier(
+    service: &Service,
+    asked: Asked,
+) -> Result<LeaderEpoch, ResponseError> {
     let leadership = service.replica().leadership();
     let Leadership::Leader { epoch } = leadership else {
         return Err(not_leading(leadership, asked).unwrap_or(ResponseError::NotLeaderOrFollower));

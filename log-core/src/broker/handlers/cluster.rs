@@ -10,8 +10,8 @@ use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use kafka_protocol::messages::{
-    DescribeClusterRequest, DescribeClusterResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
-    ListPartitionReassignmentsResponse,
+    DescribeClusterRequest, DescribeClusterResponse, DescribeLogDirsRequest,
+    DescribeLogDirsResponse, ListPartitionReassignmentsResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -31,7 +31,9 @@ pub(in crate::broker) fn describe(
 ) -> DescribeClusterResponse {
     let response = DescribeClusterResponse::default()
         .with_error_message(None)
-        .with_cluster_id(StrBytes::from_string(service.replica().cluster().cluster_id.clone()));
+        .with_cluster_id(StrBytes::from_string(
+            service.replica().cluster().cluster_id.clone(),
+        ));
     if 1 <= version && request.endpoint_type != BROKERS {
         return response.with_error_code(ResponseError::MismatchedEndpointType.code());
     }
@@ -44,41 +46,59 @@ pub(in crate::broker) fn describe(
             .with_port(broker.port)
             .with_rack(broker.rack)
     });
-    let response = response.with_controller_id(view.leader_id()).with_brokers(brokers.collect());
+    let response = response
+        .with_controller_id(view.leader_id())
+        .with_brokers(brokers.collect());
     if request.include_cluster_authorized_operations {
         return response.with_cluster_authorized_operations(CLUSTER_OPERATIONS);
     }
     response
 }
 
-pub(in crate::broker) fn log_dirs(service: &Service, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+pub(in crate::broker) fn log_dirs(
+    service: &Service,
+    request: &DescribeLogDirsRequest,
+) -> DescribeLogDirsResponse {
     let mut topics: BTreeMap<TopicName, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for place in partitions_asked(service, request.topics.as_deref()) {
-        let Some(reader) = service.replica().partitions().reader(&place) else { continue };
+        let Some(reader) = service.replica().partitions().reader(&place) else {
+            continue;
+        };
         let described = DescribeLogDirsPartition::default()
             .with_partition_index(values::wire_partition(place.partition))
             .with_partition_size(i64::try_from(reader.size_bytes()).unwrap_or(i64::MAX));
         topics.entry(place.topic).or_default().push(described);
     }
     let topic = |(name, partitions)| {
-        DescribeLogDirsTopic::default().with_name(wire_topic(&name)).with_partitions(partitions)
+        DescribeLogDirsTopic::default()
+            .with_name(wire_topic(&name))
+            .with_partitions(partitions)
     };
     let folder = DescribeLogDirsResult::default()
-        .with_log_dir(StrBytes::from_string(service.config().data.display().to_string()))
+        .with_log_dir(StrBytes::from_string(
+            service.config().data.display().to_string(),
+        ))
         .with_topics(topics.into_iter().map(topic).collect());
     DescribeLogDirsResponse::default().with_results(vec![folder])
 }
 
 /// `None` asks for all.
-fn partitions_asked(service: &Service, topics: Option<&[DescribableLogDirTopic]>) -> Vec<TopicPartition> {
+fn partitions_asked(
+    service: &Service,
+    topics: Option<&[DescribableLogDirTopic]>,
+) -> Vec<TopicPartition> {
     let Some(topics) = topics else {
         let state = service.replica().state();
         let all = state.topics().flat_map(|(name, topic)| {
-            topic.partitions().map(|(index, _)| TopicPartition::new(name.clone(), index))
+            topic
+                .partitions()
+                .map(|(index, _)| TopicPartition::new(name.clone(), index))
         });
         return all.collect();
     };
-    let named = topics.iter().filter_map(|topic| Some((TopicName::parse(&topic.topic).ok()?, &topic.partitions)));
+    let named = topics
+        .iter()
+        .filter_map(|topic| Some((TopicName::parse(&topic.topic).ok()?, &topic.partitions)));
     let each = named.flat_map(|(name, indexes)| {
         let index = |wire: &i32| values::partition_index(*wire);
         let place = move |index: PartitionIndex| TopicPartition::new(name.clone(), index);

@@ -4,17 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::offset_fetch_response::{
-    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
-    OffsetFetchResponseTopics,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
-    OffsetFetchResponse, TopicName as WireTopicName,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse, TopicName as WireTopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -27,7 +35,8 @@ use crate::broker::service::Service;
 use crate::group::Caller;
 use crate::ids::{GroupId, TopicName, TopicPartition};
 use crate::state::{
-    Command, CommitOffsets, CommittedOffset, Committer, ConsumerGroup, DeleteOffsets, NewOffset, Response,
+    Command, CommitOffsets, CommittedOffset, Committer, ConsumerGroup, DeleteOffsets, NewOffset,
+    Response,
 };
 use crate::wire::{subscription, values};
 
@@ -36,10 +45,17 @@ const WAIT: Duration = Duration::from_secs(5);
 /// `offset.metadata.max.bytes`.
 const METADATA_BYTES_MAX: usize = 4096;
 
-pub(in crate::broker) async fn commit(service: &Service, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub(in crate::broker) async fn commit(
+    service: &Service,
+    request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
     let sorted = SortedCommit::new(service, &request.topics);
     let outcome = commit_sound(service, &request, sorted.sound.clone()).await;
-    let topics = request.topics.iter().map(|topic| committed_topic(topic, &sorted, &outcome)).collect();
+    let topics = request
+        .topics
+        .iter()
+        .map(|topic| committed_topic(topic, &sorted, &outcome))
+        .collect();
     OffsetCommitResponse::default().with_topics(topics)
 }
 
@@ -52,14 +68,20 @@ pub(super) struct SortedCommit {
 impl SortedCommit {
     fn new(service: &Service, topics: &[OffsetCommitRequestTopic]) -> Self {
         let partitions = topics.iter().flat_map(|topic| {
-            topic.partitions.iter().map(|partition| AskedCommit::of(&topic.name, partition))
+            topic
+                .partitions
+                .iter()
+                .map(|partition| AskedCommit::of(&topic.name, partition))
         });
         Self::sort(service, partitions)
     }
 
     /// Puts each where it belongs.
     pub(super) fn sort(service: &Service, partitions: impl Iterator<Item = AskedCommit>) -> Self {
-        let mut sorted = Self { sound: Vec::new(), refused: BTreeMap::new() };
+        let mut sorted = Self {
+            sound: Vec::new(),
+            refused: BTreeMap::new(),
+        };
         for asked in partitions {
             let key = (asked.topic.clone(), asked.partition);
             match asked.check(service) {
@@ -84,7 +106,9 @@ impl SortedCommit {
         }
         match outcome {
             Err(code) => code.code(),
-            Ok(unknown) if named(topic, partition).is_some_and(|place| unknown.contains(&place)) => {
+            Ok(unknown)
+                if named(topic, partition).is_some_and(|place| unknown.contains(&place)) =>
+            {
                 ResponseError::UnknownTopicOrPartition.code()
             }
             Ok(_) => 0,
@@ -113,11 +137,14 @@ impl AskedCommit {
     }
 
     fn check(self, service: &Service) -> Result<NewOffset, ResponseError> {
-        let partition = named(&self.topic, self.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let partition =
+            named(&self.topic, self.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         if service.replica().state().partition(&partition).is_none() {
             return Err(ResponseError::UnknownTopicOrPartition);
         }
-        let metadata = self.metadata.map_or_else(String::new, |metadata| metadata.to_string());
+        let metadata = self
+            .metadata
+            .map_or_else(String::new, |metadata| metadata.to_string());
         if METADATA_BYTES_MAX < metadata.len() {
             return Err(ResponseError::OffsetMetadataTooLarge);
         }
@@ -147,13 +174,28 @@ async fn commit_sound(
         return Ok(BTreeSet::new());
     }
     let retention_ms = u64::try_from(request.retention_time_ms).ok();
-    let command = CommitOffsets { group, by: committer(by), offsets, retention_ms };
-    let outcome = settle(service, Command::CommitOffsets(command), Asked::Coordinator, WAIT).await;
+    let command = CommitOffsets {
+        group,
+        by: committer(by),
+        offsets,
+        retention_ms,
+    };
+    let outcome = settle(
+        service,
+        Command::CommitOffsets(command),
+        Asked::Coordinator,
+        WAIT,
+    )
+    .await;
     unknown_of(outcome)
 }
 
 /// Who commits; `None` for nobody in particular.
-pub(super) fn committing(member: &str, instance: Option<&StrBytes>, generation: i32) -> Option<Caller> {
+pub(super) fn committing(
+    member: &str,
+    instance: Option<&StrBytes>,
+    generation: i32,
+) -> Option<Caller> {
     let nobody = member.is_empty() && instance.is_none() && generation < 0;
     (!nobody).then(|| caller(member, instance, generation))
 }
@@ -168,12 +210,18 @@ pub(super) fn committer(by: Option<Caller>) -> Committer {
 }
 
 /// Kafka's finer answers, before anything is proposed. The commit is a sign of life.
-pub(super) async fn admit(service: &Service, group: &GroupId, by: Option<Caller>) -> Result<(), ResponseError> {
+pub(super) async fn admit(
+    service: &Service,
+    group: &GroupId,
+    by: Option<Caller>,
+) -> Result<(), ResponseError> {
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
     }
     let admitted = service.coordinator().admit_commit(group.clone(), by).await;
-    admitted.map_err(|_| ResponseError::NotCoordinator)?.map_err(|error| of_group_error(&error))
+    admitted
+        .map_err(|_| ResponseError::NotCoordinator)?
+        .map_err(|error| of_group_error(&error))
 }
 
 /// The partitions that a commit has left out.
@@ -213,7 +261,10 @@ pub(in crate::broker) async fn fetch(
         return fetch_one(service, version, request, current);
     }
     let stable = request.require_stable;
-    let groups = request.groups.into_iter().map(|group| fetch_of_several(service, group, stable, current));
+    let groups = request
+        .groups
+        .into_iter()
+        .map(|group| fetch_of_several(service, group, stable, current));
     OffsetFetchResponse::default().with_groups(groups.collect())
 }
 
@@ -226,7 +277,9 @@ fn fetch_one(
 ) -> OffsetFetchResponse {
     let topics = request.topics.map(|topics| {
         let named = topics.into_iter();
-        named.map(|topic| (topic.name, topic.partition_indexes)).collect::<Vec<_>>()
+        named
+            .map(|topic| (topic.name, topic.partition_indexes))
+            .collect::<Vec<_>>()
     });
     let code = current.err().map_or(0, |code| code.code());
     let found = match code {
@@ -242,7 +295,9 @@ fn fetch_one(
                 .with_metadata(Some(found.metadata))
                 .with_error_code(found.code)
         };
-        OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.into_iter().map(one).collect())
+        OffsetFetchResponseTopic::default()
+            .with_name(name)
+            .with_partitions(partitions.into_iter().map(one).collect())
     };
     OffsetFetchResponse::default()
         .with_error_code(if 2 <= version { code } else { 0 })
@@ -260,7 +315,9 @@ fn fetch_of_several(
         return response.with_error_code(code.code());
     }
     let named = |topic: OffsetFetchRequestTopics| (topic.name, topic.partition_indexes);
-    let topics = request.topics.map(|topics| topics.into_iter().map(named).collect());
+    let topics = request
+        .topics
+        .map(|topics| topics.into_iter().map(named).collect());
     let topic = |(name, partitions): FoundTopic| {
         let one = |found: FoundOffset| {
             OffsetFetchResponsePartitions::default()
@@ -270,7 +327,9 @@ fn fetch_of_several(
                 .with_metadata(Some(found.metadata))
                 .with_error_code(found.code)
         };
-        OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.into_iter().map(one).collect())
+        OffsetFetchResponseTopics::default()
+            .with_name(name)
+            .with_partitions(partitions.into_iter().map(one).collect())
     };
     let found = look_up(service, &request.group_id, topics, require_stable);
     response.with_topics(found.into_iter().map(topic).collect())
@@ -291,7 +350,13 @@ struct FoundOffset {
 impl FoundOffset {
     /// Nothing was committed, which is no error; or it cannot be told.
     fn none(partition: i32, code: i16) -> Self {
-        Self { partition, offset: -1, leader_epoch: -1, metadata: StrBytes::new(), code }
+        Self {
+            partition,
+            offset: -1,
+            leader_epoch: -1,
+            metadata: StrBytes::new(),
+            code,
+        }
     }
 
     fn of(partition: i32, committed: &CommittedOffset) -> Self {
@@ -306,7 +371,12 @@ impl FoundOffset {
 }
 
 /// `None` asks for all.
-fn look_up(service: &Service, group: &str, topics: Option<AskedTopics>, require_stable: bool) -> Vec<FoundTopic> {
+fn look_up(
+    service: &Service,
+    group: &str,
+    topics: Option<AskedTopics>,
+    require_stable: bool,
+) -> Vec<FoundTopic> {
     let state = service.replica().state();
     let group = state.group(&GroupId::new(group));
     let topics = topics.unwrap_or_else(|| group.map_or_else(Vec::new, all_topics));
@@ -316,14 +386,18 @@ fn look_up(service: &Service, group: &str, topics: Option<AskedTopics>, require_
             Some((group, place)) if require_stable && group.is_unstable(&place) => {
                 FoundOffset::none(partition, ResponseError::UnstableOffsetCommit.code())
             }
-            Some((group, place)) => group
-                .offset(&place)
-                .map_or_else(|| FoundOffset::none(partition, 0), |offset| FoundOffset::of(partition, offset)),
+            Some((group, place)) => group.offset(&place).map_or_else(
+                || FoundOffset::none(partition, 0),
+                |offset| FoundOffset::of(partition, offset),
+            ),
             None => FoundOffset::none(partition, 0),
         }
     };
     let topic = |(name, partitions): (WireTopicName, Vec<i32>)| {
-        let found = partitions.into_iter().map(|partition| one(&name, partition)).collect();
+        let found = partitions
+            .into_iter()
+            .map(|partition| one(&name, partition))
+            .collect();
         (name, found)
     };
     topics.into_iter().map(topic).collect()
@@ -332,27 +406,42 @@ fn look_up(service: &Service, group: &str, topics: Option<AskedTopics>, require_
 fn all_topics(group: &ConsumerGroup) -> AskedTopics {
     let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
     for (place, _) in group.offsets() {
-        topics.entry(&place.topic).or_default().push(values::wire_partition(place.partition));
+        topics
+            .entry(&place.topic)
+            .or_default()
+            .push(values::wire_partition(place.partition));
     }
-    topics.into_iter().map(|(name, partitions)| (wire_topic(name), partitions)).collect()
+    topics
+        .into_iter()
+        .map(|(name, partitions)| (wire_topic(name), partitions))
+        .collect()
 }
 
 fn all_with(topics: Option<AskedTopics>, code: i16) -> Vec<FoundTopic> {
     let topic = |(name, partitions): (WireTopicName, Vec<i32>)| {
-        let found = partitions.into_iter().map(|partition| FoundOffset::none(partition, code)).collect();
+        let found = partitions
+            .into_iter()
+            .map(|partition| FoundOffset::none(partition, code))
+            .collect();
         (name, found)
     };
     topics.unwrap_or_default().into_iter().map(topic).collect()
 }
 
-pub(in crate::broker) async fn delete(service: &Service, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+pub(in crate::broker) async fn delete(
+    service: &Service,
+    request: OffsetDeleteRequest,
+) -> OffsetDeleteResponse {
     let group = GroupId::new(request.group_id.as_str());
     let subscribed = match subscribed_topics(service, &group).await {
         Ok(subscribed) => subscribed,
         Err(code) => return OffsetDeleteResponse::default().with_error_code(code.code()),
     };
     let asked = request.topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
+        topic
+            .partitions
+            .iter()
+            .map(|partition| (topic.name.as_str(), partition.partition_index))
     });
     let partitions: Vec<_> = asked
         .filter(|(topic, _)| !subscribed.contains(*topic))
@@ -372,13 +461,18 @@ pub(in crate::broker) async fn delete(service: &Service, request: OffsetDeleteRe
                 .with_partition_index(partition.partition_index)
                 .with_error_code(code)
         });
-        OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions.collect())
+        OffsetDeleteResponseTopic::default()
+            .with_name(topic.name)
+            .with_partitions(partitions.collect())
     });
     OffsetDeleteResponse::default().with_topics(topics.collect())
 }
 
 /// The topics whose offsets are in use. Only what consumers write is understood; another kind of group must be empty.
-async fn subscribed_topics(service: &Service, group: &GroupId) -> Result<BTreeSet<String>, ResponseError> {
+async fn subscribed_topics(
+    service: &Service,
+    group: &GroupId,
+) -> Result<BTreeSet<String>, ResponseError> {
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
     }
@@ -395,7 +489,8 @@ async fn subscribed_topics(service: &Service, group: &GroupId) -> Result<BTreeSe
     let mut topics = BTreeSet::new();
     for member in description.members {
         // While the group rebalances, nobody knows what it will be subscribed to.
-        let subscribed = subscription::topics(&member.metadata).ok_or(ResponseError::NonEmptyGroup)?;
+        let subscribed =
+            subscription::topics(&member.metadata).ok_or(ResponseError::NonEmptyGroup)?;
         topics.extend(subscribed);
     }
     Ok(topics)

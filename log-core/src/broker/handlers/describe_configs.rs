@@ -10,7 +10,9 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::barrier::read_barrier;
-use super::described_config::{BROKER, DescribedConfig, Source, TOPIC, broker_configs, topic_configs};
+use super::described_config::{
+    BROKER, DescribedConfig, Source, TOPIC, broker_configs, topic_configs,
+};
 use super::proposal::Failed;
 use crate::broker::error_code::Asked;
 use crate::broker::service::Service;

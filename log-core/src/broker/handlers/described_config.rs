@@ -93,23 +93,41 @@ pub(super) fn broker_configs(
             config.auto_create_topics_enable.to_string(),
         ),
         ("broker.id", config.node_id.to_string()),
-        ("group.initial.rebalance.delay.ms", milliseconds(config.group.initial_rebalance_delay)),
-        ("group.max.session.timeout.ms", milliseconds(config.group.session_timeout_max)),
+        (
+            "group.initial.rebalance.delay.ms",
+            milliseconds(config.group.initial_rebalance_delay),
+        ),
+        (
+            "group.max.session.timeout.ms",
+            milliseconds(config.group.session_timeout_max),
+        ),
         ("group.max.size", config.group.size_max.to_string()),
-        ("group.min.session.timeout.ms", milliseconds(config.group.session_timeout_min)),
+        (
+            "group.min.session.timeout.ms",
+            milliseconds(config.group.session_timeout_min),
+        ),
         ("listeners", listeners),
         ("num.partitions", config.num_partitions.to_string()),
         (
             "offsets.retention.minutes",
             (config.offsets_retention.as_secs() / 60).to_string(),
         ),
-        ("producer.id.expiration.ms", milliseconds(config.producer_id_expiration)),
+        (
+            "producer.id.expiration.ms",
+            milliseconds(config.producer_id_expiration),
+        ),
         (
             "socket.request.max.bytes",
             config.socket_request_max_bytes.to_string(),
         ),
-        ("transaction.max.timeout.ms", milliseconds(config.transaction_max_timeout)),
-        ("transactional.id.expiration.ms", milliseconds(config.transactional_id_expiration)),
+        (
+            "transaction.max.timeout.ms",
+            milliseconds(config.transaction_max_timeout),
+        ),
+        (
+            "transactional.id.expiration.ms",
+            milliseconds(config.transactional_id_expiration),
+        ),
     ];
     BROKER_KEYS.iter().map(move |key| {
         match started_with.iter().find(|(name, _)| *name == key.name) {

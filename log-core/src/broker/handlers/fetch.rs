@@ -282,8 +282,13 @@ fn diverging(
     last_fetched: Option<LeaderEpoch>,
     from: Offset,
 ) -> Result<Option<EpochEndOffset>, ResponseError> {
-    let Some(last_fetched) = last_fetched else { return Ok(None) };
-    match partition.epochs().agreement(last_fetched, from, leader, partition.log_end_offset()) {
+    let Some(last_fetched) = last_fetched else {
+        return Ok(None);
+    };
+    match partition
+        .epochs()
+        .agreement(last_fetched, from, leader, partition.log_end_offset())
+    {
         Agreement::Agrees => Ok(None),
         Agreement::UnknownEpoch => Err(ResponseError::OffsetOutOfRange),
         Agreement::DivergesAt(end) => Ok(Some(

@@ -42,21 +42,33 @@ pub(in crate::broker) async fn list(
         Ok(groups) => groups,
         Err(code) => return ListGroupsResponse::default().with_error_code(code.code()),
     };
-    let wanted = groups.into_iter().filter(|(_, group)| is_wanted(&request, group.state));
+    let wanted = groups
+        .into_iter()
+        .filter(|(_, group)| is_wanted(&request, group.state));
     let listed = |(id, group): (GroupId, Description)| {
         let listed = ListedGroup::default()
             .with_group_id(wire_group(&id))
             .with_protocol_type(StrBytes::from_string(group.protocol_type));
-        let listed =
-            if 4 <= version { listed.with_group_state(StrBytes::from_static_str(group.state)) } else { listed };
-        if 5 <= version { listed.with_group_type(StrBytes::from_static_str(CLASSIC)) } else { listed }
+        let listed = if 4 <= version {
+            listed.with_group_state(StrBytes::from_static_str(group.state))
+        } else {
+            listed
+        };
+        if 5 <= version {
+            listed.with_group_type(StrBytes::from_static_str(CLASSIC))
+        } else {
+            listed
+        }
     };
     ListGroupsResponse::default().with_groups(wanted.map(listed).collect())
 }
 
 fn is_wanted(request: &ListGroupsRequest, state: &str) -> bool {
     let named = |filter: &[StrBytes], value: &str| {
-        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+        filter.is_empty()
+            || filter
+                .iter()
+                .any(|wanted| wanted.eq_ignore_ascii_case(value))
     };
     named(&request.states_filter, state) && named(&request.types_filter, CLASSIC)
 }
@@ -66,9 +78,16 @@ async fn all_groups(service: &Service) -> Result<BTreeMap<GroupId, Description>,
     read_barrier(service, Asked::Coordinator).await?;
     let mut groups: BTreeMap<GroupId, Description> = {
         let state = service.replica().state();
-        state.groups().map(|(id, _)| (id.clone(), without_members())).collect()
+        state
+            .groups()
+            .map(|(id, _)| (id.clone(), without_members()))
+            .collect()
     };
-    let coordinated = service.coordinator().list().await.map_err(|_| ResponseError::NotCoordinator)?;
+    let coordinated = service
+        .coordinator()
+        .list()
+        .await
+        .map_err(|_| ResponseError::NotCoordinator)?;
     groups.extend(coordinated);
     Ok(groups)
 }
@@ -96,7 +115,11 @@ pub(in crate::broker) async fn describe(
         };
         let group = described_group(version, id, described);
         let tells = request.include_authorized_operations && group.error_code == 0;
-        groups.push(if tells { group.with_authorized_operations(GROUP_OPERATIONS) } else { group });
+        groups.push(if tells {
+            group.with_authorized_operations(GROUP_OPERATIONS)
+        } else {
+            group
+        });
     }
     DescribeGroupsResponse::default().with_groups(groups)
 }
@@ -114,13 +137,21 @@ fn described_group(
     id: WireGroupId,
     described: Result<Option<Description>, ResponseError>,
 ) -> DescribedGroup {
-    let group = DescribedGroup::default().with_group_id(id).with_error_message(None);
+    let group = DescribedGroup::default()
+        .with_group_id(id)
+        .with_error_message(None);
     match described {
         Ok(Some(description)) => group
             .with_group_state(StrBytes::from_static_str(description.state))
             .with_protocol_type(StrBytes::from_string(description.protocol_type))
             .with_protocol_data(StrBytes::from_string(description.protocol_name))
-            .with_members(description.members.into_iter().map(|member| described_member(version, member)).collect()),
+            .with_members(
+                description
+                    .members
+                    .into_iter()
+                    .map(|member| described_member(version, member))
+                    .collect(),
+            ),
         // Before version 6 an unknown group is a dead one.
         Ok(None) if version < 6 => group.with_group_state(StrBytes::from_static_str("Dead")),
         Ok(None) => group
@@ -142,12 +173,19 @@ fn described_member(version: i16, member: DescribedMember) -> DescribedGroupMemb
         .with_member_assignment(member.assignment)
 }
 
-pub(in crate::broker) async fn delete(service: &Service, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub(in crate::broker) async fn delete(
+    service: &Service,
+    request: DeleteGroupsRequest,
+) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
     for id in request.groups_names {
         let deleted = delete_one(service, &id).await;
         let code = deleted.err().map_or(0, |code| code.code());
-        results.push(DeletableGroupResult::default().with_group_id(id).with_error_code(code));
+        results.push(
+            DeletableGroupResult::default()
+                .with_group_id(id)
+                .with_error_code(code),
+        );
     }
     DeleteGroupsResponse::default().with_results(results)
 }
@@ -163,8 +201,12 @@ async fn delete_one(service: &Service, id: &str) -> Result<(), ResponseError> {
     if described.is_some_and(|description| !description.members.is_empty()) {
         return Err(ResponseError::NonEmptyGroup);
     }
-    let command = Command::DeleteGroup(DeleteGroup { group: group.clone() });
-    settle(service, command, Asked::Coordinator, WAIT).await.map_err(|failed| failed.code)?;
+    let command = Command::DeleteGroup(DeleteGroup {
+        group: group.clone(),
+    });
+    settle(service, command, Asked::Coordinator, WAIT)
+        .await
+        .map_err(|failed| failed.code)?;
     service.coordinator().forget(group).await;
     Ok(())
 }

@@ -49,20 +49,30 @@ async fn producer_id(
 
 fn command(service: &Service, request: &InitProducerIdRequest) -> Result<Command, ResponseError> {
     // Without a transactional id an id that the producer already has means nothing: as Kafka, give a new one.
-    let Some(id) = &request.transactional_id else { return Ok(Command::AllocateProducerId) };
+    let Some(id) = &request.transactional_id else {
+        return Ok(Command::AllocateProducerId);
+    };
     if id.is_empty() {
         return Err(ResponseError::InvalidRequest);
     }
     let timeout_ms = u32::try_from(request.transaction_timeout_ms).unwrap_or(0);
-    if timeout_ms == 0 || service.config().transaction_max_timeout < Duration::from_millis(timeout_ms.into()) {
+    if timeout_ms == 0
+        || service.config().transaction_max_timeout < Duration::from_millis(timeout_ms.into())
+    {
         return Err(ResponseError::InvalidTransactionTimeout);
     }
     let id = TransactionalId::new(id.as_str());
-    Ok(Command::InitProducerId(InitProducerId { id, timeout_ms, expected: expected(request)? }))
+    Ok(Command::InitProducerId(InitProducerId {
+        id,
+        timeout_ms,
+        expected: expected(request)?,
+    }))
 }
 
 /// Who the producer was until now: both numbers or neither.
-fn expected(request: &InitProducerIdRequest) -> Result<Option<(ProducerId, ProducerEpoch)>, ResponseError> {
+fn expected(
+    request: &InitProducerIdRequest,
+) -> Result<Option<(ProducerId, ProducerEpoch)>, ResponseError> {
     let id = values::producer_id(request.producer_id.0);
     let epoch = values::producer_epoch(request.producer_epoch);
     if id.is_some() != epoch.is_some() {

@@ -3,7 +3,9 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
-use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
 use super::barrier::read_barrier;
@@ -25,7 +27,9 @@ pub(in crate::broker) async fn answer(
             response(asked.partition, end)
         });
         let partitions = partitions.collect();
-        OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
+        OffsetForLeaderTopicResult::default()
+            .with_topic(topic.topic)
+            .with_partitions(partitions)
     });
     OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }
@@ -40,7 +44,11 @@ fn end_of(
     let (_, _, partition) = find(&state, topic, asked.partition)?;
     check_leader_epoch(values::leader_epoch(asked.current_leader_epoch), leader)?;
     let epoch = values::leader_epoch(asked.leader_epoch);
-    Ok(epoch.and_then(|epoch| partition.epochs().end_of(epoch, leader, partition.log_end_offset())))
+    Ok(epoch.and_then(|epoch| {
+        partition
+            .epochs()
+            .end_of(epoch, leader, partition.log_end_offset())
+    }))
 }
 
 fn response(partition: i32, end: Result<Option<EpochEnd>, ResponseError>) -> EpochEndOffset {

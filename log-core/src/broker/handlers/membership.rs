@@ -7,8 +7,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::broker::error_code::{Asked, not_leading, of_group_error};
 use crate::broker::service::{Client, Service};
 use crate::group::{
-    Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, JoinedMember, Leave, Leaver, Left, Profile,
-    Protocol, RequestId, Response, Sync, Synced,
+    Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, JoinedMember, Leave, Leaver,
+    Left, Profile, Protocol, RequestId, Response, Sync, Synced,
 };
 use crate::ids::{GroupId, GroupInstanceId, MemberId};
 use crate::wire::values;
@@ -31,7 +31,11 @@ pub(in crate::broker) async fn join(
     let member_id = request.member_id.clone();
     let group = request.group_id.to_string();
     let join = joining(client, version, request);
-    match asked(service, &group, move |from| Input::Join(Join { from, ..join })).await {
+    match asked(service, &group, move |from| {
+        Input::Join(Join { from, ..join })
+    })
+    .await
+    {
         Ok(Response::Join(Ok(joined))) => joined_response(version, joined),
         Ok(Response::Join(Err(error))) => join_refused(version, member_id, &error),
         Ok(_) => join_failed(version, member_id, ResponseError::UnknownServerError),
@@ -42,12 +46,18 @@ pub(in crate::broker) async fn join(
 /// The request's number is filled in by the coordinator.
 fn joining(client: &Client, version: i16, request: JoinGroupRequest) -> Join {
     let session_timeout = milliseconds(request.session_timeout_ms);
-    let rebalance_timeout =
-        if version == 0 { session_timeout } else { milliseconds(request.rebalance_timeout_ms) };
-    let protocol = |protocol: kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol| Protocol {
-        name: protocol.name.to_string(),
-        metadata: kept(&protocol.metadata),
+    let rebalance_timeout = if version == 0 {
+        session_timeout
+    } else {
+        milliseconds(request.rebalance_timeout_ms)
     };
+    let protocol =
+        |protocol: kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol| {
+            Protocol {
+                name: protocol.name.to_string(),
+                metadata: kept(&protocol.metadata),
+            }
+        };
     Join {
         from: RequestId(0),
         ability: match version {
@@ -104,20 +114,37 @@ fn join_failed(version: i16, member_id: StrBytes, code: ResponseError) -> JoinGr
         .with_member_id(member_id)
 }
 
-pub(in crate::broker) async fn sync(service: &Service, version: i16, request: SyncGroupRequest) -> SyncGroupResponse {
+pub(in crate::broker) async fn sync(
+    service: &Service,
+    version: i16,
+    request: SyncGroupRequest,
+) -> SyncGroupResponse {
     let group = request.group_id.to_string();
     let assignments = request.assignments.into_iter();
     let sync = Sync {
         from: RequestId(0),
-        caller: caller(&request.member_id, request.group_instance_id.as_ref(), request.generation_id),
+        caller: caller(
+            &request.member_id,
+            request.group_instance_id.as_ref(),
+            request.generation_id,
+        ),
         protocol_type: request.protocol_type.map(|kind| kind.to_string()),
         protocol_name: request.protocol_name.map(|name| name.to_string()),
         assignments: assignments
-            .map(|assigned| (MemberId::new(assigned.member_id.as_str()), kept(&assigned.assignment)))
+            .map(|assigned| {
+                (
+                    MemberId::new(assigned.member_id.as_str()),
+                    kept(&assigned.assignment),
+                )
+            })
             .collect(),
     };
     let failed = |code: ResponseError| SyncGroupResponse::default().with_error_code(code.code());
-    match asked(service, &group, move |from| Input::Sync(Sync { from, ..sync })).await {
+    match asked(service, &group, move |from| {
+        Input::Sync(Sync { from, ..sync })
+    })
+    .await
+    {
         Ok(Response::Sync(Ok(synced))) => synced_response(version, synced),
         Ok(Response::Sync(Err(error))) => failed(of_group_error(&error)),
         Ok(_) => failed(ResponseError::UnknownServerError),
@@ -133,8 +160,15 @@ fn synced_response(version: i16, synced: Synced) -> SyncGroupResponse {
         .with_assignment(synced.assignment)
 }
 
-pub(in crate::broker) async fn heartbeat(service: &Service, request: HeartbeatRequest) -> HeartbeatResponse {
-    let caller = caller(&request.member_id, request.group_instance_id.as_ref(), request.generation_id);
+pub(in crate::broker) async fn heartbeat(
+    service: &Service,
+    request: HeartbeatRequest,
+) -> HeartbeatResponse {
+    let caller = caller(
+        &request.member_id,
+        request.group_instance_id.as_ref(),
+        request.generation_id,
+    );
     let input = move |from| Input::Heartbeat(Heartbeat { from, caller });
     let code = match asked(service, &request.group_id, input).await {
         Ok(Response::Heartbeat(Ok(()))) => 0,
@@ -150,18 +184,28 @@ pub(in crate::broker) async fn leave(
     version: i16,
     request: LeaveGroupRequest,
 ) -> LeaveGroupResponse {
-    let alone = Leaver { member_id: member(&request.member_id), instance_id: None };
+    let alone = Leaver {
+        member_id: member(&request.member_id),
+        instance_id: None,
+    };
     let several = request.members.iter().map(|one| Leaver {
         member_id: member(&one.member_id),
         instance_id: instance(one.group_instance_id.as_ref()),
     });
-    let members = if version < 3 { vec![alone] } else { several.collect() };
+    let members = if version < 3 {
+        vec![alone]
+    } else {
+        several.collect()
+    };
     let failed = |code: ResponseError| LeaveGroupResponse::default().with_error_code(code.code());
-    match asked(service, &request.group_id, move |from| Input::Leave(Leave { from, members })).await {
+    match asked(service, &request.group_id, move |from| {
+        Input::Leave(Leave { from, members })
+    })
+    .await
+    {
         Ok(Response::Leave(Ok(left))) if version < 3 => left_alone(&left),
-        Ok(Response::Leave(Ok(left))) => {
-            LeaveGroupResponse::default().with_members(left.into_iter().map(left_response).collect())
-        }
+        Ok(Response::Leave(Ok(left))) => LeaveGroupResponse::default()
+            .with_members(left.into_iter().map(left_response).collect()),
         Ok(Response::Leave(Err(error))) => failed(of_group_error(&error)),
         Ok(_) => failed(ResponseError::UnknownServerError),
         Err(code) => failed(code),
@@ -180,7 +224,11 @@ fn left_response(left: Left) -> MemberResponse {
     MemberResponse::default()
         .with_member_id(text(id))
         .with_group_instance_id(wire_instance(left.leaver.instance_id))
-        .with_error_code(left.result.err().map_or(0, |error| of_group_error(&error).code()))
+        .with_error_code(
+            left.result
+                .err()
+                .map_or(0, |error| of_group_error(&error).code()),
+        )
 }
 
 /// Asks the coordinator, if it is here.
@@ -195,7 +243,10 @@ async fn asked(
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
     }
-    let answered = service.coordinator().request(GroupId::new(group), input).await;
+    let answered = service
+        .coordinator()
+        .request(GroupId::new(group), input)
+        .await;
     answered.map_err(|_| ResponseError::NotCoordinator)
 }
 

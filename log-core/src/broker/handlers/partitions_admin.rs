@@ -7,7 +7,9 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
-use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, DeleteRecordsRequest, DeleteRecordsResponse,
 };
@@ -32,9 +34,14 @@ pub(in crate::broker) async fn create(
         let done = if seen.insert(topic.name.to_string()) {
             create_one(service, &topic, request.validate_only, wait).await
         } else {
-            Err(Failed::of(ResponseError::InvalidRequest, "the request names this topic more than once"))
+            Err(Failed::of(
+                ResponseError::InvalidRequest,
+                "the request names this topic more than once",
+            ))
         };
-        let result = CreatePartitionsTopicResult::default().with_name(topic.name).with_error_message(None);
+        let result = CreatePartitionsTopicResult::default()
+            .with_name(topic.name)
+            .with_error_message(None);
         results.push(match done {
             Ok(()) => result,
             Err(failed) => result
@@ -57,24 +64,46 @@ async fn create_one(
     let command = command(service, asked)?;
     if validate_only {
         let state = service.replica().state();
-        return state.check_create_partitions(&command).map_err(|refusal| Failed::from(&refusal));
+        return state
+            .check_create_partitions(&command)
+            .map_err(|refusal| Failed::from(&refusal));
     }
-    settle(service, Command::CreatePartitions(command), Asked::Controller, wait).await.map(|_| ())
+    settle(
+        service,
+        Command::CreatePartitions(command),
+        Asked::Controller,
+        wait,
+    )
+    .await
+    .map(|_| ())
 }
 
 fn command(service: &Service, asked: &CreatePartitionsTopic) -> Result<CreatePartitions, Failed> {
     let name = TopicName::parse(&asked.name).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
     let state = service.replica().state();
-    let topic = state.topic(&name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let count = u32::try_from(asked.count)
-        .map_err(|_| Failed::of(ResponseError::InvalidPartitions, format!("{} partitions", asked.count)))?;
+    let topic = state
+        .topic(&name)
+        .ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let count = u32::try_from(asked.count).map_err(|_| {
+        Failed::of(
+            ResponseError::InvalidPartitions,
+            format!("{} partitions", asked.count),
+        )
+    })?;
     // All brokers hold every partition: an assignment by hand can only be wrong.
     let added = (count as usize).saturating_sub(topic.partitions().count());
-    if asked.assignments.as_ref().is_some_and(|assignments| assignments.len() != added) {
+    if asked
+        .assignments
+        .as_ref()
+        .is_some_and(|assignments| assignments.len() != added)
+    {
         let message = format!("assignments must name the {added} new partitions, each once");
         return Err(Failed::of(ResponseError::InvalidReplicaAssignment, message));
     }
-    Ok(CreatePartitions { topic_id: topic.id(), count })
+    Ok(CreatePartitions {
+        topic_id: topic.id(),
+        count,
+    })
 }
 
 pub(in crate::broker) async fn delete_records(
@@ -87,13 +116,20 @@ pub(in crate::broker) async fn delete_records(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
             let deleted = delete_before(service, &topic.name, &asked, wait).await;
-            let result = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
+            let result =
+                DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
             partitions.push(match deleted {
                 Ok(low) => result.with_low_watermark(values::wire_offset(Some(low))),
-                Err(failed) => result.with_low_watermark(-1).with_error_code(failed.code.code()),
+                Err(failed) => result
+                    .with_low_watermark(-1)
+                    .with_error_code(failed.code.code()),
             });
         }
-        topics.push(DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions));
+        topics.push(
+            DeleteRecordsTopicResult::default()
+                .with_name(topic.name)
+                .with_partitions(partitions),
+        );
     }
     DeleteRecordsResponse::default().with_topics(topics)
 }
@@ -115,9 +151,21 @@ async fn delete_before(
         let state = service.replica().state();
         let (place, topic, _) = find(&state, topic, asked.partition_index)?;
         let cause = LogStartCause::DeleteRecords;
-        MoveLogStart { topic_id: topic.id(), partition: place.partition, offset, cause }
+        MoveLogStart {
+            topic_id: topic.id(),
+            partition: place.partition,
+            offset,
+            cause,
+        }
     };
-    match settle(service, Command::MoveLogStart(command), Asked::Partition, wait).await? {
+    match settle(
+        service,
+        Command::MoveLogStart(command),
+        Asked::Partition,
+        wait,
+    )
+    .await?
+    {
         Response::LogStart { log_start_offset } => Ok(log_start_offset),
         _ => Err(ResponseError::UnknownServerError.into()),
     }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
+use kafka_protocol::messages::describe_producers_response::{
+    PartitionResponse, ProducerState, TopicResponse,
+};
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
 use kafka_protocol::messages::list_transactions_response::TransactionState as ListedTransaction;
 use kafka_protocol::messages::{
-    DescribeProducersRequest, DescribeProducersResponse, DescribeTransactionsRequest, DescribeTransactionsResponse,
-    ListTransactionsRequest, ListTransactionsResponse, TransactionalId as WireTransactionalId,
+    DescribeProducersRequest, DescribeProducersResponse, DescribeTransactionsRequest,
+    DescribeTransactionsResponse, ListTransactionsRequest, ListTransactionsResponse,
+    TransactionalId as WireTransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -54,7 +57,9 @@ pub(in crate::broker) async fn describe(
         });
         match found {
             Ok(transaction) => described(id, transaction),
-            Err(code) => TransactionState::default().with_transactional_id(id).with_error_code(code.code()),
+            Err(code) => TransactionState::default()
+                .with_transactional_id(id)
+                .with_error_code(code.code()),
         }
     };
     DescribeTransactionsResponse::default()
@@ -65,9 +70,16 @@ fn described(id: WireTransactionalId, transaction: &Transaction) -> TransactionS
     let open = transaction.open();
     let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
     for place in open.iter().flat_map(|open| &open.partitions) {
-        topics.entry(&place.topic).or_default().push(values::wire_partition(place.partition));
+        topics
+            .entry(&place.topic)
+            .or_default()
+            .push(values::wire_partition(place.partition));
     }
-    let topic = |(name, partitions)| TopicData::default().with_topic(wire_topic(name)).with_partitions(partitions);
+    let topic = |(name, partitions)| {
+        TopicData::default()
+            .with_topic(wire_topic(name))
+            .with_partitions(partitions)
+    };
     TransactionState::default()
         .with_transactional_id(id)
         .with_transaction_state(state_name(transaction))
@@ -78,33 +90,49 @@ fn described(id: WireTransactionalId, transaction: &Transaction) -> TransactionS
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-pub(in crate::broker) async fn list(service: &Service, request: ListTransactionsRequest) -> ListTransactionsResponse {
+pub(in crate::broker) async fn list(
+    service: &Service,
+    request: ListTransactionsRequest,
+) -> ListTransactionsResponse {
     if let Err(code) = read_barrier(service, Asked::Coordinator).await {
         return ListTransactionsResponse::default().with_error_code(code.code());
     }
     let now = service.replica().wall();
     let state = service.replica().state();
-    let wanted = state.transactions().filter(|(_, transaction)| is_wanted(&request, now, transaction));
+    let wanted = state
+        .transactions()
+        .filter(|(_, transaction)| is_wanted(&request, now, transaction));
     let listed = wanted.map(|(id, transaction)| {
         ListedTransaction::default()
             .with_transactional_id(StrBytes::from_string(id.as_str().to_owned()).into())
             .with_producer_id(values::wire_producer_id(Some(transaction.producer())).into())
             .with_transaction_state(state_name(transaction))
     });
-    let unknown = request.state_filters.iter().filter(|filter| !STATES.contains(&filter.as_str()));
+    let unknown = request
+        .state_filters
+        .iter()
+        .filter(|filter| !STATES.contains(&filter.as_str()));
     ListTransactionsResponse::default()
         .with_unknown_state_filters(unknown.cloned().collect())
         .with_transaction_states(listed.collect())
 }
 
-fn is_wanted(request: &ListTransactionsRequest, now: TimestampMs, transaction: &Transaction) -> bool {
-    let in_state = request.state_filters.is_empty() || request.state_filters.contains(&state_name(transaction));
+fn is_wanted(
+    request: &ListTransactionsRequest,
+    now: TimestampMs,
+    transaction: &Transaction,
+) -> bool {
+    let in_state = request.state_filters.is_empty()
+        || request.state_filters.contains(&state_name(transaction));
     let producer = values::wire_producer_id(Some(transaction.producer()));
     let by_producer = request.producer_id_filters.is_empty()
-        || request.producer_id_filters.iter().any(|wanted| wanted.0 == producer);
+        || request
+            .producer_id_filters
+            .iter()
+            .any(|wanted| wanted.0 == producer);
     let runs_for = transaction.open().map(|open| now.0 - open.started_at.0);
-    let long_enough =
-        request.duration_filter < 0 || runs_for.is_some_and(|runs_for| request.duration_filter <= runs_for);
+    let long_enough = request.duration_filter < 0
+        || runs_for.is_some_and(|runs_for| request.duration_filter <= runs_for);
     in_state && by_producer && long_enough
 }
 
@@ -116,26 +144,39 @@ pub(in crate::broker) async fn producers(
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partition_indexes.iter().map(|index| {
             let found = current.and_then(|_| active_producers(service, &topic.name, *index));
-            let response = PartitionResponse::default().with_partition_index(*index).with_error_message(None);
+            let response = PartitionResponse::default()
+                .with_partition_index(*index)
+                .with_error_message(None);
             match found {
                 Ok(producers) => response.with_active_producers(producers),
                 Err(code) => response.with_error_code(code.code()),
             }
         });
         let partitions = partitions.collect();
-        TopicResponse::default().with_name(topic.name).with_partitions(partitions)
+        TopicResponse::default()
+            .with_name(topic.name)
+            .with_partitions(partitions)
     });
     DescribeProducersResponse::default().with_topics(topics.collect())
 }
 
-fn active_producers(service: &Service, topic: &str, index: i32) -> Result<Vec<ProducerState>, ResponseError> {
+fn active_producers(
+    service: &Service,
+    topic: &str,
+    index: i32,
+) -> Result<Vec<ProducerState>, ResponseError> {
     let state = service.replica().state();
     let (_, _, partition): (TopicPartition, _, &Partition) = find(&state, topic, index)?;
-    Ok(partition.producers().map(|(id, window)| producer_state(partition, id, window)).collect())
+    Ok(partition
+        .producers()
+        .map(|(id, window)| producer_state(partition, id, window))
+        .collect())
 }
 
 fn producer_state(partition: &Partition, id: ProducerId, window: &ProducerWindow) -> ProducerState {
-    let last_sequence = window.last_sequence().and_then(|sequence| i32::try_from(sequence.0).ok());
+    let last_sequence = window
+        .last_sequence()
+        .and_then(|sequence| i32::try_from(sequence.0).ok());
     ProducerState::default()
         .with_producer_id(values::wire_producer_id(Some(id)).into())
         .with_producer_epoch(i32::from(values::wire_producer_epoch(Some(window.epoch()))))

@@ -13,19 +13,22 @@ use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    EndTxnRequest, EndTxnResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 
-use super::committed_offsets::{AskedCommit, SortedCommit, admit, committer, committing, unknown_of};
+use super::committed_offsets::{
+    AskedCommit, SortedCommit, admit, committer, committing, unknown_of,
+};
 use super::named_partition::named;
 use super::proposal::settle;
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{GroupId, TopicPartition, TransactionalId};
 use crate::state::{
-    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitTransactionOffsets, EndTransaction,
-    TransactionOutcome, TransactionalProducer,
+    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitTransactionOffsets,
+    EndTransaction, TransactionOutcome, TransactionalProducer,
 };
 use crate::wire::values;
 
@@ -43,14 +46,23 @@ pub(super) fn fenced_as_known(code: ResponseError, version: i16, since: i16) -> 
 fn producer(id: &str, producer: i64, epoch: i16) -> Result<TransactionalProducer, ResponseError> {
     let producer = values::producer_id(producer).ok_or(ResponseError::InvalidProducerIdMapping)?;
     let epoch = values::producer_epoch(epoch).ok_or(ResponseError::InvalidProducerEpoch)?;
-    Ok(TransactionalProducer { id: TransactionalId::new(id), producer, epoch })
+    Ok(TransactionalProducer {
+        id: TransactionalId::new(id),
+        producer,
+        epoch,
+    })
 }
 
-async fn proposed(service: &Service, command: Command) -> Result<crate::state::Response, ResponseError> {
+async fn proposed(
+    service: &Service,
+    command: Command,
+) -> Result<crate::state::Response, ResponseError> {
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
     }
-    settle(service, command, Asked::Coordinator, WAIT).await.map_err(|failed| failed.code)
+    settle(service, command, Asked::Coordinator, WAIT)
+        .await
+        .map_err(|failed| failed.code)
 }
 
 pub(in crate::broker) async fn add_partitions(
@@ -66,7 +78,9 @@ pub(in crate::broker) async fn add_partitions(
         false => Err(ResponseError::OperationNotAttempted),
     };
     let code = |topic: &str, partition: i32| match added {
-        _ if unknown.contains(&(topic.to_owned(), partition)) => ResponseError::UnknownTopicOrPartition.code(),
+        _ if unknown.contains(&(topic.to_owned(), partition)) => {
+            ResponseError::UnknownTopicOrPartition.code()
+        }
         Err(code) => code.code(),
         Ok(()) => 0,
     };
@@ -84,16 +98,26 @@ pub(in crate::broker) async fn add_partitions(
 }
 
 fn each_partition(topics: &[AddPartitionsToTxnTopic]) -> impl Iterator<Item = (&str, i32)> {
-    topics.iter().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.as_str(), *partition)))
+    topics.iter().flat_map(|topic| {
+        topic
+            .partitions
+            .iter()
+            .map(|partition| (topic.name.as_str(), *partition))
+    })
 }
 
-fn unknown_partitions(service: &Service, topics: &[AddPartitionsToTxnTopic]) -> BTreeSet<(String, i32)> {
+fn unknown_partitions(
+    service: &Service,
+    topics: &[AddPartitionsToTxnTopic],
+) -> BTreeSet<(String, i32)> {
     let state = service.replica().state();
     let is_known = |(topic, partition): &(&str, i32)| {
         named(topic, *partition).is_some_and(|place| state.partition(&place).is_some())
     };
     let unknown = each_partition(topics).filter(|place| !is_known(place));
-    unknown.map(|(topic, partition)| (topic.to_owned(), partition)).collect()
+    unknown
+        .map(|(topic, partition)| (topic.to_owned(), partition))
+        .collect()
 }
 
 async fn add_known(
@@ -107,10 +131,15 @@ async fn add_known(
         request.v3_and_below_producer_epoch,
     )?;
     let places = each_partition(&request.v3_and_below_topics);
-    let partitions = places.filter_map(|(topic, partition)| named(topic, partition)).collect();
-    let command = Command::AddPartitionsToTransaction(AddPartitionsToTransaction { by, partitions });
+    let partitions = places
+        .filter_map(|(topic, partition)| named(topic, partition))
+        .collect();
+    let command =
+        Command::AddPartitionsToTransaction(AddPartitionsToTransaction { by, partitions });
     let added = proposed(service, command).await;
-    added.map(|_| ()).map_err(|code| fenced_as_known(code, version, 2))
+    added
+        .map(|_| ())
+        .map_err(|code| fenced_as_known(code, version, 2))
 }
 
 pub(in crate::broker) async fn add_offsets(
@@ -118,14 +147,24 @@ pub(in crate::broker) async fn add_offsets(
     version: i16,
     request: AddOffsetsToTxnRequest,
 ) -> AddOffsetsToTxnResponse {
-    let added = match producer(&request.transactional_id, request.producer_id.0, request.producer_epoch) {
+    let added = match producer(
+        &request.transactional_id,
+        request.producer_id.0,
+        request.producer_epoch,
+    ) {
         Ok(by) => {
             let group = GroupId::new(request.group_id.as_str());
-            proposed(service, Command::AddOffsetsToTransaction(AddOffsetsToTransaction { by, group })).await
+            proposed(
+                service,
+                Command::AddOffsetsToTransaction(AddOffsetsToTransaction { by, group }),
+            )
+            .await
         }
         Err(code) => Err(code),
     };
-    let code = added.err().map_or(0, |code| fenced_as_known(code, version, 2).code());
+    let code = added
+        .err()
+        .map_or(0, |code| fenced_as_known(code, version, 2).code());
     AddOffsetsToTxnResponse::default().with_error_code(code)
 }
 
@@ -153,7 +192,9 @@ pub(in crate::broker) async fn commit_offsets(
                 .with_partition_index(partition.partition_index)
                 .with_error_code(sorted.code(&topic.name, partition.partition_index, &outcome))
         });
-        TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+        TxnOffsetCommitResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
     });
     TxnOffsetCommitResponse::default().with_topics(topics.collect())
 }
@@ -163,9 +204,17 @@ async fn commit_sound(
     request: &TxnOffsetCommitRequest,
     sorted: &SortedCommit,
 ) -> Result<BTreeSet<TopicPartition>, ResponseError> {
-    let by = producer(&request.transactional_id, request.producer_id.0, request.producer_epoch)?;
+    let by = producer(
+        &request.transactional_id,
+        request.producer_id.0,
+        request.producer_epoch,
+    )?;
     let group = GroupId::new(request.group_id.as_str());
-    let member = committing(&request.member_id, request.group_instance_id.as_ref(), request.generation_id);
+    let member = committing(
+        &request.member_id,
+        request.group_instance_id.as_ref(),
+        request.generation_id,
+    );
     // Before KIP-447 a transaction names no member; then the producer's own fencing must do.
     if member.is_some() {
         admit(service, &group, member.clone()).await?;
@@ -174,7 +223,12 @@ async fn commit_sound(
         return Ok(BTreeSet::new());
     }
     let offsets = sorted.sound.clone();
-    let command = CommitTransactionOffsets { by, group, committer: committer(member), offsets };
+    let command = CommitTransactionOffsets {
+        by,
+        group,
+        committer: committer(member),
+        offsets,
+    };
     let command = Command::CommitTransactionOffsets(command);
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
@@ -182,12 +236,32 @@ async fn commit_sound(
     unknown_of(settle(service, command, Asked::Coordinator, WAIT).await)
 }
 
-pub(in crate::broker) async fn end(service: &Service, version: i16, request: EndTxnRequest) -> EndTxnResponse {
-    let outcome = if request.committed { TransactionOutcome::Commit } else { TransactionOutcome::Abort };
-    let ended = match producer(&request.transactional_id, request.producer_id.0, request.producer_epoch) {
-        Ok(by) => proposed(service, Command::EndTransaction(EndTransaction { by, outcome })).await,
+pub(in crate::broker) async fn end(
+    service: &Service,
+    version: i16,
+    request: EndTxnRequest,
+) -> EndTxnResponse {
+    let outcome = if request.committed {
+        TransactionOutcome::Commit
+    } else {
+        TransactionOutcome::Abort
+    };
+    let ended = match producer(
+        &request.transactional_id,
+        request.producer_id.0,
+        request.producer_epoch,
+    ) {
+        Ok(by) => {
+            proposed(
+                service,
+                Command::EndTransaction(EndTransaction { by, outcome }),
+            )
+            .await
+        }
         Err(code) => Err(code),
     };
-    let code = ended.err().map_or(0, |code| fenced_as_known(code, version, 2).code());
+    let code = ended
+        .err()
+        .map_or(0, |code| fenced_as_known(code, version, 2).code());
     EndTxnResponse::default().with_error_code(code)
 }
