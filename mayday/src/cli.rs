@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Reread the log and write figures and a report
     Report(Report),
+    /// Ask the log: its topics, groups and records
+    #[command(subcommand)]
+    Log(log_core::tools::Command),
     /// Look at records that a reader could not read, and send them again
     #[command(subcommand)]
     Dlt(Dlt),

@@ -43,8 +43,17 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Send(args)) => door::send(&args, &home),
         Some(Command::Accept(args)) => door::accept(&args, &home),
         Some(Command::Watch(args)) => runtime()?.block_on(watch::watch(&args, &home)),
+        Some(Command::Log(command)) => runtime()?.block_on(ask_log(command, &home)),
         Some(Command::Dlt(command)) => runtime()?.block_on(dlt::dlt(&command, &home)),
         Some(Command::Report(args)) => runtime()?.block_on(report::report(&args, &home)),
+    }
+}
+
+async fn ask_log(command: log_core::tools::Command, home: &Home) -> Result<(), Failure> {
+    let server = home.log_address(None);
+    match log_core::tools::run(command, Some(server), &mut std::io::stdout()).await {
+        Err(error) if error.is_unreachable() => Err(Failure::NotNow(error.to_string())),
+        asked => Ok(asked?),
     }
 }
 

@@ -155,3 +155,21 @@ fn an_api_that_is_not_there_is_a_failure_to_try_again() {
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(house::complaint(&output).contains(&api));
 }
+
+#[test]
+fn an_operator_sees_topics_the_gateways_lag_and_records_through_mayday_log() {
+    let (_keep, data) = house::folder();
+    let _running = house::start(&data);
+    said(&house::run(house::mayday(&data).args(["send", "--text", "for the operator"])));
+
+    let asked = |arguments: &[&str]| {
+        let output = house::run(house::mayday(&data).arg("log").args(arguments));
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    assert!(asked(&["topics", "list"]).contains("an-accept.DLT"));
+    let tail = ["records", "tail", "--topic", "an-alert", "--from", "earliest"];
+    assert!(asked(&tail).contains("for the operator"));
+    assert!(asked(&["topics", "describe", "an-alert", "--json"]).contains("mayday.acks.min"));
+}

@@ -47,7 +47,7 @@ pub use self::start_error::StartError;
 
 use self::coordinator::Coordinator;
 use self::listener::Listener;
-use self::node::{Node, NodeConfig};
+use self::node::{Limits, Node, NodeConfig};
 use self::service::Service;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{Disk, SystemDisk};
@@ -182,7 +182,10 @@ async fn start_node(
         data: config.data.clone(),
         node: config.node_id,
         storage: config.storage,
-        checkpoint_bytes: config.checkpoint_bytes,
+        limits: Limits {
+            checkpoint_bytes: config.checkpoint_bytes,
+            disk_reserve_bytes: config.disk_reserve_bytes,
+        },
     };
     let started = tokio::task::spawn_blocking(move || Node::start(&node, &disk, clock, stop));
     Ok(started.await.map_err(|_| StartError::Ended)??)

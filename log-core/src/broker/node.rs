@@ -21,18 +21,22 @@ use crate::storage::{
     Checkpoint, EntryLog, FolderLock, FolderLockError, Identity, IdentityError, Recovered, RecoveryError, StorageConfig, recover,
 };
 
-/// Free space that records leave alone: two segments of the journal with their checkpoint, and a second's worth of writing
-/// between two looks at the disk.
-const DISK_RESERVE_BYTES: u64 = 256 << 20;
-
 /// What a node needs to know to start.
 #[derive(Clone, Debug)]
 pub(super) struct NodeConfig {
     pub(super) data: PathBuf,
     pub(super) node: NodeId,
     pub(super) storage: StorageConfig,
+    pub(super) limits: Limits,
+}
+
+/// What bounds a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
     /// Bytes of entries between two checkpoints: what a start has to apply again, and what memory holds of the journal.
-    pub(super) checkpoint_bytes: u64,
+    pub(crate) checkpoint_bytes: u64,
+    /// Free space on the disk that records leave alone.
+    pub(crate) disk_reserve_bytes: u64,
 }
 
 /// Why a node does not start. Nothing was changed in the folder but what recovery itself mends.
@@ -115,7 +119,7 @@ impl Node {
         }
 
         let (asked, questions) = mpsc::channel(ASKED_MAX);
-        let (replica, shared, log) = assemble(folder, config.checkpoint_bytes, &identity, recovered, clock)?;
+        let (replica, shared, log) = assemble(folder, config.limits, &identity, recovered, clock)?;
         let handle = ReplicaHandle {
             asked,
             budget: Arc::new(Semaphore::new(usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"))),
@@ -149,7 +153,7 @@ fn identity_of(disk: &dyn Disk, folder: &Path, node: NodeId) -> Result<Identity,
 /// Puts the replica together from what recovery found.
 pub(crate) fn assemble(
     folder: &Path,
-    checkpoint_bytes: u64,
+    limits: Limits,
     identity: &Identity,
     recovered: Recovered,
     clock: Arc<dyn Clock>,
@@ -174,7 +178,7 @@ pub(crate) fn assemble(
             replica: identity.replica,
         },
         clock,
-        room: DiskRoom::keeping(DISK_RESERVE_BYTES),
+        room: DiskRoom::keeping(limits.disk_reserve_bytes),
     });
     let restored = Restored {
         replica: identity.replica,
@@ -184,7 +188,7 @@ pub(crate) fn assemble(
         entries: recovered.entries,
     };
     let driver = Driver::start(restored, Timing::default());
-    let replica = Replica::new(driver, membership, Arc::clone(&shared), applied, checkpoint_bytes);
+    let replica = Replica::new(driver, membership, Arc::clone(&shared), applied, limits.checkpoint_bytes);
     Ok((replica, shared, recovered.log))
 }
 

@@ -3,7 +3,7 @@
 use crate::consensus::Message;
 
 pub(crate) use super::journal_group::{Job, JournalGroup, Written};
-pub(crate) use super::node::assemble;
+pub(crate) use super::node::{Limits, assemble};
 pub(crate) use super::replica::{Effect, Input, Replica, Ticket};
 pub(crate) use super::replica_handle::Shared;
 use super::{Outcome, ProposeError};

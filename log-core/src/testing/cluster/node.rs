@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Plan, Planted};
 use crate::broker::simulated::{
-    Answer, Effect, Input, Job, JournalGroup, Outbound, Replica, Shared, Ticket, Written, assemble,
+    Answer, Effect, Input, Job, JournalGroup, Limits, Outbound, Replica, Shared, Ticket, Written, assemble,
 };
 use crate::broker::Leadership;
 use crate::clock::Clock;
@@ -160,8 +160,9 @@ impl SimNode {
             Err(_) if self.disk.is_down() => return Err(Ended::PowerCut),
             Err(error) => panic!("node {} does not recover: {}", self.identity.node, chain(&error)),
         };
+        let limits = Limits { checkpoint_bytes: self.checkpoint_bytes, disk_reserve_bytes: 0 };
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let assembled = assemble(Path::new(FOLDER), self.checkpoint_bytes, &self.identity, recovered, clock);
+        let assembled = assemble(Path::new(FOLDER), limits, &self.identity, recovered, clock);
         let (replica, shared, log) = assembled.expect("what recovery accepted can be read");
         self.up = Some(Up {
             replica,
