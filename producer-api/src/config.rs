@@ -1,8 +1,8 @@
 //! Everything that can be set, as plain values.
 
 use std::{
-    collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc,
-    time::Duration,
+    collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr,
+    sync::Arc, time::Duration,
 };
 
 use event_model::{RETENTION_DEFAULT, SpringTypes};
@@ -27,6 +27,8 @@ pub struct Config {
     pub verifier: Arc<Verifier>,
     /// How often key files are read again. Default 10 s. Too high keeps a withdrawn key in use; too low reads files for nothing.
     pub keys_reload_interval: Duration,
+    /// What a lost answer of the log may cost. Default exactly once.
+    pub delivery: Delivery,
     /// Origins whose pages may call, as browsers write them: `https://calls.example`. Default none; `*` for all.
     pub allowed_origins: Vec<String>,
     /// How long a call may take to reach the log before its caller hears that it did not. Default 2 s. Too low
@@ -68,6 +70,40 @@ pub struct Config {
     pub shutdown_grace: Duration,
 }
 
+/// How often a call may be in the log whose first answer from there was lost. Always `acks=all`: a `201` is on the disks
+/// of a majority, whichever is chosen. The words are Kafka's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Never twice, perhaps not at all: nothing is sent again. `enable.idempotence=false`, `retries=0`. Any hiccup of
+    /// the log costs the calls on their way, which are answered `503`. Not with an outbox, which is there to send again.
+    AtMostOnce,
+    /// Perhaps twice: sent again without the log knowing that it is a repetition. `enable.idempotence=false`, one request
+    /// under way, so that order holds. For a log that gives no producer ids. Readers drop the second by its id.
+    AtLeastOnce,
+    /// Once: the log recognises what was sent again (`enable.idempotence=true`). Only a call whose outcome stayed
+    /// unknown for 30 s, or over an end of this process, may be there twice, under one id.
+    #[default]
+    ExactlyOnce,
+}
+
+/// The words are none of [`Delivery`]'s.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of at-most-once, at-least-once and exactly-once")]
+pub struct UnknownDelivery(String);
+
+impl FromStr for Delivery {
+    type Err = UnknownDelivery;
+
+    fn from_str(words: &str) -> Result<Self, UnknownDelivery> {
+        match words {
+            "at-most-once" => Ok(Self::AtMostOnce),
+            "at-least-once" => Ok(Self::AtLeastOnce),
+            "exactly-once" => Ok(Self::ExactlyOnce),
+            _ => Err(UnknownDelivery(words.to_owned())),
+        }
+    }
+}
+
 /// What one house may call: so many at once, then one per interval. The sixth press in a row is refused with
 /// 429, because the house has been heard five times; no other limit refuses a verified call for its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +134,7 @@ impl Config {
             log_properties: BTreeMap::new(),
             verifier,
             keys_reload_interval: Duration::from_secs(10),
+            delivery: Delivery::default(),
             allowed_origins: Vec::new(),
             deadline: Duration::from_secs(2),
             body_bytes_max: 16 * 1024,

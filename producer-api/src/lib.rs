@@ -45,6 +45,6 @@ mod payload;
 mod routes;
 mod service;
 
-pub use config::{Config, HouseLimit};
+pub use config::{Config, Delivery, HouseLimit, UnknownDelivery};
 pub use outbox::{OutboxError, StoreError};
 pub use service::{Error, Service, run};

@@ -34,6 +34,9 @@ struct Arguments {
     /// The log: Kafka's bootstrap.servers [default: 127.0.0.1:9092].
     #[arg(long, value_name = "HOST:PORT,..", env = "MAYDAY_LOG")]
     log: Option<String>,
+    /// at-most-once, at-least-once or exactly-once [default: exactly-once].
+    #[arg(long, value_name = "HOW_OFTEN")]
+    delivery: Option<String>,
     /// A file with the public key of who issues tokens: RSA, P-256 or Ed25519.
     #[arg(long, value_name = "FILE", env = "MAYDAY_JWT_PEM")]
     jwt_pem: Option<std::path::PathBuf>,
@@ -84,6 +87,7 @@ fn settings_of(arguments: &Arguments) -> anyhow::Result<Settings> {
         ("listen", &arguments.listen),
         ("admin", &arguments.admin),
         ("log", &arguments.log),
+        ("delivery", &arguments.delivery),
     ];
     let mut settings = Settings::read(arguments.config.as_deref(), &flags)?;
     settings.add_key_files(arguments.jwt_pem.clone(), arguments.jwt_jwks.clone());

@@ -227,6 +227,7 @@ fn log_settings(config: &Config) -> LogSettings {
     LogSettings {
         bootstrap_servers: config.log.clone(),
         properties: config.log_properties.clone(),
+        delivery: config.delivery,
         message_timeout: message_timeout(config),
         alerts_in_flight_max: config.alerts_in_flight_max,
         accepts_in_flight_max: config.accepts_in_flight_max,

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use config::{Environment, File, FileFormat};
 use event_model::SpringTypes;
-use producer_api::{Config, HouseLimit};
+use producer_api::{Config, HouseLimit, UnknownDelivery};
 use resident_token::{KeySource, Policy, Secret, Verifier};
 use serde::Deserialize;
 
@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     jwt_bytes_max: Option<usize>,
     #[serde(with = "humantime_serde::option")]
     keys_reload_interval: Option<Duration>,
+    /// `at-most-once`, `at-least-once` or `exactly-once`.
+    delivery: Option<String>,
     allowed_origins: Vec<String>,
     #[serde(with = "humantime_serde::option")]
     deadline: Option<Duration>,
@@ -127,6 +129,11 @@ impl Settings {
             config.spring_types = SpringTypes::Omitted;
         }
         config.log_properties = self.log_properties.0;
+        let delivery = self.delivery.as_deref().map(str::parse).transpose();
+        put(
+            &mut config.delivery,
+            delivery.map_err(|error: UnknownDelivery| anyhow!("delivery: {error}"))?,
+        );
         config.allowed_origins = self.allowed_origins;
         config.house_limit = HouseLimit {
             burst: self.house_burst.unwrap_or(config.house_limit.burst),
@@ -214,6 +221,8 @@ fn put<T>(place: &mut T, value: Option<T>) {
 mod tests {
     use std::io::Write as _;
 
+    use producer_api::Delivery;
+
     use super::*;
 
     fn read(toml: &str, flags: &[(&str, &Option<String>)]) -> anyhow::Result<Settings> {
@@ -253,6 +262,21 @@ mod tests {
         assert_eq!(config.log, "broker:9092");
         assert_eq!(config.listen.port(), 8082);
         assert_eq!(config.mistakes(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn delivery_is_written_in_kafkas_words() {
+        let secret = secret_file();
+        let delivery = |name: &str| {
+            let flags = [("delivery", &Some(name.to_owned()))];
+            let settings = read(&format!("jwt_secret_file = {:?}\n", secret.path()), &flags)?;
+            Ok::<_, anyhow::Error>(settings.into_config()?.delivery)
+        };
+
+        assert_eq!(delivery("at-most-once").unwrap(), Delivery::AtMostOnce);
+        assert_eq!(delivery("at-least-once").unwrap(), Delivery::AtLeastOnce);
+        assert_eq!(delivery("exactly-once").unwrap(), Delivery::ExactlyOnce);
+        assert!(format!("{:#}", delivery("twice").unwrap_err()).contains("at-most-once"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use event_model::{RETENTION_DEFAULT, expected_topics};
+use producer_api::Delivery;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
@@ -128,4 +129,23 @@ async fn a_call_made_while_the_log_starts_again_waits_for_it() {
     );
     assert_eq!(records(&log.address()), 1);
     door.close().await;
+}
+
+#[tokio::test]
+async fn every_kind_of_delivery_stores_calls() {
+    let log = TestLog::start().await;
+    let kim = token("dong-101", "1502");
+
+    for delivery in [
+        Delivery::AtMostOnce,
+        Delivery::AtLeastOnce,
+        Delivery::ExactlyOnce,
+    ] {
+        let mut config = config(&log.address());
+        config.delivery = delivery;
+        let door = TestDoor::open(config).await;
+        assert_eq!(door.alert(&kim, "{}").await.status, 201, "{delivery:?}");
+        door.close().await;
+    }
+    assert_eq!(records(&log.address()), 3);
 }

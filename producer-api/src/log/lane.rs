@@ -16,12 +16,14 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{
         FutureProducer, FutureRecord, Producer,
-        future_producer::{Delivery, DeliveryFuture},
+        future_producer::{Delivery as Delivered, DeliveryFuture},
     },
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error, info, warn};
+
+use crate::config::Delivery;
 
 use super::{
     AppendError, LogSettings, RecordToSend, client_config, outcome_of, watch::Reach,
@@ -46,7 +48,9 @@ impl Lane {
         reach: Reach,
     ) -> Result<Self, KafkaError> {
         let config = producer_config(settings);
-        let has_producer_id = Arc::new(AtomicBool::new(false));
+        // Who repeats nothing under an id needs none.
+        let needs_producer_id = config.get("enable.idempotence") == Some("true");
+        let has_producer_id = Arc::new(AtomicBool::new(!needs_producer_id));
         let context = LaneContext {
             has_producer_id: Arc::clone(&has_producer_id),
         };
@@ -123,11 +127,10 @@ impl Lane {
     }
 }
 
-fn producer_config(settings: &LogSettings) -> ClientConfig {
+pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
     let mut config = client_config(settings);
     config
         .set("acks", "all")
-        .set("enable.idempotence", "true")
         .set("linger.ms", "0")
         .set(
             "message.timeout.ms",
@@ -139,6 +142,16 @@ fn producer_config(settings: &LogSettings) -> ClientConfig {
         .set("queue.buffering.max.messages", "100000")
         // Only to hear when the producer has its id.
         .set("statistics.interval.ms", "250");
+    match settings.delivery {
+        Delivery::AtMostOnce => config
+            .set("enable.idempotence", "false")
+            .set("retries", "0"),
+        // More under way could overtake each other when one is sent again.
+        Delivery::AtLeastOnce => config
+            .set("enable.idempotence", "false")
+            .set("max.in.flight", "1"),
+        Delivery::ExactlyOnce => config.set("enable.idempotence", "true"),
+    };
     with_properties(config, settings)
 }
 
@@ -180,9 +193,9 @@ impl Sending {
         let report = (&mut self.report)
             .await
             .map_err(|_| AppendError::OutcomeUnknown(None))?;
-        let delivery = report.map_err(|(error, _)| outcome_of(error))?;
+        let delivered = report.map_err(|(error, _)| outcome_of(error))?;
         self.reach.seen();
-        place_of(self.topic, &delivery).ok_or(AppendError::OutcomeUnknown(None))
+        place_of(self.topic, &delivered).ok_or(AppendError::OutcomeUnknown(None))
     }
 }
 
@@ -195,9 +208,9 @@ fn not_sent(error: KafkaError) -> AppendError {
 }
 
 /// `None` for the -1 of an offset that the log does not tell.
-fn place_of(topic: Topic, delivery: &Delivery) -> Option<Place> {
-    let partition = u32::try_from(delivery.partition).ok()?;
-    let offset = u64::try_from(delivery.offset).ok()?;
+fn place_of(topic: Topic, delivered: &Delivered) -> Option<Place> {
+    let partition = u32::try_from(delivered.partition).ok()?;
+    let offset = u64::try_from(delivered.offset).ok()?;
     Some(Place {
         topic,
         partition,

@@ -18,7 +18,7 @@ pub(crate) use lane::Sending;
 pub(crate) use topics::TopicSettings;
 pub(crate) use watch::{Reach, watch_log};
 
-use crate::outbox::RecordToSend;
+use crate::{config::Delivery, outbox::RecordToSend};
 
 /// Why a record is not known to be stored.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,7 @@ pub(crate) enum AppendError {
 pub(crate) struct LogSettings {
     pub(crate) bootstrap_servers: String,
     pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) delivery: Delivery,
     /// How long librdkafka tries before it reports that it gave up.
     pub(crate) message_timeout: Duration,
     pub(crate) alerts_in_flight_max: usize,

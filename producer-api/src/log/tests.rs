@@ -1,8 +1,8 @@
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
 use tokio::time::{Duration, Instant};
 
-use super::{AppendError, Reach, outcome_of};
-use crate::clock;
+use super::{AppendError, LogSettings, Reach, lane::producer_config, outcome_of};
+use crate::{clock, config::Delivery};
 
 fn outcome(code: RDKafkaErrorCode) -> AppendError {
     outcome_of(KafkaError::MessageProduction(code))
@@ -70,4 +70,33 @@ async fn nothing_is_sent_before_the_topics_are_there() {
         reach.topics_are_there()
     });
     assert!(waited.is_ok());
+}
+
+#[test]
+fn each_kind_of_delivery_waits_for_a_majority_and_only_exactly_once_is_idempotent() {
+    let config = |delivery| {
+        producer_config(&LogSettings {
+            bootstrap_servers: "127.0.0.1:9".to_owned(),
+            properties: Default::default(),
+            delivery,
+            message_timeout: Duration::from_secs(1),
+            alerts_in_flight_max: 1,
+            accepts_in_flight_max: 1,
+        })
+    };
+    for (delivery, idempotent, retries, in_flight) in [
+        (Delivery::AtMostOnce, "false", Some("0"), None),
+        (Delivery::AtLeastOnce, "false", None, Some("1")),
+        (Delivery::ExactlyOnce, "true", None, None),
+    ] {
+        let config = config(delivery);
+        assert_eq!(config.get("acks"), Some("all"));
+        assert_eq!(config.get("enable.idempotence"), Some(idempotent));
+        assert_eq!(config.get("retries"), retries);
+        assert_eq!(config.get("max.in.flight"), in_flight);
+        assert!(
+            config.create_native_config().is_ok(),
+            "librdkafka knows every name of {delivery:?}"
+        );
+    }
 }

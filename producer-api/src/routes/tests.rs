@@ -31,6 +31,7 @@ fn door_without_log() -> Arc<Door> {
     let log = LogSettings {
         bootstrap_servers: "127.0.0.1:9".to_owned(),
         properties: Default::default(),
+        delivery: Default::default(),
         message_timeout: Duration::from_secs(2),
         alerts_in_flight_max: 1,
         accepts_in_flight_max: 1,
