@@ -1,7 +1,7 @@
 //! Time, the network, the log and its coordinator, and the faults: everything around the group, from one seed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,7 +75,8 @@ pub(super) struct World {
     processes: Vec<Consumer>,
     asked_by: BTreeMap<RequestId, usize>,
     checker: Checker,
-    history: String,
+    /// What happened, for the comparison of two runs; writing it takes longer than playing.
+    history: Option<String>,
 }
 
 impl World {
@@ -93,7 +94,7 @@ impl World {
             processes: Vec::new(),
             asked_by: BTreeMap::new(),
             checker: Checker::default(),
-            history: String::new(),
+            history: None,
         };
         world.schedule(Duration::ZERO, Event::Takeover);
         for _ in 0..world.rng.random_range(1..=4) {
@@ -112,7 +113,7 @@ impl World {
             }
             self.now = at;
             step += 1;
-            writeln!(self.history, "{at:?} {event:?}").expect("a string takes all");
+            self.write_down(format_args!("{at:?} {event:?}"));
             let result = self
                 .play(event)
                 .and_then(|()| self.checker.check_patience(self.now));
@@ -123,8 +124,20 @@ impl World {
         Ok(self.checker.coverage.clone())
     }
 
+    /// The same world, which writes down what happens.
+    pub(super) fn with_history(mut self) -> Self {
+        self.history = Some(String::new());
+        self
+    }
+
+    fn write_down(&mut self, line: fmt::Arguments<'_>) {
+        if let Some(history) = &mut self.history {
+            writeln!(history, "{line}").expect("a string takes all");
+        }
+    }
+
     pub(super) fn into_history(self) -> String {
-        self.history
+        self.history.unwrap_or_default()
     }
 
     fn play(&mut self, event: Event) -> Result<(), String> {
@@ -332,7 +345,7 @@ impl World {
             group.handle(self.now, input, &mut effects);
         }
         for effect in effects {
-            writeln!(self.history, "    {effect:?}").expect("a string takes all");
+            self.write_down(format_args!("    {effect:?}"));
             self.perform(effect)?;
         }
         Ok(())
