@@ -11,11 +11,13 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
-    MetadataResponse, ProduceRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, MetadataResponse, ProduceRequest,
 };
+use log_core::ids::{ProducerEpoch, ProducerId, Sequence};
+use log_core::record::{Attributes, BatchBuilder, ProducerStamp};
 use support::TestBroker;
-use support::records::{AT, batch_of};
+use support::records::{AT, batch_of, batch_with};
 use support::wire_client::{
     WireClient, create_topic, create_topic_with, fetch_request, latest_offset, produce,
     produce_request, text,
@@ -679,5 +681,36 @@ async fn a_topic_made_again_is_empty_and_another_one() {
     create_topic(&mut client, "a", 1).await;
     assert_eq!(latest_offset(&mut client, "a").await, 0);
     assert_eq!(produce(&mut client, "a", batch_of(&["y"])).await, Ok(0));
+    broker.stop().await;
+}
+
+// --- Transactions
+
+#[tokio::test]
+async fn nothing_is_appended_to_a_partition_that_is_not_in_the_producers_open_transaction() {
+    let (broker, mut client) = broker_with(&["a"]).await;
+    let init = InitProducerIdRequest::default()
+        .with_transactional_id(Some(text("t").into()))
+        .with_transaction_timeout_ms(60_000)
+        .with_producer_id((-1).into())
+        .with_producer_epoch(-1);
+    let producer = client.ask(4, init).await;
+    assert_eq!(producer.error_code, 0);
+    let id = u64::try_from(producer.producer_id.0).expect("an id");
+    let stamp = ProducerStamp {
+        id: ProducerId(id),
+        epoch: ProducerEpoch(0),
+        base_sequence: Some(Sequence(0)),
+    };
+    let attributes = Attributes {
+        transactional: true,
+        ..Attributes::PLAIN
+    };
+    let batch = batch_with(BatchBuilder::new(attributes).producer(stamp), &["x"]);
+
+    let refused = produce(&mut client, "a", batch).await;
+
+    assert_eq!(refused, Err(code(ResponseError::InvalidTxnState)));
+    assert_eq!(latest_offset(&mut client, "a").await, 0);
     broker.stop().await;
 }

@@ -8,14 +8,14 @@ use log_core::record::{BatchBuilder, NewRecord, ProducerStamp};
 pub const AT: TimestampMs = TimestampMs(1_795_132_800_000);
 
 pub fn batch_of(values: &[&str]) -> Bytes {
-    fill(BatchBuilder::plain(), values)
+    batch_with(BatchBuilder::plain(), values)
 }
 
 pub fn batch_by(producer: ProducerStamp, values: &[&str]) -> Bytes {
-    fill(BatchBuilder::plain().producer(producer), values)
+    batch_with(BatchBuilder::plain().producer(producer), values)
 }
 
-fn fill(mut batch: BatchBuilder, values: &[&str]) -> Bytes {
+pub fn batch_with(mut batch: BatchBuilder, values: &[&str]) -> Bytes {
     for value in values {
         let value = Some(Bytes::copy_from_slice(value.as_bytes()));
         batch.push(NewRecord {
