@@ -41,7 +41,9 @@ use tracing::warn;
 
 pub use self::config::{Advertised, Config};
 pub use self::node::NodeError;
-pub use self::replica_handle::{Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle};
+pub use self::replica_handle::{
+    Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
+};
 pub use self::replica_thread::BrokerStopped;
 pub use self::start_error::StartError;
 
@@ -79,23 +81,50 @@ impl Broker {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let node_stop = CancellationToken::new();
         let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
-        let node = start_node(&config, Arc::clone(&disk), Arc::clone(&clock), node_stop.clone()).await?;
+        let node = start_node(
+            &config,
+            Arc::clone(&disk),
+            Arc::clone(&clock),
+            node_stop.clone(),
+        )
+        .await?;
         let advertised = config.advertised_for(doors.address);
         make_known(&node.handle, &advertised, &node_stop).await?;
 
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let (coordinator, groups) = Coordinator::new(node.handle.clone(), Arc::clone(&clock), config.group);
+        let (coordinator, groups) =
+            Coordinator::new(node.handle.clone(), Arc::clone(&clock), config.group);
         tasks.spawn(coordinator.run(stop.clone()));
-        let service = Service::new(config.clone(), advertised, node.handle.clone(), groups, clock, stop.clone());
+        let service = Service::new(
+            config.clone(),
+            advertised,
+            node.handle.clone(),
+            groups,
+            clock,
+            stop.clone(),
+        );
         let service = Arc::new(service);
         housekeeping::spawn(&service, &tasks);
-        tasks.spawn(disk_room::watch(node.handle.shared(), disk, config.data.clone(), stop.clone()));
+        tasks.spawn(disk_room::watch(
+            node.handle.shared(),
+            disk,
+            config.data.clone(),
+            stop.clone(),
+        ));
         let (address, admin_address) = (doors.address, doors.admin_address);
         doors.serve(service, &config, &tasks);
         tasks.spawn(close_doors_with_node(node_stop.clone(), stop.clone()));
         let grace = config.shutdown_grace;
-        Ok(Self { address, admin_address, node, doors: stop, node_stop, tasks, grace })
+        Ok(Self {
+            address,
+            admin_address,
+            node,
+            doors: stop,
+            node_stop,
+            tasks,
+            grace,
+        })
     }
 
     /// Where Kafka clients connect.
@@ -122,7 +151,10 @@ impl Broker {
         self.doors.cancel();
         self.tasks.close();
         if timeout(self.grace, self.tasks.wait()).await.is_err() {
-            warn!(connections = self.tasks.len(), "answers were still under way after the grace period");
+            warn!(
+                connections = self.tasks.len(),
+                "answers were still under way after the grace period"
+            );
         }
         self.node_stop.cancel();
         let joined = tokio::task::spawn_blocking(move || self.node.join()).await;
@@ -151,7 +183,12 @@ impl Doors {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let (admin, admin_address) = open_admin(config.admin).await?;
-        Ok(Self { listener, address, admin, admin_address })
+        Ok(Self {
+            listener,
+            address,
+            admin,
+            admin_address,
+        })
     }
 
     fn serve(self, service: Arc<Service>, config: &Config, tasks: &TaskTracker) {
@@ -159,13 +196,20 @@ impl Doors {
             let (replica, stop) = (service.replica().clone(), service.shutdown().clone());
             tasks.spawn(admin::serve(admin, replica, config.metrics.clone(), stop));
         }
-        tasks.spawn(metrics::follow_applied(service.replica().applied(), service.shutdown().clone()));
+        tasks.spawn(metrics::follow_applied(
+            service.replica().applied(),
+            service.shutdown().clone(),
+        ));
         tasks.spawn(Listener::new(self.listener, service).run(tasks.clone()));
     }
 }
 
-async fn open_admin(address: Option<SocketAddr>) -> Result<(Option<TcpListener>, Option<SocketAddr>), StartError> {
-    let Some(address) = address else { return Ok((None, None)) };
+async fn open_admin(
+    address: Option<SocketAddr>,
+) -> Result<(Option<TcpListener>, Option<SocketAddr>), StartError> {
+    let Some(address) = address else {
+        return Ok((None, None));
+    };
     let failed = |source| StartError::AdminListen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
