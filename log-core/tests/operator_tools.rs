@@ -5,6 +5,7 @@ mod support;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::Parser;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
@@ -12,12 +13,12 @@ use kafka_protocol::messages::offset_commit_request::{
 };
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ConsumerProtocolAssignment, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
-    SyncGroupRequest,
+    AddPartitionsToTxnRequest, ConsumerProtocolAssignment, EndTxnRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
-use log_core::ids::TimestampMs;
-use log_core::record::{BatchBuilder, NewRecord};
+use log_core::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use log_core::record::{Attributes, BatchBuilder, NewRecord, ProducerStamp};
 use log_core::tools::{Command, ToolError, run};
 use serde_json::{Value, json};
 
@@ -384,6 +385,74 @@ async fn a_tail_that_follows_shows_what_comes_later() {
         .filter_map(|line| line.split("  ").last())
         .collect();
     assert_eq!(values, ["before", "after"]);
+    broker.stop().await;
+}
+
+/// One record in a transaction, which then ends or stays open.
+async fn transaction(client: &mut WireClient, id: &str, value: &str, commit: Option<bool>) {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(Some(text(id).into()))
+        .with_transaction_timeout_ms(60_000)
+        .with_producer_id((-1).into())
+        .with_producer_epoch(-1);
+    let producer = client.ask(4, request).await;
+    let topic = AddPartitionsToTxnTopic::default()
+        .with_name(text("an-alert").into())
+        .with_partitions(vec![0]);
+    let request = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(text(id).into())
+        .with_v3_and_below_producer_id(producer.producer_id)
+        .with_v3_and_below_producer_epoch(producer.producer_epoch)
+        .with_v3_and_below_topics(vec![topic]);
+    client.ask(3, request).await;
+    let stamp = ProducerStamp {
+        id: ProducerId(u64::try_from(producer.producer_id.0).expect("an id")),
+        epoch: ProducerEpoch(u16::try_from(producer.producer_epoch).expect("an epoch")),
+        base_sequence: Some(Sequence(0)),
+    };
+    let attributes = Attributes {
+        transactional: true,
+        ..Attributes::PLAIN
+    };
+    let mut batch = BatchBuilder::new(attributes).producer(stamp);
+    batch.push(NewRecord {
+        timestamp: AT,
+        key: None,
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        headers: Vec::new(),
+    });
+    let request = produce_request("an-alert", 0, -1, batch.build())
+        .with_transactional_id(Some(text(id).into()));
+    let stored = client.ask(9, request).await;
+    assert_eq!(stored.responses[0].partition_responses[0].error_code, 0);
+    if let Some(committed) = commit {
+        let request = EndTxnRequest::default()
+            .with_transactional_id(text(id).into())
+            .with_producer_id(producer.producer_id)
+            .with_producer_epoch(producer.producer_epoch)
+            .with_committed(committed);
+        assert_eq!(client.ask(3, request).await.error_code, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_tail_shows_no_aborted_and_no_open_transaction_unless_it_is_told_to() {
+    let broker = TestBroker::start().await;
+    topic_with(&broker, &["plain"]).await;
+    let mut client = client(&broker).await;
+    transaction(&mut client, "first", "aborted", Some(false)).await;
+    transaction(&mut client, "second", "committed", Some(true)).await;
+    transaction(&mut client, "third", "open", None).await;
+    let tail = ["records", "tail", "--topic", "an-alert"];
+    let values = |shown: String| {
+        let value = |line: &str| line.rsplit("  ").next().map(str::to_owned);
+        shown.lines().filter_map(value).collect::<Vec<_>>()
+    };
+
+    let committed = table(&broker, &tail).await;
+    assert_eq!(values(committed), ["plain", "committed"]);
+    let all = table(&broker, &[&tail[..], &["--uncommitted"]].concat()).await;
+    assert_eq!(values(all), ["plain", "aborted", "committed", "open"]);
     broker.stop().await;
 }
 

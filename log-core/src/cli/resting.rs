@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use log_core::storage::{FolderLock, FolderLockError};
+use log_core::disk::SystemDisk;
+use log_core::storage::{FolderLock, FolderLockError, Identity, IdentityError};
 
 /// A folder that is ours to look at until this is dropped.
 pub(super) struct RestingFolder {
     pub(super) path: PathBuf,
+    identity: Identity,
     _lock: FolderLock,
 }
 
@@ -19,6 +21,16 @@ pub(super) enum NotResting {
     /// It holds no log.
     #[error("folder {} holds no log: it has no identity.json", folder.display())]
     NoLog { folder: PathBuf },
+    /// It does not say whose log it is.
+    #[error(transparent)]
+    Identity(IdentityError),
+    /// Two clusters have no record in common that could differ.
+    #[error(
+        "{} and {} are of different clusters: there is nothing to compare",
+        folder.display(),
+        other.display()
+    )]
+    OtherCluster { folder: PathBuf, other: PathBuf },
     /// A process uses it.
     #[error(transparent)]
     Lock(FolderLockError),
@@ -31,13 +43,26 @@ impl RestingFolder {
         if !path.is_dir() {
             return Err(NotResting::Missing { folder: folder() });
         }
-        if !path.join("identity.json").exists() {
+        let identity = Identity::read(&SystemDisk, path).map_err(NotResting::Identity)?;
+        let Some(identity) = identity else {
             return Err(NotResting::NoLog { folder: folder() });
-        }
+        };
         let lock = FolderLock::acquire(path).map_err(NotResting::Lock)?;
         Ok(Self {
             path: folder(),
+            identity,
             _lock: lock,
+        })
+    }
+
+    /// Fails where two folders are not of one cluster.
+    pub(super) fn must_be_kin_of(&self, other: &Self) -> Result<(), NotResting> {
+        if self.identity.cluster_id == other.identity.cluster_id {
+            return Ok(());
+        }
+        Err(NotResting::OtherCluster {
+            folder: self.path.clone(),
+            other: other.path.clone(),
         })
     }
 }

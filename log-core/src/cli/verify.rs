@@ -67,6 +67,9 @@ impl Arguments {
             .as_deref()
             .map(RestingFolder::open)
             .transpose()?;
+        if let Some(other) = &other {
+            folder.must_be_kin_of(other)?;
+        }
         let report = verify(&SystemDisk, &folder.path);
         let differences =
             other.map(|other| compare(&SystemDisk, &folder.path, &SystemDisk, &other.path));
