@@ -175,3 +175,23 @@ async fn a_shutdown_answers_a_fetch_that_waits() {
     let answered = client.answer::<FetchRequest>(12).await;
     assert_eq!(answered.responses[0].partitions[0].error_code, 0);
 }
+
+#[tokio::test]
+async fn a_broker_that_is_dropped_lets_go_of_its_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Broker::start(on(folder.path())).await.expect("starts"));
+
+    let started_again = async {
+        loop {
+            if let Ok(broker) = Broker::start(on(folder.path())).await {
+                break broker;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let deadline = std::time::Duration::from_secs(20);
+    let again = tokio::time::timeout(deadline, started_again)
+        .await
+        .expect("the folder is free");
+    again.shutdown().await.expect("ends cleanly");
+}

@@ -32,10 +32,11 @@ mod start_error;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
@@ -64,7 +65,9 @@ pub struct Broker {
     /// Stops the node; cancelled by the node itself when it cannot go on.
     node_stop: CancellationToken,
     tasks: TaskTracker,
-    grace: std::time::Duration,
+    grace: Duration,
+    /// Cancels both when the broker is dropped.
+    _on_drop: [DropGuard; 2],
 }
 
 impl Broker {
@@ -116,6 +119,7 @@ impl Broker {
         doors.serve(service, &config, &tasks);
         tasks.spawn(close_doors_with_node(node_stop.clone(), stop.clone()));
         let grace = config.shutdown_grace;
+        let on_drop = [stop.clone().drop_guard(), node_stop.clone().drop_guard()];
         Ok(Self {
             address,
             admin_address,
@@ -124,6 +128,7 @@ impl Broker {
             node_stop,
             tasks,
             grace,
+            _on_drop: on_drop,
         })
     }
 
