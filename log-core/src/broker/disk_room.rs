@@ -25,7 +25,10 @@ pub(crate) struct DiskRoom {
 impl DiskRoom {
     /// Keeps `reserve_bytes` free of records. Until the first look there is room.
     pub(crate) fn keeping(reserve_bytes: u64) -> Self {
-        Self { free_bytes: AtomicU64::new(u64::MAX), reserve_bytes }
+        Self {
+            free_bytes: AtomicU64::new(u64::MAX),
+            reserve_bytes,
+        }
     }
 
     /// Whether records may be written.
@@ -38,21 +41,37 @@ impl DiskRoom {
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         metrics::gauge!("log_disk_free_bytes").set(free_bytes as f64);
         match (had, self.is_enough()) {
-            (true, false) => warn!(free_bytes, reserve_bytes = self.reserve_bytes, "disk is full: records are refused"),
-            (false, true) => info!(free_bytes, reserve_bytes = self.reserve_bytes, "disk has room again"),
+            (true, false) => warn!(
+                free_bytes,
+                reserve_bytes = self.reserve_bytes,
+                "disk is full: records are refused"
+            ),
+            (false, true) => info!(
+                free_bytes,
+                reserve_bytes = self.reserve_bytes,
+                "disk has room again"
+            ),
             (true, true) | (false, false) => {}
         }
     }
 }
 
 /// Looks again and again until `stop`.
-pub(super) async fn watch(shared: Arc<Shared>, disk: Arc<dyn Disk>, folder: PathBuf, stop: CancellationToken) {
+pub(super) async fn watch(
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    stop: CancellationToken,
+) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     while stop.run_until_cancelled(looks.tick()).await.is_some() {
         let (disk, folder) = (Arc::clone(&disk), folder.clone());
         match tokio::task::spawn_blocking(move || disk.free_bytes(&folder)).await {
             Ok(Ok(free_bytes)) => shared.room.note(free_bytes),
-            Ok(Err(error)) => warn!(error = &error as &(dyn std::error::Error + 'static), "disk cannot be looked at"),
+            Ok(Err(error)) => warn!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "disk cannot be looked at"
+            ),
             // The runtime is going away.
             Err(_) => return,
         }

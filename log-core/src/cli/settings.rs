@@ -102,16 +102,40 @@ impl Settings {
         );
         set(&mut config.fetch_max_bytes, self.fetch_max_bytes);
         let milliseconds = |given: Option<u64>| given.map(Duration::from_millis);
-        set(&mut config.group.session_timeout_min, milliseconds(self.group_min_session_timeout_ms));
-        set(&mut config.group.session_timeout_max, milliseconds(self.group_max_session_timeout_ms));
+        set(
+            &mut config.group.session_timeout_min,
+            milliseconds(self.group_min_session_timeout_ms),
+        );
+        set(
+            &mut config.group.session_timeout_max,
+            milliseconds(self.group_max_session_timeout_ms),
+        );
         set(&mut config.group.size_max, self.group_max_size);
-        set(&mut config.group.initial_rebalance_delay, milliseconds(self.group_initial_rebalance_delay_ms));
-        set(&mut config.log_retention_check_interval, milliseconds(self.log_retention_check_interval_ms));
-        set(&mut config.producer_id_expiration, milliseconds(self.producer_id_expiration_ms));
+        set(
+            &mut config.group.initial_rebalance_delay,
+            milliseconds(self.group_initial_rebalance_delay_ms),
+        );
+        set(
+            &mut config.log_retention_check_interval,
+            milliseconds(self.log_retention_check_interval_ms),
+        );
+        set(
+            &mut config.producer_id_expiration,
+            milliseconds(self.producer_id_expiration_ms),
+        );
         let minutes = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60));
-        set(&mut config.offsets_retention, self.offsets_retention_minutes.map(minutes));
-        set(&mut config.transactional_id_expiration, milliseconds(self.transactional_id_expiration_ms));
-        set(&mut config.transaction_max_timeout, milliseconds(self.transaction_max_timeout_ms));
+        set(
+            &mut config.offsets_retention,
+            self.offsets_retention_minutes.map(minutes),
+        );
+        set(
+            &mut config.transactional_id_expiration,
+            milliseconds(self.transactional_id_expiration_ms),
+        );
+        set(
+            &mut config.transaction_max_timeout,
+            milliseconds(self.transaction_max_timeout_ms),
+        );
         config.admin = self.admin_listen;
         if let Some(text) = self.advertised {
             config.advertised = advertised(&text)
