@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,9 @@ use crate::swarm::{self, Observer};
 const SOCKETS_PER_CHILD: usize = 5_000;
 /// All the lines that the children say in a run fit; a child that is faster than its parent waits.
 const NEWS_MAX: usize = 1_024;
+
+/// How many audiences this run has gathered.
+static GATHERINGS: AtomicUsize = AtomicUsize::new(0);
 
 /// What a child says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,12 +181,13 @@ impl Audience {
     }
 
     fn gathering(target: SocketAddr, sockets: usize, audience: swarm::Audience) -> Result<Self> {
+        let gathering = GATHERINGS.fetch_add(1, Ordering::Relaxed);
         let (teller, news) = sync_channel(NEWS_MAX);
         let mut children = Vec::new();
         for (number, first) in (0..sockets).step_by(SOCKETS_PER_CHILD).enumerate() {
             let options = swarm::Options {
                 target,
-                source: Ipv4Addr::new(127, 0, 1, u8::try_from(number + 1)?),
+                source: source(gathering, number)?,
                 first,
                 count: SOCKETS_PER_CHILD.min(sockets - first),
                 audience,
@@ -302,6 +306,14 @@ impl Drop for ChildProcess {
             let _ended = self.child.wait().is_ok();
         }
     }
+}
+
+/// A loopback address of its own for each child of each gathering: the ports of the one before are not free again for a
+/// minute, and an address has 28,232.
+pub(crate) fn source(gathering: usize, child: usize) -> Result<Ipv4Addr> {
+    let run = u8::try_from(1 + std::process::id() % 250)?;
+    let gathering = u8::try_from(1 + gathering % 250)?;
+    Ok(Ipv4Addr::new(127, run, gathering, u8::try_from(child + 1)?))
 }
 
 /// Refuses what the limit of open files would break in the middle.

@@ -194,7 +194,7 @@ impl Listeners {
     fn gather(target: SocketAddr, count: usize, audience: swarm::Audience) -> Result<Self> {
         let options = swarm::Options {
             target,
-            source: Ipv4Addr::new(127, 0, 1, 1),
+            source: Ipv4Addr::LOCALHOST,
             first: 0,
             count,
             audience,
