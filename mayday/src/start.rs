@@ -72,12 +72,13 @@ impl House {
             admin: log.admin_address().map_or_else(String::new, |admin| format!("http://{admin}")),
         };
         let tasks = TaskTracker::new();
+        let api_ready = api.ready();
         let api = Part::spawn("the api", &tasks, |stop| async move { Ok(api.run(stop).await?) });
-        let ready = gateway.ready();
+        let gateway_ready = gateway.ready();
         let gateway = Part::spawn("the gateway", &tasks, |stop| async move { Ok(gateway.run(stop).await?) });
         let mut house = Self { addresses, log, api, gateway };
         tokio::select! {
-            () = ready => Ok(house),
+            ((), ()) = async { tokio::join!(api_ready, gateway_ready) } => Ok(house),
             ended = house.wait() => {
                 let closed = house.close().await;
                 Err(ended.and(closed).err().unwrap_or_else(|| anyhow!("ended before it was ready")).into())
