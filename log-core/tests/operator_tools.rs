@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::io::{self, Write};
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::Parser;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -17,10 +20,13 @@ use kafka_protocol::messages::{
     JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
+use log_core::broker::{Broker, Config};
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use log_core::record::{Attributes, BatchBuilder, NewRecord, ProducerStamp};
 use log_core::tools::{Command, ToolError, run};
 use serde_json::{Value, json};
+
+use tokio::sync::Notify;
 
 use support::TestBroker;
 use support::records::{AT, batch_of};
@@ -386,6 +392,63 @@ async fn a_tail_that_follows_shows_what_comes_later() {
         .collect();
     assert_eq!(values, ["before", "after"]);
     broker.stop().await;
+}
+
+/// Keeps what is written, and tells when something was.
+#[derive(Default)]
+struct Screen {
+    bytes: Vec<u8>,
+    written: Arc<Notify>,
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written.notify_one();
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_tail_that_follows_goes_on_when_the_log_comes_back() {
+    let TestBroker { broker, folder } = TestBroker::start().await;
+    let address = broker.address();
+    let mut client = WireClient::connect(&address.to_string()).await;
+    create_topic(&mut client, "an-alert", 1).await;
+    produce(&mut client, "an-alert", batch_of(&["before"]))
+        .await
+        .expect("stored");
+    let line = "log records tail --topic an-alert --follow --from earliest --max 2";
+    let line = Line::try_parse_from(line.split(' ')).expect("sound");
+    let mut screen = Screen::default();
+    let written = Arc::clone(&screen.written);
+    let following = run(line.command, Some(address.to_string()), &mut screen);
+
+    let restarted = async {
+        written.notified().await;
+        broker.shutdown().await.expect("ends cleanly");
+        let mut config = Config::on(folder.path());
+        config.listen = address;
+        let broker = Broker::start(config).await.expect("starts again");
+        let mut client = WireClient::connect(&address.to_string()).await;
+        produce(&mut client, "an-alert", batch_of(&["after"]))
+            .await
+            .expect("stored");
+        broker
+    };
+    let (followed, broker) = tokio::join!(following, restarted);
+
+    followed.expect("two records");
+    let shown = String::from_utf8(screen.bytes).expect("UTF-8");
+    let values: Vec<_> = shown
+        .lines()
+        .filter_map(|line| line.rsplit("  ").next())
+        .collect();
+    assert_eq!(values, ["before", "after"]);
+    broker.shutdown().await.expect("ends cleanly");
 }
 
 /// One record in a transaction, which then ends or stays open.

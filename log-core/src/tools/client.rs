@@ -54,10 +54,10 @@ pub(super) enum Isolation {
     ReadCommitted = 1,
 }
 
-/// A connection to the node that was named, and to others as they are needed.
+/// Connections to the node that was named, and to others as they are needed.
 pub(super) struct Client {
-    named: Connection,
-    others: BTreeMap<String, Connection>,
+    named: String,
+    connections: BTreeMap<String, Connection>,
 }
 
 /// A topic as Metadata knows it.
@@ -82,9 +82,10 @@ pub(super) struct Cluster {
 
 impl Client {
     pub(super) async fn connect(server: &str) -> Result<Self, ToolError> {
+        let connection = Connection::open(server).await?;
         Ok(Self {
-            named: Connection::open(server).await?,
-            others: BTreeMap::new(),
+            named: server.to_owned(),
+            connections: BTreeMap::from([(server.to_owned(), connection)]),
         })
     }
 
@@ -94,7 +95,8 @@ impl Client {
         version: i16,
         request: R,
     ) -> Result<R::Response, ToolError> {
-        self.named.ask(version, &request).await
+        let named = self.named.clone();
+        self.ask_at(&named, version, request).await
     }
 
     /// Asks the node at an address.
@@ -104,15 +106,14 @@ impl Client {
         version: i16,
         request: R,
     ) -> Result<R::Response, ToolError> {
-        if address == self.named.server {
-            return self.named.ask(version, &request).await;
-        }
-        if !self.others.contains_key(address) {
-            let opened = Connection::open(address).await?;
-            self.others.insert(address.to_owned(), opened);
-        }
-        let connection = self.others.get_mut(address).expect("just opened");
-        connection.ask(version, &request).await
+        let mut connection = match self.connections.remove(address) {
+            Some(connection) => connection,
+            None => Connection::open(address).await?,
+        };
+        let answer = connection.ask(version, &request).await?;
+        // Kept only when it answered: on a broken one nobody knows where the next answer begins.
+        self.connections.insert(address.to_owned(), connection);
+        Ok(answer)
     }
 
     /// Asks the controller, which alone changes topics.

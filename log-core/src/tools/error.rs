@@ -12,11 +12,11 @@ use crate::wire::AnswerError;
 /// Why a tool could not do what it was asked.
 ///
 /// Where it was to change something, nothing was changed, but for [`Self::NoAnswer`] and [`Self::Lost`]: there the log
-/// may or may not have done it, and asking again is safe.
+/// may or may not have done it, and asking again is safe. Of several topics to be deleted each is or is not by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// Nobody answers there.
-    #[error("{server} cannot be reached: is the log running, and is --server right?")]
+    #[error("{server} cannot be reached (is the log running, is --server right?)")]
     Unreachable {
         /// Where.
         server: String,

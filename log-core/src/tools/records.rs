@@ -32,8 +32,8 @@ const ANSWER_BYTES: i32 = 4 << 20;
 const PARTITION_BYTES: i32 = 1 << 20;
 /// No session of fetches (KIP-227): every request says all.
 const NO_SESSION: i32 = -1;
-/// How often, and how long apart, a new leader is looked for when the old one is gone.
-const LEADER_TRIES: u32 = 50;
+/// How often, and how long apart, a leader is looked for when the one we had is gone: a restart takes seconds.
+const LEADER_TRIES: u32 = 150;
 const LEADER_PAUSE: Duration = Duration::from_millis(200);
 
 /// `records`
@@ -152,7 +152,7 @@ impl Tailing<'_> {
         while !self.is_done() {
             match self.round(client, out).await {
                 Ok(()) => leaderless = 0,
-                Err(error) if is_leader_missing(&error) && leaderless < LEADER_TRIES => {
+                Err(error) if may_pass(&error) && leaderless < LEADER_TRIES => {
                     leaderless += 1;
                     tokio::time::sleep(LEADER_PAUSE).await;
                 }
@@ -304,16 +304,15 @@ impl Tailing<'_> {
     }
 }
 
-/// A leader that has just moved is found again by asking anew.
-fn is_leader_missing(error: &ToolError) -> bool {
+/// A leader that has moved or is being started again is found by asking anew; what was shown is not shown again.
+fn may_pass(error: &ToolError) -> bool {
     match error {
-        ToolError::NoLeader { .. } => true,
         ToolError::Refused { code, .. } => {
             matches!(
                 code,
                 ResponseError::NotLeaderOrFollower | ResponseError::LeaderNotAvailable
             )
         }
-        _ => false,
+        error => error.is_unreachable(),
     }
 }
