@@ -20,9 +20,14 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// Starts counting.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the world for the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the world for the time"
+    )]
     pub fn start() -> Self {
-        Self { started: Instant::now() }
+        Self {
+            started: Instant::now(),
+        }
     }
 }
 
@@ -31,9 +36,14 @@ impl Clock for SystemClock {
         self.started.elapsed()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the world for the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the world for the time"
+    )]
     fn wall(&self) -> TimestampMs {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }

@@ -15,14 +15,27 @@ async fn a_full_disk_refuses_records_before_anything_is_written_and_still_delete
     create_topic(&mut client, "calls", 1).await;
 
     let refused = wait_for_refusal(&mut client).await;
-    let answer = client.ask(8, produce_request("calls", 0, -1, batch_of(&["help"]))).await;
+    let answer = client
+        .ask(8, produce_request("calls", 0, -1, batch_of(&["help"])))
+        .await;
     let deleted = client
-        .ask(3, DeleteTopicsRequest::default().with_topic_names(vec![TopicName(text("calls"))]).with_timeout_ms(5_000))
+        .ask(
+            3,
+            DeleteTopicsRequest::default()
+                .with_topic_names(vec![TopicName(text("calls"))])
+                .with_timeout_ms(5_000),
+        )
         .await;
 
     assert_eq!(refused, ResponseError::PolicyViolation.code());
-    let words = answer.responses[0].partition_responses[0].error_message.as_ref().expect("says why");
-    assert!(words.contains("disk is full") && words.contains("retention"), "{words}");
+    let words = answer.responses[0].partition_responses[0]
+        .error_message
+        .as_ref()
+        .expect("says why");
+    assert!(
+        words.contains("disk is full") && words.contains("retention"),
+        "{words}"
+    );
     assert_eq!(deleted.responses[0].error_code, 0);
     broker.stop().await;
 }

@@ -10,13 +10,19 @@ const SEEDS_OF_THREE_DEFAULT: u64 = 60;
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
+    let number = text
+        .strip_prefix("0x")
+        .map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
     Some(number.unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
 fn live(nodes: usize, seeds_default: u64) -> Coverage {
     let first = from_environment("SIM_SEED");
-    let seeds = if first.is_some() { 1 } else { from_environment("SIM_SEEDS").unwrap_or(seeds_default) };
+    let seeds = if first.is_some() {
+        1
+    } else {
+        from_environment("SIM_SEEDS").unwrap_or(seeds_default)
+    };
     let mut coverage = Coverage::default();
     for seed in first.unwrap_or(0)..first.unwrap_or(0) + seeds {
         match Cluster::run(Plan::of(seed, nodes)) {
@@ -43,7 +49,14 @@ fn assert_was_eventful(coverage: &Coverage, events: &[&str]) {
 #[test]
 fn a_cluster_of_one_keeps_what_it_acknowledged_through_every_power_cut() {
     let coverage = live(1, SEEDS_ALONE_DEFAULT);
-    let events = ["records acknowledged", "repeats recognised", "power cuts", "ends by power cut", "kills", "checkpoints"];
+    let events = [
+        "records acknowledged",
+        "repeats recognised",
+        "power cuts",
+        "ends by power cut",
+        "kills",
+        "checkpoints",
+    ];
     assert_was_eventful(&coverage, &events);
 }
 
@@ -83,7 +96,8 @@ const SEEDS_FOR_A_BUG: u64 = 50;
 fn every_planted_bug_is_found() {
     for bug in Planted::ALL {
         let found = (0..SEEDS_FOR_A_BUG).find(|seed| is_found(bug, *seed));
-        let seed = found.unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS_FOR_A_BUG} seeds"));
+        let seed =
+            found.unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS_FOR_A_BUG} seeds"));
         println!("{bug:?} found by seed {seed}");
     }
 }
@@ -92,7 +106,10 @@ fn every_planted_bug_is_found() {
 fn is_found(bug: Planted, seed: u64) -> bool {
     let lives = [Plan::of(seed, 3), Plan::storm(seed, 3), Plan::of(seed, 1)];
     lives.into_iter().any(|life| {
-        let plan = Plan { planted: Some(bug), ..life };
+        let plan = Plan {
+            planted: Some(bug),
+            ..life
+        };
         match std::panic::catch_unwind(|| Cluster::run(plan)) {
             Ok(Ok(_)) => false,
             Ok(Err(violation)) => {

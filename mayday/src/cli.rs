@@ -31,7 +31,13 @@ pub(crate) struct Cli {
     pub(crate) data: Option<PathBuf>,
     /// The secret that signs residents' tokens (HS256), at least 32 bytes. Better set in the environment: a command
     /// line is seen by everybody [default: made once, kept in the data folder]
-    #[arg(long, global = true, value_name = "SECRET", env = "MAYDAY_JWT_SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECRET",
+        env = "MAYDAY_JWT_SECRET",
+        hide_env_values = true
+    )]
     pub(crate) jwt_secret: Option<String>,
 }
 
@@ -220,6 +226,8 @@ mod tests {
     #[test]
     fn half_a_position_is_refused_at_the_command_line() {
         assert!(Cli::try_parse_from(["mayday", "send", "--lat", "37.5"]).is_err());
-        assert!(Cli::try_parse_from(["mayday", "send", "--lat", "-37.5", "--lng", "-127.0"]).is_ok());
+        assert!(
+            Cli::try_parse_from(["mayday", "send", "--lat", "-37.5", "--lng", "-127.0"]).is_ok()
+        );
     }
 }

@@ -42,9 +42,16 @@ fn list(servers: &str, as_json: bool) -> Result<(), Failure> {
     let letters = read_all(servers)?;
     for (origin, letter) in &letters {
         let fact = |name| header(letter, name).unwrap_or_else(|| "?".to_owned());
-        let (time, error, reader) = (fact(dead_letter::TIME), fact(dead_letter::ERROR), fact(dead_letter::READER));
+        let (time, error, reader) = (
+            fact(dead_letter::TIME),
+            fact(dead_letter::ERROR),
+            fact(dead_letter::READER),
+        );
         if as_json {
-            println!("{}", json!({ "origin": named(origin), "time": time, "error": error, "reader": reader }));
+            println!(
+                "{}",
+                json!({ "origin": named(origin), "time": time, "error": error, "reader": reader })
+            );
         } else {
             println!("{}  {time}  {error}  (by {reader})", named(origin));
         }
@@ -83,13 +90,21 @@ async fn replay(servers: &str, wanted: Option<&str>) -> Result<(), Failure> {
         .create()
         .context("the log's client does not start")?;
     for letter in chosen {
-        let origin = origin_of(letter).context("a dead letter that does not say where it comes from")?;
+        let origin =
+            origin_of(letter).context("a dead letter that does not say where it comes from")?;
         let mut record = FutureRecord::<[u8], [u8]>::to(&origin.0).headers(own_headers(letter));
         record.key = letter.key();
         record.payload = letter.payload();
         let sent = writer.send(record, LOG_WITHIN).await;
-        let place = sent.map_err(|(error, _)| Failure::NotNow(format!("{}: {error}", named(&origin))))?;
-        println!("{} sent again to {}-{}-{}", named(&origin), origin.0, place.partition, place.offset);
+        let place =
+            sent.map_err(|(error, _)| Failure::NotNow(format!("{}: {error}", named(&origin))))?;
+        println!(
+            "{} sent again to {}-{}-{}",
+            named(&origin),
+            origin.0,
+            place.partition,
+            place.offset
+        );
     }
     Ok(())
 }
@@ -108,7 +123,11 @@ fn read_all(servers: &str) -> Result<BTreeMap<Origin, OwnedMessage>, Failure> {
         let name = topic.dead_letter_name();
         let metadata = reader.fetch_metadata(Some(name), LOG_WITHIN);
         let metadata = metadata.map_err(|error| Failure::NotNow(format!("{servers}: {error}")))?;
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
             read_partition(&reader, name, partition.id(), &mut letters)?;
         }
     }
@@ -122,17 +141,24 @@ fn read_partition(
     letters: &mut BTreeMap<Origin, OwnedMessage>,
 ) -> Result<(), Failure> {
     let not_now = |error: KafkaError| Failure::NotNow(format!("{topic}-{partition}: {error}"));
-    let (start, end) = reader.fetch_watermarks(topic, partition, LOG_WITHIN).map_err(not_now)?;
+    let (start, end) = reader
+        .fetch_watermarks(topic, partition, LOG_WITHIN)
+        .map_err(not_now)?;
     let mut from = TopicPartitionList::new();
-    from.add_partition_offset(topic, partition, Offset::Beginning).map_err(not_now)?;
+    from.add_partition_offset(topic, partition, Offset::Beginning)
+        .map_err(not_now)?;
     reader.assign(&from).map_err(not_now)?;
     let mut next = start;
     while next < end {
-        let polled = reader.poll(LOG_WITHIN).ok_or_else(|| Failure::NotNow(format!("{topic}-{partition}: no answer")))?;
+        let polled = reader
+            .poll(LOG_WITHIN)
+            .ok_or_else(|| Failure::NotNow(format!("{topic}-{partition}: no answer")))?;
         let letter = match polled {
             Ok(letter) => letter.detach(),
             // librdkafka goes on by itself.
-            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => continue,
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => {
+                continue;
+            }
             Err(error) => return Err(not_now(error)),
         };
         next = letter.offset() + 1;
@@ -143,9 +169,13 @@ fn read_partition(
     Ok(())
 }
 
-fn find<'a>(letters: &'a BTreeMap<Origin, OwnedMessage>, wanted: &str) -> Result<&'a OwnedMessage, Failure> {
+fn find<'a>(
+    letters: &'a BTreeMap<Origin, OwnedMessage>,
+    wanted: &str,
+) -> Result<&'a OwnedMessage, Failure> {
     let found = letters.iter().find(|(origin, _)| named(origin) == wanted);
-    let (_, letter) = found.ok_or_else(|| anyhow!("{wanted}: no such dead letter; mayday dlt list shows them all"))?;
+    let (_, letter) = found
+        .ok_or_else(|| anyhow!("{wanted}: no such dead letter; mayday dlt list shows them all"))?;
     Ok(letter)
 }
 
@@ -162,18 +192,29 @@ fn named((topic, partition, offset): &Origin) -> String {
 
 /// The last header of that name: the one that the reader added.
 fn header(letter: &OwnedMessage, name: &str) -> Option<String> {
-    let found = letter.headers()?.iter().filter(|header| header.key == name).last()?;
+    let found = letter
+        .headers()?
+        .iter()
+        .filter(|header| header.key == name)
+        .last()?;
     Some(readable(found.value))
 }
 
 /// The headers it had before it became a dead letter.
 fn own_headers(letter: &OwnedMessage) -> OwnedHeaders {
-    let headers = letter.headers().into_iter().flat_map(|headers| headers.iter());
+    let headers = letter
+        .headers()
+        .into_iter()
+        .flat_map(|headers| headers.iter());
     let own = headers.filter(|header| !dead_letter::ALL.contains(&header.key));
-    own.fold(OwnedHeaders::new(), |kept, Header { key, value }| kept.insert(Header { key, value }))
+    own.fold(OwnedHeaders::new(), |kept, Header { key, value }| {
+        kept.insert(Header { key, value })
+    })
 }
 
 /// Bytes for a terminal: what is no text, and what would steer the terminal, is escaped.
 fn readable(bytes: Option<&[u8]>) -> String {
-    bytes.map_or_else(String::new, |bytes| String::from_utf8_lossy(bytes).escape_debug().to_string())
+    bytes.map_or_else(String::new, |bytes| {
+        String::from_utf8_lossy(bytes).escape_debug().to_string()
+    })
 }

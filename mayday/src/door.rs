@@ -30,8 +30,7 @@ pub(crate) fn send(args: &Send, home: &Home) -> Result<(), Failure> {
 
 /// Accepts a neighbour's alert and prints where that is.
 pub(crate) fn accept(args: &Accept, home: &Home) -> Result<(), Failure> {
-    let mut body =
-        json!({ "line": args.identity.line, "acceptHouse": args.house, "targetHouse": args.target });
+    let mut body = json!({ "line": args.identity.line, "acceptHouse": args.house, "targetHouse": args.target });
     if let Some(id) = &args.alert_id {
         body["alertId"] = json!(id);
     }
@@ -56,7 +55,10 @@ fn post(api: &str, path: &str, token: &str, body: &Value) -> Result<(), Failure>
         Err(error) => return Err(Failure::NotNow(format!("{url}: {error}"))),
     };
     let status = answer.status();
-    let text = answer.body_mut().read_to_string().with_context(|| format!("{url}: the answer cannot be read"))?;
+    let text = answer
+        .body_mut()
+        .read_to_string()
+        .with_context(|| format!("{url}: the answer cannot be read"))?;
     if status.is_success() {
         println!("{text}");
         return Ok(());
@@ -70,10 +72,19 @@ fn post(api: &str, path: &str, token: &str, body: &Value) -> Result<(), Failure>
 
 /// The sentences of a problem (RFC 9457), or the text as it is.
 fn problem(text: &str) -> String {
-    let Ok(problem) = serde_json::from_str::<Value>(text) else { return text.trim().to_owned() };
+    let Ok(problem) = serde_json::from_str::<Value>(text) else {
+        return text.trim().to_owned();
+    };
     let part = |name: &str| problem[name].as_str().map(str::to_owned);
-    let parts: Vec<String> = ["code", "title", "detail"].into_iter().filter_map(part).collect();
-    if parts.is_empty() { text.trim().to_owned() } else { parts.join(" · ") }
+    let parts: Vec<String> = ["code", "title", "detail"]
+        .into_iter()
+        .filter_map(part)
+        .collect();
+    if parts.is_empty() {
+        text.trim().to_owned()
+    } else {
+        parts.join(" · ")
+    }
 }
 
 #[cfg(test)]
@@ -82,7 +93,10 @@ mod tests {
 
     #[test]
     fn a_problem_is_told_in_its_own_words_and_anything_else_as_it_came() {
-        assert_eq!(problem(r#"{"code":"line_mismatch","title":"Another line","status":403}"#), "line_mismatch · Another line");
+        assert_eq!(
+            problem(r#"{"code":"line_mismatch","title":"Another line","status":403}"#),
+            "line_mismatch · Another line"
+        );
         assert_eq!(problem("bad gateway\n"), "bad gateway");
         assert_eq!(problem("[1]"), "[1]");
     }

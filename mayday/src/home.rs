@@ -19,12 +19,24 @@ pub(crate) enum HomeError {
     #[error("there is no user's data directory: name a folder with --data")]
     NoDefault,
     #[error("{path}: this folder cannot be written; choose another with --data")]
-    Unwritable { path: PathBuf, #[source] source: io::Error },
+    Unwritable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("{path}: the secret that signs tokens cannot be read")]
-    SecretUnreadable { path: PathBuf, #[source] source: io::Error },
-    #[error("{path}: no secret is kept here; start mayday on this folder once, or set MAYDAY_JWT_SECRET")]
+    SecretUnreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{path}: no secret is kept here; start mayday on this folder once, or set MAYDAY_JWT_SECRET"
+    )]
     NoSecret { path: PathBuf },
-    #[error("the secret that signs tokens (MAYDAY_JWT_SECRET, or the file jwt-secret of the data folder) is no good")]
+    #[error(
+        "the secret that signs tokens (MAYDAY_JWT_SECRET, or the file jwt-secret of the data folder) is no good"
+    )]
     SecretRefused(#[source] KeyError),
 }
 
@@ -37,7 +49,10 @@ pub(crate) struct Home {
 
 impl Home {
     /// The folder that was named, else `mayday` in the user's data directory. Nothing is made yet.
-    pub(crate) fn at(named: Option<PathBuf>, given_secret: Option<String>) -> Result<Self, HomeError> {
+    pub(crate) fn at(
+        named: Option<PathBuf>,
+        given_secret: Option<String>,
+    ) -> Result<Self, HomeError> {
         let path = match named {
             Some(path) => path,
             None => dirs::data_dir().ok_or(HomeError::NoDefault)?.join("mayday"),
@@ -79,7 +94,12 @@ impl Home {
         self.address(named, |house| house.log, "127.0.0.1:9092")
     }
 
-    fn address(&self, named: Option<&str>, of: impl FnOnce(Addresses) -> String, default: &str) -> String {
+    fn address(
+        &self,
+        named: Option<&str>,
+        of: impl FnOnce(Addresses) -> String,
+        default: &str,
+    ) -> String {
         match named {
             Some(named) => named.to_owned(),
             None => Addresses::kept(&self.path).map_or_else(|| default.to_owned(), of),
@@ -89,15 +109,23 @@ impl Home {
     /// Makes the folder, readable by its owner only.
     pub(crate) fn create(&self) -> Result<(), HomeError> {
         use std::os::unix::fs::DirBuilderExt;
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-        made.map_err(|source| HomeError::Unwritable { path: self.path.clone(), source })
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path);
+        made.map_err(|source| HomeError::Unwritable {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The secret that was given, else the one kept here.
     pub(crate) fn secret(&self) -> Result<Secret, HomeError> {
         let text = match &self.given_secret {
             Some(text) => text.clone(),
-            None => self.kept_secret()?.ok_or_else(|| HomeError::NoSecret { path: self.path.clone() })?,
+            None => self.kept_secret()?.ok_or_else(|| HomeError::NoSecret {
+                path: self.path.clone(),
+            })?,
         };
         Secret::new(text.as_bytes()).map_err(HomeError::SecretRefused)
     }
@@ -128,12 +156,20 @@ impl Home {
         let draft = self.path.join("jwt-secret.new");
         let write = || {
             let mut options = fs::OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)?;
             writeln!(file, "{text}")?;
             file.sync_all()?;
             fs::rename(&draft, self.secret_path())
         };
-        write().map_err(|source| HomeError::Unwritable { path: self.path.clone(), source })
+        write().map_err(|source| HomeError::Unwritable {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     fn secret_path(&self) -> PathBuf {
@@ -163,7 +199,14 @@ mod tests {
         home.secret_or_new().unwrap();
 
         assert_eq!(fs::read_to_string(home.secret_path()).unwrap(), kept);
-        assert_eq!(fs::metadata(home.secret_path()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(home.secret_path())
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
     }
 
     #[test]
@@ -182,6 +225,11 @@ mod tests {
 
         let error = home(&folder, None).secret().unwrap_err();
 
-        assert!(error.to_string().contains("start mayday on this folder once"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("start mayday on this folder once"),
+            "{error}"
+        );
     }
 }

@@ -16,7 +16,10 @@ const COMMAND_LASTS: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Prints a token.
 pub(crate) fn token(args: &Token, home: &Home) -> Result<(), Failure> {
-    println!("{}", issue(&home.secret()?, &args.line, &args.house, args.expires_in)?);
+    println!(
+        "{}",
+        issue(&home.secret()?, &args.line, &args.house, args.expires_in)?
+    );
     Ok(())
 }
 
@@ -29,16 +32,30 @@ pub(crate) fn token_for(identity: &Identity, house: &str, home: &Home) -> Result
 }
 
 /// A token that lets `house` of `line` post and listen.
-pub(crate) fn issue(secret: &Secret, line: &str, house: &str, lasts: Duration) -> Result<String, Failure> {
+pub(crate) fn issue(
+    secret: &Secret,
+    line: &str,
+    house: &str,
+    lasts: Duration,
+) -> Result<String, Failure> {
     let line = Line::new(line).with_context(|| format!("line {line:?}"))?;
     let house = House::new(house).with_context(|| format!("house {house:?}"))?;
     let lasts = SignedDuration::try_from(lasts).context("--expires-in is too long")?;
-    let expires_at = now().checked_add(lasts).context("--expires-in is too long")?;
+    let expires_at = now()
+        .checked_add(lasts)
+        .context("--expires-in is too long")?;
     let subject = format!("{line}/{house}");
-    Ok(secret.issue(&Grant { line: Some(line), house: Some(house), ..Grant::new(subject, expires_at) }))
+    Ok(secret.issue(&Grant {
+        line: Some(line),
+        house: Some(house),
+        ..Grant::new(subject, expires_at)
+    }))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person's command is the outermost shell")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person's command is the outermost shell"
+)]
 fn now() -> Timestamp {
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::MAX)
 }

@@ -25,7 +25,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // A newcomer's terminal shows the welcome and what goes wrong; RUST_LOG=info shows the rest.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -58,5 +61,7 @@ async fn ask_log(command: log_core::tools::Command, home: &Home) -> Result<(), F
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }

@@ -13,13 +13,24 @@ use crate::home::Home;
 use crate::outcome::Failure;
 
 /// What opens a page in the person's browser.
-const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+const OPENER: &str = if cfg!(target_os = "macos") {
+    "open"
+} else {
+    "xdg-open"
+};
 
 /// Writes the report and says where it is.
 pub(crate) async fn report(args: &Report, home: &Home) -> Result<(), Failure> {
     let folder = args.output.clone().unwrap_or_else(|| home.reports());
-    let progress = if std::io::stderr().is_terminal() { Progress::Bar } else { Progress::Silent };
-    let config = Config { progress, ..Config::new(home.log_address(args.log.as_deref()), folder) };
+    let progress = if std::io::stderr().is_terminal() {
+        Progress::Bar
+    } else {
+        Progress::Silent
+    };
+    let config = Config {
+        progress,
+        ..Config::new(home.log_address(args.log.as_deref()), folder)
+    };
     let stop = CancellationToken::new();
     let written = tokio::select! {
         written = analytics_batch::report(&config, stop.clone()) => written?,
@@ -33,10 +44,18 @@ pub(crate) async fn report(args: &Report, home: &Home) -> Result<(), Failure> {
 }
 
 fn open(page: &Path) -> Result<(), Failure> {
-    let opened = Command::new(OPENER).arg(page).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let opened = opened.with_context(|| format!("{OPENER} is not there to open the report: open the file by hand"))?;
+    let opened = Command::new(OPENER)
+        .arg(page)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let opened = opened.with_context(|| {
+        format!("{OPENER} is not there to open the report: open the file by hand")
+    })?;
     if opened.success() {
         return Ok(());
     }
-    Err(Failure::Here(anyhow::anyhow!("{OPENER} could not open the report: open the file by hand")))
+    Err(Failure::Here(anyhow::anyhow!(
+        "{OPENER} could not open the report: open the file by hand"
+    )))
 }

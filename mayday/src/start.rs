@@ -27,7 +27,10 @@ pub(crate) async fn start(args: &Start, home: &Home) -> Result<(), Failure> {
     home.create()?;
     let secret = home.secret_or_new()?;
     let mut house = House::build(args, home, &secret).await?;
-    house.addresses.keep(home.path()).context("the addresses cannot be kept in the data folder")?;
+    house
+        .addresses
+        .keep(home.path())
+        .context("the addresses cannot be kept in the data folder")?;
     println!("{}", welcome::text(&house.addresses, home, &secret)?);
     let ended = house.wait().await;
     let closed = house.close().await;
@@ -51,8 +54,14 @@ struct Part {
 }
 
 impl House {
-    async fn build(args: &Start, home: &Home, secret: &resident_token::Secret) -> Result<Self, Failure> {
-        let metrics = PrometheusBuilder::new().install_recorder().context("the metrics are already installed")?;
+    async fn build(
+        args: &Start,
+        home: &Home,
+        secret: &resident_token::Secret,
+    ) -> Result<Self, Failure> {
+        let metrics = PrometheusBuilder::new()
+            .install_recorder()
+            .context("the metrics are already installed")?;
         let verifier = Verifier::open(vec![KeySource::Secret(secret.clone())], Policy::default());
         let verifier = Arc::new(verifier.context("the secret that signs tokens is no good")?);
         let log = start_log(args, home, metrics).await?;
@@ -60,7 +69,9 @@ impl House {
 
         let servers = log.address().to_string();
         let gateway = Gateway::bind(gateway_config(&doors, &servers, Arc::clone(&verifier)));
-        let gateway = gateway.await.context("the gateway does not start (--gateway-port chooses another port)")?;
+        let gateway = gateway
+            .await
+            .context("the gateway does not start (--gateway-port chooses another port)")?;
         let api = Api::bind(api_config(&doors, home, &servers, verifier)).await;
         let api = api.context("the api does not start (--api-port chooses another port)")?;
 
@@ -69,14 +80,27 @@ impl House {
             gateway: format!("ws://{}/an-ws", reachable(gateway.address())),
             page: format!("http://{}", reachable(gateway.address())),
             log: servers,
-            admin: log.admin_address().map_or_else(String::new, |admin| format!("http://{admin}")),
+            admin: log
+                .admin_address()
+                .map_or_else(String::new, |admin| format!("http://{admin}")),
         };
         let tasks = TaskTracker::new();
         let api_ready = api.ready();
-        let api = Part::spawn("the api", &tasks, |stop| async move { Ok(api.run(stop).await?) });
+        let api = Part::spawn(
+            "the api",
+            &tasks,
+            |stop| async move { Ok(api.run(stop).await?) },
+        );
         let gateway_ready = gateway.ready();
-        let gateway = Part::spawn("the gateway", &tasks, |stop| async move { Ok(gateway.run(stop).await?) });
-        let mut house = Self { addresses, log, api, gateway };
+        let gateway = Part::spawn("the gateway", &tasks, |stop| async move {
+            Ok(gateway.run(stop).await?)
+        });
+        let mut house = Self {
+            addresses,
+            log,
+            api,
+            gateway,
+        };
         tokio::select! {
             ((), ()) = async { tokio::join!(api_ready, gateway_ready) } => Ok(house),
             ended = house.wait() => {
@@ -108,7 +132,11 @@ impl House {
 }
 
 impl Part {
-    fn spawn<Run>(name: &'static str, tasks: &TaskTracker, run: impl FnOnce(CancellationToken) -> Run) -> Self
+    fn spawn<Run>(
+        name: &'static str,
+        tasks: &TaskTracker,
+        run: impl FnOnce(CancellationToken) -> Run,
+    ) -> Self
     where
         Run: Future<Output = Result<(), Error>> + Send + 'static,
     {
@@ -134,7 +162,11 @@ impl Part {
     }
 }
 
-async fn start_log(args: &Start, home: &Home, metrics: PrometheusHandle) -> Result<Broker, Failure> {
+async fn start_log(
+    args: &Start,
+    home: &Home,
+    metrics: PrometheusHandle,
+) -> Result<Broker, Failure> {
     let config = LogConfig {
         listen: SocketAddr::new(LOOPBACK, args.log_port),
         admin: Some(SocketAddr::new(LOOPBACK, args.admin_port)),
@@ -143,9 +175,13 @@ async fn start_log(args: &Start, home: &Home, metrics: PrometheusHandle) -> Resu
     };
     let advice = |error: &StartError| match error {
         StartError::Listen { .. } => "the log does not start (--log-port chooses another port)",
-        StartError::AdminListen { .. } => "the log does not start (--admin-port chooses another port)",
+        StartError::AdminListen { .. } => {
+            "the log does not start (--admin-port chooses another port)"
+        }
         StartError::Node(_) => "the log does not start (--data chooses another folder)",
-        StartError::Settings { .. } | StartError::InsecureAddress { .. } | StartError::Ended => "the log does not start",
+        StartError::Settings { .. } | StartError::InsecureAddress { .. } | StartError::Ended => {
+            "the log does not start"
+        }
     };
     Broker::start(config).await.map_err(|error| {
         let advice = advice(&error);
@@ -185,13 +221,20 @@ fn chosen(host: IpAddr, port: u16) -> Result<u16, Error> {
     if port != 0 {
         return Ok(port);
     }
-    let probe = TcpListener::bind((host, 0)).with_context(|| format!("{host}: no port can be had"))?;
-    Ok(probe.local_addr().with_context(|| format!("{host}: no port can be had"))?.port())
+    let probe =
+        TcpListener::bind((host, 0)).with_context(|| format!("{host}: no port can be had"))?;
+    Ok(probe
+        .local_addr()
+        .with_context(|| format!("{host}: no port can be had"))?
+        .port())
 }
 
 fn gateway_config(doors: &Doors, servers: &str, verifier: Arc<Verifier>) -> GatewayConfig {
     let api = (!doors.api.ip().is_unspecified()).then(|| format!("http://{}", doors.api));
-    GatewayConfig { api, ..GatewayConfig::new(doors.gateway, servers.to_owned(), verifier) }
+    GatewayConfig {
+        api,
+        ..GatewayConfig::new(doors.gateway, servers.to_owned(), verifier)
+    }
 }
 
 fn api_config(doors: &Doors, home: &Home, servers: &str, verifier: Arc<Verifier>) -> ApiConfig {
@@ -205,5 +248,9 @@ fn api_config(doors: &Doors, home: &Home, servers: &str, verifier: Arc<Verifier>
 
 /// An address that somebody on this machine can type.
 fn reachable(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() { SocketAddr::new(LOOPBACK, address.port()) } else { address }
+    if address.ip().is_unspecified() {
+        SocketAddr::new(LOOPBACK, address.port())
+    } else {
+        address
+    }
 }

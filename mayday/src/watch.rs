@@ -24,10 +24,16 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) async fn watch(args: &Watch, home: &Home) -> Result<(), Failure> {
     let token = identity::token_for(&args.identity, &args.house, home)?;
     let gateway = home.gateway(args.gateway.as_deref());
-    let welcome = tokio::time::timeout(WELCOME_WITHIN, Ear::open(&gateway, &token, &args.identity.line));
+    let welcome = tokio::time::timeout(
+        WELCOME_WITHIN,
+        Ear::open(&gateway, &token, &args.identity.line),
+    );
     let late = || Failure::NotNow(format!("{gateway}: no welcome within {WELCOME_WITHIN:?}"));
     let mut ear = welcome.await.map_err(|_| late())??;
-    eprintln!("watching {} as {}; Ctrl-C ends it", args.identity.line, args.house);
+    eprintln!(
+        "watching {} as {}; Ctrl-C ends it",
+        args.identity.line, args.house
+    );
     let mut heard = 0;
     while args.count.is_none_or(|count| heard < count) {
         let frame = tokio::select! {
@@ -52,13 +58,23 @@ struct Ear {
 
 impl Ear {
     async fn open(url: &str, token: &str, line: &str) -> Result<Self, Failure> {
-        let mut request = url.into_client_request().with_context(|| format!("{url} is no WebSocket address"))?;
-        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("v12.stomp"));
+        let mut request = url
+            .into_client_request()
+            .with_context(|| format!("{url} is no WebSocket address"))?;
+        request.headers_mut().insert(
+            "Sec-WebSocket-Protocol",
+            HeaderValue::from_static("v12.stomp"),
+        );
         let connected = connect_async(request).await;
         let (socket, _) = connected.map_err(|error| Failure::NotNow(format!("{url}: {error}")))?;
         let mut parser = Parser::new(Limits::AFTER_CONNECT);
         parser.speak(Version::V1_2, Limits::AFTER_CONNECT);
-        let mut ear = Self { url: url.to_owned(), socket, parser, unread: Vec::new() };
+        let mut ear = Self {
+            url: url.to_owned(),
+            socket,
+            parser,
+            unread: Vec::new(),
+        };
 
         let connect = Frame::new(Command::Connect)
             .with("accept-version", "1.2")
@@ -75,8 +91,12 @@ impl Ear {
     }
 
     async fn say(&mut self, frame: &Frame) -> Result<(), Failure> {
-        let text = String::from_utf8(encode(frame, Version::V1_2)).context("a frame of ours is text")?;
-        self.socket.send(Message::text(text)).await.map_err(|error| self.lost(&error))
+        let text =
+            String::from_utf8(encode(frame, Version::V1_2)).context("a frame of ours is text")?;
+        self.socket
+            .send(Message::text(text))
+            .await
+            .map_err(|error| self.lost(&error))
     }
 
     async fn expect(&mut self, command: Command) -> Result<(), Failure> {
@@ -84,14 +104,23 @@ impl Ear {
         if frame.command == command {
             return Ok(());
         }
-        Err(anyhow!("{}: {} came where {} was due", self.url, frame.command.as_str(), command.as_str()).into())
+        Err(anyhow!(
+            "{}: {} came where {} was due",
+            self.url,
+            frame.command.as_str(),
+            command.as_str()
+        )
+        .into())
     }
 
     /// The next frame. An ERROR, and a close, end the watch with their own words.
     async fn next(&mut self) -> Result<Frame, Failure> {
         loop {
             let mut unread = self.unread.as_slice();
-            let parsed = self.parser.next(&mut unread).with_context(|| format!("{}: no STOMP", self.url))?;
+            let parsed = self
+                .parser
+                .next(&mut unread)
+                .with_context(|| format!("{}: no STOMP", self.url))?;
             self.unread = unread.to_vec();
             match parsed {
                 Some(frame) if frame.command == Command::Error => return Err(refusal(&frame)),
@@ -106,12 +135,22 @@ impl Ear {
             Some(Ok(Message::Text(text))) => self.unread.extend_from_slice(text.as_bytes()),
             Some(Ok(Message::Binary(bytes))) => self.unread.extend_from_slice(&bytes),
             Some(Ok(Message::Close(close))) => {
-                let why = close.map_or_else(String::new, |close| format!(" {}: {}", close.code, close.reason));
-                return Err(Failure::NotNow(format!("{} closed the connection{why}", self.url)));
+                let why = close.map_or_else(String::new, |close| {
+                    format!(" {}: {}", close.code, close.reason)
+                });
+                return Err(Failure::NotNow(format!(
+                    "{} closed the connection{why}",
+                    self.url
+                )));
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(self.lost(&error)),
-            None => return Err(Failure::NotNow(format!("{} ended the connection", self.url))),
+            None => {
+                return Err(Failure::NotNow(format!(
+                    "{} ended the connection",
+                    self.url
+                )));
+            }
         }
         Ok(())
     }
@@ -123,17 +162,30 @@ impl Ear {
 
 fn refusal(error: &Frame) -> Failure {
     let header = |name| error.headers.get(name).unwrap_or_default();
-    let sentence = format!("the gateway refused: {} ({})", header("message"), header("code"));
-    if header("retry") == "later" { Failure::NotNow(sentence) } else { Failure::Refused(sentence) }
+    let sentence = format!(
+        "the gateway refused: {} ({})",
+        header("message"),
+        header("code")
+    );
+    if header("retry") == "later" {
+        Failure::NotNow(sentence)
+    } else {
+        Failure::Refused(sentence)
+    }
 }
 
 fn print(message: &Frame, as_json: bool) -> Result<(), Failure> {
-    let event: Value = serde_json::from_slice(&message.body).context("a MESSAGE's body is no JSON")?;
+    let event: Value =
+        serde_json::from_slice(&message.body).context("a MESSAGE's body is no JSON")?;
     if as_json {
         println!("{event}");
         return Ok(());
     }
-    let old = if message.headers.get("replayed").is_some() { " (from before)" } else { "" };
+    let old = if message.headers.get("replayed").is_some() {
+        " (from before)"
+    } else {
+        ""
+    };
     println!("{}{old}", sentence(&event));
     Ok(())
 }
@@ -147,11 +199,23 @@ fn sentence(event: &Value) -> String {
                 ("", _) | (_, "") => String::new(),
                 (lat, lng) => format!(" at {lat}, {lng}"),
             };
-            format!("{}  ALERT   house {}{place}: {}", field("at"), field("house"), field("text"))
+            format!(
+                "{}  ALERT   house {}{place}: {}",
+                field("at"),
+                field("house"),
+                field("text")
+            )
         }
         "accept" => {
-            let rank = event["rank"].as_u64().map_or_else(String::new, |rank| format!(" (responder {rank})"));
-            format!("{}  ACCEPT  house {} goes to house {}{rank}", field("at"), field("accept"), field("target"))
+            let rank = event["rank"]
+                .as_u64()
+                .map_or_else(String::new, |rank| format!(" (responder {rank})"));
+            format!(
+                "{}  ACCEPT  house {} goes to house {}{rank}",
+                field("at"),
+                field("accept"),
+                field("target")
+            )
         }
         _ => event.to_string(),
     }
@@ -165,10 +229,17 @@ mod tests {
 
     #[test]
     fn an_event_is_told_in_one_line_with_its_place_and_rank() {
-        let alert = json!({"type":"alert","at":"T","house":"101","text":"help","lat":"37.5","lng":"127.0"});
+        let alert =
+            json!({"type":"alert","at":"T","house":"101","text":"help","lat":"37.5","lng":"127.0"});
         let accept = json!({"type":"accept","at":"T","accept":"102","target":"101","rank":1});
 
-        assert_eq!(sentence(&alert), "T  ALERT   house 101 at 37.5, 127.0: help");
-        assert_eq!(sentence(&accept), "T  ACCEPT  house 102 goes to house 101 (responder 1)");
+        assert_eq!(
+            sentence(&alert),
+            "T  ALERT   house 101 at 37.5, 127.0: help"
+        );
+        assert_eq!(
+            sentence(&accept),
+            "T  ACCEPT  house 102 goes to house 101 (responder 1)"
+        );
     }
 }

@@ -15,7 +15,13 @@ const TOKENS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Addresses, two ready tokens, and the lines that try them.
 pub(crate) fn text(addresses: &Addresses, home: &Home, secret: &Secret) -> Result<String, Failure> {
-    let Addresses { api, gateway, page, log, admin } = addresses;
+    let Addresses {
+        api,
+        gateway,
+        page,
+        log,
+        admin,
+    } = addresses;
     let caller = identity::issue(secret, DEMO_LINE, DEMO_CALLER, TOKENS_LAST)?;
     let neighbour = identity::issue(secret, DEMO_LINE, DEMO_NEIGHBOUR, TOKENS_LAST)?;
     let data = home.path().display();

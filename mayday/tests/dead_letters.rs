@@ -13,8 +13,18 @@ use serde_json::Value;
 const NONSENSE: &[u8] = b"{ this is no call";
 
 fn write_nonsense(log: &str) {
-    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", log).create().unwrap();
-    producer.send(BaseRecord::<[u8], [u8]>::to("an-alert").partition(0).key(b"hanbit").payload(NONSENSE)).unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", log)
+        .create()
+        .unwrap();
+    producer
+        .send(
+            BaseRecord::<[u8], [u8]>::to("an-alert")
+                .partition(0)
+                .key(b"hanbit")
+                .payload(NONSENSE),
+        )
+        .unwrap();
     producer.flush(house::PATIENCE).unwrap();
 }
 
@@ -22,7 +32,9 @@ fn listed(data: &std::path::Path) -> Vec<Value> {
     let output = house::run(house::mayday(data).args(["dlt", "list", "--json"]));
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn wait_for_letters(data: &std::path::Path, count: usize) -> Vec<Value> {

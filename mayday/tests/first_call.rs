@@ -19,10 +19,17 @@ impl Watcher {
     fn start(data: &std::path::Path, line: &str, house: &str) -> Self {
         let arguments = ["watch", "--json", "--line", line, "--house", house];
         let mut command = house::mayday(data);
-        let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         // It says that it watches once it has subscribed.
         let mut said = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        BufReader::new(child.stderr.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
         assert!(said.starts_with("watching"), "{said}");
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
@@ -30,7 +37,11 @@ impl Watcher {
 
     fn next(&mut self) -> Value {
         let mut line = String::new();
-        assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the watch ended");
+        assert_ne!(
+            self.lines.read_line(&mut line).unwrap(),
+            0,
+            "the watch ended"
+        );
         serde_json::from_str(&line).unwrap()
     }
 }
@@ -54,11 +65,18 @@ fn an_alert_is_seen_by_a_neighbour_with_its_place_and_the_accept_with_its_rank()
     let mut neighbour = Watcher::start(&data, "hanbit", "102-304");
 
     let place = ["--lat", "37.5665", "--lng", "126.9780"];
-    let stored = said(&house::run(house::mayday(&data).args(["send", "--text", "help"]).args(place)));
+    let stored = said(&house::run(
+        house::mayday(&data)
+            .args(["send", "--text", "help"])
+            .args(place),
+    ));
     let alert = neighbour.next();
     assert_eq!(alert["type"], "alert");
     assert_eq!(alert["id"], stored["id"]);
-    assert_eq!((&alert["lat"], &alert["lng"]), (&"37.5665".into(), &"126.9780".into()));
+    assert_eq!(
+        (&alert["lat"], &alert["lng"]),
+        (&"37.5665".into(), &"126.9780".into())
+    );
 
     said(&house::run(house::mayday(&data).arg("accept")));
     let accept = neighbour.next();
@@ -74,8 +92,14 @@ fn a_neighbour_of_another_line_hears_nothing_of_it() {
     let _running = house::start(&data);
     let mut stranger = Watcher::start(&data, "byeolbit", "1");
 
-    said(&house::run(house::mayday(&data).args(["send", "--text", "not for them"])));
-    said(&house::run(house::mayday(&data).args(["send", "--line", "byeolbit", "--house", "2", "--text", "for them"])));
+    said(&house::run(house::mayday(&data).args([
+        "send",
+        "--text",
+        "not for them",
+    ])));
+    said(&house::run(house::mayday(&data).args([
+        "send", "--line", "byeolbit", "--house", "2", "--text", "for them",
+    ])));
 
     assert_eq!(stranger.next()["text"], "for them");
 }
@@ -84,7 +108,11 @@ fn a_neighbour_of_another_line_hears_nothing_of_it() {
 fn what_was_stored_is_heard_after_a_restart_by_whoever_comes_late() {
     let (_keep, data) = house::folder();
     let first = house::start(&data);
-    let stored = said(&house::run(house::mayday(&data).args(["send", "--text", "before the restart"])));
+    let stored = said(&house::run(house::mayday(&data).args([
+        "send",
+        "--text",
+        "before the restart",
+    ])));
     assert_eq!(first.interrupt(), Some(0));
 
     let _second = house::start(&data);
@@ -98,12 +126,24 @@ fn a_second_start_on_the_same_folder_is_told_so_in_one_sentence() {
     let (_keep, data) = house::folder();
     let _first = house::start(&data);
 
-    let ports = ["--api-port", "0", "--gateway-port", "0", "--log-port", "0", "--admin-port", "0"];
+    let ports = [
+        "--api-port",
+        "0",
+        "--gateway-port",
+        "0",
+        "--log-port",
+        "0",
+        "--admin-port",
+        "0",
+    ];
     let second = house::run(house::mayday(&data).args(ports));
 
     let complaint = house::complaint(&second);
     assert_eq!(second.status.code(), Some(1));
-    assert!(complaint.contains("in use") && complaint.contains(data.to_str().unwrap()), "{complaint}");
+    assert!(
+        complaint.contains("in use") && complaint.contains(data.to_str().unwrap()),
+        "{complaint}"
+    );
 }
 
 #[test]
@@ -113,12 +153,17 @@ fn a_taken_port_is_named_together_with_the_flag_that_chooses_another() {
     for flag in ["--api-port", "--gateway-port", "--log-port", "--admin-port"] {
         let (_keep, data) = house::folder();
         let flags = ["--api-port", "--gateway-port", "--log-port", "--admin-port"];
-        let ports = flags.iter().flat_map(|name| [*name, if *name == flag { &port } else { "0" }]);
+        let ports = flags
+            .iter()
+            .flat_map(|name| [*name, if *name == flag { &port } else { "0" }]);
 
         let output = house::run(house::mayday(&data).args(ports));
 
         let complaint = house::complaint(&output);
-        assert!(complaint.contains(&port) && complaint.contains(flag), "{flag}: {complaint}");
+        assert!(
+            complaint.contains(&port) && complaint.contains(flag),
+            "{flag}: {complaint}"
+        );
     }
 }
 
@@ -131,7 +176,10 @@ fn a_folder_that_cannot_be_written_is_named_with_what_to_do() {
     let output = house::run(&mut house::mayday(&file.join("data")));
 
     let complaint = house::complaint(&output);
-    assert!(complaint.contains("--data") && complaint.contains("not-a-folder"), "{complaint}");
+    assert!(
+        complaint.contains("--data") && complaint.contains("not-a-folder"),
+        "{complaint}"
+    );
 }
 
 #[test]
@@ -140,7 +188,8 @@ fn a_token_for_another_house_is_refused_with_the_code_that_says_asking_again_is_
     let _running = house::start(&data);
     let token = house::token("hanbit", "101-1203");
 
-    let output = house::run(house::mayday(&data).args(["send", "--house", "102-304", "--token", &token]));
+    let output =
+        house::run(house::mayday(&data).args(["send", "--house", "102-304", "--token", &token]));
 
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(house::complaint(&output).contains("house_mismatch"));
@@ -149,7 +198,10 @@ fn a_token_for_another_house_is_refused_with_the_code_that_says_asking_again_is_
 #[test]
 fn an_api_that_is_not_there_is_a_failure_to_try_again() {
     let (_keep, data) = house::folder();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
 
     let api = format!("http://{free}");
     let output = house::run(house::mayday(&data).args(["send", "--api", &api]));
@@ -162,7 +214,11 @@ fn an_api_that_is_not_there_is_a_failure_to_try_again() {
 fn an_operator_sees_topics_the_gateways_lag_and_records_through_mayday_log() {
     let (_keep, data) = house::folder();
     let _running = house::start(&data);
-    said(&house::run(house::mayday(&data).args(["send", "--text", "for the operator"])));
+    said(&house::run(house::mayday(&data).args([
+        "send",
+        "--text",
+        "for the operator",
+    ])));
 
     let asked = |arguments: &[&str]| {
         let output = house::run(house::mayday(&data).arg("log").args(arguments));
@@ -171,7 +227,9 @@ fn an_operator_sees_topics_the_gateways_lag_and_records_through_mayday_log() {
     };
 
     assert!(asked(&["topics", "list"]).contains("an-accept.DLT"));
-    let tail = ["records", "tail", "--topic", "an-alert", "--from", "earliest"];
+    let tail = [
+        "records", "tail", "--topic", "an-alert", "--from", "earliest",
+    ];
     assert!(asked(&tail).contains("for the operator"));
     assert!(asked(&["topics", "describe", "an-alert", "--json"]).contains("mayday.acks.min"));
 }

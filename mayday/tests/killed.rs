@@ -56,29 +56,49 @@ fn what_was_acknowledged_or_read_before_a_kill_is_there_after_it_unchanged_and_i
 
     for round in 1..=rounds {
         let (answers, read) = post_until_killed(&data, &sequences, &mut moments);
-        assert!(!answers.is_empty(), "round {round}: nothing was acknowledged, so nothing was tested");
+        assert!(
+            !answers.is_empty(),
+            "round {round}: nothing was acknowledged, so nothing was tested"
+        );
         acknowledged.extend(answers);
         merge(&mut seen, read);
 
         let after = read_back(&data);
-        let again = format!("again: KILL_SEED={seed} KILL_ROUNDS={round} cargo test -p mayday --test killed");
+        let again = format!(
+            "again: KILL_SEED={seed} KILL_ROUNDS={round} cargo test -p mayday --test killed"
+        );
         for (place, before) in &seen {
-            assert_eq!(after.get(place), Some(before), "{place:?} was read before the kill of round {round}; {again}");
+            assert_eq!(
+                after.get(place),
+                Some(before),
+                "{place:?} was read before the kill of round {round}; {again}"
+            );
         }
         for call in &acknowledged {
             let id = after.get(&call.place).map(|seen| seen.id.as_str());
-            assert_eq!(id, Some(call.id.as_str()), "{call:?} is missing after the kill of round {round}; {again}");
+            assert_eq!(
+                id,
+                Some(call.id.as_str()),
+                "{call:?} is missing after the kill of round {round}; {again}"
+            );
         }
         merge(&mut seen, after);
     }
 
     assert_each_line_in_order(&acknowledged);
     assert_no_id_twice(&acknowledged, &seen);
-    println!("{} calls acknowledged over {rounds} kills, {} records read back", acknowledged.len(), seen.len());
+    println!(
+        "{} calls acknowledged over {rounds} kills, {} records read back",
+        acknowledged.len(),
+        seen.len()
+    );
 }
 
 fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    std::env::var(name).map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number"))
+    })
 }
 
 fn merge(seen: &mut BTreeMap<Place, Seen>, more: BTreeMap<Place, Seen>) {
@@ -106,7 +126,9 @@ fn post_until_killed(
         }
         wait_until("the first answers", || !answers.lock().unwrap().is_empty());
         thread::sleep(Duration::from_millis(moments.random_range(0..400)));
-        wait_until("20 calls in flight", || 20 <= in_flight.load(Ordering::SeqCst));
+        wait_until("20 calls in flight", || {
+            20 <= in_flight.load(Ordering::SeqCst)
+        });
         running.kill();
         killed.store(true, Ordering::SeqCst);
     });
@@ -132,7 +154,10 @@ fn call_until(
     answers: &Mutex<Vec<Acknowledged>>,
     in_flight: &AtomicU64,
 ) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
     let line = format!("line-{caller}");
     while !killed.load(Ordering::SeqCst) {
         let sequence = sequences.fetch_add(1, Ordering::SeqCst);
@@ -140,21 +165,31 @@ fn call_until(
         let body = json!({ "line": line, "house": house, "text": sequence.to_string() });
         in_flight.fetch_add(1, Ordering::SeqCst);
         let bearer = format!("Bearer {}", house::token(&line, &house));
-        let answered = agent.post(format!("{api}/alert")).header("Authorization", &bearer).send_json(&body);
+        let answered = agent
+            .post(format!("{api}/alert"))
+            .header("Authorization", &bearer)
+            .send_json(&body);
         in_flight.fetch_sub(1, Ordering::SeqCst);
         let Ok(mut answer) = answered else { continue };
         if answer.status() != 201 {
             continue;
         }
         // An answer cut off by the kill was never read whole: nobody was told.
-        let Ok(told) = answer.body_mut().read_json::<Value>() else { continue };
+        let Ok(told) = answer.body_mut().read_json::<Value>() else {
+            continue;
+        };
         let place = (
             told["topic"].as_str().expect("a topic").to_owned(),
             i32::try_from(told["partition"].as_i64().expect("a partition")).expect("small"),
             told["offset"].as_i64().expect("an offset"),
         );
         let id = told["id"].as_str().expect("an id").to_owned();
-        answers.lock().unwrap().push(Acknowledged { id, place, line: line.clone(), sequence });
+        answers.lock().unwrap().push(Acknowledged {
+            id,
+            place,
+            line: line.clone(),
+            sequence,
+        });
     }
 }
 
@@ -196,7 +231,8 @@ fn consumer(log: &str) -> BaseConsumer {
     let mut all = TopicPartitionList::new();
     for topic in ["an-alert", "an-accept"] {
         for partition in 0..2 {
-            all.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition");
+            all.add_partition_offset(topic, partition, Offset::Beginning)
+                .expect("a partition");
         }
     }
     consumer.assign(&all).expect("assigned");
@@ -204,17 +240,30 @@ fn consumer(log: &str) -> BaseConsumer {
 }
 
 fn take_next(consumer: &BaseConsumer, seen: &mut BTreeMap<Place, Seen>) {
-    let Some(Ok(record)) = consumer.poll(Duration::from_millis(20)) else { return };
-    let place = (record.topic().to_owned(), record.partition(), record.offset());
-    let id = record.headers().and_then(|headers| headers.iter().find(|header| header.key == "ce_id"));
-    let id = id.and_then(|header| header.value).expect("every record of ours has an id");
+    let Some(Ok(record)) = consumer.poll(Duration::from_millis(20)) else {
+        return;
+    };
+    let place = (
+        record.topic().to_owned(),
+        record.partition(),
+        record.offset(),
+    );
+    let id = record
+        .headers()
+        .and_then(|headers| headers.iter().find(|header| header.key == "ce_id"));
+    let id = id
+        .and_then(|header| header.value)
+        .expect("every record of ours has an id");
     let now = Seen {
         id: String::from_utf8(id.to_vec()).expect("text"),
         key: record.key().unwrap_or_default().to_vec(),
         value: record.payload().unwrap_or_default().to_vec(),
     };
     let before = seen.insert(place.clone(), now.clone());
-    assert!(before.is_none_or(|before| before == now), "{place:?} was read twice with different content");
+    assert!(
+        before.is_none_or(|before| before == now),
+        "{place:?} was read twice with different content"
+    );
 }
 
 /// Everything that is there after a new start.
@@ -224,7 +273,9 @@ fn read_back(data: &Path) -> BTreeMap<Place, Seen> {
     let mut ends = BTreeMap::new();
     for topic in ["an-alert", "an-accept"] {
         for partition in 0..2 {
-            let (_, end) = consumer.fetch_watermarks(topic, partition, house::PATIENCE).expect("watermarks");
+            let (_, end) = consumer
+                .fetch_watermarks(topic, partition, house::PATIENCE)
+                .expect("watermarks");
             ends.insert((topic.to_owned(), partition), end);
         }
     }
@@ -253,7 +304,12 @@ fn assert_each_line_in_order(acknowledged: &[Acknowledged]) {
     for (line, mut calls) in lines {
         calls.sort_by_key(|call| call.sequence);
         for pair in calls.windows(2) {
-            assert!(pair[0].place.2 < pair[1].place.2, "{line}: {:?} stands after {:?}", pair[0], pair[1]);
+            assert!(
+                pair[0].place.2 < pair[1].place.2,
+                "{line}: {:?} stands after {:?}",
+                pair[0],
+                pair[1]
+            );
         }
     }
 }
@@ -264,6 +320,10 @@ fn assert_no_id_twice(acknowledged: &[Acknowledged], seen: &BTreeMap<Place, Seen
         places.entry(&record.id).or_default().push(place);
     }
     for call in acknowledged {
-        assert_eq!(places[call.id.as_str()], [&call.place], "an acknowledged call stands in the log once");
+        assert_eq!(
+            places[call.id.as_str()],
+            [&call.place],
+            "an acknowledged call stands in the log once"
+        );
     }
 }

@@ -79,14 +79,23 @@ impl JournalGroup {
     ///
     /// # Errors
     /// [`EntryLogError`]: what reached the disk is unknown, and the log must not be written again.
-    pub(crate) fn write(self, log: &mut EntryLog, written: &mut impl FnMut(Written)) -> Result<(), EntryLogError> {
+    pub(crate) fn write(
+        self,
+        log: &mut EntryLog,
+        written: &mut impl FnMut(Written),
+    ) -> Result<(), EntryLogError> {
         if !self.entries.is_empty() || self.hard_state.is_some() {
             log.write(&self.entries, self.hard_state.as_ref())?;
             let synced = log.sync()?;
-            self.sealed.into_iter().for_each(|captured| written(Written::Sealed(captured, synced)));
+            self.sealed
+                .into_iter()
+                .for_each(|captured| written(Written::Sealed(captured, synced)));
         }
         if let Some(number) = self.number {
-            written(Written::Persisted { number, then_send: self.then_send });
+            written(Written::Persisted {
+                number,
+                then_send: self.then_send,
+            });
         }
         self.trim.map_or(Ok(()), |index| log.trim_before(index))
     }

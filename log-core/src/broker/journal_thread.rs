@@ -30,8 +30,13 @@ impl JournalThread {
         written: impl FnMut(Written) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel(STEPS_MAX);
-        let thread = thread::Builder::new().name("journal".into()).spawn(move || run(log, &waiting, written))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || run(log, &waiting, written))?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
     }
 
     /// Puts a step in line.

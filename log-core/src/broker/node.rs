@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::disk_room::DiskRoom;
 use super::replica::Replica;
-use super::replica_handle::{ASKED_MAX, Cluster, Leadership, PROPOSED_BYTES_MAX, ReplicaHandle, Shared};
+use super::replica_handle::{
+    ASKED_MAX, Cluster, Leadership, PROPOSED_BYTES_MAX, ReplicaHandle, Shared,
+};
 use super::replica_thread::{BrokerStopped, ReplicaThread};
 use crate::clock::Clock;
 use crate::consensus::{Driver, InvalidMembership, Membership, Restored, Timing};
@@ -18,7 +20,8 @@ use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::state::{State, StateDecodeError};
 use crate::storage::{
-    Checkpoint, EntryLog, FolderLock, FolderLockError, Identity, IdentityError, Recovered, RecoveryError, StorageConfig, recover,
+    Checkpoint, EntryLog, FolderLock, FolderLockError, Identity, IdentityError, Recovered,
+    RecoveryError, StorageConfig, recover,
 };
 
 /// What a node needs to know to start.
@@ -104,7 +107,11 @@ impl Node {
         stop: CancellationToken,
     ) -> Result<Self, NodeError> {
         let folder = config.data.as_path();
-        disk.create_folder(folder).map_err(|source| NodeError::Folder { path: folder.to_owned(), source })?;
+        disk.create_folder(folder)
+            .map_err(|source| NodeError::Folder {
+                path: folder.to_owned(),
+                source,
+            })?;
         let lock = FolderLock::acquire(folder).map_err(NodeError::Lock)?;
         let identity = identity_of(disk.as_ref(), folder, config.node)?;
         let recovered = recover(disk, folder, &config.storage).map_err(NodeError::Recovery)?;
@@ -122,11 +129,18 @@ impl Node {
         let (replica, shared, log) = assemble(folder, config.limits, &identity, recovered, clock)?;
         let handle = ReplicaHandle {
             asked,
-            budget: Arc::new(Semaphore::new(usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"))),
+            budget: Arc::new(Semaphore::new(
+                usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"),
+            )),
             shared: Arc::clone(&shared),
         };
-        let thread = ReplicaThread::start(replica, log, questions, shared, stop).map_err(NodeError::Thread)?;
-        Ok(Self { handle, thread, _lock: lock })
+        let thread = ReplicaThread::start(replica, log, questions, shared, stop)
+            .map_err(NodeError::Thread)?;
+        Ok(Self {
+            handle,
+            thread,
+            _lock: lock,
+        })
     }
 
     /// Waits for the node's end, after `stop`. Blocks.
@@ -141,7 +155,9 @@ impl Node {
 /// The folder's identity; an empty folder becomes a cluster of one.
 fn identity_of(disk: &dyn Disk, folder: &Path, node: NodeId) -> Result<Identity, NodeError> {
     if let Some(identity) = Identity::read(disk, folder).map_err(NodeError::Identity)? {
-        identity.belongs_to(node, folder).map_err(NodeError::Identity)?;
+        identity
+            .belongs_to(node, folder)
+            .map_err(NodeError::Identity)?;
         return Ok(identity);
     }
     let identity = Identity::founder_alone(node, Uuid::new_v4(), Uuid::new_v4());
@@ -162,10 +178,19 @@ pub(crate) fn assemble(
     let applied = place(recovered.checkpoint.as_ref());
     let (state, membership) = match recovered.checkpoint {
         Some(kept) => (
-            State::decode(&kept.state).map_err(|source| NodeError::State { path: path(), source })?,
-            Membership::decode(&kept.membership).map_err(|source| NodeError::Membership { path: path(), source })?,
+            State::decode(&kept.state).map_err(|source| NodeError::State {
+                path: path(),
+                source,
+            })?,
+            Membership::decode(&kept.membership).map_err(|source| NodeError::Membership {
+                path: path(),
+                source,
+            })?,
         ),
-        None => (State::default(), Membership::of_voters(identity.founders.iter().copied())),
+        None => (
+            State::default(),
+            Membership::of_voters(identity.founders.iter().copied()),
+        ),
     };
     let shared = Arc::new(Shared {
         state: RwLock::new(state),
@@ -188,7 +213,13 @@ pub(crate) fn assemble(
         entries: recovered.entries,
     };
     let driver = Driver::start(restored, Timing::default());
-    let replica = Replica::new(driver, membership, Arc::clone(&shared), applied, limits.checkpoint_bytes);
+    let replica = Replica::new(
+        driver,
+        membership,
+        Arc::clone(&shared),
+        applied,
+        limits.checkpoint_bytes,
+    );
     Ok((replica, shared, recovered.log))
 }
 

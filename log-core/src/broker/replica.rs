@@ -39,7 +39,10 @@ pub(crate) enum Input {
     /// Another replica says something.
     #[cfg_attr(
         not(any(test, feature = "testing")),
-        expect(dead_code, reason = "a cluster of one has no peers; the simulated ones have")
+        expect(
+            dead_code,
+            reason = "a cluster of one has no peers; the simulated ones have"
+        )
     )]
     Message(Message),
     /// Time passes.
@@ -157,7 +160,11 @@ impl Replica {
             last_stamp,
             proposed: BTreeMap::new(),
             reads: Reads::default(),
-            checkpoint: CheckpointPlan { bytes_between: checkpoint_bytes, bytes_since: 0, under_way: false },
+            checkpoint: CheckpointPlan {
+                bytes_between: checkpoint_bytes,
+                bytes_since: 0,
+                under_way: false,
+            },
         }
     }
 
@@ -188,7 +195,11 @@ impl Replica {
             self.driver.applied(self.applied);
             for (asked, index) in work.readable {
                 let tickets = self.reads.asked.remove(&asked).unwrap_or_default();
-                self.reads.at_index.entry(index).or_default().extend(tickets);
+                self.reads
+                    .at_index
+                    .entry(index)
+                    .or_default()
+                    .extend(tickets);
             }
         }
         self.answer_reads(effects);
@@ -216,19 +227,36 @@ impl Replica {
     pub(crate) fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
         self.checkpoint.under_way = true;
         self.checkpoint.bytes_since = 0;
-        let state = self.shared.state.read().expect("this thread is the only one that writes it");
+        let state = self
+            .shared
+            .state
+            .read()
+            .expect("this thread is the only one that writes it");
         let captured = self.shared.partitions.capture(Checkpoint {
             applied: self.applied,
             epoch: self.applied_epoch,
             state: state.encode().into(),
             membership: self.membership.encode().into(),
         });
-        effects.push(Effect::CompleteCheckpoint { hard_state: self.driver.hard_state(), captured });
+        effects.push(Effect::CompleteCheckpoint {
+            hard_state: self.driver.hard_state(),
+            captured,
+        });
     }
 
-    fn propose(&mut self, wall: TimestampMs, ticket: Ticket, command: Command, effects: &mut Vec<Effect>) {
+    fn propose(
+        &mut self,
+        wall: TimestampMs,
+        ticket: Ticket,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) {
         let at = wall.max(self.last_stamp);
-        let envelope = Envelope { proposer: self.driver.epoch(), at, command };
+        let envelope = Envelope {
+            proposer: self.driver.epoch(),
+            at,
+            command,
+        };
         match self.driver.propose(envelope.encode()) {
             Ok(Place { index, epoch }) => {
                 self.last_stamp = at;
@@ -248,7 +276,10 @@ impl Replica {
         match self.current_leadership() {
             Leadership::Leader { .. } => self.reads.waiting.push(ticket),
             Leadership::Starting | Leadership::Follower { .. } => {
-                effects.push(Effect::Readable { ticket, allowed: Err(ProposeError::NotLeader) });
+                effects.push(Effect::Readable {
+                    ticket,
+                    allowed: Err(ProposeError::NotLeader),
+                });
             }
         }
     }
@@ -259,7 +290,9 @@ impl Replica {
             return;
         }
         let asked = self.driver.read_index();
-        self.reads.asked.insert(asked, std::mem::take(&mut self.reads.waiting));
+        self.reads
+            .asked
+            .insert(asked, std::mem::take(&mut self.reads.waiting));
     }
 
     fn answer_reads(&mut self, effects: &mut Vec<Effect>) {
@@ -268,12 +301,19 @@ impl Replica {
                 break;
             }
             let tickets = first.remove();
-            effects.extend(tickets.into_iter().map(|ticket| Effect::Readable { ticket, allowed: Ok(()) }));
+            effects.extend(tickets.into_iter().map(|ticket| Effect::Readable {
+                ticket,
+                allowed: Ok(()),
+            }));
         }
     }
 
     fn apply(&mut self, entry: &Entry, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        assert_eq!(self.applied.0 + 1, entry.index.0, "entries are applied in order, each once");
+        assert_eq!(
+            self.applied.0 + 1,
+            entry.index.0,
+            "entries are applied in order, each once"
+        );
         let outcome = match entry.kind {
             EntryKind::Membership => {
                 self.membership = self.driver.apply_membership(entry);
@@ -293,11 +333,17 @@ impl Replica {
     /// The state and the files change under one lock: a reader that sees an offset finds its bytes.
     fn apply_command(&mut self, entry: &Entry) -> Result<Outcome, ReplicaError> {
         let index = entry.index;
-        let envelope = Envelope::decode(&entry.payload).map_err(|source| ReplicaError::Command { index, source })?;
-        let mut state = self.shared.state.write().expect("readers do not panic with the lock");
+        let envelope = Envelope::decode(&entry.payload)
+            .map_err(|source| ReplicaError::Command { index, source })?;
+        let mut state = self
+            .shared
+            .state
+            .write()
+            .expect("readers do not panic with the lock");
         let Applied { outcome, changes } = state.apply(index, entry.epoch, &envelope);
         for change in changes {
-            self.perform(change).map_err(|source| ReplicaError::Partitions { index, source })?;
+            self.perform(change)
+                .map_err(|source| ReplicaError::Partitions { index, source })?;
         }
         Ok(outcome)
     }
@@ -305,20 +351,31 @@ impl Replica {
     fn perform(&self, change: Change) -> Result<(), PartitionsError> {
         let partitions = &self.shared.partitions;
         match change {
-            Change::PartitionCreated { partition, topic_id, segment } => {
-                partitions.create(&partition, topic_id, segment)
+            Change::PartitionCreated {
+                partition,
+                topic_id,
+                segment,
+            } => partitions.create(&partition, topic_id, segment),
+            Change::PartitionConfigured { partition, segment } => {
+                partitions.configure(&partition, segment)
             }
-            Change::PartitionConfigured { partition, segment } => partitions.configure(&partition, segment),
             Change::PartitionDeleted { partition } => partitions.delete(&partition),
-            Change::Appended { partition, base_offset, batch } => partitions.append(&partition, base_offset, &batch),
-            Change::LogStartMoved { partition, log_start_offset } => {
-                partitions.move_log_start(&partition, log_start_offset)
-            }
+            Change::Appended {
+                partition,
+                base_offset,
+                batch,
+            } => partitions.append(&partition, base_offset, &batch),
+            Change::LogStartMoved {
+                partition,
+                log_start_offset,
+            } => partitions.move_log_start(&partition, log_start_offset),
         }
     }
 
     fn answer(&mut self, entry: &Entry, outcome: Option<Outcome>, effects: &mut Vec<Effect>) {
-        let Some((epoch, ticket)) = self.proposed.remove(&entry.index) else { return };
+        let Some((epoch, ticket)) = self.proposed.remove(&entry.index) else {
+            return;
+        };
         let outcome = match outcome {
             Some(outcome) if epoch == entry.epoch => Ok(outcome),
             _ => Err(ProposeError::NotLeader),
@@ -328,16 +385,24 @@ impl Replica {
 
     fn current_leadership(&self) -> Leadership {
         match self.driver.role() {
-            Role::Leader if self.applied_epoch == self.driver.epoch() => {
-                Leadership::Leader { epoch: self.applied_epoch }
-            }
+            Role::Leader if self.applied_epoch == self.driver.epoch() => Leadership::Leader {
+                epoch: self.applied_epoch,
+            },
             Role::Leader => Leadership::Starting,
             Role::Follower { leader } => {
-                let state = self.shared.state.read().expect("this thread is the only one that writes it");
+                let state = self
+                    .shared
+                    .state
+                    .read()
+                    .expect("this thread is the only one that writes it");
                 let node = leader.and_then(|leader| {
-                    state.nodes().find_map(|(id, node)| (node.replica == leader).then_some(id))
+                    state
+                        .nodes()
+                        .find_map(|(id, node)| (node.replica == leader).then_some(id))
                 });
-                Leadership::Follower { leader: node.map(|node| (node, self.driver.epoch())) }
+                Leadership::Follower {
+                    leader: node.map(|node| (node, self.driver.epoch())),
+                }
             }
         }
     }
@@ -347,25 +412,40 @@ impl Replica {
         if matches!(now, Leadership::Follower { .. }) {
             self.let_askers_go(effects);
         }
-        self.shared.leadership.send_if_modified(|shown| std::mem::replace(shown, now) != now);
+        self.shared
+            .leadership
+            .send_if_modified(|shown| std::mem::replace(shown, now) != now);
         let applied = self.applied;
-        self.shared.applied.send_if_modified(|shown| std::mem::replace(shown, applied) != applied);
+        self.shared
+            .applied
+            .send_if_modified(|shown| std::mem::replace(shown, applied) != applied);
     }
 
     /// Leadership is lost: what was proposed may still be committed by the next leader, or not.
     fn let_askers_go(&mut self, effects: &mut Vec<Effect>) {
         for (_, ticket) in std::mem::take(&mut self.proposed).into_values() {
-            effects.push(Effect::Answer { ticket, outcome: Err(ProposeError::OutcomeUnknown) });
+            effects.push(Effect::Answer {
+                ticket,
+                outcome: Err(ProposeError::OutcomeUnknown),
+            });
         }
         let reads = std::mem::take(&mut self.reads);
-        let asked = reads.asked.into_values().chain(reads.at_index.into_values()).flatten();
+        let asked = reads
+            .asked
+            .into_values()
+            .chain(reads.at_index.into_values())
+            .flatten();
         for ticket in asked.chain(reads.waiting) {
-            effects.push(Effect::Readable { ticket, allowed: Err(ProposeError::OutcomeUnknown) });
+            effects.push(Effect::Readable {
+                ticket,
+                allowed: Err(ProposeError::OutcomeUnknown),
+            });
         }
     }
 
     fn capture_checkpoint_when_due(&mut self, effects: &mut Vec<Effect>) {
-        if self.checkpoint.under_way || self.checkpoint.bytes_since < self.checkpoint.bytes_between {
+        if self.checkpoint.under_way || self.checkpoint.bytes_since < self.checkpoint.bytes_between
+        {
             return;
         }
         self.capture_checkpoint(effects);
@@ -374,6 +454,8 @@ impl Replica {
     fn checkpoint_durable(&mut self, index: EntryIndex, effects: &mut Vec<Effect>) {
         self.checkpoint.under_way = false;
         self.driver.trim_to(index);
-        effects.push(Effect::TrimJournal { before: EntryIndex(index.0 + 1) });
+        effects.push(Effect::TrimJournal {
+            before: EntryIndex(index.0 + 1),
+        });
     }
 }

@@ -131,7 +131,7 @@ impl Pending {
 
 impl ReplicaHandle {
     /// Puts a command in line. Commands of one caller are proposed in the order of its calls. Waits while
-    /// [`PROPOSED_BYTES_MAX`] are under way.
+    /// 64 MiB are under way.
     ///
     /// # Errors
     /// [`ProposeError::TooLarge`], [`ProposeError::DiskFull`], [`ProposeError::Stopped`]: nothing was proposed.
@@ -147,10 +147,20 @@ impl ReplicaHandle {
             return Err(ProposeError::DiskFull);
         }
         let budget = Arc::clone(&self.budget);
-        let permit = budget.acquire_many_owned(bytes).await.map_err(|_| ProposeError::Stopped)?;
+        let permit = budget
+            .acquire_many_owned(bytes)
+            .await
+            .map_err(|_| ProposeError::Stopped)?;
         let (reply, outcome) = oneshot::channel();
-        let asked = Asked::Propose { command, permit, reply };
-        self.asked.send(asked).await.map_err(|_| ProposeError::Stopped)?;
+        let asked = Asked::Propose {
+            command,
+            permit,
+            reply,
+        };
+        self.asked
+            .send(asked)
+            .await
+            .map_err(|_| ProposeError::Stopped)?;
         Ok(Pending { outcome })
     }
 
@@ -160,7 +170,10 @@ impl ReplicaHandle {
     /// [`ProposeError::NotLeader`] where another leads; [`ProposeError::OutcomeUnknown`] when leadership was lost.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
         let (reply, allowed) = oneshot::channel();
-        self.asked.send(Asked::Read { reply }).await.map_err(|_| ProposeError::Stopped)?;
+        self.asked
+            .send(Asked::Read { reply })
+            .await
+            .map_err(|_| ProposeError::Stopped)?;
         allowed.await.unwrap_or(Err(ProposeError::Stopped))
     }
 
@@ -169,7 +182,10 @@ impl ReplicaHandle {
     /// # Panics
     /// When applying has panicked: a broken invariant stops the broker.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.shared.state.read().expect("a broken invariant stops the broker")
+        self.shared
+            .state
+            .read()
+            .expect("a broken invariant stops the broker")
     }
 
     /// The partitions' files, for reading.

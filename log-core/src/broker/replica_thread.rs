@@ -30,13 +30,17 @@ const HEARD_MAX: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerStopped {
     /// The journal could not be written or synced.
-    #[error("the journal can no longer be written; what was acknowledged is safe, restart once the disk is sound")]
+    #[error(
+        "the journal can no longer be written; what was acknowledged is safe, restart once the disk is sound"
+    )]
     Journal(#[source] EntryLogError),
     /// The replica cannot go on.
     #[error("the replica cannot go on")]
     Replica(#[source] ReplicaError),
     /// A checkpoint could not be written.
-    #[error("a checkpoint could not be written; what was acknowledged is safe, restart once the disk is sound")]
+    #[error(
+        "a checkpoint could not be written; what was acknowledged is safe, restart once the disk is sound"
+    )]
     Checkpoint(#[source] CheckpointError),
 }
 
@@ -66,8 +70,9 @@ impl ReplicaThread {
         let (heard_in, heard) = mpsc::channel(HEARD_MAX);
         let from_journal = heard_in.clone();
         // Once the replica is gone nobody needs the word.
-        let journal =
-            JournalThread::start(log, move |written| drop(from_journal.blocking_send(Heard::Written(written))))?;
+        let journal = JournalThread::start(log, move |written| {
+            drop(from_journal.blocking_send(Heard::Written(written)))
+        })?;
         let runner = Runner {
             replica,
             journal,
@@ -76,16 +81,23 @@ impl ReplicaThread {
             effects: Vec::new(),
             heard_in,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
         let body = move || {
             let ended = runtime.block_on(runner.run(asked, heard, &stop));
             if let Err(stopped) = &ended {
-                error!(error = stopped as &(dyn std::error::Error + 'static), "broker stopped");
+                error!(
+                    error = stopped as &(dyn std::error::Error + 'static),
+                    "broker stopped"
+                );
             }
             stop.cancel();
             ended
         };
-        Ok(Self { thread: thread::Builder::new().name("replica".into()).spawn(body)? })
+        Ok(Self {
+            thread: thread::Builder::new().name("replica".into()).spawn(body)?,
+        })
     }
 
     /// Waits for its end.
@@ -96,7 +108,9 @@ impl ReplicaThread {
     /// # Panics
     /// When the thread panicked: a broken invariant.
     pub(super) fn join(self) -> Result<(), BrokerStopped> {
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        self.thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
@@ -137,10 +151,14 @@ impl Runner {
 
     /// Clean end: what was proposed goes to disk and is answered, then a checkpoint makes the next start short.
     async fn finish(mut self, mut heard: Receiver<Heard>) -> Result<(), BrokerStopped> {
-        self.hear_until(&mut heard, |end| !end.tickets.has_proposals() && !end.replica.is_checkpointing()).await?;
+        self.hear_until(&mut heard, |end| {
+            !end.tickets.has_proposals() && !end.replica.is_checkpointing()
+        })
+        .await?;
         self.replica.capture_checkpoint(&mut self.effects);
         self.work()?;
-        self.hear_until(&mut heard, |end| !end.replica.is_checkpointing()).await?;
+        self.hear_until(&mut heard, |end| !end.replica.is_checkpointing())
+            .await?;
         info!("replica ended with a checkpoint");
         Ok(())
     }
@@ -151,7 +169,10 @@ impl Runner {
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), BrokerStopped> {
         while !done(self) {
-            let word = heard.recv().await.expect("this end holds a sender of its own");
+            let word = heard
+                .recv()
+                .await
+                .expect("this end holds a sender of its own");
             self.hear(word)?;
             self.work()?;
         }
@@ -159,7 +180,8 @@ impl Runner {
     }
 
     fn take(&mut self, input: Input) {
-        self.replica.take(self.shared.clock.wall(), input, &mut self.effects);
+        self.replica
+            .take(self.shared.clock.wall(), input, &mut self.effects);
     }
 
     fn take_asked(&mut self, first: Asked, waiting: &mut Receiver<Asked>) {
@@ -169,7 +191,11 @@ impl Runner {
             let input = self.tickets.open(question);
             self.take(input);
             taken += 1;
-            next = if taken < ASKED_PER_ROUND_MAX { waiting.try_recv().ok() } else { None };
+            next = if taken < ASKED_PER_ROUND_MAX {
+                waiting.try_recv().ok()
+            } else {
+                None
+            };
         }
     }
 
@@ -179,7 +205,9 @@ impl Runner {
                 self.effects.extend(then_send.into_iter().map(Effect::Send));
                 self.take(Input::Persisted { number });
             }
-            Heard::Written(Written::Sealed(captured, synced)) => self.complete_checkpoint(captured, synced),
+            Heard::Written(Written::Sealed(captured, synced)) => {
+                self.complete_checkpoint(captured, synced)
+            }
             Heard::Written(Written::Broken(error)) => return Err(BrokerStopped::Journal(error)),
             Heard::Checkpoint(done) => {
                 let index = done.map_err(BrokerStopped::Checkpoint)?;
@@ -203,7 +231,10 @@ impl Runner {
             Effect::Send(message) => debug!(to = message.to, "a cluster of one has nobody to tell"),
             Effect::Answer { ticket, outcome } => self.tickets.answer(ticket, outcome),
             Effect::Readable { ticket, allowed } => self.tickets.allow(ticket, allowed),
-            Effect::CompleteCheckpoint { hard_state, captured } => self.journal.seal(hard_state, captured),
+            Effect::CompleteCheckpoint {
+                hard_state,
+                captured,
+            } => self.journal.seal(hard_state, captured),
             Effect::TrimJournal { before } => self.journal.trim_before(before),
         }
     }
@@ -219,7 +250,9 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         // Nobody may read that this node leads once it no longer works.
-        self.shared.leadership.send_replace(Leadership::Follower { leader: None });
+        self.shared
+            .leadership
+            .send_replace(Leadership::Follower { leader: None });
         self.tickets.close();
     }
 }
@@ -228,7 +261,13 @@ impl Drop for Runner {
 #[derive(Default)]
 struct Tickets {
     issued: u64,
-    proposals: BTreeMap<Ticket, (OwnedSemaphorePermit, oneshot::Sender<Result<Outcome, ProposeError>>)>,
+    proposals: BTreeMap<
+        Ticket,
+        (
+            OwnedSemaphorePermit,
+            oneshot::Sender<Result<Outcome, ProposeError>>,
+        ),
+    >,
     reads: BTreeMap<Ticket, oneshot::Sender<Result<(), ProposeError>>>,
 }
 
@@ -237,7 +276,11 @@ impl Tickets {
         self.issued += 1;
         let ticket = Ticket(self.issued);
         match question {
-            Asked::Propose { command, permit, reply } => {
+            Asked::Propose {
+                command,
+                permit,
+                reply,
+            } => {
                 self.proposals.insert(ticket, (permit, reply));
                 Input::Propose { ticket, command }
             }
@@ -250,12 +293,18 @@ impl Tickets {
 
     /// Whoever asked may have stopped waiting; then nobody needs the answer.
     fn answer(&mut self, ticket: Ticket, outcome: Result<Outcome, ProposeError>) {
-        let (_, reply) = self.proposals.remove(&ticket).expect("each ticket is answered once");
+        let (_, reply) = self
+            .proposals
+            .remove(&ticket)
+            .expect("each ticket is answered once");
         drop(reply.send(outcome));
     }
 
     fn allow(&mut self, ticket: Ticket, allowed: Result<(), ProposeError>) {
-        let reply = self.reads.remove(&ticket).expect("each ticket is answered once");
+        let reply = self
+            .reads
+            .remove(&ticket)
+            .expect("each ticket is answered once");
         reply.send(allowed).ok();
     }
 

@@ -17,7 +17,7 @@ pub(super) const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Group {
     /// The group that was recorded last, on a new coordinator: everybody has a whole session timeout to be heard.
-    /// Give it an [`Input::Tick`] to learn when to wake it.
+    /// Give it an [`Input::Tick`](super::Input::Tick) to learn when to wake it.
     pub fn resume(config: GroupConfig, recorded: CompletedRebalance, now: Duration) -> Self {
         let mut group = Self::new(config);
         group.generation = recorded.generation;

@@ -44,7 +44,9 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file is there and is no identity.
-    #[error("{path}: this is not an identity that this version wrote; restore the file from a backup of this same folder")]
+    #[error(
+        "{path}: this is not an identity that this version wrote; restore the file from a backup of this same folder"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -74,7 +76,13 @@ impl Identity {
     /// A cluster of one, founded by `node`. The two UUIDs are chance, given by the caller.
     pub fn founder_alone(node: NodeId, cluster: Uuid, replica: Uuid) -> Self {
         let replica = ReplicaId(replica.as_u64_pair().0 | 1);
-        Self { version: 1, cluster_id: short_name(cluster), replica, node, founders: vec![replica] }
+        Self {
+            version: 1,
+            cluster_id: short_name(cluster),
+            replica,
+            node,
+            founders: vec![replica],
+        }
     }
 
     /// The folder's identity, if it has one.
@@ -86,9 +94,14 @@ impl Identity {
         if !disk.exists(&path) {
             return Ok(None);
         }
-        let bytes = read_whole(disk, &path).map_err(|source| IdentityError::Unreadable { path: path.clone(), source })?;
+        let bytes = read_whole(disk, &path).map_err(|source| IdentityError::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
         match serde_json::from_slice::<Self>(&bytes) {
-            Ok(identity) if identity.version == 1 && identity.replica != ReplicaId(0) => Ok(Some(identity)),
+            Ok(identity) if identity.version == 1 && identity.replica != ReplicaId(0) => {
+                Ok(Some(identity))
+            }
             _ => Err(IdentityError::Damaged { path }),
         }
     }
@@ -111,7 +124,10 @@ impl Identity {
             disk.rename(&draft, &path)?;
             disk.sync_folder(folder)
         };
-        write().map_err(|source| IdentityError::Unwritable { path: path.clone(), source })
+        write().map_err(|source| IdentityError::Unwritable {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Refuses a folder that was made for another broker.
@@ -122,7 +138,11 @@ impl Identity {
         if self.node == node {
             return Ok(());
         }
-        Err(IdentityError::OtherNode { path: folder.join("identity.json"), found: self.node, asked: node })
+        Err(IdentityError::OtherNode {
+            path: folder.join("identity.json"),
+            found: self.node,
+            asked: node,
+        })
     }
 }
 
@@ -132,7 +152,11 @@ fn short_name(id: Uuid) -> String {
     let bits = id.as_u128();
     let digit = |at: u32| {
         // 22 digits of 6 bits are 132: the last one holds the lowest 2 bits, moved up.
-        let digit = if at < 21 { bits >> (122 - 6 * at) } else { bits << 4 };
+        let digit = if at < 21 {
+            bits >> (122 - 6 * at)
+        } else {
+            bits << 4
+        };
         char::from(ALPHABET[usize::try_from(digit & 63).expect("six bits")])
     };
     (0..22).map(digit).collect()
@@ -142,7 +166,10 @@ fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path, OpenMode::Read)?;
     let len = file.len()?;
     if BYTES_MAX < len {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{len} bytes are too many")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{len} bytes are too many"),
+        ));
     }
     let mut bytes = vec![0; usize::try_from(len).expect("bounded above")];
     let read = file.read_at(&mut bytes, 0)?;

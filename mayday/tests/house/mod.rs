@@ -29,7 +29,11 @@ pub(crate) struct Running {
 /// `mayday` with a folder and the tests' secret.
 pub(crate) fn mayday(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mayday"));
-    command.env("MAYDAY_JWT_SECRET", SECRET).arg("--data").arg(data).stdin(Stdio::null());
+    command
+        .env("MAYDAY_JWT_SECRET", SECRET)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null());
     command
 }
 
@@ -40,8 +44,22 @@ pub(crate) fn start(data: &Path) -> Running {
 
 /// The same with more arguments.
 pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
-    let ports = ["--api-port", "0", "--gateway-port", "0", "--log-port", "0", "--admin-port", "0"];
-    let child = mayday(data).args(ports).args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let ports = [
+        "--api-port",
+        "0",
+        "--gateway-port",
+        "0",
+        "--log-port",
+        "0",
+        "--admin-port",
+        "0",
+    ];
+    let child = mayday(data)
+        .args(ports)
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = child.expect("the binary starts");
     let mut said = String::new();
     // It prints its addresses when it is ready; before that it may only end.
@@ -49,16 +67,28 @@ pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
     while !said.contains("Ctrl-C") {
         if lines.read_line(&mut said).expect("it speaks UTF-8") == 0 {
             let mut complaint = String::new();
-            child.stderr.take().expect("piped").read_to_string(&mut complaint).expect("it speaks UTF-8");
+            child
+                .stderr
+                .take()
+                .expect("piped")
+                .read_to_string(&mut complaint)
+                .expect("it speaks UTF-8");
             panic!("mayday ended before it was ready: {said}{complaint}");
         }
     }
     drain(lines);
     drain(BufReader::new(child.stderr.take().expect("piped")));
-    let addresses = std::fs::read_to_string(data.join("addresses.json")).expect("a ready house says where it is");
+    let addresses = std::fs::read_to_string(data.join("addresses.json"))
+        .expect("a ready house says where it is");
     let addresses: Value = serde_json::from_str(&addresses).expect("JSON");
     let address = |name: &str| addresses[name].as_str().expect(name).to_owned();
-    Running { child, api: address("api"), gateway: address("gateway"), log: address("log"), admin: address("admin") }
+    Running {
+        child,
+        api: address("api"),
+        gateway: address("gateway"),
+        log: address("log"),
+        admin: address("admin"),
+    }
 }
 
 /// What is printed later must not fill the pipe.
@@ -76,7 +106,13 @@ impl Running {
     /// SIGINT, as Ctrl-C sends it, and the exit code.
     pub(crate) fn interrupt(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill is there").success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &id])
+                .status()
+                .expect("kill is there")
+                .success()
+        );
         self.child.wait().expect("it ends").code()
     }
 }
@@ -96,7 +132,10 @@ pub(crate) fn token(line: &str, house: &str) -> String {
     Secret::new(SECRET).expect("long enough").issue(&Grant {
         line: Some(Line::new(line).expect("a good line")),
         house: Some(House::new(house).expect("a good house")),
-        ..Grant::new(format!("{line}/{house}"), now + SignedDuration::from_hours(1))
+        ..Grant::new(
+            format!("{line}/{house}"),
+            now + SignedDuration::from_hours(1),
+        )
     })
 }
 

@@ -12,7 +12,9 @@ use crate::state::Refusal;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// A record was acknowledged and is not where it was said to be.
-    #[error("{partition}: value {value:#x} was acknowledged at offset {offset}, where node {node} has {found:x?}")]
+    #[error(
+        "{partition}: value {value:#x} was acknowledged at offset {offset}, where node {node} has {found:x?}"
+    )]
     Lost {
         /// Where.
         partition: TopicPartition,
@@ -36,7 +38,9 @@ pub enum Violation {
         offsets: Vec<Offset>,
     },
     /// A producer was told that nothing was stored, and it was.
-    #[error("{partition}: value {value:#x} stands at offset {offset}, though its producer was told that it was not stored")]
+    #[error(
+        "{partition}: value {value:#x} stands at offset {offset}, though its producer was told that it was not stored"
+    )]
     NotRefused {
         /// Where.
         partition: TopicPartition,
@@ -108,7 +112,13 @@ impl History {
         self.tried.extend(producer.written());
     }
 
-    pub(super) fn acknowledged(&mut self, producer: usize, partition: TopicPartition, value: u64, offset: Offset) {
+    pub(super) fn acknowledged(
+        &mut self,
+        producer: usize,
+        partition: TopicPartition,
+        value: u64,
+        offset: Offset,
+    ) {
         self.acknowledged.push((producer, partition, value, offset));
     }
 
@@ -117,19 +127,27 @@ impl History {
     }
 
     pub(super) fn refused(&mut self, producer: usize, refusal: &Refusal) {
-        self.violation.get_or_insert(Violation::Refused { producer, refusal: refusal.to_string() });
+        self.violation.get_or_insert(Violation::Refused {
+            producer,
+            refusal: refusal.to_string(),
+        });
     }
 
     pub(super) fn applied(&mut self, node: usize, index: EntryIndex, fingerprint: u64) {
         if *self.applied.entry(index).or_insert(fingerprint) != fingerprint {
-            self.violation.get_or_insert(Violation::Diverged { index, node });
+            self.violation
+                .get_or_insert(Violation::Diverged { index, node });
         }
     }
 
     pub(super) fn leads(&mut self, node: usize, epoch: LeaderEpoch) {
         let first = *self.leaders.entry(epoch).or_insert(node);
         if first != node {
-            self.violation.get_or_insert(Violation::TwoLeaders { epoch, first, second: node });
+            self.violation.get_or_insert(Violation::TwoLeaders {
+                epoch,
+                first,
+                second: node,
+            });
         }
     }
 
@@ -139,7 +157,8 @@ impl History {
 
     /// Reads every node's partitions and holds them against what was told.
     pub(super) fn check(&self, nodes: &[SimNode]) -> Result<(), Violation> {
-        let partitions: BTreeSet<&TopicPartition> = self.tried.iter().map(|(partition, _)| partition).collect();
+        let partitions: BTreeSet<&TopicPartition> =
+            self.tried.iter().map(|(partition, _)| partition).collect();
         for (node, sim) in nodes.iter().enumerate() {
             for partition in &partitions {
                 self.check_partition(node, partition, &sim.values(partition))?;
@@ -158,7 +177,13 @@ impl History {
             let found = found.get(offset).copied();
             if acknowledged_in == partition && found != Some(*value) {
                 let partition = partition.clone();
-                return Err(Violation::Lost { partition, value: *value, offset: *offset, node, found });
+                return Err(Violation::Lost {
+                    partition,
+                    value: *value,
+                    offset: *offset,
+                    node,
+                    found,
+                });
             }
         }
         let mut offsets: BTreeMap<u64, Vec<Offset>> = BTreeMap::new();
@@ -166,11 +191,19 @@ impl History {
             offsets.entry(*value).or_default().push(*offset);
             if self.not_stored.contains(value) {
                 let partition = partition.clone();
-                return Err(Violation::NotRefused { partition, value: *value, offset: *offset });
+                return Err(Violation::NotRefused {
+                    partition,
+                    value: *value,
+                    offset: *offset,
+                });
             }
         }
         match offsets.into_iter().find(|(_, offsets)| offsets.len() != 1) {
-            Some((value, offsets)) => Err(Violation::Doubled { partition: partition.clone(), value, offsets }),
+            Some((value, offsets)) => Err(Violation::Doubled {
+                partition: partition.clone(),
+                value,
+                offsets,
+            }),
             None => Ok(()),
         }
     }
@@ -181,7 +214,12 @@ impl History {
             let before = last.insert((*producer, partition), *offset);
             if let Some(before) = before.filter(|before| offset <= before) {
                 let partition = partition.clone();
-                return Err(Violation::Reordered { partition, producer: *producer, before, after: *offset });
+                return Err(Violation::Reordered {
+                    partition,
+                    producer: *producer,
+                    before,
+                    after: *offset,
+                });
             }
         }
         Ok(())

@@ -19,9 +19,9 @@ use rand_chacha::ChaCha8Rng;
 
 use self::history::History;
 pub use self::history::Violation;
-pub use self::planted::Planted;
 use self::network::Network;
 use self::node::{Ended, SimNode};
+pub use self::planted::Planted;
 use self::producer::{Producer, Wish};
 use super::SimClock;
 use crate::broker::simulated::{Answer, Outbound};
@@ -55,8 +55,13 @@ pub struct Plan {
 impl Plan {
     /// The same with hardly a moment between two faults: elections meet power cuts.
     pub fn storm(seed: u64, nodes: usize) -> Self {
-        let (trouble_within, restart_within) = (Duration::from_millis(150), Duration::from_millis(100));
-        Self { trouble_within, restart_within, ..Self::of(seed, nodes) }
+        let (trouble_within, restart_within) =
+            (Duration::from_millis(150), Duration::from_millis(100));
+        Self {
+            trouble_within,
+            restart_within,
+            ..Self::of(seed, nodes)
+        }
     }
 
     /// A short life with many faults.
@@ -99,7 +104,11 @@ impl Coverage {
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self.0.iter().map(|(what, times)| format!("{what} {times}")).collect();
+        let parts: Vec<String> = self
+            .0
+            .iter()
+            .map(|(what, times)| format!("{what} {times}"))
+            .collect();
         f.write_str(&parts.join(", "))
     }
 }
@@ -158,13 +167,23 @@ impl Cluster {
         let deadline = plan.trouble + plan.recovery;
         while !cluster.is_settled() {
             if deadline < cluster.clock.elapsed() {
-                let waiting = cluster.producers.iter().filter(|producer| producer.is_waiting()).count();
-                return Err(Violation::NoRecovery { waiting, within: plan.recovery });
+                let waiting = cluster
+                    .producers
+                    .iter()
+                    .filter(|producer| producer.is_waiting())
+                    .count();
+                return Err(Violation::NoRecovery {
+                    waiting,
+                    within: plan.recovery,
+                });
             }
             cluster.step()?;
         }
         cluster.history.check(&cluster.nodes)?;
-        Ok(Report { trace: cluster.trace, coverage: cluster.coverage })
+        Ok(Report {
+            trace: cluster.trace,
+            coverage: cluster.coverage,
+        })
     }
 
     fn form(plan: Plan) -> Self {
@@ -174,7 +193,9 @@ impl Cluster {
         let mut cluster = Self {
             plan,
             network: Network::between(plan.nodes),
-            producers: (0..plan.producers).map(|id| Producer::new(id, plan.nodes)).collect(),
+            producers: (0..plan.producers)
+                .map(|id| Producer::new(id, plan.nodes))
+                .collect(),
             history: History::default(),
             coverage: Coverage::default(),
             agenda: BTreeMap::new(),
@@ -186,7 +207,8 @@ impl Cluster {
             chance,
         };
         (0..plan.nodes).for_each(|node| cluster.start(node));
-        (0..plan.producers).for_each(|producer| cluster.within(ms(500), Event::Produce { producer }));
+        (0..plan.producers)
+            .for_each(|producer| cluster.within(ms(500), Event::Produce { producer }));
         cluster.within(plan.trouble_within, Event::Trouble);
         cluster
     }
@@ -230,7 +252,8 @@ impl Cluster {
 
     fn at(&mut self, after: Duration, event: Event) {
         self.planned += 1;
-        self.agenda.insert((self.clock.elapsed() + after, self.planned), event);
+        self.agenda
+            .insert((self.clock.elapsed() + after, self.planned), event);
     }
 
     fn within(&mut self, most: Duration, event: Event) {
@@ -284,7 +307,12 @@ impl Cluster {
 
     /// What a node wants done: messages out, answers to producers, work for its other threads.
     fn follow_up(&mut self, node: usize) {
-        let Outbound { messages, answers, journal_waits, checkpoint_waits } = self.nodes[node].outbound();
+        let Outbound {
+            messages,
+            answers,
+            journal_waits,
+            checkpoint_waits,
+        } = self.nodes[node].outbound();
         let life = self.nodes[node].life();
         if journal_waits {
             let slow = ms(if self.nodes[node].is_slow() { 400 } else { 4 });
@@ -293,7 +321,9 @@ impl Cluster {
         if checkpoint_waits {
             self.within(ms(30), Event::Checkpoint { node, life });
         }
-        messages.into_iter().for_each(|message| self.send(node, message));
+        messages
+            .into_iter()
+            .for_each(|message| self.send(node, message));
         answers.into_iter().for_each(|answer| self.answer(answer));
         if let Some((place, fingerprint)) = self.nodes[node].newly_applied() {
             self.applied(node, place, fingerprint);
@@ -313,7 +343,13 @@ impl Cluster {
     }
 
     fn send(&mut self, from: usize, message: Message) {
-        let Some(to) = self.nodes.iter().position(|node| node.replica().0 == message.to) else { return };
+        let Some(to) = self
+            .nodes
+            .iter()
+            .position(|node| node.replica().0 == message.to)
+        else {
+            return;
+        };
         if self.network.is_cut((from, to)) {
             return;
         }
@@ -324,14 +360,29 @@ impl Cluster {
         }
         if trouble && self.chance.random_bool(0.03) {
             self.coverage.count("messages repeated");
-            self.within(ms(60), Event::Deliver { to, message: message.clone() });
+            self.within(
+                ms(60),
+                Event::Deliver {
+                    to,
+                    message: message.clone(),
+                },
+            );
         }
-        let late = ms(if trouble && self.chance.random_bool(0.03) { 600 } else { 2 });
+        let late = ms(if trouble && self.chance.random_bool(0.03) {
+            600
+        } else {
+            2
+        });
         self.within(late, Event::Deliver { to, message });
     }
 
     fn produce(&mut self, producer: usize) {
-        let Some(Wish { node, command, attempt }) = self.producers[producer].next(&mut self.chance, self.calm) else {
+        let Some(Wish {
+            node,
+            command,
+            attempt,
+        }) = self.producers[producer].next(&mut self.chance, self.calm)
+        else {
             return;
         };
         self.history.tries(&self.producers[producer]);
@@ -348,7 +399,12 @@ impl Cluster {
             self.coverage.count("answers lost");
             return;
         }
-        if self.producers[producer].is_answered(attempt, &answer.outcome, &mut self.history, &mut self.coverage) {
+        if self.producers[producer].is_answered(
+            attempt,
+            &answer.outcome,
+            &mut self.history,
+            &mut self.coverage,
+        ) {
             self.within(ms(40), Event::Produce { producer });
         }
     }

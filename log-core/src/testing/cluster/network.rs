@@ -11,7 +11,10 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn between(nodes: usize) -> Self {
-        Self { nodes, cut: BTreeSet::new() }
+        Self {
+            nodes,
+            cut: BTreeSet::new(),
+        }
     }
 
     pub(super) fn is_cut(&self, link: (usize, usize)) -> bool {

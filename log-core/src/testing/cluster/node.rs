@@ -10,10 +10,11 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Plan, Planted};
-use crate::broker::simulated::{
-    Answer, Effect, Input, Job, JournalGroup, Limits, Outbound, Replica, Shared, Ticket, Written, assemble,
-};
 use crate::broker::Leadership;
+use crate::broker::simulated::{
+    Answer, Effect, Input, Job, JournalGroup, Limits, Outbound, Replica, Shared, Ticket, Written,
+    assemble,
+};
 use crate::clock::Clock;
 use crate::consensus::{Message, Persist};
 use crate::disk::Disk;
@@ -65,11 +66,18 @@ struct Up {
 const FOLDER: &str = "/data";
 
 /// Small, so that segments of the journal roll and are trimmed in a short life.
-const STORAGE: StorageConfig = StorageConfig { journal: JournalConfig { segment_bytes: 16 << 10, record_bytes_max: 4 << 10 } };
+const STORAGE: StorageConfig = StorageConfig {
+    journal: JournalConfig {
+        segment_bytes: 16 << 10,
+        record_bytes_max: 4 << 10,
+    },
+};
 
 /// The nodes of a cluster that was just formed: each disk holds an identity and nothing else.
 pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -> Vec<SimNode> {
-    let founders: Vec<ReplicaId> = (0..plan.nodes).map(|_| ReplicaId(chance.random_range(1..=u64::MAX))).collect();
+    let founders: Vec<ReplicaId> = (0..plan.nodes)
+        .map(|_| ReplicaId(chance.random_range(1..=u64::MAX)))
+        .collect();
     let node = |(id, replica): (usize, &ReplicaId)| {
         let disk = SimDisk::with_seed(chance.random());
         let identity = Identity {
@@ -96,8 +104,11 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -
 }
 
 fn prepare(disk: &SimDisk, identity: &Identity, planted: Option<Planted>) {
-    disk.create_folder(Path::new(FOLDER)).expect("a new disk works");
-    identity.keep(disk, Path::new(FOLDER)).expect("a new disk works");
+    disk.create_folder(Path::new(FOLDER))
+        .expect("a new disk works");
+    identity
+        .keep(disk, Path::new(FOLDER))
+        .expect("a new disk works");
     disk.sync_folder(Path::new("/")).expect("a new disk works");
     if let Some(bug) = planted {
         bug.spoil_disk(disk);
@@ -158,9 +169,16 @@ impl SimNode {
         let recovered = match recover(&disk, Path::new(FOLDER), &STORAGE) {
             Ok(recovered) => recovered,
             Err(_) if self.disk.is_down() => return Err(Ended::PowerCut),
-            Err(error) => panic!("node {} does not recover: {}", self.identity.node, chain(&error)),
+            Err(error) => panic!(
+                "node {} does not recover: {}",
+                self.identity.node,
+                chain(&error)
+            ),
         };
-        let limits = Limits { checkpoint_bytes: self.checkpoint_bytes, disk_reserve_bytes: 0 };
+        let limits = Limits {
+            checkpoint_bytes: self.checkpoint_bytes,
+            disk_reserve_bytes: 0,
+        };
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let assembled = assemble(Path::new(FOLDER), limits, &self.identity, recovered, clock);
         let (replica, shared, log) = assembled.expect("what recovery accepted can be read");
@@ -205,7 +223,9 @@ impl SimNode {
     pub(super) fn write_journal(&mut self) -> Result<(), Ended> {
         let up = self.running();
         up.journal_is_due = false;
-        let Some(first) = up.jobs.pop_front() else { return Ok(()) };
+        let Some(first) = up.jobs.pop_front() else {
+            return Ok(());
+        };
         let group = JournalGroup::gather(first, || up.jobs.pop_front());
         let mut said = Vec::new();
         let written = group.write(&mut up.log, &mut |word| said.push(word));
@@ -231,7 +251,9 @@ impl SimNode {
 
     /// What the checkpoint's thread does.
     pub(super) fn complete_checkpoint(&mut self) -> Result<(), Ended> {
-        let Some((captured, synced)) = self.running().sealed.pop_front() else { return Ok(()) };
+        let Some((captured, synced)) = self.running().sealed.pop_front() else {
+            return Ok(());
+        };
         match captured.complete(synced) {
             Ok(index) => self.take(Input::CheckpointDurable { index }),
             Err(error) => Err(self.failed(&error)),
@@ -263,7 +285,12 @@ impl SimNode {
 
     /// A disk may fail only because its power was cut: everything else is a bug of ours.
     fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Ended {
-        assert!(self.disk.is_down(), "node {}: {}", self.identity.node, chain(error));
+        assert!(
+            self.disk.is_down(),
+            "node {}: {}",
+            self.identity.node,
+            chain(error)
+        );
         Ended::PowerCut
     }
 
@@ -272,7 +299,10 @@ impl SimNode {
     }
 
     pub(super) fn outbound(&mut self) -> Outbound {
-        self.up.as_mut().map(|up| std::mem::take(&mut up.outbound)).unwrap_or_default()
+        self.up
+            .as_mut()
+            .map(|up| std::mem::take(&mut up.outbound))
+            .unwrap_or_default()
     }
 
     pub(super) fn applied(&self) -> Option<EntryIndex> {
@@ -287,22 +317,37 @@ impl SimNode {
             return None;
         }
         let mut hasher = DefaultHasher::new();
-        up.shared.state.read().expect("nobody panicked").encode().hash(&mut hasher);
+        up.shared
+            .state
+            .read()
+            .expect("nobody panicked")
+            .encode()
+            .hash(&mut hasher);
         Some((applied, hasher.finish()))
     }
 
     /// The epoch that this node leads, once per epoch.
     pub(super) fn newly_leading(&mut self) -> Option<LeaderEpoch> {
         let up = self.up.as_mut()?;
-        let Leadership::Leader { epoch } = *up.shared.leadership.borrow() else { return None };
+        let Leadership::Leader { epoch } = *up.shared.leadership.borrow() else {
+            return None;
+        };
         (up.led.replace(epoch) != Some(epoch)).then_some(epoch)
     }
 
     /// Every value in a partition, by its offset.
     pub(super) fn values(&self, partition: &TopicPartition) -> BTreeMap<Offset, u64> {
         let up = self.up.as_ref().expect("the calm has come");
-        let end = up.shared.state.read().expect("nobody panicked").partition(partition).map(|p| p.high_watermark());
-        let (Some(end), Some(reader)) = (end, up.shared.partitions.reader(partition)) else { return BTreeMap::new() };
+        let end = up
+            .shared
+            .state
+            .read()
+            .expect("nobody panicked")
+            .partition(partition)
+            .map(|p| p.high_watermark());
+        let (Some(end), Some(reader)) = (end, up.shared.partitions.reader(partition)) else {
+            return BTreeMap::new();
+        };
         let mut values = BTreeMap::new();
         let mut next = Offset(0);
         while next < end {
@@ -310,7 +355,12 @@ impl SimNode {
             let (header, batch, _) = BatchHeader::split_first(&batches).expect("whole batches");
             for record in Records::new(header, &batch) {
                 let record = record.expect("records of ours");
-                let value = record.value.as_deref().expect("a value").try_into().expect("eight bytes");
+                let value = record
+                    .value
+                    .as_deref()
+                    .expect("a value")
+                    .try_into()
+                    .expect("eight bytes");
                 values.insert(record.offset, u64::from_be_bytes(value));
             }
             next = header.last_offset().plus(1);
@@ -323,11 +373,17 @@ impl Up {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Persist(step) => self.persist(step),
-            Effect::CompleteCheckpoint { hard_state, captured } => self.journal(Job::Seal(hard_state, captured)),
+            Effect::CompleteCheckpoint {
+                hard_state,
+                captured,
+            } => self.journal(Job::Seal(hard_state, captured)),
             Effect::TrimJournal { before } => self.journal(Job::TrimBefore(before)),
             Effect::Send(message) => self.outbound.messages.push(message),
             Effect::Answer { ticket, outcome } => {
-                let asker = self.tickets.remove(&ticket).expect("each ticket is answered once");
+                let asker = self
+                    .tickets
+                    .remove(&ticket)
+                    .expect("each ticket is answered once");
                 self.outbound.answers.push(Answer { asker, outcome });
             }
             Effect::Readable { .. } => {}

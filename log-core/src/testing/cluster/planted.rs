@@ -37,7 +37,9 @@ impl Planted {
     pub(super) fn spoil_disk(self, disk: &SimDisk) {
         match self {
             Planted::JournalNotSynced => disk.inject(|call| ignored(call, Operation::SyncFile)),
-            Planted::SegmentNameNotSynced => disk.inject(|call| ignored(call, Operation::SyncFolder)),
+            Planted::SegmentNameNotSynced => {
+                disk.inject(|call| ignored(call, Operation::SyncFolder))
+            }
             Planted::ToldBeforeSynced
             | Planted::PromiseNotWritten
             | Planted::UnknownSaidToBeRefused
@@ -54,13 +56,18 @@ impl Planted {
 
     /// Spoils an answer on its way to a producer.
     pub(super) fn spoil_answer(self, answer: &mut Answer) {
-        if self == Planted::UnknownSaidToBeRefused && matches!(answer.outcome, Err(ProposeError::OutcomeUnknown)) {
+        if self == Planted::UnknownSaidToBeRefused
+            && matches!(answer.outcome, Err(ProposeError::OutcomeUnknown))
+        {
             answer.outcome = Err(ProposeError::NotLeader);
         }
     }
 }
 
 fn ignored(call: &Call<'_>, operation: Operation) -> Option<Fault> {
-    let of_journal = call.path.components().any(|part| part.as_os_str() == "journal");
+    let of_journal = call
+        .path
+        .components()
+        .any(|part| part.as_os_str() == "journal");
     (of_journal && call.operation == operation).then_some(Fault::Ignored)
 }

@@ -7,7 +7,10 @@ use uuid::Uuid;
 use super::Coverage;
 use super::history::History;
 use crate::broker::{Outcome, ProposeError};
-use crate::ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId, TopicName, TopicPartition};
+use crate::ids::{
+    Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId, TopicName,
+    TopicPartition,
+};
 use crate::record::{BatchBuilder, NewRecord, ProducerStamp};
 use crate::state::{Command, CreateTopic, Produce, Refusal, Response};
 
@@ -113,7 +116,11 @@ impl Producer {
         if chance.random_bool(0.05) {
             self.believed_leader = chance.random_range(0..self.nodes);
         }
-        Some(Wish { node: self.believed_leader, command, attempt: self.attempt })
+        Some(Wish {
+            node: self.believed_leader,
+            command,
+            attempt: self.attempt,
+        })
     }
 
     fn value_is_settled(&self) -> bool {
@@ -127,13 +134,25 @@ impl Producer {
     fn produce(&self) -> Command {
         let mut builder = BatchBuilder::plain();
         if let Some((id, epoch)) = self.producer_id.filter(|_| self.is_idempotent()) {
-            builder = builder.producer(ProducerStamp { id, epoch, base_sequence: Some(Sequence(self.sequence)) });
+            builder = builder.producer(ProducerStamp {
+                id,
+                epoch,
+                base_sequence: Some(Sequence(self.sequence)),
+            });
         }
         let value = Some(self.value.to_be_bytes().to_vec().into());
         // The batch that is sent again is the very same one, its time included.
         let timestamp = TimestampMs(FIRST_RECORD.0 + RECORD_EVERY_MS * i64::from(self.sequence));
-        builder.push(NewRecord { timestamp, value, ..NewRecord::default() });
-        Command::Produce(Produce { topic_id: topic_id(), partition: self.partition(), batch: builder.build() })
+        builder.push(NewRecord {
+            timestamp,
+            value,
+            ..NewRecord::default()
+        });
+        Command::Produce(Produce {
+            topic_id: topic_id(),
+            partition: self.partition(),
+            batch: builder.build(),
+        })
     }
 
     /// Nobody answered in time.
@@ -162,10 +181,16 @@ impl Producer {
             Ok(Ok(response)) => self.succeeded(response, history, coverage),
             Ok(Err(Refusal::TopicExists { .. })) => self.stage = self.after_topic(),
             // The epoch changed between proposing and applying: nothing happened.
-            Ok(Err(Refusal::ProposerDeposed)) | Err(ProposeError::NotLeader) => self.refused(history, coverage),
-            Err(ProposeError::Dropped | ProposeError::TooLarge | ProposeError::DiskFull) => self.refused(history, coverage),
+            Ok(Err(Refusal::ProposerDeposed)) | Err(ProposeError::NotLeader) => {
+                self.refused(history, coverage)
+            }
+            Err(ProposeError::Dropped | ProposeError::TooLarge | ProposeError::DiskFull) => {
+                self.refused(history, coverage)
+            }
             Ok(Err(refusal)) => history.refused(self.id, refusal),
-            Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => coverage.count("outcomes unknown"),
+            Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => {
+                coverage.count("outcomes unknown")
+            }
         }
         true
     }
@@ -178,7 +203,11 @@ impl Producer {
                 self.stage = Stage::Writes;
             }
             (Stage::Writes, Response::Produced(produced)) => {
-                coverage.count(if produced.repeated { "repeats recognised" } else { "records acknowledged" });
+                coverage.count(if produced.repeated {
+                    "repeats recognised"
+                } else {
+                    "records acknowledged"
+                });
                 self.acknowledged(produced.base_offset, history);
             }
             (stage, response) => panic!("{response:?} is no answer in stage {stage:?}"),
@@ -202,7 +231,11 @@ impl Producer {
     }
 
     fn after_topic(&self) -> Stage {
-        if self.is_idempotent() { Stage::NeedsId } else { Stage::Writes }
+        if self.is_idempotent() {
+            Stage::NeedsId
+        } else {
+            Stage::Writes
+        }
     }
 }
 
