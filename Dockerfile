@@ -21,7 +21,7 @@ RUN printf '%s\n' '#!/bin/bash' \
       > /usr/local/bin/ready \
  && chmod 755 /usr/local/bin/ready \
  && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin mayday \
- && install --directory --owner mayday --group mayday --mode 0700 /data \
+ && install --directory --owner mayday --group mayday --mode 0700 /data /outbox \
  && install --directory --owner mayday --group mayday /reports
 COPY --from=build /out/ /usr/local/bin/
 USER mayday

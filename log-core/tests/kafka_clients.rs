@@ -6,7 +6,7 @@ use log_core::broker::Config;
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence};
 use log_core::record::ProducerStamp;
 use support::TestBroker;
-use support::clients::{kcat, node, python};
+use support::clients::{java, kcat, node, python};
 use support::records::batch_by;
 use support::wire_client::{WireClient, create_topic, latest_offset, new_producer_id, produce};
 
@@ -215,4 +215,15 @@ async fn a_topic_is_made_by_asking_for_it_only_where_that_is_switched_on() {
         "{listed}"
     );
     on.stop().await;
+}
+
+/// Apache Kafka's own client, where this machine has a Java.
+#[tokio::test]
+async fn the_java_client_is_at_home_where_there_is_a_java() {
+    let broker = TestBroker::start().await;
+    match java("JavaSmoke.java", &[&broker.address()]).await {
+        Some(said) => drop(said.expect_success("the Java client")),
+        None => println!("no java and mvn here: not tried"),
+    }
+    broker.stop().await;
 }

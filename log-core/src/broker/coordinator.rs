@@ -294,11 +294,7 @@ impl Coordinator {
     }
 
     fn forget(&mut self, group: &GroupId) {
-        if self
-            .groups
-            .get(group)
-            .is_some_and(|group| group.describe().members.is_empty())
-        {
+        if self.groups.get(group).is_some_and(Group::is_forgettable) {
             self.groups.remove(group);
             self.timers.clear(group);
         }

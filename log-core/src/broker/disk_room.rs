@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::replica_handle::Shared;
 use crate::disk::Disk;
 
 /// Between two looks. At a gigabyte a second the reserve must outlast one.
@@ -58,7 +57,7 @@ impl DiskRoom {
 
 /// Looks again and again until `stop`.
 pub(super) async fn watch(
-    shared: Arc<Shared>,
+    room: Arc<DiskRoom>,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     stop: CancellationToken,
@@ -67,7 +66,7 @@ pub(super) async fn watch(
     while stop.run_until_cancelled(looks.tick()).await.is_some() {
         let (disk, folder) = (Arc::clone(&disk), folder.clone());
         match tokio::task::spawn_blocking(move || disk.free_bytes(&folder)).await {
-            Ok(Ok(free_bytes)) => shared.room.note(free_bytes),
+            Ok(Ok(free_bytes)) => room.note(free_bytes),
             Ok(Err(error)) => warn!(
                 error = &error as &(dyn std::error::Error + 'static),
                 "disk cannot be looked at"

@@ -110,7 +110,7 @@ impl Broker {
         let service = Arc::new(service);
         housekeeping::spawn(&service, &tasks);
         tasks.spawn(disk_room::watch(
-            node.handle.shared(),
+            node.handle.room(),
             disk,
             config.data.clone(),
             stop.clone(),

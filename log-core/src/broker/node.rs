@@ -203,7 +203,7 @@ pub(crate) fn assemble(
             replica: identity.replica,
         },
         clock,
-        room: DiskRoom::keeping(limits.disk_reserve_bytes),
+        room: Arc::new(DiskRoom::keeping(limits.disk_reserve_bytes)),
     });
     let restored = Restored {
         replica: identity.replica,

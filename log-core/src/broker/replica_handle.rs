@@ -99,7 +99,7 @@ pub(crate) struct Shared {
     pub(crate) leadership: watch::Sender<Leadership>,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) room: DiskRoom,
+    pub(crate) room: Arc<DiskRoom>,
 }
 
 /// A way to ask the replica; cheap to clone.
@@ -213,8 +213,8 @@ impl ReplicaHandle {
         &self.shared.cluster
     }
 
-    pub(super) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
+    pub(super) fn room(&self) -> Arc<DiskRoom> {
+        Arc::clone(&self.shared.room)
     }
 
     /// The wall clock.

@@ -52,9 +52,32 @@ pub async fn node(script: &str, arguments: &[&str]) -> Said {
     .await
 }
 
+/// Runs `log-core/tests/clients/java/<source>` with the jars of `.ci/clients`; `None` where there is no Java to run it.
+pub async fn java(source: &str, arguments: &[&str]) -> Option<Said> {
+    let has = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    if !has("java") || !has("mvn") {
+        return None;
+    }
+    let jars = format!("{}/*", installed("java").display());
+    let mut command = Command::new("java");
+    command
+        .arg("-cp")
+        .arg(jars)
+        .arg(script_path(&format!("java/{source}")))
+        .args(arguments);
+    Some(run(&mut command, "").await)
+}
+
 /// Runs kcat.
 pub async fn kcat(arguments: &[&str], stdin: &str) -> Said {
-    run(Command::new("kcat").args(arguments), stdin).await
+    // Cargo puts the librdkafka that our crates build, without zstd, before the system's.
+    run(
+        Command::new("kcat")
+            .env_remove("LD_LIBRARY_PATH")
+            .args(arguments),
+        stdin,
+    )
+    .await
 }
 
 pub fn installed(name: &str) -> PathBuf {
