@@ -1,7 +1,7 @@
 # One image with every binary of ours; what a container does is its command. See docs/compose.md.
 
 FROM rust:1.95-slim-bookworm AS build
-# librdkafka, aws-lc and zstd are compiled from the sources that their crates carry.
+# librdkafka, aws-lc and zstd are compiled from the sources that their crates carry. Of them librdkafka asks for a C++ compiler.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ make \
  && rm -rf /var/lib/apt/lists/*
