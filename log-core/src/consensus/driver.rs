@@ -3,8 +3,6 @@
 //! After every input the shell calls [`Driver::work`] until there is none left, and performs each piece in the order of
 //! its fields. Persisting may take its time on another thread; [`Driver::persisted`] tells when it is done.
 
-use std::collections::BTreeMap;
-
 use raft::eraftpb::{ConfChangeV2, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
@@ -295,9 +293,7 @@ impl Driver {
         let persist = Persist {
             number: ready.number(),
             entries: entries.into_iter().map(tail::from_raft).collect(),
-            hard_state: ready
-                .must_sync()
-                .then(|| tail::hard_state_from_raft(&self.node.raft.hard_state())),
+            hard_state: ready.must_sync().then(|| self.hard_state()),
             then_send: ready.take_persisted_messages(),
         };
         self.node.advance_append_async(ready);
@@ -336,20 +332,6 @@ impl Driver {
     /// The latest epoch seen.
     pub fn epoch(&self) -> LeaderEpoch {
         tail::epoch_of(self.node.raft.term)
-    }
-
-    /// How far each voter's journal is known to reach; only a leader knows.
-    pub fn journal_ends(&self) -> BTreeMap<ReplicaId, EntryIndex> {
-        let voters = self.node.raft.prs().conf().voters();
-        let known = self
-            .node
-            .raft
-            .prs()
-            .iter()
-            .filter(|(id, _)| voters.contains(**id));
-        known
-            .map(|(id, progress)| (ReplicaId(*id), EntryIndex(progress.matched)))
-            .collect()
     }
 
     /// `raft` draws its timeout from the thread's dice at each reset. Setting ours after every input, as a function of
