@@ -211,7 +211,7 @@ fn an_api_that_is_not_there_is_a_failure_to_try_again() {
 }
 
 #[test]
-fn an_operator_sees_topics_the_gateways_lag_and_records_through_mayday_log() {
+fn an_operator_sees_topics_their_settings_and_records_through_mayday_log() {
     let (_keep, data) = house::folder();
     let _running = house::start(&data);
     said(&house::run(house::mayday(&data).args([
