@@ -45,7 +45,13 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file's name.
+    /// Gives a file a second name on the same disk: both show the same bytes, and neither is the older one. The name lasts
+    /// once its folder is synced, the bytes once the file is, under whichever name.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `CrossesDevices`, and what else the system says.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file's name; its bytes go with the last one.
     ///
     /// # Errors
     /// What the system says.
@@ -146,6 +152,10 @@ impl Disk for SystemDisk {
         fs::rename(from, to)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -222,6 +232,23 @@ mod tests {
         assert_eq!(file.read_at(&mut buffer, 4).expect("read"), 6);
         assert_eq!(&buffer[..6], b"tlater");
         assert_eq!(file.read_at(&mut buffer, 10).expect("read"), 0);
+    }
+
+    #[test]
+    fn two_names_of_a_file_show_the_same_bytes_until_the_last_one_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+        let file = SystemDisk.open(&first, OpenMode::CreateNew).expect("made");
+        SystemDisk.hard_link(&first, &second).expect("linked");
+        file.write_at(b"later", 0).expect("written");
+        SystemDisk.remove_file(&first).expect("removed");
+
+        let mut buffer = [0; 8];
+        let linked = SystemDisk.open(&second, OpenMode::Read).expect("there");
+        assert_eq!(linked.read_at(&mut buffer, 0).expect("read"), 5);
+        let taken = SystemDisk.hard_link(&second, &second);
+        let taken = taken.expect_err("there is one already");
+        assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
     }
 
     #[test]

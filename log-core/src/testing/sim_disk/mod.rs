@@ -29,7 +29,7 @@
 mod content;
 mod names;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -79,6 +79,8 @@ pub enum Operation {
     SyncFolder,
     /// A name is changed; the call's path is the new one.
     Rename,
+    /// A file gets a second name; the call's path is the new one.
+    Link,
     /// A file or folder is removed.
     Remove,
 }
@@ -313,11 +315,10 @@ impl World {
         Ok(())
     }
 
+    /// A file with two names takes its room once.
     fn used_bytes(&self) -> u64 {
-        self.names
-            .files()
-            .map(|(_, file)| self.files[&file].len())
-            .sum()
+        let named: BTreeSet<FileId> = self.names.files().map(|(_, file)| file).collect();
+        named.iter().map(|file| self.files[file].len()).sum()
     }
 
     fn needs_room(&self, file: FileId, len: u64) -> io::Result<()> {
@@ -383,6 +384,11 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.world()
             .change(Operation::Rename, to, |world| world.names.rename(from, to))
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.world()
+            .change(Operation::Link, to, |world| world.names.link(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

@@ -86,11 +86,19 @@ impl Names {
         Ok(())
     }
 
+    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let file = self.file(from).ok_or(ErrorKind::NotFound)?;
+        self.create(to, Node::File(file))
+    }
+
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let node = *self.cached.get(from).ok_or(ErrorKind::NotFound)?;
         self.needs_folder_of(to)?;
-        if self.cached.get(to) == Some(&Node::Folder) {
-            return Err(ErrorKind::AlreadyExists.into());
+        match self.cached.get(to) {
+            Some(Node::Folder) => return Err(ErrorKind::AlreadyExists.into()),
+            // POSIX: two names of one file both stay.
+            Some(there) if *there == node => return Ok(()),
+            Some(_) | None => {}
         }
         self.change(Change::Move {
             from: from.to_owned(),

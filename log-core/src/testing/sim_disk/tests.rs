@@ -210,6 +210,43 @@ fn the_same_seed_leaves_the_same_disk() {
 }
 
 #[test]
+fn a_linked_file_has_two_names_and_takes_its_room_once() {
+    let disk = disk_with_folder(1);
+    let file = synced_file(&disk, "file", b"old");
+    disk.set_capacity(Some(6));
+
+    disk.hard_link(&path("file"), &path("link")).unwrap();
+    file.write_at(b"new", 3).unwrap();
+
+    assert_eq!(disk.file(&path("link")).unwrap(), b"oldnew");
+    assert_eq!(disk.free_bytes(Path::new(FOLDER)).unwrap(), 0);
+    disk.rename(&path("link"), &path("file")).unwrap();
+    assert!(disk.exists(&path("link")), "POSIX leaves both");
+    disk.remove_file(&path("file")).unwrap();
+    assert_eq!(disk.file(&path("link")).unwrap(), b"oldnew");
+}
+
+#[test]
+fn a_link_lasts_once_its_folder_is_synced_and_its_bytes_once_the_file_is() {
+    let left = left_over("link", |disk| {
+        let file = synced_file(disk, "file", b"old");
+        disk.hard_link(&path("file"), &path("link")).unwrap();
+        disk.sync_folder(Path::new(FOLDER)).unwrap();
+        file.write_at(b"new", 0).unwrap();
+    });
+    assert!(left.iter().all(Option::is_some));
+    assert!(left.contains(&Some(b"old".to_vec())));
+    assert!(left.contains(&Some(b"new".to_vec())));
+
+    let unsynced = left_over("link", |disk| {
+        synced_file(disk, "file", b"old");
+        disk.hard_link(&path("file"), &path("link")).unwrap();
+    });
+    assert!(unsynced.contains(&None));
+    assert!(unsynced.contains(&Some(b"old".to_vec())));
+}
+
+#[test]
 fn a_folder_moves_with_all_that_is_in_it() {
     let disk = disk_with_folder(1);
     disk.create_folder(&path("from/inner")).unwrap();
