@@ -162,7 +162,7 @@ fn identity_of(disk: &dyn Disk, folder: &Path, node: NodeId) -> Result<Identity,
     }
     let identity = Identity::founder_alone(node, Uuid::new_v4(), Uuid::new_v4());
     identity.keep(disk, folder).map_err(NodeError::Identity)?;
-    info!(cluster_id = identity.cluster_id, node = %node, "cluster of one formed");
+    info!(cluster_id = ?identity.formed.as_ref().map(|formed| &formed.cluster_id), node = %node, "cluster of one formed");
     Ok(identity)
 }
 
@@ -175,6 +175,10 @@ pub(crate) fn assemble(
     clock: Arc<dyn Clock>,
 ) -> Result<(Replica, Arc<Shared>, EntryLog), NodeError> {
     let path = || folder.to_owned();
+    let formed = identity
+        .formed
+        .as_ref()
+        .expect("a node starts once it is part of a cluster");
     let applied = place(recovered.checkpoint.as_ref());
     let (state, membership) = match recovered.checkpoint {
         Some(kept) => (
@@ -189,7 +193,7 @@ pub(crate) fn assemble(
         ),
         None => (
             State::default(),
-            Membership::of_voters(identity.founders.iter().copied()),
+            Membership::of_voters(formed.founders.iter().map(|founder| founder.replica)),
         ),
     };
     let shared = Arc::new(Shared {
@@ -198,7 +202,7 @@ pub(crate) fn assemble(
         applied: watch::Sender::new(applied.0),
         leadership: watch::Sender::new(Leadership::Follower { leader: None }),
         cluster: Cluster {
-            cluster_id: identity.cluster_id.clone(),
+            cluster_id: formed.cluster_id.clone(),
             node_id: identity.node,
             replica: identity.replica,
         },

@@ -57,7 +57,11 @@ impl RestingFolder {
 
     /// Fails where two folders are not of one cluster.
     pub(super) fn must_be_kin_of(&self, other: &Self) -> Result<(), NotResting> {
-        if self.identity.cluster_id == other.identity.cluster_id {
+        let cluster_id = |folder: &Self| {
+            let formed = folder.identity.formed.as_ref();
+            formed.map(|formed| formed.cluster_id.clone())
+        };
+        if cluster_id(self) == cluster_id(other) {
             return Ok(());
         }
         Err(NotResting::OtherCluster {

@@ -42,7 +42,7 @@ mod tests;
 pub use checkpoint::{Captured, Checkpoint, CheckpointError};
 pub use entry_log::{EntryLog, EntryLogError, RecoveredLog, Synced};
 pub use folder_lock::{FolderLock, FolderLockError};
-pub use identity::{Identity, IdentityError};
+pub use identity::{Formed, Founder, Identity, IdentityError, cluster_id_of};
 pub use journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition, RecoveredJournal};
 pub use journal_entries::{JournalEntries, read_entries};
 pub use partition::{PartitionReader, ReadError, SegmentSummary, TimestampedOffset};

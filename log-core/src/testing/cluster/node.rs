@@ -21,7 +21,9 @@ use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, Offset, ReplicaId, TopicPartition};
 use crate::record::{BatchHeader, Records};
 use crate::state::Command;
-use crate::storage::{Captured, EntryLog, Identity, JournalConfig, StorageConfig, Synced, recover};
+use crate::storage::{
+    Captured, EntryLog, Formed, Founder, Identity, JournalConfig, StorageConfig, Synced, recover,
+};
 use crate::testing::{SimClock, SimDisk};
 
 /// Why a node is no longer up.
@@ -78,14 +80,21 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -
     let founders: Vec<ReplicaId> = (0..plan.nodes)
         .map(|_| ReplicaId(chance.random_range(1..=u64::MAX)))
         .collect();
-    let node = |(id, replica): (usize, &ReplicaId)| {
+    let founder = |(id, replica): (usize, &ReplicaId)| Founder {
+        replica: *replica,
+        node: NodeId(u32::try_from(id).expect("few nodes")),
+        address: None,
+    };
+    let founders: Vec<Founder> = founders.iter().enumerate().map(founder).collect();
+    let node = |founder: &Founder| {
         let disk = SimDisk::with_seed(chance.random());
         let identity = Identity {
-            version: 1,
-            cluster_id: "simulated".to_owned(),
-            replica: *replica,
-            node: NodeId(u32::try_from(id).expect("few nodes")),
-            founders: founders.clone(),
+            replica: founder.replica,
+            node: founder.node,
+            formed: Some(Formed {
+                cluster_id: "simulated".to_owned(),
+                founders: founders.clone(),
+            }),
         };
         prepare(&disk, &identity, plan.planted);
         SimNode {
@@ -100,7 +109,7 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -
             up: None,
         }
     };
-    founders.iter().enumerate().map(node).collect()
+    founders.iter().map(node).collect()
 }
 
 fn prepare(disk: &SimDisk, identity: &Identity, planted: Option<Planted>) {
