@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::peers::{Peer, Secret};
 use crate::group::GroupConfig;
 use crate::ids::NodeId;
 use crate::storage::StorageConfig;
@@ -28,6 +29,18 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// This broker's number among those of its cluster (`node.id`). Default 1.
     pub node_id: NodeId,
+    /// The nodes that form a cluster together, this one included: three or five. Default: none, a cluster of one. Looked
+    /// at while the data folder is part of no cluster; from then on the log itself knows the members.
+    pub peers: Vec<Peer>,
+    /// Where the other nodes connect. Default: nowhere, a cluster of one. Beyond loopback it needs
+    /// [`Config::peer_secret`].
+    pub peer_listen: Option<SocketAddr>,
+    /// The host and port that the other nodes are told to use. Default: what [`Config::peers`] says of this node, else the
+    /// address bound. Wrong, and this node hears nothing.
+    pub peer_advertised: Option<String>,
+    /// What the nodes of the cluster share and nobody else knows. Default: none, and whoever reaches
+    /// [`Config::peer_listen`] is taken for a node.
+    pub peer_secret: Option<Secret>,
     /// Allows [`Config::listen`] to be other than loopback. The log asks nobody who they are: whoever reaches the port
     /// reads and writes everything. Default false.
     pub insecure_log: bool,
@@ -106,6 +119,10 @@ impl Config {
             advertised: None,
             admin: None,
             node_id: NodeId(1),
+            peers: Vec::new(),
+            peer_listen: None,
+            peer_advertised: None,
+            peer_secret: None,
             insecure_log: false,
             num_partitions: 2,
             auto_create_topics_enable: false,

@@ -18,6 +18,7 @@ mod journal_thread;
 mod listener;
 mod metrics;
 mod node;
+pub mod peers;
 mod recorded_group;
 mod registration;
 mod replica;
