@@ -27,6 +27,11 @@ impl Offset {
 )]
 pub struct LeaderEpoch(pub u32);
 
+impl LeaderEpoch {
+    /// The last one that Kafka's 31 bits can hold.
+    pub const MAX: Self = Self(i32::MAX.unsigned_abs());
+}
+
 /// The place of an entry in the journal, from 1. 0 is "before the first".
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

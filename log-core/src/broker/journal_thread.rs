@@ -54,9 +54,14 @@ impl JournalThread {
         self.ask(Job::TrimBefore(index));
     }
 
+    /// Lets the thread finish what waits. Its last word is [`Written::Ended`].
+    pub(super) fn end(&mut self) {
+        self.jobs = None;
+    }
+
     /// A thread that ended has said why; what it is asked then changes nothing.
     fn ask(&self, job: Job) {
-        let jobs = self.jobs.as_ref().expect("taken only when dropped");
+        let jobs = self.jobs.as_ref().expect("nothing is asked after the end");
         drop(jobs.send(job));
     }
 }
@@ -77,4 +82,5 @@ fn run(mut log: EntryLog, waiting: &Receiver<Job>, mut written: impl FnMut(Writt
             return written(Written::Broken(error));
         }
     }
+    written(Written::Ended);
 }

@@ -10,6 +10,7 @@ mod connection;
 mod coordinator;
 mod disk_room;
 mod error_code;
+mod followers;
 mod frame_reader;
 mod handlers;
 mod housekeeping;
@@ -19,6 +20,7 @@ mod listener;
 mod metrics;
 mod node;
 pub mod peers;
+mod quorum;
 mod recorded_group;
 mod registration;
 mod replica;
@@ -30,6 +32,7 @@ mod service;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 mod start_error;
+mod voter_plan;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,8 +46,9 @@ use tracing::warn;
 
 pub use self::config::{Advertised, Config};
 pub use self::node::NodeError;
+pub use self::quorum::{Quorum, QuorumMember};
 pub use self::replica_handle::{
-    Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
+    AppliedOutcome, Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
 };
 pub use self::replica_thread::BrokerStopped;
 pub use self::start_error::StartError;
@@ -52,6 +56,8 @@ pub use self::start_error::StartError;
 use self::coordinator::Coordinator;
 use self::listener::Listener;
 use self::node::{Limits, Node, NodeConfig};
+use self::peers::{Peers, SnapshotFetcher};
+use self::replica_thread::Neighbours;
 use self::service::Service;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{Disk, SystemDisk};
@@ -105,15 +111,16 @@ impl Broker {
             advertised,
             node.handle.clone(),
             groups,
-            clock,
+            Arc::clone(&clock),
             stop.clone(),
         );
         let service = Arc::new(service);
         housekeeping::spawn(&service, &tasks);
         tasks.spawn(disk_room::watch(
-            node.handle.room(),
+            node.handle.clone(),
             disk,
             config.data.clone(),
+            clock,
             stop.clone(),
         ));
         let (address, admin_address) = (doors.address, doors.admin_address);
@@ -237,7 +244,14 @@ async fn start_node(
             disk_reserve_bytes: config.disk_reserve_bytes,
         },
     };
-    let started = tokio::task::spawn_blocking(move || Node::start(&node, &disk, clock, stop));
+    let (peers, incoming) = Peers::none();
+    let neighbours = Neighbours {
+        peers,
+        incoming,
+        fetcher: SnapshotFetcher::none(),
+    };
+    let started =
+        tokio::task::spawn_blocking(move || Node::start(&node, &disk, clock, neighbours, stop));
     Ok(started.await.map_err(|_| StartError::Ended)??)
 }
 

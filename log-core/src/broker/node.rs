@@ -1,7 +1,7 @@
 //! One node without its sockets: opens the data folder, recovers, and runs the replica.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,15 +13,15 @@ use super::replica::Replica;
 use super::replica_handle::{
     ASKED_MAX, Cluster, Leadership, PROPOSED_BYTES_MAX, ReplicaHandle, Shared,
 };
-use super::replica_thread::{BrokerStopped, ReplicaThread};
+use super::replica_thread::{BrokerStopped, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
 use crate::consensus::{Driver, InvalidMembership, Membership, Restored, Timing};
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::state::{State, StateDecodeError};
 use crate::storage::{
-    Checkpoint, EntryLog, FolderLock, FolderLockError, Identity, IdentityError, Recovered,
-    RecoveryError, StorageConfig, recover,
+    Checkpoint, EntryLog, FolderLock, FolderLockError, Formed, Identity, IdentityError, Partitions,
+    Recovered, RecoveryError, StorageConfig, recover,
 };
 
 /// What a node needs to know to start.
@@ -104,6 +104,7 @@ impl Node {
         config: &NodeConfig,
         disk: &Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
+        neighbours: Neighbours,
         stop: CancellationToken,
     ) -> Result<Self, NodeError> {
         let folder = config.data.as_path();
@@ -134,8 +135,16 @@ impl Node {
             )),
             shared: Arc::clone(&shared),
         };
-        let thread = ReplicaThread::start(replica, log, questions, shared, stop)
-            .map_err(NodeError::Thread)?;
+        let home = Home {
+            disk: Arc::clone(disk),
+            folder: folder.to_owned(),
+            storage: config.storage,
+            limits: config.limits,
+            identity,
+        };
+        let thread =
+            ReplicaThread::start(replica, log, questions, shared, home, neighbours, stop)
+                .map_err(NodeError::Thread)?;
         Ok(Self {
             handle,
             thread,
@@ -166,7 +175,7 @@ fn identity_of(disk: &dyn Disk, folder: &Path, node: NodeId) -> Result<Identity,
     Ok(identity)
 }
 
-/// Puts the replica together from what recovery found.
+/// Puts a first replica together from what recovery found.
 pub(crate) fn assemble(
     folder: &Path,
     limits: Limits,
@@ -174,57 +183,112 @@ pub(crate) fn assemble(
     recovered: Recovered,
     clock: Arc<dyn Clock>,
 ) -> Result<(Replica, Arc<Shared>, EntryLog), NodeError> {
-    let path = || folder.to_owned();
-    let formed = identity
-        .formed
-        .as_ref()
-        .expect("a node starts once it is part of a cluster");
-    let applied = place(recovered.checkpoint.as_ref());
-    let (state, membership) = match recovered.checkpoint {
-        Some(kept) => (
-            State::decode(&kept.state).map_err(|source| NodeError::State {
-                path: path(),
-                source,
-            })?,
-            Membership::decode(&kept.membership).map_err(|source| NodeError::Membership {
-                path: path(),
-                source,
-            })?,
-        ),
-        None => (
-            State::default(),
-            Membership::of_voters(formed.founders.iter().map(|founder| founder.replica)),
-        ),
-    };
+    let parts = Parts::read(folder, identity, recovered)?;
     let shared = Arc::new(Shared {
-        state: RwLock::new(state),
-        partitions: Arc::new(recovered.partitions),
-        applied: watch::Sender::new(applied.0),
+        state: RwLock::new(parts.state),
+        partitions: RwLock::new(Arc::new(parts.partitions)),
+        applied: watch::Sender::new(parts.applied.0),
+        applied_epoch: watch::Sender::new(parts.applied.1),
         leadership: watch::Sender::new(Leadership::Follower { leader: None }),
+        quorum: watch::Sender::new(Arc::default()),
+        membership: watch::Sender::new(parts.membership.clone()),
+        held: Mutex::new(None),
         cluster: Cluster {
-            cluster_id: formed.cluster_id.clone(),
+            cluster_id: formed(identity).cluster_id.clone(),
             node_id: identity.node,
             replica: identity.replica,
         },
         clock,
         room: Arc::new(DiskRoom::keeping(limits.disk_reserve_bytes)),
     });
-    let restored = Restored {
-        replica: identity.replica,
-        checkpoint: applied,
-        membership: membership.clone(),
-        hard_state: recovered.hard_state,
-        entries: recovered.entries,
-    };
-    let driver = Driver::start(restored, Timing::default());
     let replica = Replica::new(
-        driver,
-        membership,
+        parts.driver,
+        parts.membership,
         Arc::clone(&shared),
-        applied,
+        parts.applied,
         limits.checkpoint_bytes,
     );
-    Ok((replica, shared, recovered.log))
+    Ok((replica, shared, parts.log))
+}
+
+/// Puts a replica together again after a snapshot was installed: everybody who knows the old one sees the new.
+pub(crate) fn assemble_again(
+    folder: &Path,
+    limits: Limits,
+    identity: &Identity,
+    recovered: Recovered,
+    shared: &Arc<Shared>,
+) -> Result<(Replica, EntryLog), NodeError> {
+    let parts = Parts::read(folder, identity, recovered)?;
+    {
+        // Under one lock, as when a command is applied: whoever sees an offset finds its bytes.
+        let mut state = shared.state.write().expect("nobody panicked with it");
+        *state = parts.state;
+        *shared.partitions.write().expect("nobody panicked with it") = Arc::new(parts.partitions);
+    }
+    shared.membership.send_replace(parts.membership.clone());
+    let replica = Replica::new(
+        parts.driver,
+        parts.membership,
+        Arc::clone(shared),
+        parts.applied,
+        limits.checkpoint_bytes,
+    );
+    Ok((replica, parts.log))
+}
+
+/// What a data folder gives.
+struct Parts {
+    state: State,
+    partitions: Partitions,
+    membership: Membership,
+    applied: (EntryIndex, LeaderEpoch),
+    driver: Driver,
+    log: EntryLog,
+}
+
+impl Parts {
+    fn read(folder: &Path, identity: &Identity, recovered: Recovered) -> Result<Self, NodeError> {
+        let path = || folder.to_owned();
+        let applied = place(recovered.checkpoint.as_ref());
+        let (state, membership) = match recovered.checkpoint {
+            Some(kept) => (
+                State::decode(&kept.state).map_err(|source| NodeError::State {
+                    path: path(),
+                    source,
+                })?,
+                Membership::decode(&kept.membership).map_err(|source| NodeError::Membership {
+                    path: path(),
+                    source,
+                })?,
+            ),
+            None => {
+                let founders = formed(identity).founders.iter();
+                let voters = founders.map(|founder| founder.replica);
+                (State::default(), Membership::of_voters(voters))
+            }
+        };
+        let restored = Restored {
+            replica: identity.replica,
+            checkpoint: applied,
+            membership: membership.clone(),
+            hard_state: recovered.hard_state,
+            entries: recovered.entries,
+        };
+        Ok(Self {
+            state,
+            partitions: recovered.partitions,
+            membership,
+            applied,
+            driver: Driver::start(restored, Timing::default()),
+            log: recovered.log,
+        })
+    }
+}
+
+fn formed(identity: &Identity) -> &Formed {
+    let formed = identity.formed.as_ref();
+    formed.expect("a node starts only once it belongs to a cluster")
 }
 
 fn place(checkpoint: Option<&Checkpoint>) -> (EntryIndex, LeaderEpoch) {

@@ -5,11 +5,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::replica_handle::{Leadership, Outcome, ProposeError, Shared};
-use crate::consensus::{Driver, Dropped, Membership, Message, Persist, Place, ReadTicket, Role};
+use bytes::Bytes;
+
+use super::followers::{Followers, Tick};
+use super::quorum::Quorum;
+use super::replica_handle::{AppliedOutcome, Leadership, Outcome, ProposeError, Shared};
+use crate::consensus::{
+    Driver, Dropped, HeldSnapshot, Keep, Membership, MembershipChange, Message, Persist, Place,
+    ReadTicket, Role, SnapshotOutcome, told_snapshot,
+};
 use crate::entry::{Entry, EntryKind, HardState};
-use crate::ids::{EntryIndex, LeaderEpoch, TimestampMs};
-use crate::state::{Applied, Change, Command, Envelope, EnvelopeError};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
+use crate::state::{Applied, Change, Command, Envelope, EnvelopeError, Response};
 use crate::storage::{Captured, Checkpoint, PartitionsError};
 
 /// Names a question, so that its answer finds the asker.
@@ -25,6 +32,20 @@ pub(crate) enum Input {
         ticket: Ticket,
         /// What.
         command: Command,
+        /// Only if this is still the epoch: what was decided in another is stale.
+        only_in: Option<LeaderEpoch>,
+    },
+    /// Somebody wants the members changed. Answered with [`Effect::Answer`].
+    ChangeMembership {
+        /// Who asks.
+        ticket: Ticket,
+        /// How.
+        change: MembershipChange,
+    },
+    /// Another voter shall lead, if this one does.
+    HandOver {
+        /// Whom.
+        to: ReplicaId,
     },
     /// Somebody wants to read what is current. Answered with [`Effect::Readable`].
     Read {
@@ -37,13 +58,6 @@ pub(crate) enum Input {
         number: u64,
     },
     /// Another replica says something.
-    #[cfg_attr(
-        not(any(test, feature = "testing")),
-        expect(
-            dead_code,
-            reason = "a cluster of one has no peers; the simulated ones have"
-        )
-    )]
     Message(Message),
     /// Time passes.
     Tick,
@@ -52,7 +66,21 @@ pub(crate) enum Input {
         /// The last entry it covers.
         index: EntryIndex,
     },
+    /// The newest checkpoint's files are held for followers, as [`Effect::HoldSnapshot`] asked; none when there is no
+    /// checkpoint yet.
+    SnapshotHeld(Option<HeldSnapshot>),
+    /// A follower has fetched another part of the held snapshot.
+    SnapshotServed {
+        /// Who.
+        to: ReplicaId,
+    },
+    /// The snapshot that [`Effect::FetchSnapshot`] asked for is here, whole and synced, or will not come.
+    SnapshotFetched(Result<EntryIndex, SnapshotLost>),
 }
+
+/// A snapshot could not be fetched; the leader will tell again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotLost;
 
 /// What must happen, in the order given.
 #[derive(Debug)]
@@ -65,8 +93,8 @@ pub(crate) enum Effect {
     Answer {
         /// Who asked.
         ticket: Ticket,
-        /// The outcome, or why there is none.
-        outcome: Result<Outcome, ProposeError>,
+        /// The outcome and its entry, or why there is none.
+        outcome: Result<AppliedOutcome, ProposeError>,
     },
     /// Answer a read.
     Readable {
@@ -87,6 +115,27 @@ pub(crate) enum Effect {
         /// The first entry that stays.
         before: EntryIndex,
     },
+    /// Hold the newest durable checkpoint's files. No checkpoint is written until [`Input::SnapshotHeld`].
+    HoldSnapshot,
+    /// The files held may go.
+    ReleaseSnapshot,
+    /// Fetch a snapshot's files; [`Input::SnapshotFetched`] says what came of it.
+    FetchSnapshot {
+        /// From whom.
+        from: ReplicaId,
+        /// The last entry that it covers.
+        applied: EntryIndex,
+        /// Which files.
+        manifest: Bytes,
+    },
+    /// Put what was fetched in the place of everything here: end this replica, let the journal finish, and start again
+    /// from the folder. This replica takes no further input.
+    InstallSnapshot {
+        /// The last entry that it covers.
+        applied: EntryIndex,
+    },
+    /// What was fetched is no longer needed.
+    DropFetched,
 }
 
 /// Why a replica cannot go on. The broker stops; the process that embeds it does not.
@@ -124,6 +173,23 @@ pub(crate) struct Replica {
     proposed: BTreeMap<EntryIndex, (LeaderEpoch, Ticket)>,
     reads: Reads,
     checkpoint: CheckpointPlan,
+    /// The epoch in which this replica was last seen to lead.
+    led: Option<LeaderEpoch>,
+    followers: Followers,
+    snapshot: SnapshotPlan,
+    /// What consensus was told to write first and has not confirmed, and since when.
+    unsynced: Option<(u64, Tick)>,
+    /// The last step handed out.
+    handed_out: u64,
+    ended: bool,
+}
+
+/// The snapshot on its way out, and the one on its way in.
+#[derive(Default)]
+struct SnapshotPlan {
+    held: Option<HeldSnapshot>,
+    holding: bool,
+    fetching: Option<(EntryIndex, LeaderEpoch)>,
 }
 
 /// Reads on their way: waiting to be asked together, asked, and waiting for an index to be applied.
@@ -139,7 +205,16 @@ struct CheckpointPlan {
     bytes_between: u64,
     bytes_since: u64,
     under_way: bool,
+    /// The last entry that a durable checkpoint covers.
+    durable: EntryIndex,
+    /// Up to here the entries are gone from memory and journal.
+    trimmed: EntryIndex,
 }
+
+/// A disk that takes longer than this for one sync does not lead on: 2 s.
+const SYNC_TICKS_MAX: u64 = 80;
+/// When nobody has taken leadership over by then it is let go: 3 s.
+const HAND_OVER_TICKS_MAX: u64 = 120;
 
 impl Replica {
     /// Puts a replica together from what recovery found. `applied` is the checkpoint's place.
@@ -164,19 +239,49 @@ impl Replica {
                 bytes_between: checkpoint_bytes,
                 bytes_since: 0,
                 under_way: false,
+                durable: applied.0,
+                trimmed: applied.0,
             },
+            led: None,
+            followers: Followers::default(),
+            snapshot: SnapshotPlan::default(),
+            unsynced: None,
+            handed_out: 0,
+            ended: false,
         }
     }
 
     /// Takes one input. Call [`Replica::work`] after one or several.
     pub(crate) fn take(&mut self, wall: TimestampMs, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Propose { ticket, command } => self.propose(wall, ticket, command, effects),
+            Input::Propose {
+                ticket,
+                command,
+                only_in,
+            } => match only_in {
+                Some(epoch) if epoch != self.driver.epoch() => {
+                    let outcome = Err(ProposeError::NotLeader);
+                    effects.push(Effect::Answer { ticket, outcome });
+                }
+                _ => self.propose(wall, ticket, command, effects),
+            },
+            Input::ChangeMembership { ticket, change } => {
+                let proposed = self.driver.change_membership(&change);
+                self.note_proposed(ticket, proposed, effects);
+            }
+            Input::HandOver { to } => self.driver.hand_over_to(to),
             Input::Read { ticket } => self.read(ticket, effects),
-            Input::Persisted { number } => self.driver.persisted(number),
-            Input::Message(message) => self.driver.step(message),
-            Input::Tick => self.driver.tick(),
-            Input::CheckpointDurable { index } => self.checkpoint_durable(index, effects),
+            Input::Persisted { number } => self.persisted(number),
+            Input::Message(message) => self.hear(message, effects),
+            Input::Tick => self.tick(effects),
+            Input::CheckpointDurable { index } => {
+                self.checkpoint.under_way = false;
+                self.checkpoint.durable = index;
+                self.trim(effects);
+            }
+            Input::SnapshotHeld(held) => self.snapshot_held(held),
+            Input::SnapshotServed { to } => self.followers.served(to),
+            Input::SnapshotFetched(fetched) => self.snapshot_fetched(fetched, effects),
         }
     }
 
@@ -185,10 +290,17 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`]: this replica must not go on. Effects pushed before it are still right.
     pub(crate) fn work(&mut self, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        if self.ended {
+            return Ok(());
+        }
         self.ask_reads_together();
         while let Some(work) = self.driver.work() {
             effects.extend(work.send.into_iter().map(Effect::Send));
-            effects.extend(work.persist.map(Effect::Persist));
+            if let Some(step) = work.persist {
+                self.handed_out = step.number;
+                self.unsynced.get_or_insert((step.number, self.followers.now()));
+                effects.push(Effect::Persist(step));
+            }
             for entry in work.apply {
                 self.apply(&entry, effects)?;
             }
@@ -204,8 +316,26 @@ impl Replica {
         }
         self.answer_reads(effects);
         self.follow_leadership(effects);
+        self.hold_snapshot_when_wanted(effects);
         self.capture_checkpoint_when_due(effects);
         Ok(())
+    }
+
+    /// The voter that is nearest to leading: the one to hand over to, if any is known to be there.
+    pub(crate) fn successor(&self) -> Option<ReplicaId> {
+        let quorum = self.shared.quorum.borrow();
+        let others = quorum
+            .members
+            .iter()
+            .filter(|member| member.voter && member.active && member.replica != self.me());
+        others
+            .max_by_key(|member| member.matched)
+            .map(|member| member.replica)
+    }
+
+    /// Whether it leads, or is about to.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.driver.role() == Role::Leader
     }
 
     /// Stands for election at once: a cluster of one has nobody to wait for.
@@ -218,9 +348,9 @@ impl Replica {
         self.membership.voters.len() == 1 && self.membership.voters_outgoing.is_empty()
     }
 
-    /// Whether a checkpoint is being written.
+    /// Whether the checkpoint's files are being written or held.
     pub(crate) fn is_checkpointing(&self) -> bool {
-        self.checkpoint.under_way
+        self.checkpoint.under_way || self.snapshot.holding
     }
 
     /// Takes a checkpoint of this moment. None may be under way.
@@ -232,7 +362,7 @@ impl Replica {
             .state
             .read()
             .expect("this thread is the only one that writes it");
-        let captured = self.shared.partitions.capture(Checkpoint {
+        let captured = self.shared.partitions().capture(Checkpoint {
             applied: self.applied,
             epoch: self.applied_epoch,
             state: state.encode().into(),
@@ -257,9 +387,21 @@ impl Replica {
             at,
             command,
         };
-        match self.driver.propose(envelope.encode()) {
+        let proposed = self.driver.propose(envelope.encode());
+        if proposed.is_ok() {
+            self.last_stamp = at;
+        }
+        self.note_proposed(ticket, proposed, effects);
+    }
+
+    fn note_proposed(
+        &mut self,
+        ticket: Ticket,
+        proposed: Result<Place, Dropped>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match proposed {
             Ok(Place { index, epoch }) => {
-                self.last_stamp = at;
                 self.proposed.insert(index, (epoch, ticket));
             }
             Err(dropped) => {
@@ -317,7 +459,8 @@ impl Replica {
         let outcome = match entry.kind {
             EntryKind::Membership => {
                 self.membership = self.driver.apply_membership(entry);
-                None
+                self.shared.membership.send_replace(self.membership.clone());
+                Some(Ok(Response::Done))
             }
             // A new leader's first entry: its only message is that the epoch has begun.
             EntryKind::Command if entry.payload.is_empty() => None,
@@ -349,7 +492,7 @@ impl Replica {
     }
 
     fn perform(&self, change: Change) -> Result<(), PartitionsError> {
-        let partitions = &self.shared.partitions;
+        let partitions = self.shared.partitions();
         match change {
             Change::PartitionCreated {
                 partition,
@@ -377,45 +520,61 @@ impl Replica {
             return;
         };
         let outcome = match outcome {
-            Some(outcome) if epoch == entry.epoch => Ok(outcome),
+            Some(outcome) if epoch == entry.epoch => Ok((entry.index, outcome)),
             _ => Err(ProposeError::NotLeader),
         };
         effects.push(Effect::Answer { ticket, outcome });
     }
 
+    /// A leader is named only once an entry of its epoch is applied here: a leader before its first entry serves nobody
+    /// (DESIGN rule 5), and clients never go back to a lower epoch.
     fn current_leadership(&self) -> Leadership {
+        let epoch = self.driver.epoch();
         match self.driver.role() {
-            Role::Leader if self.applied_epoch == self.driver.epoch() => Leadership::Leader {
-                epoch: self.applied_epoch,
-            },
+            Role::Leader if self.applied_epoch == epoch => Leadership::Leader { epoch },
             Role::Leader => Leadership::Starting,
-            Role::Follower { leader } => {
-                let state = self
-                    .shared
-                    .state
-                    .read()
-                    .expect("this thread is the only one that writes it");
-                let node = leader.and_then(|leader| {
-                    state
-                        .nodes()
-                        .find_map(|(id, node)| (node.replica == leader).then_some(id))
-                });
-                Leadership::Follower {
-                    leader: node.map(|node| (node, self.driver.epoch())),
-                }
-            }
+            Role::Follower { leader } if self.applied_epoch == epoch => Leadership::Follower {
+                leader: leader
+                    .and_then(|leader| self.node_of(leader))
+                    .map(|node| (node, epoch)),
+            },
+            Role::Follower { .. } => Leadership::Follower { leader: None },
         }
+    }
+
+    fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
+        let state = self.shared.state.read();
+        let state = state.expect("this thread is the only one that writes it");
+        state
+            .nodes()
+            .find_map(|(id, node)| (node.replica == replica).then_some(id))
+    }
+
+    fn me(&self) -> ReplicaId {
+        self.shared.cluster.replica
     }
 
     fn follow_leadership(&mut self, effects: &mut Vec<Effect>) {
         let now = self.current_leadership();
-        if matches!(now, Leadership::Follower { .. }) {
+        let leads = match self.driver.role() {
+            Role::Leader => Some(self.driver.epoch()),
+            Role::Follower { .. } => None,
+        };
+        // Lost and won again in one round is lost all the same.
+        if leads.is_none() || (self.led.is_some() && self.led != leads) {
             self.let_askers_go(effects);
         }
+        if leads.is_some() && self.led != leads {
+            self.followers.begin();
+        }
+        self.led = leads;
         self.shared
             .leadership
             .send_if_modified(|shown| std::mem::replace(shown, now) != now);
-        let applied = self.applied;
+        let (applied, epoch) = (self.applied, self.applied_epoch);
+        self.shared
+            .applied_epoch
+            .send_if_modified(|shown| std::mem::replace(shown, epoch) != epoch);
         self.shared
             .applied
             .send_if_modified(|shown| std::mem::replace(shown, applied) != applied);
@@ -444,18 +603,172 @@ impl Replica {
     }
 
     fn capture_checkpoint_when_due(&mut self, effects: &mut Vec<Effect>) {
-        if self.checkpoint.under_way || self.checkpoint.bytes_since < self.checkpoint.bytes_between
-        {
+        if self.is_checkpointing() || self.checkpoint.bytes_since < self.checkpoint.bytes_between {
             return;
         }
         self.capture_checkpoint(effects);
     }
 
-    fn checkpoint_durable(&mut self, index: EntryIndex, effects: &mut Vec<Effect>) {
-        self.checkpoint.under_way = false;
-        self.driver.trim_to(index);
-        effects.push(Effect::TrimJournal {
-            before: EntryIndex(index.0 + 1),
+    fn persisted(&mut self, number: u64) {
+        self.driver.persisted(number);
+        self.unsynced = (number < self.handed_out).then(|| (number + 1, self.followers.now()));
+    }
+
+    fn tick(&mut self, effects: &mut Vec<Effect>) {
+        self.driver.tick();
+        self.followers.tick();
+        if !self.is_leading() {
+            return;
+        }
+        self.leave_leading_to_a_better_disk();
+        self.follow_snapshots(effects);
+        self.show_quorum();
+        self.trim(effects);
+    }
+
+    /// Heart-beats do not wait for the disk, so a leader whose disk hangs would lead on and acknowledge nothing.
+    fn leave_leading_to_a_better_disk(&mut self) {
+        let waited = self
+            .unsynced
+            .map_or(0, |(_, since)| self.followers.now().since(since));
+        if HAND_OVER_TICKS_MAX <= waited {
+            self.driver.step_down();
+        } else if waited == SYNC_TICKS_MAX
+            && let Some(successor) = self.successor()
+        {
+            self.driver.hand_over_to(successor);
+        }
+    }
+
+    fn show_quorum(&mut self) {
+        let quorum = Quorum {
+            leader: Some(self.me()),
+            epoch: self.driver.epoch(),
+            last: self.driver.last_index(),
+            members: self.followers.seen(
+                self.me(),
+                &self.membership,
+                self.driver.last_index(),
+                &self.driver.followers(),
+            ),
+        };
+        self.shared.quorum.send_if_modified(|shown| {
+            let changed = **shown != quorum;
+            if changed {
+                *shown = Arc::new(quorum);
+            }
+            changed
         });
+    }
+
+    /// A snapshot that would put this replica ahead is fetched first and installed by a restart; everything else is for
+    /// consensus.
+    fn hear(&mut self, message: Message, effects: &mut Vec<Effect>) {
+        let from = ReplicaId(message.from);
+        self.followers.heard(from);
+        let told = told_snapshot(&message);
+        let Some(told) = told.filter(|told| self.driver.lacks(told.applied, told.epoch)) else {
+            return self.driver.step(message);
+        };
+        self.driver.hear_leader(&message);
+        let leads = self.driver.role() == Role::Follower { leader: Some(from) };
+        if leads && self.snapshot.fetching.is_none() {
+            self.snapshot.fetching = Some((told.applied, told.epoch));
+            effects.push(Effect::FetchSnapshot {
+                from,
+                applied: told.applied,
+                manifest: told.manifest,
+            });
+        }
+    }
+
+    fn snapshot_fetched(
+        &mut self,
+        fetched: Result<EntryIndex, SnapshotLost>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let asked = self.snapshot.fetching.take();
+        let (Ok(applied), Some((asked, epoch))) = (fetched, asked) else {
+            return;
+        };
+        assert_eq!(applied, asked, "one snapshot is fetched at a time");
+        // Meanwhile entries may have come. What they brought may be promised to the leader: never go back.
+        if !self.driver.lacks(applied, epoch) {
+            return effects.push(Effect::DropFetched);
+        }
+        self.let_askers_go(effects);
+        self.ended = true;
+        effects.push(Effect::InstallSnapshot { applied });
+    }
+
+    fn hold_snapshot_when_wanted(&mut self, effects: &mut Vec<Effect>) {
+        let wanted = self.driver.take_snapshot_wanted();
+        if !wanted || !self.is_leading() || self.is_checkpointing() {
+            return;
+        }
+        if self.snapshot.held.take().is_some() {
+            self.driver.offer_snapshot(None);
+            effects.push(Effect::ReleaseSnapshot);
+        }
+        self.snapshot.holding = true;
+        effects.push(Effect::HoldSnapshot);
+    }
+
+    fn snapshot_held(&mut self, held: Option<HeldSnapshot>) {
+        self.snapshot.holding = false;
+        self.driver.offer_snapshot(held.as_ref());
+        self.snapshot.held = held;
+    }
+
+    /// Tells a follower again that stopped fetching, and lets the files go once nobody fetches them.
+    fn follow_snapshots(&mut self, effects: &mut Vec<Effect>) {
+        let followers = self.driver.followers();
+        for follower in self.followers.given_up(&followers) {
+            self.driver
+                .snapshot_settled(follower, SnapshotOutcome::Failed);
+        }
+        if self.snapshot.held.is_some() && self.followers.nobody_fetches(&followers) {
+            self.let_snapshot_go(effects);
+        }
+    }
+
+    fn let_snapshot_go(&mut self, effects: &mut Vec<Effect>) {
+        if self.snapshot.held.take().is_some() {
+            self.driver.offer_snapshot(None);
+            effects.push(Effect::ReleaseSnapshot);
+        }
+    }
+
+    /// Lets go of entries that a durable checkpoint covers, but for those that a follower is about to need.
+    fn trim(&mut self, effects: &mut Vec<Effect>) {
+        if self.checkpoint.durable <= self.checkpoint.trimmed {
+            return;
+        }
+        let trimmed = self.driver.trim(self.checkpoint.durable, &self.keep());
+        if self.checkpoint.trimmed < trimmed {
+            self.checkpoint.trimmed = trimmed;
+            effects.push(Effect::TrimJournal {
+                before: EntryIndex(trimmed.0 + 1),
+            });
+        }
+    }
+
+    fn keep(&self) -> Keep {
+        if self.is_alone() {
+            return Keep::NOTHING;
+        }
+        let followers = self.driver.followers();
+        let needed = self.followers.slowest(self.me(), &followers);
+        let pinned = self.snapshot.held.as_ref().map(|held| held.applied);
+        let bytes = self.checkpoint.bytes_between;
+        Keep {
+            after: needed
+                .into_iter()
+                .chain(pinned)
+                .min()
+                .unwrap_or(EntryIndex(u64::MAX)),
+            bytes_min: bytes / 4,
+            bytes_max: bytes.saturating_mul(2),
+        }
     }
 }

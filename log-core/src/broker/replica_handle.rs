@@ -1,13 +1,17 @@
 //! What connections and timers ask of this node's replica: propose, read, and know who leads.
 
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::disk_room::DiskRoom;
+use super::quorum::Quorum;
 use crate::clock::Clock;
+use crate::consensus::{Membership, MembershipChange};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{Command, Refusal, Response, State};
+use crate::storage::snapshot::{Outgoing, SnapshotError};
 use crate::storage::Partitions;
 
 /// Bytes of proposals that wait to be applied, all connections together. As much as consensus takes (DESIGN rule 4);
@@ -70,8 +74,22 @@ pub struct Cluster {
     pub replica: ReplicaId,
 }
 
+/// Why a part of a snapshot cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChunkError {
+    /// It is not held here, or no longer: the leader tells of a newer one.
+    #[error("this snapshot is not held here any more")]
+    Gone,
+    /// Its files cannot be read, or the part asked for is none of them.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
 /// The outcome of an applied command.
 pub type Outcome = Result<Response, Refusal>;
+
+/// An outcome and the entry that it is of.
+pub type AppliedOutcome = (EntryIndex, Outcome);
 
 /// A question to the replica's thread.
 pub(super) enum Asked {
@@ -79,10 +97,29 @@ pub(super) enum Asked {
     Propose {
         /// What to propose.
         command: Command,
+        /// Only if this is still the epoch.
+        only_in: Option<LeaderEpoch>,
         /// Gives the command's bytes back to the budget when dropped.
         permit: OwnedSemaphorePermit,
         /// Where the outcome goes.
-        reply: oneshot::Sender<Result<Outcome, ProposeError>>,
+        reply: oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
+    },
+    /// Change the members.
+    ChangeMembership {
+        /// How.
+        change: MembershipChange,
+        /// Where the word goes that it is done.
+        reply: oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
+    },
+    /// A follower has fetched a part of the snapshot held.
+    SnapshotServed {
+        /// Who.
+        to: ReplicaId,
+    },
+    /// Let another lead.
+    HandOver {
+        /// Whom.
+        to: ReplicaId,
     },
     /// Say when a read may be served.
     Read {
@@ -94,12 +131,26 @@ pub(super) enum Asked {
 /// What the replica's thread shows to everybody.
 pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
-    pub(crate) partitions: Arc<Partitions>,
+    /// Others take the place of these when a snapshot is installed.
+    pub(crate) partitions: RwLock<Arc<Partitions>>,
     pub(crate) applied: watch::Sender<EntryIndex>,
+    pub(crate) applied_epoch: watch::Sender<LeaderEpoch>,
     pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) quorum: watch::Sender<Arc<Quorum>>,
+    pub(crate) membership: watch::Sender<Membership>,
+    /// The snapshot that followers may fetch.
+    pub(crate) held: Mutex<Option<Arc<Outgoing>>>,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) room: Arc<DiskRoom>,
+}
+
+impl Shared {
+    /// The partitions in force.
+    pub(crate) fn partitions(&self) -> Arc<Partitions> {
+        let partitions = self.partitions.read();
+        Arc::clone(&partitions.expect("a broken invariant stops the broker"))
+    }
 }
 
 /// A way to ask the replica; cheap to clone.
@@ -113,7 +164,7 @@ pub struct ReplicaHandle {
 /// A proposal on its way.
 #[must_use = "a proposal's outcome is an answer that somebody waits for"]
 pub struct Pending {
-    outcome: oneshot::Receiver<Result<Outcome, ProposeError>>,
+    outcome: oneshot::Receiver<Result<AppliedOutcome, ProposeError>>,
 }
 
 impl Pending {
@@ -125,6 +176,17 @@ impl Pending {
     /// # Cancel safety
     /// Dropping it forgets the answer, not the proposal.
     pub async fn outcome(self) -> Result<Outcome, ProposeError> {
+        self.applied().await.map(|(_, outcome)| outcome)
+    }
+
+    /// The same, with the entry that the command became: what [`Quorum::has_on_disk`] asks for.
+    ///
+    /// # Errors
+    /// As [`Pending::outcome`].
+    ///
+    /// # Cancel safety
+    /// As [`Pending::outcome`].
+    pub async fn applied(self) -> Result<AppliedOutcome, ProposeError> {
         self.outcome.await.unwrap_or(Err(ProposeError::Stopped))
     }
 }
@@ -139,6 +201,29 @@ impl ReplicaHandle {
     /// # Cancel safety
     /// Dropped before it is ready, nothing was proposed.
     pub async fn propose(&self, command: Command) -> Result<Pending, ProposeError> {
+        self.put_in_line(command, None).await
+    }
+
+    /// The same, but only in this epoch: what was decided as its leader is stale in any other.
+    ///
+    /// # Errors
+    /// As [`ReplicaHandle::propose`]; in another epoch the outcome is [`ProposeError::NotLeader`].
+    ///
+    /// # Cancel safety
+    /// As [`ReplicaHandle::propose`].
+    pub async fn propose_in(
+        &self,
+        epoch: LeaderEpoch,
+        command: Command,
+    ) -> Result<Pending, ProposeError> {
+        self.put_in_line(command, Some(epoch)).await
+    }
+
+    async fn put_in_line(
+        &self,
+        command: Command,
+        only_in: Option<LeaderEpoch>,
+    ) -> Result<Pending, ProposeError> {
         let bytes = u32::try_from(command.bytes_estimate()).unwrap_or(u32::MAX);
         if COMMAND_BYTES_MAX < bytes {
             return Err(ProposeError::TooLarge);
@@ -154,6 +239,7 @@ impl ReplicaHandle {
         let (reply, outcome) = oneshot::channel();
         let asked = Asked::Propose {
             command,
+            only_in,
             permit,
             reply,
         };
@@ -177,6 +263,69 @@ impl ReplicaHandle {
         allowed.await.unwrap_or(Err(ProposeError::Stopped))
     }
 
+    /// Changes the members, and waits until the change is applied at its place. A promotion in another's place is a
+    /// joint change; it has begun when this returns, and ends by itself soon after (see [`ReplicaHandle::membership`]).
+    ///
+    /// # Errors
+    /// [`ProposeError::NotLeader`], [`ProposeError::Dropped`] (another change is under way): nothing was proposed.
+    /// [`ProposeError::OutcomeUnknown`], [`ProposeError::Stopped`]: look at [`ReplicaHandle::membership`].
+    pub async fn change_membership(&self, change: MembershipChange) -> Result<(), ProposeError> {
+        let (reply, outcome) = oneshot::channel();
+        self.asked
+            .send(Asked::ChangeMembership { change, reply })
+            .await
+            .map_err(|_| ProposeError::Stopped)?;
+        let applied = outcome.await.unwrap_or(Err(ProposeError::Stopped))?;
+        assert!(applied.1.is_ok(), "nothing refuses a committed change");
+        Ok(())
+    }
+
+    /// Asks the leader to let another voter lead, at once. Whether it came to that is seen in
+    /// [`ReplicaHandle::leadership_changes`]; elsewhere than on the leader nothing happens.
+    ///
+    /// # Errors
+    /// [`ProposeError::Stopped`].
+    pub async fn hand_over_to(&self, to: ReplicaId) -> Result<(), ProposeError> {
+        self.asked
+            .send(Asked::HandOver { to })
+            .await
+            .map_err(|_| ProposeError::Stopped)
+    }
+
+    /// Who decides and how far they are: on the leader as of its last tick, elsewhere as the leader last told.
+    pub fn quorum(&self) -> Arc<Quorum> {
+        Arc::clone(&self.shared.quorum.borrow())
+    }
+
+    /// Changes when the quorum does.
+    pub fn quorum_changes(&self) -> watch::Receiver<Arc<Quorum>> {
+        self.shared.quorum.subscribe()
+    }
+
+    /// Notes what a leader told of the quorum. One of an older epoch is no news; a leader knows better.
+    pub(super) fn note_quorum(&self, told: Quorum) {
+        if matches!(self.leadership(), Leadership::Leader { .. }) {
+            return;
+        }
+        self.shared.quorum.send_if_modified(|known| {
+            let news = known.epoch <= told.epoch && **known != told;
+            if news {
+                *known = Arc::new(told);
+            }
+            news
+        });
+    }
+
+    /// The members as of the last applied entry.
+    pub fn membership(&self) -> Membership {
+        self.shared.membership.borrow().clone()
+    }
+
+    /// Changes when the members do.
+    pub fn membership_changes(&self) -> watch::Receiver<Membership> {
+        self.shared.membership.subscribe()
+    }
+
     /// The state machine as of the last applied entry. A short lock on plain data: never keep it over an await.
     ///
     /// # Panics
@@ -189,8 +338,11 @@ impl ReplicaHandle {
     }
 
     /// The partitions' files, for reading.
-    pub fn partitions(&self) -> &Arc<Partitions> {
-        &self.shared.partitions
+    ///
+    /// # Panics
+    /// When applying has panicked: a broken invariant stops the broker.
+    pub fn partitions(&self) -> Arc<Partitions> {
+        self.shared.partitions()
     }
 
     /// Changes after each run of applied entries: wake, then look at [`ReplicaHandle::state`].
@@ -215,6 +367,36 @@ impl ReplicaHandle {
 
     pub(super) fn room(&self) -> Arc<DiskRoom> {
         Arc::clone(&self.shared.room)
+    }
+
+    /// The epoch of the last entry applied here: never a candidate's, so it is safe to tell clients.
+    pub fn applied_epoch(&self) -> LeaderEpoch {
+        *self.shared.applied_epoch.borrow()
+    }
+
+    /// A part of the snapshot that is held for followers. Reads a file: call it where that may take its time.
+    ///
+    /// # Errors
+    /// [`ChunkError`].
+    ///
+    /// # Panics
+    /// When somebody panicked with the lock.
+    pub(super) fn snapshot_chunk(
+        &self,
+        to: ReplicaId,
+        applied: EntryIndex,
+        file: u32,
+        position: u64,
+    ) -> Result<Bytes, ChunkError> {
+        let held = {
+            let held = self.shared.held.lock();
+            held.expect("nobody panics with the lock").clone()
+        };
+        let held = held.filter(|held| held.manifest().applied == applied);
+        let chunk = held.ok_or(ChunkError::Gone)?.chunk(file, position)?;
+        // A full line means that the replica is busy; the next part says the same.
+        self.asked.try_send(Asked::SnapshotServed { to }).ok();
+        Ok(chunk)
     }
 
     /// The wall clock.

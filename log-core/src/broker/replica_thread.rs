@@ -2,29 +2,40 @@
 //! journal's thread and checkpoints on one of their own, so a tick never waits for a disk.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{error, info, warn};
 
 use super::journal_group::Written;
 use super::journal_thread::JournalThread;
-use super::replica::{Effect, Input, Replica, ReplicaError, Ticket};
-use super::replica_handle::{Asked, Leadership, Outcome, ProposeError, Shared};
+use super::node::{Limits, NodeError, assemble_again};
+use super::peers::{FetchError, Peers, SnapshotFetcher};
+use super::replica::{Effect, Input, Replica, ReplicaError, SnapshotLost, Ticket};
+use super::replica_handle::{AppliedOutcome, Asked, Leadership, ProposeError, Shared};
+use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
+use crate::disk::Disk;
 use crate::ids::EntryIndex;
-use crate::storage::{Captured, CheckpointError, EntryLog, EntryLogError, Synced};
+use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
+use crate::storage::{
+    Captured, CheckpointError, EntryLog, EntryLogError, Identity, RecoveryError, StorageConfig,
+    Synced, recover,
+};
 
 /// The length of the driver's tick.
 const TICK: Duration = Duration::from_millis(25);
-/// Questions taken before the next round of work: enough to share one write, few enough to start it soon.
-const ASKED_PER_ROUND_MAX: usize = 256;
+/// Questions or messages taken before the next round of work: enough to share one write, few enough to start it soon.
+const TAKEN_PER_ROUND_MAX: usize = 256;
 /// Words from the journal's and the checkpoint's threads that wait to be heard. They block when it is full.
 const HEARD_MAX: usize = 256;
+/// How long a leader that ends waits for another to take over.
+const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the replica's thread ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +53,44 @@ pub enum BrokerStopped {
         "a checkpoint could not be written; what was acknowledged is safe, restart once the disk is sound"
     )]
     Checkpoint(#[source] CheckpointError),
+    /// A snapshot was fetched and could not be put in place.
+    #[error("a snapshot could not be installed; nothing was lost, restart once the disk is sound")]
+    Install(#[source] SnapshotError),
+    /// The folder could not be gone on with after a snapshot was installed.
+    #[error("the data folder cannot be gone on with after a snapshot was installed")]
+    Recovery(#[source] RecoveryError),
+    /// What a snapshot brought cannot be read.
+    #[error("the snapshot installed cannot be gone on from")]
+    Node(#[source] NodeError),
+    /// The system gives no thread.
+    #[error("the system gives no thread")]
+    Thread(#[source] std::io::Error),
 }
 
 /// What other threads of the replica say to its own.
 enum Heard {
     Written(Written),
     Checkpoint(Result<EntryIndex, CheckpointError>),
+    Held(Result<Option<Outgoing>, SnapshotError>),
+}
+
+/// The other nodes, as the replica's thread meets them.
+pub(super) struct Neighbours {
+    /// Where messages go.
+    pub(super) peers: Peers,
+    /// Where they come from.
+    pub(super) incoming: Receiver<Message>,
+    /// Who fetches snapshots.
+    pub(super) fetcher: SnapshotFetcher,
+}
+
+/// The data folder, for starting again from it.
+pub(super) struct Home {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) storage: StorageConfig,
+    pub(super) limits: Limits,
+    pub(super) identity: Identity,
 }
 
 /// The running thread.
@@ -65,27 +108,40 @@ impl ReplicaThread {
         log: EntryLog,
         asked: Receiver<Asked>,
         shared: Arc<Shared>,
+        home: Home,
+        neighbours: Neighbours,
         stop: CancellationToken,
     ) -> std::io::Result<Self> {
         let (heard_in, heard) = mpsc::channel(HEARD_MAX);
-        let from_journal = heard_in.clone();
-        // Once the replica is gone nobody needs the word.
-        let journal = JournalThread::start(log, move |written| {
-            drop(from_journal.blocking_send(Heard::Written(written)))
-        })?;
+        let Neighbours {
+            peers,
+            incoming,
+            fetcher,
+        } = neighbours;
         let runner = Runner {
+            journal: start_journal(log, &heard_in)?,
             replica,
-            journal,
             shared,
+            home,
+            peers,
+            fetcher,
             tickets: Tickets::default(),
             effects: Vec::new(),
             heard_in,
+            fetching: None,
+            fetched: None,
+            busy_threads: 0,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
         let body = move || {
-            let ended = runtime.block_on(runner.run(asked, heard, &stop));
+            let doors = Doors {
+                asked,
+                incoming,
+                heard,
+            };
+            let ended = runtime.block_on(runner.run(doors, &stop));
             if let Err(stopped) = &ended {
                 error!(
                     error = stopped as &(dyn std::error::Error + 'static),
@@ -114,67 +170,123 @@ impl ReplicaThread {
     }
 }
 
+/// Once the replica is gone nobody needs the word.
+fn start_journal(log: EntryLog, heard_in: &Sender<Heard>) -> std::io::Result<JournalThread> {
+    let heard_in = heard_in.clone();
+    JournalThread::start(log, move |written| {
+        drop(heard_in.blocking_send(Heard::Written(written)))
+    })
+}
+
+/// Where inputs come from.
+struct Doors {
+    asked: Receiver<Asked>,
+    incoming: Receiver<Message>,
+    heard: Receiver<Heard>,
+}
+
+type Fetched = Result<Incoming, FetchError>;
+
 struct Runner {
     replica: Replica,
     journal: JournalThread,
     shared: Arc<Shared>,
+    home: Home,
+    peers: Peers,
+    fetcher: SnapshotFetcher,
     tickets: Tickets,
     effects: Vec<Effect>,
     heard_in: Sender<Heard>,
+    /// The snapshot on its way, and the one that is here.
+    fetching: Option<oneshot::Receiver<Fetched>>,
+    fetched: Option<Incoming>,
+    /// Threads that work in the data folder for this one and will say so when they are done.
+    busy_threads: usize,
 }
 
 impl Runner {
-    async fn run(
-        mut self,
-        mut asked: Receiver<Asked>,
-        mut heard: Receiver<Heard>,
-        stop: &CancellationToken,
-    ) -> Result<(), BrokerStopped> {
+    async fn run(mut self, mut doors: Doors, stop: &CancellationToken) -> Result<(), BrokerStopped> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if self.replica.is_alone() {
             self.replica.campaign();
-            self.work()?;
+            self.work(&mut doors).await?;
         }
-        loop {
-            tokio::select! {
-                biased;
-                Some(word) = heard.recv() => self.hear(word)?,
-                () = stop.cancelled() => break,
-                _ = ticks.tick() => self.take(Input::Tick),
-                Some(question) = asked.recv() => self.take_asked(question, &mut asked),
-            }
-            self.work()?;
+        while !stop.is_cancelled() {
+            self.turn(&mut doors, &mut ticks, stop.cancelled()).await?;
         }
-        self.finish(heard).await
+        self.finish(doors, ticks).await
     }
 
-    /// Clean end: what was proposed goes to disk and is answered, then a checkpoint makes the next start short.
-    async fn finish(mut self, mut heard: Receiver<Heard>) -> Result<(), BrokerStopped> {
-        self.hear_until(&mut heard, |end| {
-            !end.tickets.has_proposals() && !end.replica.is_checkpointing()
-        })
-        .await?;
+    /// Takes what comes next, unless `enough` comes first, and works.
+    async fn turn(
+        &mut self,
+        doors: &mut Doors,
+        ticks: &mut Interval,
+        enough: impl Future<Output = ()>,
+    ) -> Result<(), BrokerStopped> {
+        tokio::select! {
+            biased;
+            Some(word) = doors.heard.recv() => self.hear(word)?,
+            () = enough => {}
+            _ = ticks.tick() => self.take(Input::Tick),
+            fetched = arrival(&mut self.fetching) => self.take_fetched(fetched),
+            Some(message) = doors.incoming.recv() => {
+                self.take_several(message, &mut doors.incoming, |_, message| Input::Message(message));
+            }
+            Some(question) = doors.asked.recv() => {
+                self.take_several(question, &mut doors.asked, Tickets::open);
+            }
+        }
+        self.work(doors).await
+    }
+
+    /// Clean end: another leads, or what was proposed goes to disk and is answered; then a checkpoint makes the next start
+    /// short.
+    async fn finish(mut self, mut doors: Doors, mut ticks: Interval) -> Result<(), BrokerStopped> {
+        if self.replica.is_alone() {
+            self.hear_until(&mut doors, |end| !end.tickets.has_proposals())
+                .await?;
+        } else {
+            self.hand_over(&mut doors, &mut ticks).await?;
+        }
+        self.hear_until(&mut doors, |end| !end.replica.is_checkpointing())
+            .await?;
         self.replica.capture_checkpoint(&mut self.effects);
-        self.work()?;
-        self.hear_until(&mut heard, |end| !end.replica.is_checkpointing())
+        self.work(&mut doors).await?;
+        self.hear_until(&mut doors, |end| !end.replica.is_checkpointing())
             .await?;
         info!("replica ended with a checkpoint");
         Ok(())
     }
 
+    /// Clients find the next leader at once instead of after an election's silence.
+    async fn hand_over(
+        &mut self,
+        doors: &mut Doors,
+        ticks: &mut Interval,
+    ) -> Result<(), BrokerStopped> {
+        let Some(to) = self.replica.successor() else {
+            return Ok(());
+        };
+        self.take(Input::HandOver { to });
+        let mut late = std::pin::pin!(sleep(HAND_OVER_WAIT));
+        while self.replica.is_leading() && !late.is_elapsed() {
+            self.turn(doors, ticks, &mut late).await?;
+        }
+        info!(to = to.0, done = !self.replica.is_leading(), "leadership handed over");
+        Ok(())
+    }
+
     async fn hear_until(
         &mut self,
-        heard: &mut Receiver<Heard>,
+        doors: &mut Doors,
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), BrokerStopped> {
         while !done(self) {
-            let word = heard
-                .recv()
-                .await
-                .expect("this end holds a sender of its own");
-            self.hear(word)?;
-            self.work()?;
+            let word = doors.heard.recv().await;
+            self.hear(word.expect("this end holds a sender of its own"))?;
+            self.work(doors).await?;
         }
         Ok(())
     }
@@ -184,18 +296,16 @@ impl Runner {
             .take(self.shared.clock.wall(), input, &mut self.effects);
     }
 
-    fn take_asked(&mut self, first: Asked, waiting: &mut Receiver<Asked>) {
-        let mut next = Some(first);
-        let mut taken = 0;
-        while let Some(question) = next {
-            let input = self.tickets.open(question);
+    fn take_several<T>(
+        &mut self,
+        first: T,
+        waiting: &mut Receiver<T>,
+        input: impl Fn(&mut Tickets, T) -> Input,
+    ) {
+        let more = std::iter::from_fn(|| waiting.try_recv().ok()).take(TAKEN_PER_ROUND_MAX - 1);
+        for each in std::iter::once(first).chain(more) {
+            let input = input(&mut self.tickets, each);
             self.take(input);
-            taken += 1;
-            next = if taken < ASKED_PER_ROUND_MAX {
-                waiting.try_recv().ok()
-            } else {
-                None
-            };
         }
     }
 
@@ -206,29 +316,41 @@ impl Runner {
                 self.take(Input::Persisted { number });
             }
             Heard::Written(Written::Sealed(captured, synced)) => {
-                self.complete_checkpoint(captured, synced)
+                self.complete_checkpoint(captured, synced)?;
             }
             Heard::Written(Written::Broken(error)) => return Err(BrokerStopped::Journal(error)),
+            Heard::Written(Written::Ended) => unreachable!("the journal ends after its replica"),
             Heard::Checkpoint(done) => {
+                self.busy_threads -= 1;
                 let index = done.map_err(BrokerStopped::Checkpoint)?;
                 self.take(Input::CheckpointDurable { index });
+            }
+            Heard::Held(held) => {
+                self.busy_threads -= 1;
+                let held = self.show_held(held);
+                self.take(Input::SnapshotHeld(held));
             }
         }
         Ok(())
     }
 
-    fn work(&mut self) -> Result<(), BrokerStopped> {
+    /// Works until there is no more to do. A snapshot that is installed here gives a new replica, which works too.
+    async fn work(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
         let worked = self.replica.work(&mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
-            self.perform(effect);
+            if let Effect::InstallSnapshot { applied } = effect {
+                self.install(applied, doors).await?;
+            } else {
+                self.perform(effect)?;
+            }
         }
         worked.map_err(BrokerStopped::Replica)
     }
 
-    fn perform(&mut self, effect: Effect) {
+    fn perform(&mut self, effect: Effect) -> Result<(), BrokerStopped> {
         match effect {
             Effect::Persist(step) => self.journal.persist(step),
-            Effect::Send(message) => debug!(to = message.to, "a cluster of one has nobody to tell"),
+            Effect::Send(message) => self.peers.send(message),
             Effect::Answer { ticket, outcome } => self.tickets.answer(ticket, outcome),
             Effect::Readable { ticket, allowed } => self.tickets.allow(ticket, allowed),
             Effect::CompleteCheckpoint {
@@ -236,15 +358,195 @@ impl Runner {
                 captured,
             } => self.journal.seal(hard_state, captured),
             Effect::TrimJournal { before } => self.journal.trim_before(before),
+            Effect::HoldSnapshot => self.hold_snapshot()?,
+            Effect::ReleaseSnapshot => self.release_snapshot()?,
+            Effect::FetchSnapshot {
+                from,
+                applied,
+                manifest,
+            } => {
+                info!(from = from.0, applied = applied.0, "snapshot is fetched");
+                self.fetching = Some(self.fetcher.fetch(from, manifest));
+            }
+            Effect::DropFetched => self.drop_fetched(),
+            Effect::InstallSnapshot { .. } => unreachable!("taken before"),
+        }
+        Ok(())
+    }
+
+    fn complete_checkpoint(
+        &mut self,
+        captured: Captured,
+        synced: Synced,
+    ) -> Result<(), BrokerStopped> {
+        self.on_a_thread("checkpoint", move || {
+            Heard::Checkpoint(captured.complete(synced))
+        })
+    }
+
+    fn hold_snapshot(&mut self) -> Result<(), BrokerStopped> {
+        let (disk, folder) = (Arc::clone(&self.home.disk), self.home.folder.clone());
+        self.on_a_thread("snapshot", move || Heard::Held(hold(&disk, &folder)))
+    }
+
+    fn show_held(&self, held: Result<Option<Outgoing>, SnapshotError>) -> Option<HeldSnapshot> {
+        let outgoing = match held {
+            Ok(outgoing) => outgoing?,
+            Err(error) => {
+                warn!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "snapshot cannot be held for followers; it will be tried again"
+                );
+                return None;
+            }
+        };
+        let held = held_snapshot(&outgoing).expect("this node wrote the checkpoint itself");
+        info!(applied = held.applied.0, "snapshot is held for followers");
+        *self.shared.held.lock().expect("nobody panics with it") = Some(Arc::new(outgoing));
+        Some(held)
+    }
+
+    /// Readers of a part may still be there; the files stay until they close them.
+    fn release_snapshot(&mut self) -> Result<(), BrokerStopped> {
+        let held = self.shared.held.lock().expect("nobody panics with it").take();
+        let Some(held) = held else { return Ok(()) };
+        let thread = thread::Builder::new().name("snapshot".into());
+        let thread = thread.spawn(move || release(&held));
+        thread.map(drop).map_err(BrokerStopped::Thread)
+    }
+
+    /// Slow work in the data folder goes on beside this thread, which hears what came of it.
+    fn on_a_thread(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Heard + Send + 'static,
+    ) -> Result<(), BrokerStopped> {
+        let done = self.heard_in.clone();
+        let body = move || drop(done.blocking_send(work()));
+        let thread = thread::Builder::new().name(name.into()).spawn(body);
+        self.busy_threads += 1;
+        thread.map(drop).map_err(BrokerStopped::Thread)
+    }
+
+    fn take_fetched(&mut self, fetched: Option<Fetched>) {
+        self.fetching = None;
+        let arrived = match fetched {
+            Some(Ok(incoming)) => {
+                let applied = incoming.manifest().applied;
+                self.fetched = Some(incoming);
+                Ok(applied)
+            }
+            Some(Err(error)) => {
+                warn!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "snapshot could not be fetched; the leader will tell again"
+                );
+                Err(SnapshotLost)
+            }
+            None => Err(SnapshotLost),
+        };
+        self.take(Input::SnapshotFetched(arrived));
+    }
+
+    fn drop_fetched(&mut self) {
+        self.fetched = None;
+        if let Err(error) = Incoming::forget(&*self.home.disk, &self.home.folder) {
+            warn!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "a snapshot that is not needed stays on the disk until the next start"
+            );
         }
     }
 
-    fn complete_checkpoint(&mut self, captured: Captured, synced: Synced) {
-        let done = self.heard_in.clone();
-        let body = move || drop(done.blocking_send(Heard::Checkpoint(captured.complete(synced))));
-        let thread = thread::Builder::new().name("checkpoint".into()).spawn(body);
-        drop(thread.expect("the system gives a thread"));
+    /// Puts the snapshot that was fetched in the place of everything here, and starts again from the folder. What the
+    /// journal was told before goes to disk first: a vote that was promised stays promised.
+    async fn install(
+        &mut self,
+        applied: EntryIndex,
+        doors: &mut Doors,
+    ) -> Result<(), BrokerStopped> {
+        let fetched = self.fetched.take();
+        let fetched = fetched.expect("only what was fetched is installed");
+        self.journal.end();
+        self.wait_for_threads(doors).await?;
+        fetched.finish().map_err(BrokerStopped::Install)?;
+        let Home {
+            disk,
+            folder,
+            storage,
+            limits,
+            identity,
+        } = &self.home;
+        let recovered = recover(disk, folder, storage).map_err(BrokerStopped::Recovery)?;
+        let (replica, log) = assemble_again(folder, *limits, identity, recovered, &self.shared)
+            .map_err(BrokerStopped::Node)?;
+        self.replica = replica;
+        self.journal = start_journal(log, &self.heard_in).map_err(BrokerStopped::Thread)?;
+        info!(applied = applied.0, "snapshot installed");
+        metrics::counter!("log_snapshots_installed_total").increment(1);
+        self.replica
+            .work(&mut self.effects)
+            .map_err(BrokerStopped::Replica)
     }
+
+    /// Hears the last words of the old replica's threads. What relied on their writes may be sent; nothing else matters.
+    async fn wait_for_threads(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
+        let mut journal_ended = false;
+        while !journal_ended || self.busy_threads != 0 {
+            let word = doors.heard.recv().await;
+            match word.expect("this end holds a sender of its own") {
+                Heard::Written(Written::Persisted { then_send, .. }) => {
+                    then_send
+                        .into_iter()
+                        .for_each(|message| self.peers.send(message));
+                }
+                Heard::Written(Written::Sealed(..)) => {}
+                Heard::Written(Written::Broken(error)) => {
+                    return Err(BrokerStopped::Journal(error));
+                }
+                Heard::Written(Written::Ended) => journal_ended = true,
+                Heard::Checkpoint(done) => {
+                    self.busy_threads -= 1;
+                    done.map_err(BrokerStopped::Checkpoint)?;
+                }
+                Heard::Held(held) => {
+                    self.busy_threads -= 1;
+                    if let Ok(Some(outgoing)) = held {
+                        release(&outgoing);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Links that stay are removed at the next start.
+fn release(held: &Outgoing) {
+    if let Err(error) = held.release() {
+        warn!(
+            error = &error as &(dyn std::error::Error + 'static),
+            "a snapshot that nobody needs stays on the disk until the next start"
+        );
+    }
+}
+
+/// What was fetched, once it is here; never while nothing is fetched.
+async fn arrival(fetching: &mut Option<oneshot::Receiver<Fetched>>) -> Option<Fetched> {
+    match fetching {
+        Some(fetched) => fetched.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+fn held_snapshot(outgoing: &Outgoing) -> Result<HeldSnapshot, InvalidMembership> {
+    let checkpoint = outgoing.checkpoint();
+    Ok(HeldSnapshot {
+        applied: checkpoint.applied,
+        epoch: checkpoint.epoch,
+        membership: Membership::decode(&checkpoint.membership)?,
+        manifest: outgoing.manifest().encode().into(),
+    })
 }
 
 impl Drop for Runner {
@@ -264,8 +566,8 @@ struct Tickets {
     proposals: BTreeMap<
         Ticket,
         (
-            OwnedSemaphorePermit,
-            oneshot::Sender<Result<Outcome, ProposeError>>,
+            Option<OwnedSemaphorePermit>,
+            oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
         ),
     >,
     reads: BTreeMap<Ticket, oneshot::Sender<Result<(), ProposeError>>>,
@@ -278,12 +580,23 @@ impl Tickets {
         match question {
             Asked::Propose {
                 command,
+                only_in,
                 permit,
                 reply,
             } => {
-                self.proposals.insert(ticket, (permit, reply));
-                Input::Propose { ticket, command }
+                self.proposals.insert(ticket, (Some(permit), reply));
+                Input::Propose {
+                    ticket,
+                    command,
+                    only_in,
+                }
             }
+            Asked::ChangeMembership { change, reply } => {
+                self.proposals.insert(ticket, (None, reply));
+                Input::ChangeMembership { ticket, change }
+            }
+            Asked::SnapshotServed { to } => Input::SnapshotServed { to },
+            Asked::HandOver { to } => Input::HandOver { to },
             Asked::Read { reply } => {
                 self.reads.insert(ticket, reply);
                 Input::Read { ticket }
@@ -292,7 +605,7 @@ impl Tickets {
     }
 
     /// Whoever asked may have stopped waiting; then nobody needs the answer.
-    fn answer(&mut self, ticket: Ticket, outcome: Result<Outcome, ProposeError>) {
+    fn answer(&mut self, ticket: Ticket, outcome: Result<AppliedOutcome, ProposeError>) {
         let (_, reply) = self
             .proposals
             .remove(&ticket)

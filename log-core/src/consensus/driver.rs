@@ -3,11 +3,12 @@
 //! After every input the shell calls [`Driver::work`] until there is none left, and performs each piece in the order of
 //! its fields. Persisting may take its time on another thread; [`Driver::persisted`] tells when it is done.
 
-use raft::eraftpb::{ConfChangeV2, MessageType};
-use raft::{Config, RawNode, ReadOnlyOption, StateRole};
+use bytes::Bytes;
+use raft::eraftpb::{ConfChangeV2, MessageType, Snapshot};
+use raft::{Config, ProgressState, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 
-use super::membership::Membership;
-use super::tail::{self, Tail};
+use super::membership::{Membership, MembershipChange};
+use super::tail::{self, Keep, Tail};
 use crate::consensus::Message;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
@@ -36,9 +37,9 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            heartbeat: 5,
-            election_min: 25,
-            election_max: 50,
+            heartbeat: 2,
+            election_min: 10,
+            election_max: 20,
         }
     }
 }
@@ -86,7 +87,8 @@ pub enum Dropped {
     /// Another replica leads, or none does.
     #[error("this replica does not lead")]
     NotLeader,
-    /// Too many bytes are proposed and not yet committed, or leadership is being handed over.
+    /// Too many bytes are proposed and not yet committed, leadership is being handed over, or the members are
+    /// already being changed.
     #[error("too much is under way")]
     Busy,
 }
@@ -126,6 +128,39 @@ impl Persist {
     pub fn needs_sync(&self) -> bool {
         !self.entries.is_empty() || self.hard_state.is_some()
     }
+}
+
+/// A checkpoint that followers too far behind may be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSnapshot {
+    /// The last entry it covers.
+    pub applied: EntryIndex,
+    /// That entry's epoch.
+    pub epoch: LeaderEpoch,
+    /// The members there.
+    pub membership: Membership,
+    /// Which files it is made of, in the shell's own encoding.
+    pub manifest: Bytes,
+}
+
+/// What became of a snapshot that a follower was to install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotOutcome {
+    /// It goes on from there.
+    Installed,
+    /// It has to be told again.
+    Failed,
+}
+
+/// How far a leader knows another member to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerProgress {
+    /// Who.
+    pub replica: ReplicaId,
+    /// Its journal has the leader's entries up to here, synced.
+    pub matched: EntryIndex,
+    /// The snapshot that it was told to fetch, while it does.
+    pub installing: Option<EntryIndex>,
 }
 
 /// One replica's consensus. See the module for how to use it.
@@ -205,9 +240,25 @@ impl Driver {
         if message.get_msg_type() == MessageType::MsgPropose {
             return;
         }
+        self.note_installed(&message);
         // The error cases are messages from unknown replicas or of local kinds: nothing to do for either.
         drop(self.node.step(message));
         self.choose_election_timeout();
+    }
+
+    /// A follower's heart-beat tells how far it has come, also when it came there by a snapshot: nothing else would end
+    /// the leader's waiting for that.
+    fn note_installed(&mut self, message: &Message) {
+        if message.get_msg_type() != MessageType::MsgHeartbeatResponse {
+            return;
+        }
+        let known = self.node.raft.prs().get(message.from);
+        let installed = known.is_some_and(|known| {
+            known.state == ProgressState::Snapshot && known.pending_snapshot <= message.commit
+        });
+        if installed {
+            self.snapshot_settled(ReplicaId(message.from), SnapshotOutcome::Installed);
+        }
     }
 
     /// Proposes a command as the leader.
@@ -222,7 +273,7 @@ impl Driver {
             .propose(Vec::new(), command)
             .map_err(|_| Dropped::Busy)?;
         Ok(Place {
-            index: EntryIndex(self.node.raft.raft_log.last_index()),
+            index: self.last_index(),
             epoch: self.epoch(),
         })
     }
@@ -267,9 +318,106 @@ impl Driver {
         Membership::from_raft(&members)
     }
 
-    /// Forgets the entries that a durable checkpoint covers.
-    pub fn trim_to(&mut self, index: EntryIndex) {
-        self.node.mut_store().trim_to(index);
+    /// Forgets the entries up to `covered`, which a durable checkpoint covers, but for those to [`Keep`]. Says up to
+    /// where they are gone.
+    pub fn trim(&mut self, covered: EntryIndex, keep: &Keep) -> EntryIndex {
+        self.node.mut_store().trim(covered, keep)
+    }
+
+    /// Whether a follower needs entries that are gone, and there was no snapshot to give. Asked again by the
+    /// follower's next heart-beat, so that looking late loses nothing.
+    pub fn take_snapshot_wanted(&mut self) -> bool {
+        self.node.store().take_snapshot_wanted()
+    }
+
+    /// From now on a follower too far behind is given this; none takes the last one back.
+    pub fn offer_snapshot(&mut self, held: Option<&HeldSnapshot>) {
+        self.node.mut_store().offer(held.map(raft_snapshot));
+    }
+
+    /// Notes what became of a snapshot that `follower` was to install: it is told again, or goes on with entries.
+    pub fn snapshot_settled(&mut self, follower: ReplicaId, outcome: SnapshotOutcome) {
+        let status = match outcome {
+            SnapshotOutcome::Installed => SnapshotStatus::Finish,
+            SnapshotOutcome::Failed => SnapshotStatus::Failure,
+        };
+        self.node.report_snapshot(follower.0, status);
+    }
+
+    /// Whether this replica cannot get to `index` by entries that it has: neither committed nor matching there.
+    pub fn lacks(&self, index: EntryIndex, epoch: LeaderEpoch) -> bool {
+        let log = &self.node.raft.raft_log;
+        log.committed < index.0 && !log.match_term(index.0, u64::from(epoch.0))
+    }
+
+    /// Takes note of who sent a message of this epoch as its leader, without what it says.
+    pub fn hear_leader(&mut self, message: &Message) {
+        let mut beat = Message::default();
+        beat.set_msg_type(MessageType::MsgHeartbeat);
+        (beat.to, beat.from, beat.term) = (message.to, message.from, message.term);
+        self.step(beat);
+    }
+
+    /// The last entry in this replica's journal or on its way there.
+    pub fn last_index(&self) -> EntryIndex {
+        EntryIndex(self.node.raft.raft_log.last_index())
+    }
+
+    /// How far the others are, as far as a leader knows, ordered by replica. This replica's own place is what it has
+    /// synced itself. Empty on a follower.
+    pub fn followers(&self) -> Vec<FollowerProgress> {
+        if self.role() != Role::Leader {
+            return Vec::new();
+        }
+        let progress = self.node.raft.prs().iter().map(|(&replica, known)| {
+            let installing = known.state == ProgressState::Snapshot;
+            FollowerProgress {
+                replica: ReplicaId(replica),
+                matched: EntryIndex(known.matched),
+                installing: installing.then_some(EntryIndex(known.pending_snapshot)),
+            }
+        });
+        let mut progress: Vec<_> = progress.collect();
+        progress.sort_unstable_by_key(|known| known.replica);
+        progress
+    }
+
+    /// Asks a voter to take leadership over at once (Raft thesis, section 3.10). Proposals are dropped meanwhile; after
+    /// an election's time without success they are taken again.
+    pub fn hand_over_to(&mut self, voter: ReplicaId) {
+        self.node.transfer_leader(voter.0);
+    }
+
+    /// Stops leading. What was proposed may still be committed by another.
+    pub fn step_down(&mut self) {
+        if self.role() == Role::Leader {
+            let term = self.node.raft.term;
+            self.node.raft.become_follower(term, raft::INVALID_ID);
+            self.choose_election_timeout();
+        }
+    }
+
+    /// Proposes a change of the members as the leader. It has happened only when it is applied at its place (DESIGN
+    /// rule 15).
+    ///
+    /// # Errors
+    /// [`Dropped`]: nothing was proposed. [`Dropped::Busy`] while another change is under way: `raft` would put an empty
+    /// entry in its place.
+    pub fn change_membership(&mut self, change: &MembershipChange) -> Result<Place, Dropped> {
+        if self.role() != Role::Leader {
+            return Err(Dropped::NotLeader);
+        }
+        let joint = !self.node.raft.prs().conf().to_conf_state().voters_outgoing.is_empty();
+        if joint || self.node.raft.has_pending_conf() {
+            return Err(Dropped::Busy);
+        }
+        self.node
+            .propose_conf_change(Vec::new(), change.to_raft())
+            .map_err(|_| Dropped::Busy)?;
+        Ok(Place {
+            index: self.last_index(),
+            epoch: self.epoch(),
+        })
     }
 
     /// The next piece of work, if there is any.
@@ -278,6 +426,10 @@ impl Driver {
             return None;
         }
         let mut ready = self.node.ready();
+        assert!(
+            ready.snapshot().is_empty(),
+            "a snapshot is installed by a restart, never by a message"
+        );
         let entries = ready.take_entries();
         self.node.mut_store().append(entries.iter().cloned());
         let mut work = Work {
@@ -344,6 +496,16 @@ impl Driver {
             .raft
             .set_randomized_election_timeout(self.timing.election_min + extra);
     }
+}
+
+fn raft_snapshot(held: &HeldSnapshot) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    snapshot.data = held.manifest.clone();
+    let metadata = snapshot.mut_metadata();
+    metadata.index = held.applied.0;
+    metadata.term = u64::from(held.epoch.0);
+    metadata.set_conf_state(held.membership.to_raft());
+    snapshot
 }
 
 /// A checkpoint holds committed entries only, so the promise covers it even when the journal lost its newest copy.

@@ -1,6 +1,6 @@
 //! Who votes and who only learns (Raft thesis, chapter 4; joint consensus as in the `raft` crate).
 
-use raft::eraftpb::ConfState;
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::ReplicaId;
@@ -20,6 +20,50 @@ pub struct Membership {
     pub auto_leave: bool,
 }
 
+/// One change of the members: one entry, and done only when it is applied (DESIGN rule 15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MembershipChange {
+    /// A new replica receives entries and does not count.
+    AddLearner(ReplicaId),
+    /// A learner becomes a voter; where it takes another's place, both happen at once, by a joint change that the
+    /// leader ends by itself.
+    Promote {
+        /// Who.
+        learner: ReplicaId,
+        /// In whose place, if in anybody's.
+        instead_of: Option<ReplicaId>,
+    },
+    /// A voter or learner leaves.
+    Remove(ReplicaId),
+}
+
+impl MembershipChange {
+    pub(super) fn to_raft(self) -> ConfChangeV2 {
+        let steps = match self {
+            Self::AddLearner(replica) => vec![(ConfChangeType::AddLearnerNode, replica)],
+            Self::Promote {
+                learner,
+                instead_of,
+            } => {
+                let leaves = instead_of.map(|replica| (ConfChangeType::RemoveNode, replica));
+                let promotes = (ConfChangeType::AddNode, learner);
+                std::iter::once(promotes).chain(leaves).collect()
+            }
+            Self::Remove(replica) => vec![(ConfChangeType::RemoveNode, replica)],
+        };
+        let mut change = ConfChangeV2::default();
+        change.set_changes(steps.into_iter().map(single).collect());
+        change
+    }
+}
+
+fn single((kind, replica): (ConfChangeType, ReplicaId)) -> ConfChangeSingle {
+    let mut step = ConfChangeSingle::default();
+    step.set_change_type(kind);
+    step.node_id = replica.0;
+    step
+}
+
 /// Why stored bytes are no membership.
 #[derive(Debug, thiserror::Error)]
 #[error("membership of {len} bytes is not readable")]
@@ -36,6 +80,26 @@ impl Membership {
             voters: voters.into_iter().collect(),
             ..Self::default()
         }
+    }
+
+    /// How many voters decide. In the middle of a joint change, of each of the two sets.
+    pub fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
+
+    /// Whether a joint change is under way.
+    pub fn is_joint(&self) -> bool {
+        !self.voters_outgoing.is_empty()
+    }
+
+    /// Whether the replica receives entries, as a voter or as a learner.
+    pub fn has(&self, replica: ReplicaId) -> bool {
+        self.is_voter(replica) || self.learners.contains(&replica)
+    }
+
+    /// Whether the replica's vote counts; in the middle of a joint change, in either set.
+    pub fn is_voter(&self, replica: ReplicaId) -> bool {
+        self.voters.contains(&replica) || self.voters_outgoing.contains(&replica)
     }
 
     /// The bytes that a checkpoint keeps.

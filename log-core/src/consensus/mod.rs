@@ -9,8 +9,14 @@
 
 mod driver;
 mod membership;
+mod message;
 mod tail;
 
-pub use driver::{Driver, Dropped, Persist, Place, ReadTicket, Restored, Role, Timing, Work};
-pub use membership::{InvalidMembership, Membership};
+pub use driver::{
+    Driver, Dropped, FollowerProgress, HeldSnapshot, Persist, Place, ReadTicket, Restored, Role,
+    SnapshotOutcome, Timing, Work,
+};
+pub use membership::{InvalidMembership, Membership, MembershipChange};
+pub use message::{InvalidMessage, ToldSnapshot, decode_message, encode_message, told_snapshot};
 pub use raft::eraftpb::Message;
+pub use tail::Keep;

@@ -1,6 +1,7 @@
-//! The entries since the last checkpoint, in memory: what `raft` reads instead of the journal. A follower that needs
-//! older ones gets a checkpoint. Bounded by the bytes between two checkpoints.
+//! The newest entries, in memory: what `raft` reads instead of the journal. A follower that needs older ones gets a
+//! checkpoint as a snapshot, once the shell holds one for it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use raft::eraftpb::{
@@ -16,8 +17,14 @@ pub(super) struct Tail {
     before: EntryIndex,
     epoch_before: LeaderEpoch,
     entries: VecDeque<RaftEntry>,
+    /// Bytes of the entries' payloads.
+    bytes: u64,
     hard_state: RaftHardState,
     membership: ConfState,
+    /// What a follower too far behind is given.
+    snapshot: Option<Snapshot>,
+    /// Whether one was asked for and could not be given.
+    snapshot_wanted: Cell<bool>,
 }
 
 impl Tail {
@@ -31,8 +38,11 @@ impl Tail {
             before: checkpoint.0,
             epoch_before: checkpoint.1,
             entries: VecDeque::with_capacity(entries.len()),
+            bytes: 0,
             hard_state: hard_state_to_raft(hard_state),
             membership,
+            snapshot: None,
+            snapshot_wanted: Cell::new(false),
         };
         // The trim may lag behind the checkpoint: what the checkpoint covers is not needed.
         let newer = entries
@@ -55,21 +65,39 @@ impl Tail {
                 entry.index,
                 self.last()
             );
-            self.entries.truncate(kept);
+            self.truncate(kept);
+            self.bytes += entry.data.len() as u64;
             self.entries.push_back(entry);
         }
     }
 
-    /// Forgets what the checkpoint at `index` covers.
-    pub(super) fn trim_to(&mut self, index: EntryIndex) {
-        while self
-            .entries
-            .front()
-            .is_some_and(|entry| entry.index <= index.0)
+    /// Forgets the entries up to `covered`, oldest first, that `keep` does not ask for. Says up to where they are gone.
+    pub(super) fn trim(&mut self, covered: EntryIndex, keep: &Keep) -> EntryIndex {
+        while let Some(entry) = self.entries.front()
+            && entry.index <= covered.0
+            && !keep.asks_for(EntryIndex(entry.index), self.bytes)
         {
             let entry = self.entries.pop_front().expect("just seen");
+            self.bytes -= entry.data.len() as u64;
             self.before = EntryIndex(entry.index);
             self.epoch_before = epoch_of(entry.term);
+        }
+        self.before
+    }
+
+    /// Gives followers that need older entries this snapshot; none takes the last one back.
+    pub(super) fn offer(&mut self, snapshot: Option<Snapshot>) {
+        self.snapshot = snapshot;
+    }
+
+    /// Whether a snapshot was asked for since the last call and could not be given.
+    pub(super) fn take_snapshot_wanted(&self) -> bool {
+        self.snapshot_wanted.take()
+    }
+
+    fn truncate(&mut self, kept: usize) {
+        for dropped in self.entries.drain(kept..) {
+            self.bytes -= dropped.data.len() as u64;
         }
     }
 
@@ -135,17 +163,48 @@ impl Storage for Tail {
         Ok(self.last())
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(RaftError::Store(
-            StorageError::SnapshotTemporarilyUnavailable,
-        ))
+    /// One that ends before the first entry kept would leave a hole.
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        let reaches = |snapshot: &&Snapshot| {
+            let index = snapshot.get_metadata().index;
+            self.before.0 <= index && request_index <= index
+        };
+        self.snapshot.as_ref().filter(reaches).cloned().ok_or_else(|| {
+            self.snapshot_wanted.set(true);
+            RaftError::Store(StorageError::SnapshotTemporarilyUnavailable)
+        })
+    }
+}
+
+/// Which entries stay although a checkpoint covers them.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Those after this index: somebody is about to need them.
+    pub after: EntryIndex,
+    /// The newest, up to so many bytes: whoever is a moment behind should not need a snapshot.
+    pub bytes_min: u64,
+    /// Never more than so many bytes.
+    pub bytes_max: u64,
+}
+
+impl Keep {
+    /// Nothing but what no checkpoint covers.
+    pub const NOTHING: Self = Self {
+        after: EntryIndex(u64::MAX),
+        bytes_min: 0,
+        bytes_max: 0,
+    };
+
+    /// Whether the oldest entry should stay, where all of them together have so many bytes.
+    fn asks_for(&self, oldest: EntryIndex, bytes: u64) -> bool {
+        bytes <= self.bytes_max && (self.after < oldest || bytes < self.bytes_min)
     }
 }
 
 pub(super) fn epoch_of(term: u64) -> LeaderEpoch {
     let epoch = u32::try_from(term)
         .ok()
-        .filter(|epoch| *epoch <= i32::MAX.unsigned_abs());
+        .filter(|epoch| *epoch <= LeaderEpoch::MAX.0);
     LeaderEpoch(
         epoch.expect(
             "Kafka's leader epoch has 31 bits: two thousand million elections do not happen",

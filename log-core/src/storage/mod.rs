@@ -9,6 +9,9 @@
 //!   identity.json                             who this replica is
 //!   journal/00000000000000000000.journal      named by the position of its first byte
 //!   checkpoint                                one applied index and what was true there
+//!   snapshots/<applied>/                      hard links of a checkpoint that is held for another replica
+//!   incoming/                                 a snapshot that is being fetched
+//!   installed/                                one that is whole, and takes its place at the next start
 //!   topics/<topic id>/<topic>-<partition>/    Kafka's own folder and files:
 //!     00000000000000000000.log                record batches
 //!     00000000000000000000.index              offset -> byte, about every 4 KiB
@@ -32,6 +35,7 @@ pub mod partition;
 pub mod partitions;
 pub mod recovery;
 mod segment;
+pub mod snapshot;
 mod sorted_entries;
 mod time_index;
 pub mod verify;
@@ -48,4 +52,8 @@ pub use journal_entries::{JournalEntries, read_entries};
 pub use partition::{PartitionReader, ReadError, SegmentSummary, TimestampedOffset};
 pub use partitions::{Partitions, PartitionsError};
 pub use recovery::{Recovered, RecoveryError, StorageConfig, recover};
+pub use snapshot::{
+    CHUNK_BYTES, Incoming, InvalidManifest, Manifest, ManifestFile, Outgoing, SnapshotError, Wanted,
+    hold,
+};
 pub use verify::{Finding, Report, Severity, compare, verify};

@@ -6,6 +6,7 @@
 pub mod frame;
 mod outbox;
 mod secret;
+mod snapshot_fetcher;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 pub use self::secret::{SECRET_BYTES_MIN, Secret, SecretTooShort};
+pub use self::snapshot_fetcher::FetchError;
+pub(in crate::broker) use self::snapshot_fetcher::SnapshotFetcher;
 
 use self::outbox::Outbox;
 use crate::consensus::Message;
