@@ -31,7 +31,7 @@ use super::segment::Segment;
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{EntryIndex, LeaderEpoch};
 
-const NAME: &str = "checkpoint";
+pub(super) const NAME: &str = "checkpoint";
 /// What a checkpoint is called until it is complete.
 const UNFINISHED: &str = "checkpoint.new";
 const MAGIC: &[u8; 8] = b"MAYDAYCP";

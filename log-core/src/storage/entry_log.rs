@@ -1,12 +1,15 @@
 //! The replica's memory: entries and hard state (Raft thesis, figure 3.1), as records of a [`Journal`].
 //!
 //! ```text
-//! 0  kind    u8    1 command, 2 membership, 3 hard state
+//! 0  kind    u8    1 command, 2 membership, 3 hard state, 4 beginning
 //! entry:           1 index u64, 9 epoch u32, 13 payload
 //! hard state:      1 epoch u32, 5 vote u64 (0: none), 13 commit u64
+//! beginning:       1 index u64, 9 epoch u32
 //! ```
 //!
-//! An entry at an index that is taken drops what stood there and everything after; nothing is ever erased for it. The
+//! An entry at an index that is taken drops what stood there and everything after; nothing is ever erased for it. A
+//! beginning says that a snapshot holds everything up to that entry: what lies behind it stays where the log has this very
+//! entry, and is dropped where it does not, since it then follows from another one (Raft, figure 13, steps 6 and 7). The
 //! hard state is the last record of every batch: were the batch cut in a crash, the older hard state would stand, and its
 //! commit index can never point behind the entries. It also means that the newest segment always holds one.
 
@@ -25,6 +28,7 @@ use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 const HARD_STATE: u8 = 3;
+const BEGINNING: u8 = 4;
 /// Bytes of an entry's record in front of its payload.
 pub const ENTRY_OVERHEAD_BYTES: usize = 13;
 const HARD_STATE_BYTES: usize = 21;
@@ -131,6 +135,38 @@ impl EntryLog {
                 cut: found.cut,
             },
         ))
+    }
+
+    /// Lets the log in `folder` begin after the entry of a snapshot, durably. What the replica has promised stands: its
+    /// epoch, its vote, and the entries behind the snapshot where they follow from it. `checkpoint` is the own one, still
+    /// in force. May be done again.
+    ///
+    /// # Errors
+    /// [`EntryLogError`]; nothing was changed but for the cut of an unfinished batch, unless it is of writing.
+    pub(super) fn begin_after(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        config: JournalConfig,
+        checkpoint: EntryIndex,
+        (index, epoch): (EntryIndex, LeaderEpoch),
+    ) -> Result<(), EntryLogError> {
+        let (mut journal, found) = Journal::open(disk, folder, config)?;
+        let mut replay = Replay::of(found.records)?;
+        if replay.begins_after != Some(index) {
+            replay.check_against(checkpoint)?;
+            replay.begin_after(index, epoch);
+        }
+        replay.raise_epoch_to(epoch);
+        replay.raise_epoch_to_the_entries();
+        let commit = replay.hard_state.commit.max(index);
+        replay.hard_state.commit = commit;
+        // Committed entries cannot follow from another entry than the snapshot's.
+        replay.check_against(index)?;
+        journal.append(&[
+            encode_beginning(index, epoch),
+            encode_hard_state(&replay.hard_state),
+        ])?;
+        Ok(())
     }
 
     /// Gathers entries, and what is promised from now on, for the next [`Self::sync`]. Nothing is on the disk before.
@@ -309,6 +345,8 @@ pub(super) fn replay(
 #[derive(Default)]
 struct Replay {
     entries: VecDeque<(JournalPosition, Entry)>,
+    /// The entry that the log begins after, where a snapshot said so.
+    begins_after: Option<EntryIndex>,
     hard_state: HardState,
     hard_state_at: JournalPosition,
 }
@@ -340,14 +378,28 @@ impl Replay {
                 {
                     self.entries.pop_back();
                 }
-                let expected = self.entries.back().map(|(_, last)| last.index.0 + 1);
+                let before = self.entries.back().map(|(_, last)| last.index);
+                let expected = before.or(self.begins_after).map(|before| before.0 + 1);
                 if expected.is_some_and(|expected| entry.index.0 != expected) {
                     return Err(nonsense("the entries leave a hole"));
                 }
                 self.entries.push_back((position, entry));
             }
+            Decoded::Beginning { index, epoch } => self.begin_after(index, epoch),
         }
         Ok(())
+    }
+
+    fn begin_after(&mut self, index: EntryIndex, epoch: LeaderEpoch) {
+        let is_it = |(_, entry): &(JournalPosition, Entry)| entry.index == index;
+        let has_it = self
+            .entries
+            .iter()
+            .find(|entry| is_it(entry))
+            .is_some_and(|(_, entry)| entry.epoch == epoch);
+        self.entries
+            .retain(|(_, entry)| has_it && index < entry.index);
+        self.begins_after = Some(index);
     }
 
     /// What there is after the checkpoint, once it is sure that nothing is missing in between.
@@ -372,8 +424,9 @@ impl Replay {
 
     fn check_against(&self, checkpoint: EntryIndex) -> Result<(), EntryLogError> {
         let (first, last) = self.ends();
+        let begins_in_time = self.begins_after.is_none_or(|begin| begin <= checkpoint);
         let meet = match self.entries.len() {
-            0 => checkpoint <= self.hard_state.commit,
+            0 => begins_in_time && checkpoint <= self.hard_state.commit,
             _ => first.0 <= checkpoint.0 + 1 && checkpoint <= last,
         };
         let commit_within = self.hard_state.commit <= last.max(checkpoint);
@@ -402,6 +455,10 @@ impl Replay {
             .entries
             .back()
             .map_or(LeaderEpoch(0), |(_, entry)| entry.epoch);
+        self.raise_epoch_to(epoch);
+    }
+
+    fn raise_epoch_to(&mut self, epoch: LeaderEpoch) {
         if self.hard_state.epoch < epoch {
             self.hard_state = HardState {
                 epoch,
@@ -415,6 +472,10 @@ impl Replay {
 enum Decoded {
     Entry(Entry),
     HardState(HardState),
+    Beginning {
+        index: EntryIndex,
+        epoch: LeaderEpoch,
+    },
 }
 
 fn encode_entry(entry: &Entry) -> Vec<u8> {
@@ -440,11 +501,19 @@ fn encode_hard_state(hard_state: &HardState) -> Vec<u8> {
     record
 }
 
+fn encode_beginning(index: EntryIndex, epoch: LeaderEpoch) -> Vec<u8> {
+    let mut record = vec![BEGINNING];
+    record.extend(index.0.to_be_bytes());
+    record.extend(epoch.0.to_be_bytes());
+    record
+}
+
 fn decode(record: Bytes) -> Result<Decoded, &'static str> {
     match record.first() {
         Some(&COMMAND) => decode_entry(EntryKind::Command, &record).map(Decoded::Entry),
         Some(&MEMBERSHIP) => decode_entry(EntryKind::Membership, &record).map(Decoded::Entry),
         Some(&HARD_STATE) => decode_hard_state(&record).map(Decoded::HardState),
+        Some(&BEGINNING) => decode_beginning(&record),
         Some(_) | None => Err("unknown kind"),
     }
 }
@@ -464,6 +533,16 @@ fn decode_entry(kind: EntryKind, record: &Bytes) -> Result<Entry, &'static str> 
         epoch: LeaderEpoch(u32_at(record, 9)),
         kind,
         payload,
+    })
+}
+
+fn decode_beginning(record: &Bytes) -> Result<Decoded, &'static str> {
+    if record.len() != ENTRY_OVERHEAD_BYTES {
+        return Err("beginning of another length");
+    }
+    Ok(Decoded::Beginning {
+        index: EntryIndex(u64_at(record, 1)),
+        epoch: LeaderEpoch(u32_at(record, 9)),
     })
 }
 

@@ -97,7 +97,7 @@ fn is_partition_folder(name: &str) -> bool {
         .is_some_and(|(_, partition)| partition.parse::<u32>().is_ok())
 }
 
-fn is_segment_file(name: &str) -> bool {
+pub(super) fn is_segment_file(name: &str) -> bool {
     let Some((base_offset, extension)) = name.split_once('.') else {
         return false;
     };

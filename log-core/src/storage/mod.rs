@@ -53,7 +53,7 @@ pub use partition::{PartitionReader, ReadError, SegmentSummary, TimestampedOffse
 pub use partitions::{Partitions, PartitionsError};
 pub use recovery::{Recovered, RecoveryError, StorageConfig, recover};
 pub use snapshot::{
-    CHUNK_BYTES, Incoming, InvalidManifest, Manifest, ManifestFile, Outgoing, SnapshotError, Wanted,
-    hold,
+    CHUNK_BYTES, Incoming, InvalidManifest, Manifest, ManifestFile, Outgoing, SnapshotError,
+    Wanted, hold,
 };
 pub use verify::{Finding, Report, Severity, compare, verify};

@@ -11,8 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::growing_file::FileEnd;
 use super::index_rebuild::SegmentIs;
 use super::indexer::Indexer;
+use super::partitions::partition_folder;
 use super::segment::{self, Segment, SegmentRecord};
 use super::time_index::TimeEntry;
 use crate::disk::Disk;
@@ -240,6 +242,17 @@ pub(super) struct PartitionRecord {
 }
 
 impl PartitionRecord {
+    /// Every file, by its path in the data folder.
+    pub(super) fn files(&self) -> impl Iterator<Item = (PathBuf, FileEnd)> + '_ {
+        let folder = partition_folder(Path::new(""), self.topic_id, &self.partition);
+        self.segments.iter().flat_map(move |segment| {
+            let paths = segment_paths(&folder, segment.base_offset);
+            paths
+                .into_iter()
+                .zip([segment.log, segment.index, segment.time_index])
+        })
+    }
+
     /// The segments, and for each whether more is appended to it.
     pub(super) fn segments_and_kinds(&self) -> impl Iterator<Item = (&SegmentRecord, SegmentIs)> {
         let last = self.segments.len().saturating_sub(1);

@@ -1,4 +1,5 @@
-//! A start: the newest checkpoint, the partitions exactly as it lists them, and the entries after it.
+//! A start: the newest checkpoint, the partitions exactly as it lists them, and the entries after it. A snapshot that was
+//! fetched is put into force before anything else: see [`super::snapshot`].
 //!
 //! Files and bytes that the checkpoint does not list are dropped: the entries that made them are in the journal, and are
 //! applied again. What it lists and is not there is damage, and then nothing is changed. So is a journal that does not
@@ -19,6 +20,7 @@ use super::listed_files::ListedFiles;
 use super::partition::{Partition, PartitionRecord, ReadError};
 use super::partitions::{Partitions, partition_folder};
 use super::segment::{self, Segment, SegmentRecord};
+use super::snapshot::install::{finish_install, remove_leftovers};
 use crate::disk::{Disk, OpenMode};
 use crate::entry::{Entry, HardState};
 use crate::ids::{EntryIndex, TopicPartition};
@@ -37,6 +39,8 @@ pub struct StorageConfig {
 pub struct Recovered {
     /// The newest checkpoint, if there is one.
     pub checkpoint: Option<Checkpoint>,
+    /// The entry of the snapshot that was put into force at this start, if one was.
+    pub installed: Option<EntryIndex>,
     /// What this replica has promised.
     pub hard_state: HardState,
     /// The entries after the checkpoint, without holes: those up to the commit index are to be applied again.
@@ -109,10 +113,12 @@ pub fn recover(
     // A checkpoint renamed just before the process ended may have a name that does not last yet.
     disk.sync_folder(data_folder)
         .map_err(io_error("sync folder", data_folder))?;
+    let installed = finish_install(disk, data_folder, config)?;
     let file = read_checkpoint(&**disk, data_folder)?;
     let applied = file
         .as_ref()
         .map_or(EntryIndex(0), |file| file.checkpoint.applied);
+    remove_leftovers(&**disk, data_folder, applied)?;
     let (log, found) = EntryLog::open(
         disk.clone(),
         &data_folder.join(JOURNAL),
@@ -130,6 +136,7 @@ pub fn recover(
     } = found;
     Ok(Recovered {
         checkpoint,
+        installed,
         hard_state,
         entries,
         cut,
@@ -139,7 +146,7 @@ pub fn recover(
     })
 }
 
-fn read_checkpoint(
+pub(super) fn read_checkpoint(
     disk: &dyn Disk,
     data_folder: &Path,
 ) -> Result<Option<CheckpointFile>, RecoveryError> {
@@ -262,7 +269,10 @@ fn unopened(path: PathBuf, checkpoint: EntryIndex, source: io::Error) -> Recover
     }
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecoveryError {
+pub(super) fn io_error(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> RecoveryError {
     let path = path.to_owned();
     move |source| RecoveryError::Io {
         action,
