@@ -94,6 +94,11 @@ async fn ask(client: &mut WireClient, api: ApiKey, version: i16) {
         ApiKey::DeleteTopics => delete(client, version).await,
         ApiKey::InitProducerId => init_producer_id(client, version).await,
         ApiKey::DescribeConfigs => describe_configs(client, version).await,
+        ApiKey::DescribeQuorum => describe_quorum(client, version).await,
+        ApiKey::UpdateFeatures => update_features(client, version).await,
+        ApiKey::UnregisterBroker => unregister(client, version).await,
+        ApiKey::AddRaftVoter => add_voter(client, version).await,
+        ApiKey::RemoveRaftVoter => remove_voter(client, version).await,
         other => panic!("{other:?} is served, and no test asks it"),
     }
 }
@@ -1251,4 +1256,94 @@ async fn init_plain(client: &mut WireClient) -> i64 {
         .with_transactional_id(None)
         .with_transaction_timeout_ms(60_000);
     client.ask(0, request).await.producer_id.0
+}
+
+async fn describe_quorum(client: &mut WireClient, version: i16) {
+    use describe_quorum_request::{PartitionData, TopicData};
+    let topic = |name: &str| {
+        TopicData::default()
+            .with_topic_name(text(name).into())
+            .with_partitions(vec![PartitionData::default()])
+    };
+    let topics = vec![topic("__cluster_metadata"), topic(TOPIC)];
+    let request = DescribeQuorumRequest::default().with_topics(topics);
+
+    let response = client.ask(version, request).await;
+
+    let journal = &response.topics[0].partitions[0];
+    assert_eq!(journal.error_code, 0, "version {version}");
+    let voters = &journal.current_voters;
+    assert_eq!(voters.len(), 1, "version {version}");
+    assert_eq!(journal.leader_id, voters[0].replica_id, "version {version}");
+    assert!(1 < journal.high_watermark, "version {version}");
+    assert!(
+        journal.high_watermark <= voters[0].log_end_offset,
+        "version {version}"
+    );
+    let other = &response.topics[1].partitions[0];
+    let unknown = ResponseError::UnknownTopicOrPartition.code();
+    assert_eq!(other.error_code, unknown, "version {version}");
+    if 2 <= version {
+        assert_eq!(response.nodes.len(), 1);
+        assert_eq!(response.nodes[0].node_id, journal.leader_id);
+        assert_eq!(response.nodes[0].listeners[0].name.as_str(), "PLAINTEXT");
+        assert!(!voters[0].replica_directory_id.is_nil());
+    }
+}
+
+async fn update_features(client: &mut WireClient, version: i16) {
+    let raise = |level: i16| {
+        let update = update_features_request::FeatureUpdateKey::default()
+            .with_feature(text("mayday.version"))
+            .with_max_version_level(level)
+            .with_upgrade_type(1);
+        UpdateFeaturesRequest::default()
+            .with_timeout_ms(10_000)
+            .with_feature_updates(vec![update])
+    };
+    let code = |response: UpdateFeaturesResponse| match version {
+        0 | 1 => response.results[0].error_code,
+        _ => response.error_code,
+    };
+    assert_eq!(code(client.ask(version, raise(1)).await), 0);
+    let beyond = ResponseError::InvalidUpdateVersion.code();
+    assert_eq!(code(client.ask(version, raise(1_000)).await), beyond);
+}
+
+async fn unregister(client: &mut WireClient, version: i16) {
+    let of = |node: i32| UnregisterBrokerRequest::default().with_broker_id(node.into());
+    let member = client.ask(version, of(1)).await;
+    assert_eq!(member.error_code, ResponseError::InvalidRequest.code());
+    let stranger = client.ask(version, of(9)).await;
+    let unknown = ResponseError::BrokerIdNotRegistered.code();
+    assert_eq!(stranger.error_code, unknown);
+}
+
+async fn add_voter(client: &mut WireClient, version: i16) {
+    let request = AddRaftVoterRequest::default()
+        .with_cluster_id(None)
+        .with_timeout_ms(1_000)
+        .with_voter_id(9)
+        .with_voter_directory_id(uuid::Uuid::from_u64_pair(0, 9));
+    let nobody = client.ask(version, request.clone()).await;
+    assert_eq!(nobody.error_code, ResponseError::InvalidVoterKey.code());
+    assert!(
+        nobody
+            .error_message
+            .is_some_and(|why| why.contains("waits"))
+    );
+
+    let elsewhere = request.with_cluster_id(Some(text("another")));
+    let refused = client.ask(version, elsewhere).await;
+    let other = ResponseError::InconsistentClusterId.code();
+    assert_eq!(refused.error_code, other);
+}
+
+async fn remove_voter(client: &mut WireClient, version: i16) {
+    let request = RemoveRaftVoterRequest::default()
+        .with_cluster_id(None)
+        .with_voter_id(9)
+        .with_voter_directory_id(uuid::Uuid::from_u64_pair(0, 9));
+    let nobody = client.ask(version, request).await;
+    assert_eq!(nobody.error_code, ResponseError::VoterNotFound.code());
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::handlers::{
-    alter_configs, api_versions, cluster, committed_offsets, describe_configs, fetch,
+    alter_configs, api_versions, cluster, committed_offsets, describe_configs, features, fetch,
     find_coordinator, group_admin, init_producer_id, leader_epochs, list_offsets, membership,
-    metadata, partitions_admin, produce, topics, transaction_admin, transactions,
+    metadata, partitions_admin, produce, quorum, topics, transaction_admin, transactions, voters,
 };
 use super::metrics;
 use super::service::{Client, Service};
@@ -64,7 +64,7 @@ async fn handle(
     body: RequestBody,
 ) -> Option<ResponseBody> {
     Some(match body {
-        RequestBody::ApiVersions(body) => api_versions::answer(version, &body).into(),
+        RequestBody::ApiVersions(body) => api_versions::answer(service, version, &body).into(),
         RequestBody::Metadata(body) => metadata::answer(service, version, body).await.into(),
         RequestBody::Fetch(body) => fetch::answer(service, body).await.into(),
         RequestBody::FindCoordinator(body) => {
@@ -126,6 +126,11 @@ async fn handle(
         RequestBody::DescribeProducers(body) => {
             transaction_admin::producers(service, body).await.into()
         }
+        RequestBody::DescribeQuorum(body) => quorum::describe(service, version, body).await.into(),
+        RequestBody::AddRaftVoter(body) => voters::add(service, body).await.into(),
+        RequestBody::RemoveRaftVoter(body) => voters::remove(service, body).await.into(),
+        RequestBody::UnregisterBroker(body) => voters::unregister(service, body).await.into(),
+        RequestBody::UpdateFeatures(body) => features::update(service, version, body).await.into(),
         // Begun on arrival: see `begin`.
         RequestBody::Produce(_) => return None,
     })

@@ -1,24 +1,57 @@
-//! Room on the disk, looked at once a second. Records are refused while there is still room for everything else: deletes,
+//! Room on the disks of those who vote. Records are refused while there is still room for everything else: deletes,
 //! commits, checkpoints and the next start must always be possible (DESIGN rule 13).
+//!
+//! Each node looks at its own disk once a second and tells the others; the leader admits records only while a majority
+//! of the voters has room. A voter that has not been heard of for [`HEARD_WITHIN`] has none: nobody knows better.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::replica_handle::{Leadership, ReplicaHandle};
+use crate::clock::Clock;
+use crate::consensus::Membership;
 use crate::disk::Disk;
+use crate::ids::ReplicaId;
 
-/// Between two looks. At a gigabyte a second the reserve must outlast one.
+/// Between two looks at the own disk. At a gigabyte a second the reserve must outlast one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two judgements: as often as the others tell.
+const JUDGE_EVERY: Duration = Duration::from_millis(250);
+/// How long the last word of a voter holds. Ten of its reports may be lost.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
-/// What the last look found.
+/// What a node says of its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RoomReport {
+    /// What is free, its reserve included.
+    pub(crate) free_bytes: u64,
+    /// Whether there is more than its reserve.
+    pub(crate) has_room: bool,
+}
+
+/// What is known of the voters' disks.
 #[derive(Debug)]
 pub(crate) struct DiskRoom {
     free_bytes: AtomicU64,
     reserve_bytes: u64,
+    told: Mutex<Told>,
+    /// The last judgement: a produce asks it once for each batch.
+    is_enough: AtomicBool,
+}
+
+/// What the others have told, and when.
+#[derive(Debug, Default)]
+struct Told {
+    reports: BTreeMap<ReplicaId, (RoomReport, Duration)>,
+    /// Since when this node leads: silence from before is none.
+    leads_since: Option<Duration>,
 }
 
 impl DiskRoom {
@@ -27,53 +60,144 @@ impl DiskRoom {
         Self {
             free_bytes: AtomicU64::new(u64::MAX),
             reserve_bytes,
+            told: Mutex::default(),
+            is_enough: AtomicBool::new(true),
         }
     }
 
-    /// Whether records may be written.
+    /// Whether records may be written: a majority of the voters had room when it was last judged.
     pub(crate) fn is_enough(&self) -> bool {
-        self.reserve_bytes <= self.free_bytes.load(Ordering::Relaxed)
+        self.is_enough.load(Ordering::Relaxed)
+    }
+
+    /// What this node says of its own disk.
+    pub(crate) fn own_report(&self) -> RoomReport {
+        let free_bytes = self.free_bytes.load(Ordering::Relaxed);
+        RoomReport {
+            free_bytes,
+            has_room: self.reserve_bytes <= free_bytes,
+        }
+    }
+
+    /// Takes down what another node says of its disk, at a time of this node's clock.
+    pub(crate) fn report(&self, from: ReplicaId, report: RoomReport, now: Duration) {
+        self.told().reports.insert(from, (report, now));
+    }
+
+    /// What was last heard of another node's disk, however long ago.
+    pub(crate) fn reported(&self, from: ReplicaId) -> Option<RoomReport> {
+        self.told().reports.get(&from).map(|(report, _)| *report)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        // Plain values: whoever panicked with the lock held left them whole.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, free_bytes: u64) {
-        let had = self.is_enough();
+        let had = self.own_report().has_room;
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         metrics::gauge!("log_disk_free_bytes").set(free_bytes as f64);
-        match (had, self.is_enough()) {
+        let reserve_bytes = self.reserve_bytes;
+        match (had, self.own_report().has_room) {
             (true, false) => warn!(
                 free_bytes,
-                reserve_bytes = self.reserve_bytes,
-                "disk is full: records are refused"
+                reserve_bytes, "disk is full but for its reserve"
             ),
-            (false, true) => info!(
-                free_bytes,
-                reserve_bytes = self.reserve_bytes,
-                "disk has room again"
-            ),
+            (false, true) => info!(free_bytes, reserve_bytes, "disk has room again"),
             (true, true) | (false, false) => {}
         }
     }
+
+    fn judge(&self, own: ReplicaId, members: &Membership, leads: bool, now: Duration) {
+        let with_room = self.with_room(own, members, leads, now);
+        let is_enough = is_majority(&with_room, &members.voters)
+            && (!members.is_joint() || is_majority(&with_room, &members.voters_outgoing));
+        let was_enough = self.is_enough.swap(is_enough, Ordering::Relaxed);
+        if !leads {
+            return;
+        }
+        metrics::gauge!("log_voters_with_room").set(with_room.len() as f64);
+        let (with_room, voters) = (with_room.len(), members.voters.len());
+        match (was_enough, is_enough) {
+            (true, false) => warn!(with_room, voters, "records are refused: disks are full"),
+            (false, true) => info!(with_room, voters, "records are taken again"),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    fn with_room(
+        &self,
+        own: ReplicaId,
+        members: &Membership,
+        leads: bool,
+        now: Duration,
+    ) -> Vec<ReplicaId> {
+        let mut told = self.told();
+        told.reports.retain(|replica, _| members.has(*replica));
+        told.leads_since = leads.then(|| told.leads_since.unwrap_or(now));
+        let has_room = |replica: &ReplicaId| match told.reports.get(replica) {
+            _ if *replica == own => self.own_report().has_room,
+            Some((report, at)) => report.has_room && !told.is_silent_since(*at, now),
+            None => !told.is_silent_since(Duration::ZERO, now),
+        };
+        let voters = members.voters.iter().chain(&members.voters_outgoing);
+        let mut with_room: Vec<ReplicaId> = voters.copied().filter(|it| has_room(it)).collect();
+        with_room.sort();
+        with_room.dedup();
+        with_room
+    }
 }
 
-/// Looks again and again until `stop`.
+impl Told {
+    /// Nobody tells a node that does not lead yet, so silence counts from when it began to.
+    fn is_silent_since(&self, heard: Duration, now: Duration) -> bool {
+        let since = heard.max(self.leads_since.unwrap_or(now));
+        HEARD_WITHIN < now.saturating_sub(since)
+    }
+}
+
+fn is_majority(some: &[ReplicaId], voters: &[ReplicaId]) -> bool {
+    let among = voters.iter().filter(|voter| some.contains(voter)).count();
+    voters.len() / 2 < among
+}
+
+/// Looks and judges again and again until `stop`.
 pub(super) async fn watch(
-    room: Arc<DiskRoom>,
+    replica: ReplicaHandle,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
+    let room = replica.room();
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    while stop.run_until_cancelled(looks.tick()).await.is_some() {
-        let (disk, folder) = (Arc::clone(&disk), folder.clone());
-        match tokio::task::spawn_blocking(move || disk.free_bytes(&folder)).await {
-            Ok(Ok(free_bytes)) => room.note(free_bytes),
-            Ok(Err(error)) => warn!(
-                error = &error as &(dyn std::error::Error + 'static),
-                "disk cannot be looked at"
-            ),
-            // The runtime is going away.
-            Err(_) => return,
+    let mut judgements = tokio::time::interval(JUDGE_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = looks.tick() => look(&room, &disk, &folder).await,
+            _ = judgements.tick() => {}
         }
+        let leads = matches!(replica.leadership(), Leadership::Leader { .. });
+        room.judge(
+            replica.cluster().replica,
+            &replica.membership(),
+            leads,
+            clock.elapsed(),
+        );
+    }
+}
+
+async fn look(room: &DiskRoom, disk: &Arc<dyn Disk>, folder: &PathBuf) {
+    let (disk, folder) = (Arc::clone(disk), folder.clone());
+    match tokio::task::spawn_blocking(move || disk.free_bytes(&folder)).await {
+        Ok(Ok(free_bytes)) => room.note(free_bytes),
+        Ok(Err(error)) => warn!(
+            error = &error as &(dyn std::error::Error + 'static),
+            "disk cannot be looked at"
+        ),
+        Err(_) => tracing::debug!("the runtime is going away"),
     }
 }
 
@@ -81,15 +205,112 @@ pub(super) async fn watch(
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn replica(number: u64) -> ReplicaId {
+        ReplicaId(number)
+    }
+
+    /// Replica 1 leads since the start, of three voters and a learner; its reserve is 100 bytes.
+    struct Leader {
+        room: DiskRoom,
+        members: Membership,
+        now: Duration,
+    }
+
+    impl Leader {
+        fn new() -> Self {
+            let mut members = Membership::of_voters([1, 2, 3].map(ReplicaId));
+            members.learners = vec![replica(4)];
+            let room = DiskRoom::keeping(100);
+            room.note(1_000);
+            let mut leader = Self {
+                room,
+                members,
+                now: SECOND,
+            };
+            leader.judge_after(Duration::ZERO);
+            leader
+        }
+
+        fn hear(&self, from: u64, has_room: bool) {
+            let report = RoomReport {
+                free_bytes: 1,
+                has_room,
+            };
+            self.room.report(replica(from), report, self.now);
+        }
+
+        fn judge_after(&mut self, time: Duration) -> bool {
+            self.now += time;
+            self.room.judge(replica(1), &self.members, true, self.now);
+            self.room.is_enough()
+        }
+    }
+
     #[test]
-    fn records_are_refused_before_the_reserve_is_touched_and_taken_again_once_there_is_room() {
+    fn alone_a_node_refuses_records_before_its_reserve_is_touched_and_takes_them_again_once_there_is_room()
+     {
+        let alone = Membership::of_voters([replica(1)]);
         let room = DiskRoom::keeping(100);
-        assert!(room.is_enough());
+        assert!(room.is_enough(), "before the first look");
+        for (free_bytes, is_enough) in [(99, false), (100, true)] {
+            room.note(free_bytes);
+            room.judge(replica(1), &alone, true, SECOND);
+            assert_eq!(room.is_enough(), is_enough, "{free_bytes} bytes");
+        }
+    }
 
-        room.note(99);
-        assert!(!room.is_enough());
+    #[test]
+    fn records_are_taken_while_a_majority_of_the_voters_has_room() {
+        let mut leader = Leader::new();
+        leader.hear(2, false);
+        leader.hear(3, true);
+        assert!(leader.judge_after(Duration::ZERO), "1 and 3");
 
-        room.note(100);
-        assert!(room.is_enough());
+        leader.room.note(99);
+        leader.hear(4, true);
+        assert!(!leader.judge_after(Duration::ZERO), "3, and a learner");
+
+        leader.hear(2, true);
+        assert!(leader.judge_after(Duration::ZERO), "2 and 3, not 1");
+    }
+
+    #[test]
+    fn a_voter_that_is_silent_has_no_room_but_a_new_leader_waits_for_its_first_word() {
+        let mut leader = Leader::new();
+        leader.room.note(99);
+        assert!(leader.judge_after(HEARD_WITHIN), "2 and 3 may still speak");
+        assert!(!leader.judge_after(SECOND));
+
+        leader.hear(2, true);
+        leader.hear(3, true);
+        assert!(leader.judge_after(HEARD_WITHIN));
+        assert!(!leader.judge_after(SECOND), "their last words are too old");
+    }
+
+    #[test]
+    fn in_a_joint_change_both_majorities_need_room() {
+        let mut leader = Leader::new();
+        leader.members.voters = [1, 4, 5].map(ReplicaId).to_vec();
+        leader.members.voters_outgoing = [1, 2, 3].map(ReplicaId).to_vec();
+        for (from, has_room) in [(2, true), (3, false), (4, false), (5, false)] {
+            leader.hear(from, has_room);
+        }
+        assert!(
+            !leader.judge_after(Duration::ZERO),
+            "of the new voters only 1"
+        );
+
+        leader.hear(5, true);
+        assert!(leader.judge_after(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_a_former_member_said_is_forgotten() {
+        let mut leader = Leader::new();
+        leader.hear(9, true);
+        leader.judge_after(Duration::ZERO);
+        assert_eq!(leader.room.reported(replica(9)), None);
     }
 }

@@ -61,6 +61,25 @@ pub(super) fn of_propose_error(error: ProposeError, asked: Asked) -> ResponseErr
     }
 }
 
+/// A read whose answer nobody can say to be current. Nothing was written, so whoever asked is sent on at once.
+pub(super) fn of_unconfirmed_read(error: ProposeError, asked: Asked) -> ResponseError {
+    match error {
+        ProposeError::NotLeader | ProposeError::OutcomeUnknown => {
+            of_propose_error(ProposeError::NotLeader, asked)
+        }
+        ProposeError::Dropped
+        | ProposeError::TooLarge
+        | ProposeError::DiskFull
+        | ProposeError::Stopped => of_propose_error(ProposeError::Stopped, asked),
+    }
+}
+
+/// A command that was not applied within its deadline. Whether it will be is not known. Older clients take no other
+/// word for "ask again" from a coordinator.
+pub(super) fn of_deadline(asked: Asked) -> ResponseError {
+    of_propose_error(ProposeError::OutcomeUnknown, asked)
+}
+
 /// A command that the state machine refused.
 pub(super) fn of_refusal(refusal: &Refusal) -> ResponseError {
     match refusal {

@@ -11,6 +11,8 @@ use crate::state::{Command, FeatureLevel, Listener, Node, RegisterNode};
 
 /// The listener's name, as Kafka calls one without encryption or authentication.
 pub(super) const LISTENER: &str = "PLAINTEXT";
+/// The listener for the other nodes.
+pub(super) const PEER: &str = "PEER";
 /// Between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::config::{Advertised, Config};
 use super::coordinator::CoordinatorHandle;
 use super::registration;
-use super::replica_handle::ReplicaHandle;
+use super::replica_handle::{Outcome, ProposeError, ReplicaHandle};
 use crate::clock::Clock;
-use crate::ids::NodeId;
-use crate::state::Node;
+use crate::ids::{NodeId, ReplicaId};
+use crate::state::{Command, FeatureLevel, Node};
 
 pub(super) struct Service {
     config: Config,
@@ -21,6 +21,21 @@ pub(super) struct Service {
     coordinator: CoordinatorHandle,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
+}
+
+/// A replica that is no member and has presented itself: it waits for the operator to add it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// Who.
+    pub(super) replica: ReplicaId,
+    /// Which node it wants to be.
+    pub(super) node: NodeId,
+    /// Where it listens for the other nodes: a host
+    pub(super) host: String,
+    /// and a port.
+    pub(super) port: u16,
+    /// The highest feature level its software has.
+    pub(super) feature_level_max: FeatureLevel,
 }
 
 /// Who asks.
@@ -89,6 +104,19 @@ impl Service {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// The replicas that wait to be added, as this node has heard of them.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        Vec::new()
+    }
+
+    /// Has the leader carry a command out.
+    ///
+    /// # Errors
+    /// As [`ReplicaHandle::propose`]; [`ProposeError::OutcomeUnknown`] when the way to the leader broke.
+    pub(super) async fn forward(&self, _command: Command) -> Result<Outcome, ProposeError> {
+        Err(ProposeError::NotLeader)
     }
 
     /// Cancelled when the broker stops: long polls answer with what they have.

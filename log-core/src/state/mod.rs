@@ -299,6 +299,14 @@ impl State {
         self.topics.check_create_partitions(create)
     }
 
+    /// The same for a higher feature level.
+    ///
+    /// # Errors
+    /// What the command would be refused with.
+    pub fn check_raise_feature_level(&self, raise: &RaiseFeatureLevel) -> Result<(), Refusal> {
+        self.nodes.check_raise(raise)
+    }
+
     /// The same for a change of settings.
     ///
     /// # Errors

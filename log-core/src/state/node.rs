@@ -102,6 +102,12 @@ impl Nodes {
 
     /// Raises the level; the present one is fine too, so that a retry is.
     pub(super) fn raise(&mut self, raise: &RaiseFeatureLevel) -> Result<(), Refusal> {
+        self.check_raise(raise)?;
+        self.feature_level = raise.level;
+        Ok(())
+    }
+
+    pub(super) fn check_raise(&self, raise: &RaiseFeatureLevel) -> Result<(), Refusal> {
         let level = raise.level;
         if level < self.feature_level {
             return Err(Refusal::FeatureLevelFalls {
@@ -116,7 +122,6 @@ impl Nodes {
         if let Some((&node, _)) = lacking {
             return Err(Refusal::FeatureLevelUnsupported { level, node });
         }
-        self.feature_level = level;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod assignment;
+pub mod extension;
 pub mod frame;
 pub mod request;
 pub mod response;

@@ -1,7 +1,10 @@
 //! The wire's numbers and our types. Here, and only here, `-1` turns into `None` and back.
 
+use uuid::Uuid;
+
 use crate::ids::{
-    Generation, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs,
+    Generation, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, ReplicaId,
+    TimestampMs,
 };
 
 /// An epoch that the client may not know.
@@ -49,6 +52,24 @@ pub fn wire_node(node: Option<NodeId>) -> i32 {
         .unwrap_or(-1)
 }
 
+/// A broker's number that may be absent.
+pub fn node(wire: i32) -> Option<NodeId> {
+    u32::try_from(wire).ok().map(NodeId)
+}
+
+/// A replica as the wire has it: Kafka calls the UUID of its data folder a directory id (KIP-853).
+pub fn wire_directory(replica: ReplicaId) -> Uuid {
+    Uuid::from_u64_pair(0, replica.0)
+}
+
+/// The replica of that directory id; `None` when it can be none of ours.
+pub fn replica(directory: Uuid) -> Option<ReplicaId> {
+    match directory.as_u64_pair() {
+        (0, replica @ 1..) => Some(ReplicaId(replica)),
+        _ => None,
+    }
+}
+
 /// A group's generation that the client may not know.
 pub fn generation(wire: i32) -> Option<Generation> {
     u32::try_from(wire).ok().map(Generation)
@@ -93,8 +114,16 @@ mod tests {
         assert_eq!((offset(-1), wire_offset(None)), (None, -1));
         assert_eq!((producer_id(-1), wire_producer_id(None)), (None, -1));
         assert_eq!((producer_epoch(-1), wire_producer_epoch(None)), (None, -1));
-        assert_eq!(wire_node(None), -1);
+        assert_eq!((node(-1), wire_node(None)), (None, -1));
         assert_eq!(partition_index(-1), None);
+    }
+
+    #[test]
+    fn a_replica_comes_back_from_its_directory_id_and_from_no_other() {
+        let replica_id = ReplicaId(u64::MAX);
+        assert_eq!(replica(wire_directory(replica_id)), Some(replica_id));
+        assert_eq!(replica(Uuid::nil()), None);
+        assert_eq!(replica(Uuid::from_u64_pair(1, 1)), None);
     }
 
     #[test]

@@ -45,10 +45,15 @@ macro_rules! for_each_served_api {
             IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0..=1, 0..=1;
             ListPartitionReassignments, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 0..=0, 0..=0;
             OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse, 0..=0, 0..=0;
+            DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse, 0..=2, 0..=2;
+            UpdateFeatures, UpdateFeaturesRequest, UpdateFeaturesResponse, 0..=2, 0..=2;
             DescribeCluster, DescribeClusterRequest, DescribeClusterResponse, 0..=1, 0..=1;
+            UnregisterBroker, UnregisterBrokerRequest, UnregisterBrokerResponse, 0..=0, 0..=0;
             DescribeProducers, DescribeProducersRequest, DescribeProducersResponse, 0..=0, 0..=0;
             DescribeTransactions, DescribeTransactionsRequest, DescribeTransactionsResponse, 0..=0, 0..=0;
             ListTransactions, ListTransactionsRequest, ListTransactionsResponse, 0..=1, 0..=1;
+            AddRaftVoter, AddRaftVoterRequest, AddRaftVoterResponse, 0..=0, 0..=0;
+            RemoveRaftVoter, RemoveRaftVoterRequest, RemoveRaftVoterResponse, 0..=0, 0..=0;
         }
     };
 }

@@ -1,20 +1,49 @@
 //! ApiVersions: what we serve (KIP-35, KIP-511, KIP-584).
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 
+use super::features::FEATURE;
+use crate::broker::service::Service;
+use crate::state::{FeatureLevel, State};
 use crate::wire::SERVED;
 
-pub(in crate::broker) fn answer(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
-    let named = is_software_name(&request.client_software_name)
-        && is_software_name(&request.client_software_version);
-    if 3 <= version && !named {
+pub(in crate::broker) fn answer(
+    service: &Service,
+    version: i16,
+    request: &ApiVersionsRequest,
+) -> ApiVersionsResponse {
+    if 3 <= version && !is_named(request) {
         return ApiVersionsResponse::default()
             .with_error_code(ResponseError::InvalidRequest.code());
     }
-    // No features: `transaction.version` is not advertised, so clients stay with the transactions of before KIP-890.
-    ApiVersionsResponse::default().with_api_keys(ranges())
+    let response = ApiVersionsResponse::default().with_api_keys(ranges());
+    with_features(response, &service.replica().state())
+}
+
+/// The one feature of ours. `transaction.version` is not advertised, so clients stay with the transactions of before
+/// KIP-890.
+fn with_features(response: ApiVersionsResponse, state: &State) -> ApiVersionsResponse {
+    let supported = SupportedFeatureKey::default()
+        .with_name(StrBytes::from_static_str(FEATURE))
+        .with_min_version(wire_level(FeatureLevel::FIRST))
+        .with_max_version(wire_level(FeatureLevel::LATEST));
+    let finalized = FinalizedFeatureKey::default()
+        .with_name(StrBytes::from_static_str(FEATURE))
+        .with_min_version_level(wire_level(FeatureLevel::FIRST))
+        .with_max_version_level(wire_level(state.feature_level()));
+    response
+        .with_supported_features(vec![supported])
+        .with_finalized_features(vec![finalized])
+        .with_finalized_features_epoch(i64::try_from(state.applied().0).unwrap_or(i64::MAX))
+}
+
+fn wire_level(level: FeatureLevel) -> i16 {
+    i16::try_from(level.0).unwrap_or(i16::MAX)
 }
 
 /// To a client newer than we are: our ranges, in a version that everybody reads.
@@ -34,6 +63,11 @@ fn ranges() -> Vec<ApiVersion> {
     SERVED.iter().map(range).collect()
 }
 
+fn is_named(request: &ApiVersionsRequest) -> bool {
+    is_software_name(&request.client_software_name)
+        && is_software_name(&request.client_software_version)
+}
+
 /// Kafka's pattern for a client's software name and version: `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.
 fn is_software_name(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
@@ -44,33 +78,31 @@ fn is_software_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::protocol::StrBytes;
-
     use super::*;
-
-    fn asked_by(name: &'static str, version: &'static str) -> ApiVersionsResponse {
-        let request = ApiVersionsRequest::default()
-            .with_client_software_name(StrBytes::from_static_str(name))
-            .with_client_software_version(StrBytes::from_static_str(version));
-        answer(3, &request)
-    }
 
     #[test]
     fn a_client_must_name_itself_as_kafka_wants_it() {
-        assert_eq!(asked_by("librdkafka", "2.12.1").error_code, 0);
-        assert_eq!(asked_by("apache-kafka-java", "4.1.0-rc1").error_code, 0);
+        let named = |name, version| {
+            let request = ApiVersionsRequest::default()
+                .with_client_software_name(StrBytes::from_static_str(name))
+                .with_client_software_version(StrBytes::from_static_str(version));
+            is_named(&request)
+        };
+        assert!(named("librdkafka", "2.12.1"));
+        assert!(named("apache-kafka-java", "4.1.0-rc1"));
         for (name, version) in [("", "1"), ("-x", "1"), ("x", "1."), ("a b", "1"), ("x", "")] {
-            let refused = asked_by(name, version);
-            assert_eq!(
-                refused.error_code,
-                ResponseError::InvalidRequest.code(),
-                "{name:?} {version:?}"
-            );
+            assert!(!named(name, version), "{name:?} {version:?}");
         }
     }
 
     #[test]
-    fn a_client_of_before_names_is_answered() {
-        assert_eq!(answer(2, &ApiVersionsRequest::default()).error_code, 0);
+    fn the_feature_level_that_is_in_force_is_told_with_what_this_software_has() {
+        let state = State::default();
+        let told = with_features(ApiVersionsResponse::default(), &state);
+        let (has, uses) = (&told.supported_features[0], &told.finalized_features[0]);
+        assert_eq!((has.name.as_str(), uses.name.as_str()), (FEATURE, FEATURE));
+        assert_eq!(has.max_version, wire_level(FeatureLevel::LATEST));
+        assert_eq!(uses.max_version_level, wire_level(state.feature_level()));
+        assert_eq!(told.finalized_features_epoch, 0);
     }
 }

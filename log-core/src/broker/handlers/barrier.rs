@@ -5,7 +5,7 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use tokio::time::timeout;
 
-use crate::broker::error_code::{Asked, not_leading, of_propose_error};
+use crate::broker::error_code::{Asked, not_leading, of_unconfirmed_read};
 use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
 use crate::ids::LeaderEpoch;
@@ -24,7 +24,7 @@ pub(super) async fn read_barrier(
     };
     match timeout(WAIT, service.replica().read_barrier()).await {
         Ok(Ok(())) => Ok(epoch),
-        Ok(Err(error)) => Err(of_propose_error(error, asked)),
+        Ok(Err(error)) => Err(of_unconfirmed_read(error, asked)),
         Err(_) => Err(ResponseError::RequestTimedOut),
     }
 }

@@ -15,6 +15,7 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use tokio::time::sleep;
 use tracing::debug;
 
+use super::barrier::read_barrier;
 use super::named_partition::{check_leader_epoch, find};
 use crate::broker::error_code::{Asked, not_leading, of_read_error};
 use crate::broker::metrics;
@@ -42,7 +43,7 @@ pub(in crate::broker) async fn answer(service: &Service, request: FetchRequest) 
     loop {
         applied.mark_unchanged();
         leadership.mark_unchanged();
-        let found = Found::read(service, &asked).await;
+        let found = Found::read_confirmed(service, &asked).await;
         if found.is_enough(&asked) || waited.is_elapsed() || service.shutdown().is_cancelled() {
             return found.into_response();
         }
@@ -104,6 +105,19 @@ struct Found {
 }
 
 impl Found {
+    /// Where it would say that an offset is out of range, it makes sure first that this node still leads: a consumer
+    /// that has read on from the next leader would start over because of it (DESIGN rule 5).
+    async fn read_confirmed(service: &Service, asked: &Arc<AskedFor>) -> Self {
+        let found = Self::read(service, asked).await;
+        if !found.has(ResponseError::OffsetOutOfRange) {
+            return found;
+        }
+        match read_barrier(service, Asked::Partition).await {
+            Ok(_) => Self::read(service, asked).await,
+            Err(code) => found.with_in_place_of(ResponseError::OffsetOutOfRange, code),
+        }
+    }
+
     /// Looks every partition up, then reads off the async threads: a reader far behind reads from the disk.
     async fn read(service: &Service, asked: &Arc<AskedFor>) -> Self {
         let plan = plan(service, asked);
@@ -137,6 +151,22 @@ impl Found {
             found.topics.push((topic, read));
         }
         found
+    }
+
+    fn has(&self, code: ResponseError) -> bool {
+        let mut partitions = self.topics.iter().flat_map(|(_, partitions)| partitions);
+        partitions.any(|partition| partition.error_code == code.code())
+    }
+
+    fn with_in_place_of(mut self, said: ResponseError, code: ResponseError) -> Self {
+        let partitions = self
+            .topics
+            .iter_mut()
+            .flat_map(|(_, partitions)| partitions);
+        for partition in partitions.filter(|partition| partition.error_code == said.code()) {
+            partition.error_code = code.code();
+        }
+        self
     }
 
     fn is_enough(&self, asked: &AskedFor) -> bool {

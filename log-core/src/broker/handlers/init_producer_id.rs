@@ -1,13 +1,15 @@
-//! InitProducerId: a producer asks for the id it writes under (KIP-98, KIP-360).
+//! InitProducerId: a producer asks for the id it writes under (KIP-98, KIP-360). Any node may be asked; the leader gives it
+//! out.
 
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::proposal::settle;
+use super::proposal::settle_within;
 use super::transactions::fenced_as_known;
-use crate::broker::error_code::{Asked, not_leading};
+use crate::broker::error_code::Asked;
+use crate::broker::replica_handle::{Leadership, Outcome, ProposeError};
 use crate::broker::service::Service;
 use crate::ids::{ProducerEpoch, ProducerId, TransactionalId};
 use crate::state::{Command, InitProducerId, Response};
@@ -35,16 +37,35 @@ async fn producer_id(
     request: &InitProducerIdRequest,
 ) -> Result<InitProducerIdResponse, ResponseError> {
     let command = command(service, request)?;
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
-        return Err(code);
-    }
-    let settled = settle(service, command, Asked::Coordinator, WAIT).await;
-    let Response::ProducerId { id, epoch } = settled.map_err(|failed| failed.code)? else {
+    let outcome = carry_out(service, command);
+    let settled = settle_within(WAIT, outcome, Asked::Coordinator).await;
+    let settled = settled.map_err(|failed| as_known(request, failed.code));
+    let Response::ProducerId { id, epoch } = settled? else {
         return Err(ResponseError::UnknownServerError);
     };
     Ok(InitProducerIdResponse::default()
         .with_producer_id(values::wire_producer_id(Some(id)).into())
         .with_producer_epoch(values::wire_producer_epoch(Some(epoch))))
+}
+
+/// Here, where this node leads; through the leader, where another does.
+async fn carry_out(service: &Service, command: Command) -> Result<Outcome, ProposeError> {
+    match service.replica().leadership() {
+        Leadership::Leader { .. } => service.replica().propose(command).await?.outcome().await,
+        Leadership::Starting | Leadership::Follower { .. } => service.forward(command).await,
+    }
+}
+
+/// A producer without a transactional id has no coordinator that it could look for: it can only come back.
+fn as_known(request: &InitProducerIdRequest, code: ResponseError) -> ResponseError {
+    match code {
+        ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable
+            if request.transactional_id.is_none() =>
+        {
+            ResponseError::CoordinatorLoadInProgress
+        }
+        code => code,
+    }
 }
 
 fn command(service: &Service, request: &InitProducerIdRequest) -> Result<Command, ResponseError> {

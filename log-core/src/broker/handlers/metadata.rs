@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use super::named_partition::wire_topic;
 use super::topics::create_as_asked_for;
+use crate::broker::quorum::QuorumMember;
 use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
-use crate::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicName};
+use crate::ids::{LeaderEpoch, NodeId, PartitionIndex, ReplicaId, TopicId, TopicName};
 use crate::state::{Node, State, Topic};
 use crate::wire::values;
 
@@ -103,32 +104,46 @@ pub(super) struct View<'a> {
     service: &'a Service,
     state: &'a State,
     leader: Option<NodeId>,
-    epoch: Option<LeaderEpoch>,
+    epoch: LeaderEpoch,
+    replicas: Vec<BrokerId>,
+    in_sync: Vec<BrokerId>,
+    offline: Vec<BrokerId>,
 }
 
 impl<'a> View<'a> {
-    /// Leader and epoch are one pair: librdkafka ignores a leader with an epoch below one that it has seen. A leader
-    /// that has not applied its own epoch's first entry is not named yet (DESIGN rules 5 and 7).
     pub(super) fn new(service: &'a Service, state: &'a State) -> Self {
-        let (leader, epoch) = match service.replica().leadership() {
-            Leadership::Leader { epoch } => {
-                (Some(service.replica().cluster().node_id), Some(epoch))
-            }
-            Leadership::Follower {
-                leader: Some((node, epoch)),
-            } => (Some(node), Some(epoch)),
-            Leadership::Follower { leader: None } | Leadership::Starting => (None, None),
+        let (leader, epoch) = leader_and_epoch(service);
+        let quorum = service.replica().quorum();
+        let wire_node = |replica: ReplicaId| {
+            let (node, _) = state.node_of(replica)?;
+            Some(values::wire_node(Some(node)).into())
+        };
+        let voters = service.replica().membership().voters;
+        let members = |is: fn(&QuorumMember) -> bool| {
+            let voters = quorum.members.iter().filter(|member| member.voter);
+            let some = voters.filter(|member| is(member));
+            some.filter_map(|member| wire_node(member.replica))
+                .collect()
         };
         Self {
             service,
             state,
             leader,
             epoch,
+            replicas: voters.into_iter().filter_map(wire_node).collect(),
+            in_sync: members(|member| member.in_sync),
+            offline: members(|member| !member.active),
         }
     }
 
     pub(super) fn leader_id(&self) -> BrokerId {
         values::wire_node(self.leader).into()
+    }
+
+    pub(super) fn leader_epoch(&self) -> i32 {
+        // Before the first leader there is no epoch.
+        let known = Some(self.epoch).filter(|epoch| *epoch != LeaderEpoch::default());
+        values::wire_leader_epoch(known)
     }
 
     pub(super) fn brokers(&self) -> Vec<MetadataResponseBroker> {
@@ -194,13 +209,8 @@ impl<'a> View<'a> {
             )
     }
 
-    /// All brokers hold every partition.
+    /// All voters hold every partition.
     fn partition(&self, index: PartitionIndex) -> MetadataResponsePartition {
-        let replicas: Vec<BrokerId> = self
-            .state
-            .nodes()
-            .map(|(id, _)| values::wire_node(Some(id)).into())
-            .collect();
         let code = if self.leader.is_some() {
             0
         } else {
@@ -210,8 +220,23 @@ impl<'a> View<'a> {
             .with_error_code(code)
             .with_partition_index(values::wire_partition(index))
             .with_leader_id(self.leader_id())
-            .with_leader_epoch(values::wire_leader_epoch(self.epoch))
-            .with_isr_nodes(replicas.clone())
-            .with_replica_nodes(replicas)
+            .with_leader_epoch(self.leader_epoch())
+            .with_replica_nodes(self.replicas.clone())
+            .with_isr_nodes(self.in_sync.clone())
+            .with_offline_replicas(self.offline.clone())
+    }
+}
+
+/// One pair: librdkafka ignores a leader with an epoch below one that it has seen, and no leader without the last epoch.
+/// A leader that has not applied its own epoch's first entry is not named yet (DESIGN rules 5 and 7).
+fn leader_and_epoch(service: &Service) -> (Option<NodeId>, LeaderEpoch) {
+    match service.replica().leadership() {
+        Leadership::Leader { epoch } => (Some(service.replica().cluster().node_id), epoch),
+        Leadership::Follower {
+            leader: Some((node, epoch)),
+        } => (Some(node), epoch),
+        Leadership::Follower { leader: None } | Leadership::Starting => {
+            (None, service.replica().applied_epoch())
+        }
     }
 }

@@ -20,8 +20,9 @@ use super::proposal::{Failed, deadline};
 use crate::broker::answer::Answer;
 use crate::broker::error_code::{Asked, not_leading, of_invalid_batch, of_propose_error};
 use crate::broker::metrics;
-use crate::broker::replica_handle::{Leadership, Pending};
+use crate::broker::replica_handle::{Leadership, Pending, ReplicaHandle};
 use crate::broker::service::Service;
+use crate::ids::EntryIndex;
 use crate::record::{InvalidBatch, ValidBatch};
 use crate::state::{AcksMin, Command, Produce, Produced, Response, TopicSettings};
 use crate::wire::values;
@@ -39,6 +40,7 @@ enum Acks {
 
 /// A produce request whose batches are in line.
 pub(in crate::broker) struct Proposed {
+    replica: ReplicaHandle,
     acks: Acks,
     timeout: Pin<Box<Sleep>>,
     /// What a client is told of the leader when this node is not it (KIP-951).
@@ -47,7 +49,20 @@ pub(in crate::broker) struct Proposed {
 }
 
 /// One partition's batch: on its way, or refused at once.
-type Begun = Result<Pending, Failed>;
+type Begun = Result<Underway, Failed>;
+
+/// A batch that is in line.
+struct Underway {
+    pending: Pending,
+    /// How many voters must have it on their disks; none where a majority will do, which every applied entry has.
+    on_disks: Option<usize>,
+}
+
+/// A batch that may be put in line.
+struct Checked {
+    produce: Produce,
+    on_disks: Option<usize>,
+}
 
 /// Checks every batch and puts the valid ones in line. Waits while too much is under way, for as long as the request
 /// allows: that is what slows a producer down.
@@ -58,6 +73,7 @@ pub(in crate::broker) async fn propose(
 ) -> Proposed {
     let wait = deadline(request.timeout_ms);
     let mut proposed = Proposed {
+        replica: service.replica().clone(),
         acks: Acks::All,
         timeout: Box::pin(sleep(wait)),
         leader: (10 <= version).then(|| leader_hint(service)).flatten(),
@@ -106,7 +122,7 @@ async fn begin(
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Partition) {
         return Err(code.into());
     }
-    let produce = check(
+    let Checked { produce, on_disks } = check(
         service,
         acks,
         topic,
@@ -116,7 +132,8 @@ async fn begin(
     metrics::produced(produce.batch.len());
     tokio::select! {
         pending = service.replica().propose(Command::Produce(produce)) => {
-            pending.map_err(|error| Failed::of(of_propose_error(error, Asked::Partition), error.to_string()))
+            let refused = |error| Failed::of(of_propose_error(error, Asked::Partition), error.to_string());
+            Ok(Underway { pending: pending.map_err(refused)?, on_disks })
         }
         // Not in line, so not written: the producer may send it again.
         () = timeout => Err(ResponseError::NotEnoughReplicas.into()),
@@ -129,17 +146,22 @@ fn check(
     topic: &str,
     partition: i32,
     records: &Bytes,
-) -> Result<Produce, Failed> {
+) -> Result<Checked, Failed> {
     let now = service.replica().wall();
-    let (place, topic_id, limits, compression) = {
+    let (place, topic_id, limits, compression, on_disks) = {
         let state = service.replica().state();
         let (place, topic, _) = find(&state, topic, partition)?;
         let settings = topic.config().settings();
-        check_acks(acks, settings, state.nodes().count())?;
+        check_acks(acks, settings)?;
+        let on_disks = match acks {
+            Acks::All => check_in_sync(service, settings.min_insync_replicas as usize)?,
+            Acks::None | Acks::Leader => None,
+        };
         let compression = settings
             .compression
             .map(|codec| (codec, settings.compression_levels));
-        (place, topic.id(), topic.batch_limits(now), compression)
+        let limits = topic.batch_limits(now);
+        (place, topic.id(), limits, compression, on_disks)
     };
     let batch = ValidBatch::check(records, &limits).map_err(|invalid| refused(&invalid))?;
     let batch = match compression {
@@ -148,15 +170,16 @@ fn check(
             .map_err(|error| Failed::of(ResponseError::UnknownServerError, error.to_string()))?,
         None => batch,
     };
-    Ok(Produce {
+    let produce = Produce {
         topic_id,
         partition: place,
         batch: batch.bytes().clone(),
-    })
+    };
+    Ok(Checked { produce, on_disks })
 }
 
 /// What the topic asks of acknowledgements, before anything is written.
-fn check_acks(acks: Acks, settings: &TopicSettings, replicas: usize) -> Result<(), Failed> {
+fn check_acks(acks: Acks, settings: &TopicSettings) -> Result<(), Failed> {
     let strong_enough = match settings.acks_min {
         AcksMin::None => true,
         AcksMin::Leader => acks != Acks::None,
@@ -166,12 +189,18 @@ fn check_acks(acks: Acks, settings: &TopicSettings, replicas: usize) -> Result<(
         let needed = "this topic takes stronger acks only: see mayday.acks.min";
         return Err(Failed::of(ResponseError::InvalidRequiredAcks, needed));
     }
-    let required = settings.min_insync_replicas as usize;
-    if acks == Acks::All && replicas < required {
-        let message = format!("replicas {replicas}, min.insync.replicas {required}");
+    Ok(())
+}
+
+/// Whether so many voters are in sync; the number, where it is more than the majority that every entry has.
+fn check_in_sync(service: &Service, required: usize) -> Result<Option<usize>, Failed> {
+    let in_sync = service.replica().quorum().in_sync().count();
+    if in_sync < required {
+        let message = format!("in-sync replicas {in_sync}, min.insync.replicas {required}");
         return Err(Failed::of(ResponseError::NotEnoughReplicas, message));
     }
-    Ok(())
+    let majority = service.replica().membership().majority();
+    Ok(Some(required).filter(|required| majority < *required))
 }
 
 fn refused(invalid: &InvalidBatch) -> Failed {
@@ -202,6 +231,7 @@ impl Proposed {
     /// Waits for every batch, or for as long as the request allows.
     pub(in crate::broker) async fn answer(self) -> Answer {
         let Self {
+            replica,
             acks,
             mut timeout,
             leader,
@@ -212,7 +242,7 @@ impl Proposed {
         for (name, partitions) in topics {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, begun) in partitions {
-                let settled = settle(begun, &mut timeout).await;
+                let settled = settle(&replica, begun, &mut timeout).await;
                 failed |= settled.is_err();
                 answered.push(partition_response(index, settled, leader.as_ref()));
             }
@@ -232,19 +262,47 @@ impl Proposed {
     }
 }
 
-async fn settle(begun: Begun, timeout: &mut Pin<Box<Sleep>>) -> Result<Produced, Failed> {
-    let pending = begun?;
-    let outcome = tokio::select! {
+async fn settle(
+    replica: &ReplicaHandle,
+    begun: Begun,
+    timeout: &mut Pin<Box<Sleep>>,
+) -> Result<Produced, Failed> {
+    let Underway { pending, on_disks } = begun?;
+    let applied = tokio::select! {
         biased;
-        outcome = pending.outcome() => outcome,
+        applied = pending.applied() => applied,
         // In line, and perhaps written: not safe to send again under another sequence.
-        () = timeout => return Err(ResponseError::RequestTimedOut.into()),
+        () = &mut *timeout => return Err(ResponseError::RequestTimedOut.into()),
     };
-    match outcome {
-        Ok(Ok(Response::Produced(produced))) => Ok(produced),
-        Ok(Ok(_)) => Err(ResponseError::UnknownServerError.into()),
-        Ok(Err(refusal)) => Err(Failed::from(&refusal)),
-        Err(error) => Err(of_propose_error(error, Asked::Partition).into()),
+    let (index, outcome) =
+        applied.map_err(|error| Failed::from(of_propose_error(error, Asked::Partition)))?;
+    let Response::Produced(produced) = outcome.map_err(|refusal| Failed::from(&refusal))? else {
+        return Err(ResponseError::UnknownServerError.into());
+    };
+    if let Some(required) = on_disks {
+        wait_for_disks(replica, index, required, timeout).await?;
+    }
+    Ok(produced)
+}
+
+/// It is committed, whoever leads by now, so a new leader's view of the disks is as good as this one's.
+async fn wait_for_disks(
+    replica: &ReplicaHandle,
+    index: EntryIndex,
+    required: usize,
+    timeout: &mut Pin<Box<Sleep>>,
+) -> Result<(), Failed> {
+    let mut quorum = replica.quorum_changes();
+    let too_few = || {
+        let message = format!("stored, and not on the {required} disks of min.insync.replicas yet");
+        Failed::of(ResponseError::NotEnoughReplicasAfterAppend, message)
+    };
+    tokio::select! {
+        biased;
+        enough = quorum.wait_for(|quorum| quorum.has_on_disk(index, required)) => {
+            enough.map(|_| ()).map_err(|_| too_few())
+        }
+        () = timeout => Err(too_few()),
     }
 }
 

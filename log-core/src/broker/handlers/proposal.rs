@@ -5,7 +5,8 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use tokio::time::timeout;
 
-use crate::broker::error_code::{Asked, of_propose_error, of_refusal};
+use crate::broker::error_code::{Asked, of_deadline, of_propose_error, of_refusal};
+use crate::broker::replica_handle::{Outcome, ProposeError};
 use crate::broker::service::Service;
 use crate::state::{Command, Refusal, Response};
 
@@ -58,13 +59,23 @@ pub(super) async fn settle(
     asked: Asked,
     wait: Duration,
 ) -> Result<Response, Failed> {
-    let outcome = timeout(wait, async {
-        service.replica().propose(command).await?.outcome().await
-    });
-    match outcome.await {
+    let outcome = async { service.replica().propose(command).await?.outcome().await };
+    settle_within(wait, outcome, asked).await
+}
+
+/// Waits for an outcome that is under way.
+pub(super) async fn settle_within(
+    wait: Duration,
+    outcome: impl Future<Output = Result<Outcome, ProposeError>>,
+    asked: Asked,
+) -> Result<Response, Failed> {
+    match timeout(wait, outcome).await {
         Ok(Ok(Ok(response))) => Ok(response),
+        Ok(Ok(Err(Refusal::ProposerDeposed))) => {
+            Err(of_propose_error(ProposeError::NotLeader, asked).into())
+        }
         Ok(Ok(Err(refusal))) => Err(Failed::from(&refusal)),
         Ok(Err(error)) => Err(of_propose_error(error, asked).into()),
-        Err(_) => Err(ResponseError::RequestTimedOut.into()),
+        Err(_) => Err(of_deadline(asked).into()),
     }
 }

@@ -52,7 +52,7 @@ pub(super) async fn create_as_asked_for(service: &Service, name: TopicName, wait
         name,
         id: TopicId(Uuid::new_v4()),
         partitions: service.config().num_partitions,
-        replication_factor: replicas(&service.replica().state()),
+        replication_factor: replicas(service),
         configs: BTreeMap::new(),
     };
     if let Err(failed) = settle(
@@ -111,14 +111,13 @@ async fn create_one(
 fn command(service: &Service, asked: &CreatableTopic) -> Result<CreateTopic, Failed> {
     let name = TopicName::parse(&asked.name)
         .map_err(|error| Failed::of(ResponseError::InvalidTopicException, error.to_string()))?;
-    let state = service.replica().state();
     let value =
         |value: &Option<StrBytes>| value.as_ref().map_or_else(String::new, ToString::to_string);
     Ok(CreateTopic {
         name,
         id: TopicId(Uuid::new_v4()),
         partitions: partitions(asked, service.config().num_partitions)?,
-        replication_factor: replication_factor(asked, replicas(&state))?,
+        replication_factor: replication_factor(asked, replicas(service))?,
         configs: asked
             .configs
             .iter()
@@ -175,15 +174,16 @@ fn replication_factor(asked: &CreatableTopic, replicas: u16) -> Result<u16, Fail
         factor => match u16::try_from(factor) {
             Ok(factor) if (1..=replicas).contains(&factor) => Ok(factor),
             _ => {
-                let message = format!("replication factor {factor}, brokers {replicas}");
+                let message = format!("replication factor {factor}, voters {replicas}");
                 Err(Failed::of(ResponseError::InvalidReplicationFactor, message))
             }
         },
     }
 }
 
-fn replicas(state: &State) -> u16 {
-    u16::try_from(state.nodes().count()).unwrap_or(u16::MAX)
+/// Every voter holds every topic.
+fn replicas(service: &Service) -> u16 {
+    u16::try_from(service.replica().membership().voters.len()).unwrap_or(u16::MAX)
 }
 
 fn wire_count<N: TryInto<i32>>(count: N) -> i32 {

@@ -1,0 +1,155 @@
+//! UpdateFeatures: the operator allows what all nodes' software can do (KIP-584, DESIGN rule 17).
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
+use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
+use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::proposal::{Failed, deadline, settle};
+use crate::broker::error_code::{Asked, not_leading};
+use crate::broker::service::Service;
+use crate::state::{Command, FeatureLevel, RaiseFeatureLevel};
+
+/// The one feature there is, named as Kafka names its own (`metadata.version`, `transaction.version`).
+pub(super) const FEATURE: &str = "mayday.version";
+
+/// Only upgrades: a level that was used may be needed to read what was written since.
+const UPGRADE: i8 = 1;
+
+pub(in crate::broker) async fn update(
+    service: &Service,
+    version: i16,
+    request: UpdateFeaturesRequest,
+) -> UpdateFeaturesResponse {
+    let response = UpdateFeaturesResponse::default().with_error_message(None);
+    if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
+        return response.with_error_code(code.code());
+    }
+    let mut results = Vec::with_capacity(request.feature_updates.len());
+    for asked in &request.feature_updates {
+        let raised = raise(service, version, asked, &request).await;
+        // From version 2 on an update has no answer of its own: it is all or nothing.
+        if let (Err(failed), 2..) = (&raised, version) {
+            return response
+                .with_error_code(failed.code.code())
+                .with_error_message(failed.message.clone().map(StrBytes::from_string));
+        }
+        results.push(result(asked, raised));
+    }
+    if 2 <= version {
+        return response;
+    }
+    response.with_results(results)
+}
+
+fn result(asked: &FeatureUpdateKey, raised: Result<(), Failed>) -> UpdatableFeatureResult {
+    let result = UpdatableFeatureResult::default()
+        .with_feature(asked.feature.clone())
+        .with_error_message(None);
+    match raised {
+        Ok(()) => result,
+        Err(failed) => result
+            .with_error_code(failed.code.code())
+            .with_error_message(failed.message.map(StrBytes::from_string)),
+    }
+}
+
+async fn raise(
+    service: &Service,
+    version: i16,
+    asked: &FeatureUpdateKey,
+    request: &UpdateFeaturesRequest,
+) -> Result<(), Failed> {
+    let raise = RaiseFeatureLevel {
+        level: level(version, asked)?,
+    };
+    all_are_registered(service)?;
+    if request.validate_only {
+        let state = service.replica().state();
+        return state
+            .check_raise_feature_level(&raise)
+            .map_err(|refusal| Failed::from(&refusal));
+    }
+    let wait = deadline(request.timeout_ms);
+    let command = Command::RaiseFeatureLevel(raise);
+    settle(service, command, Asked::Controller, wait)
+        .await
+        .map(|_| ())
+}
+
+/// A level that this node's own software does not have is never proposed: applying it would stop the node.
+fn level(version: i16, asked: &FeatureUpdateKey) -> Result<FeatureLevel, Failed> {
+    let refused = |message: String| Err(Failed::of(ResponseError::InvalidUpdateVersion, message));
+    if asked.feature.as_str() != FEATURE {
+        return refused(format!(
+            "{}: the one feature is {FEATURE}",
+            asked.feature.as_str()
+        ));
+    }
+    let downgrades = match version {
+        0 => asked.allow_downgrade,
+        _ => asked.upgrade_type != UPGRADE,
+    };
+    if downgrades {
+        return refused("a feature level only rises".to_owned());
+    }
+    match u16::try_from(asked.max_version_level).map(FeatureLevel) {
+        Ok(level) if (FeatureLevel::FIRST..=FeatureLevel::LATEST).contains(&level) => Ok(level),
+        _ => refused(format!(
+            "level {}: this node's software has {} to {}",
+            asked.max_version_level,
+            FeatureLevel::FIRST,
+            FeatureLevel::LATEST
+        )),
+    }
+}
+
+/// The state machine asks every registered node; one that has never registered has not said what it can do.
+fn all_are_registered(service: &Service) -> Result<(), Failed> {
+    let membership = service.replica().membership();
+    let state = service.replica().state();
+    let members = membership.voters.iter().chain(&membership.learners);
+    let unknown = members.filter(|member| state.node_of(**member).is_none());
+    match unknown.count() {
+        0 => Ok(()),
+        count => {
+            let message = format!("{count} members have not said yet what their software can do");
+            Err(Failed::of(ResponseError::FeatureUpdateFailed, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(feature: &'static str, level: i16) -> FeatureUpdateKey {
+        FeatureUpdateKey::default()
+            .with_feature(StrBytes::from_static_str(feature))
+            .with_max_version_level(level)
+            .with_upgrade_type(UPGRADE)
+    }
+
+    #[test]
+    fn a_level_only_rises_and_only_to_what_this_software_has() {
+        let latest = i16::try_from(FeatureLevel::LATEST.0).expect("small");
+        assert_eq!(level(1, &asked(FEATURE, latest)), Ok(FeatureLevel::LATEST));
+        let wrong = [
+            (1, asked(FEATURE, latest + 1)),
+            (1, asked(FEATURE, 0)),
+            (1, asked(FEATURE, -1)),
+            (1, asked("metadata.version", latest)),
+            (1, asked(FEATURE, latest).with_upgrade_type(2)),
+            (0, asked(FEATURE, latest).with_allow_downgrade(true)),
+        ];
+        for (version, asked) in wrong {
+            let refused = level(version, &asked).expect_err("refused");
+            assert_eq!(
+                refused.code,
+                ResponseError::InvalidUpdateVersion,
+                "{asked:?}"
+            );
+        }
+    }
+}

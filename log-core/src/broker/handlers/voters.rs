@@ -1,0 +1,373 @@
+//! AddRaftVoter, RemoveRaftVoter and UnregisterBroker: who decides, changed by the operator (KIP-853, DESIGN rule 15).
+//!
+//! Adding takes several steps: the waiting replica is registered, receives entries, catches up, votes. An answer says
+//! that it votes, or what was reached by the deadline; asking again goes on from there.
+
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{
+    AddRaftVoterRequest, AddRaftVoterResponse, RemoveRaftVoterRequest, RemoveRaftVoterResponse,
+    UnregisterBrokerRequest, UnregisterBrokerResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+use tokio::time::{sleep, timeout};
+use tracing::info;
+use uuid::Uuid;
+
+use super::barrier::read_barrier;
+use super::proposal::{Failed, deadline, settle};
+use crate::broker::error_code::{Asked, of_propose_error};
+use crate::broker::registration::PEER;
+use crate::broker::replica_handle::{Leadership, ProposeError};
+use crate::broker::service::{Service, Waiting};
+use crate::broker::voter_plan::{Admission, Members, Removal, Unremovable, admission, removal};
+use crate::consensus::MembershipChange;
+use crate::ids::{NodeId, ReplicaId};
+use crate::state::{Command, Listener, RegisterNode, UnregisterNode};
+use crate::wire::extension::replaces;
+use crate::wire::values;
+
+/// Removing and unregistering have no deadline of their own.
+const WAIT: Duration = Duration::from_secs(10);
+/// Between two looks at how far a learner is, and between two tries while another change is under way.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+pub(in crate::broker) async fn add(
+    service: &Service,
+    request: AddRaftVoterRequest,
+) -> AddRaftVoterResponse {
+    let response = AddRaftVoterResponse::default().with_error_message(None);
+    match add_voter(service, &request).await {
+        Ok(()) => response,
+        Err(failed) => response
+            .with_error_code(failed.code.code())
+            .with_error_message(failed.message.map(StrBytes::from_string)),
+    }
+}
+
+pub(in crate::broker) async fn remove(
+    service: &Service,
+    request: RemoveRaftVoterRequest,
+) -> RemoveRaftVoterResponse {
+    let response = RemoveRaftVoterResponse::default().with_error_message(None);
+    match remove_voter(service, &request).await {
+        Ok(()) => response,
+        Err(failed) => response
+            .with_error_code(failed.code.code())
+            .with_error_message(failed.message.map(StrBytes::from_string)),
+    }
+}
+
+pub(in crate::broker) async fn unregister(
+    service: &Service,
+    request: UnregisterBrokerRequest,
+) -> UnregisterBrokerResponse {
+    let response = UnregisterBrokerResponse::default().with_error_message(None);
+    match unregister_node(service, request.broker_id.0).await {
+        Ok(()) => response,
+        Err(failed) => response
+            .with_error_code(failed.code.code())
+            .with_error_message(failed.message.map(StrBytes::from_string)),
+    }
+}
+
+/// Whom a request names: a node and its replica.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    node: NodeId,
+    replica: ReplicaId,
+}
+
+impl Named {
+    fn parse(node: i32, directory: Uuid) -> Result<Self, Failed> {
+        let invalid = |what: String| Failed::of(ResponseError::InvalidRequest, what);
+        Ok(Self {
+            node: values::node(node)
+                .ok_or_else(|| invalid(format!("node {node}: no node has it")))?,
+            replica: values::replica(directory)
+                .ok_or_else(|| invalid(format!("directory id {directory}: no replica has it")))?,
+        })
+    }
+}
+
+fn check_cluster(service: &Service, asked: Option<&StrBytes>) -> Result<(), Failed> {
+    let ours = &service.replica().cluster().cluster_id;
+    match asked {
+        Some(asked) if asked.as_str() != ours => {
+            let message = format!("this is cluster {ours}, not {}", asked.as_str());
+            Err(Failed::of(ResponseError::InconsistentClusterId, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn add_voter(service: &Service, request: &AddRaftVoterRequest) -> Result<(), Failed> {
+    read_barrier(service, Asked::Controller).await?;
+    check_cluster(service, request.cluster_id.as_ref())?;
+    let mut adding = Adding {
+        service,
+        named: Named::parse(request.voter_id, request.voter_directory_id)?,
+        instead_of: replaces(&request.unknown_tagged_fields).and_then(values::replica),
+        reached: Admission::Admit,
+    };
+    match timeout(deadline(request.timeout_ms), adding.run()).await {
+        Ok(done) => done,
+        Err(_) => Err(adding.not_yet()),
+    }
+}
+
+/// A replica on its way to vote.
+struct Adding<'a> {
+    service: &'a Service,
+    named: Named,
+    instead_of: Option<ReplicaId>,
+    /// The step that is being taken.
+    reached: Admission,
+}
+
+impl Adding<'_> {
+    async fn run(&mut self) -> Result<(), Failed> {
+        loop {
+            check_leading(self.service)?;
+            self.reached = self.next();
+            match self.reached {
+                Admission::Done => return Ok(()),
+                Admission::Admit => self.admit().await?,
+                Admission::Dismiss(learner) => {
+                    change(self.service, MembershipChange::Remove(learner)).await?;
+                }
+                Admission::Promote { instead_of } => self.promote(instead_of).await?,
+                Admission::WaitForSilence | Admission::CatchUp { .. } | Admission::EndJoint => {
+                    sleep(LOOK_EVERY).await;
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Admission {
+        let (membership, quorum) = (
+            self.service.replica().membership(),
+            self.service.replica().quorum(),
+        );
+        let members = Members {
+            membership: &membership,
+            quorum: &quorum,
+        };
+        admission(&members, self.named.replica, self.instead_of)
+    }
+
+    /// The cluster must know where it is before anything is sent there.
+    async fn admit(&self) -> Result<(), Failed> {
+        let waiting = self.waiting()?;
+        self.check_number_is_free()?;
+        let command = Command::RegisterNode(RegisterNode {
+            node: waiting.node,
+            replica: waiting.replica,
+            // Where clients find it, it says itself once it serves them.
+            listeners: vec![Listener {
+                name: PEER.to_owned(),
+                host: waiting.host,
+                port: waiting.port,
+            }],
+            rack: None,
+            feature_level_max: waiting.feature_level_max,
+        });
+        settle(self.service, command, Asked::Controller, WAIT).await?;
+        let Named { node, replica } = self.named;
+        info!(%node, %replica, "replica is added as a learner");
+        change(self.service, MembershipChange::AddLearner(replica)).await
+    }
+
+    fn waiting(&self) -> Result<Waiting, Failed> {
+        let Named { node, replica } = self.named;
+        let mut waiting = self.service.waiting().into_iter();
+        let found = waiting.find(|it| it.replica == replica && it.node == node);
+        found.ok_or_else(|| {
+            let message = format!(
+                "no replica {replica} of node {node} waits to be added: start node {node} on an empty data folder, with \
+                 the peers of this cluster"
+            );
+            Failed::of(ResponseError::InvalidVoterKey, message)
+        })
+    }
+
+    /// A node number stands for one replica; whose place is taken must be said.
+    fn check_number_is_free(&self) -> Result<(), Failed> {
+        let Named { node, replica } = self.named;
+        let state = self.service.replica().state();
+        let registered = state.nodes().find(|(id, _)| *id == node);
+        let other = registered.map(|(_, known)| known.replica);
+        let other = other.filter(|other| *other != replica && Some(*other) != self.instead_of);
+        match other.filter(|other| self.service.replica().membership().has(*other)) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!(
+                    "node {node} is replica {other} already: replace it, or give the new one another number"
+                );
+                Err(Failed::of(ResponseError::DuplicateVoter, message))
+            }
+        }
+    }
+
+    async fn promote(&self, instead_of: Option<ReplicaId>) -> Result<(), Failed> {
+        let Named { node, replica } = self.named;
+        info!(%node, %replica, "learner has caught up and is to vote");
+        let promotion = MembershipChange::Promote {
+            learner: replica,
+            instead_of,
+        };
+        change(self.service, promotion).await
+    }
+
+    fn not_yet(&self) -> Failed {
+        let Named { node, .. } = self.named;
+        let reached = match self.reached {
+            Admission::Done => format!("node {node} votes"),
+            Admission::Admit => format!("node {node} is not a learner yet"),
+            Admission::Dismiss(_) => format!("the learner that node {node} was has not gone yet"),
+            Admission::WaitForSilence => {
+                format!("the replica that node {node} is to replace still runs: stop it first")
+            }
+            Admission::CatchUp { behind: Some(lag) } => {
+                format!("node {node} is a learner, {lag} entries behind")
+            }
+            Admission::CatchUp { behind: None } => {
+                format!("node {node} is a learner and is not heard of: is it running?")
+            }
+            Admission::Promote { .. } | Admission::EndJoint => {
+                format!("node {node} has caught up, and is about to vote")
+            }
+        };
+        let message = format!("{reached}; ask again, and it goes on from there");
+        Failed::of(ResponseError::RequestTimedOut, message)
+    }
+}
+
+fn check_leading(service: &Service) -> Result<(), Failed> {
+    match service.replica().leadership() {
+        Leadership::Leader { .. } => Ok(()),
+        Leadership::Starting | Leadership::Follower { .. } => {
+            Err(ResponseError::NotController.into())
+        }
+    }
+}
+
+/// One change of members, applied. While another is under way it waits a moment: the caller looks and decides again.
+async fn change(service: &Service, change: MembershipChange) -> Result<(), Failed> {
+    match service.replica().change_membership(change).await {
+        Ok(()) => Ok(()),
+        Err(ProposeError::Dropped) => {
+            sleep(LOOK_EVERY).await;
+            Ok(())
+        }
+        Err(error) => Err(of_propose_error(error, Asked::Controller).into()),
+    }
+}
+
+async fn remove_voter(service: &Service, request: &RemoveRaftVoterRequest) -> Result<(), Failed> {
+    read_barrier(service, Asked::Controller).await?;
+    check_cluster(service, request.cluster_id.as_ref())?;
+    let named = Named::parse(request.voter_id, request.voter_directory_id)?;
+    check_is_of_node(service, named)?;
+    match timeout(WAIT, remove_when_possible(service, named)).await {
+        Ok(done) => done,
+        Err(_) => Err(Failed::of(
+            ResponseError::RequestTimedOut,
+            format!("node {} is still a member: ask again", named.node),
+        )),
+    }
+}
+
+/// Two nodes must not be confused by a mistyped number.
+fn check_is_of_node(service: &Service, named: Named) -> Result<(), Failed> {
+    let state = service.replica().state();
+    match state.node_of(named.replica) {
+        Some((node, _)) if node != named.node => {
+            let message = format!(
+                "replica {} is node {node}, not {}",
+                named.replica, named.node
+            );
+            Err(Failed::of(ResponseError::InvalidVoterKey, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn remove_when_possible(service: &Service, named: Named) -> Result<(), Failed> {
+    let Named { node, replica } = named;
+    let mut proposed = false;
+    loop {
+        check_leading(service)?;
+        match next_to_remove(service, replica) {
+            // Our own change has been applied.
+            Err(Unremovable::NoMember) if proposed => return Ok(()),
+            Err(Unremovable::Changing) if proposed => sleep(LOOK_EVERY).await,
+            Err(unremovable) => return Err(not_removed(node, unremovable)),
+            Ok(Removal::HandOver { to }) => return Err(hand_over(service, node, to).await),
+            Ok(Removal::Remove) => {
+                proposed = true;
+                change(service, MembershipChange::Remove(replica)).await?;
+                info!(%node, %replica, "member is removed");
+            }
+        }
+    }
+}
+
+fn next_to_remove(service: &Service, replica: ReplicaId) -> Result<Removal, Unremovable> {
+    let (membership, quorum) = (service.replica().membership(), service.replica().quorum());
+    let members = Members {
+        membership: &membership,
+        quorum: &quorum,
+    };
+    removal(&members, replica, service.replica().cluster().replica)
+}
+
+fn not_removed(node: NodeId, unremovable: Unremovable) -> Failed {
+    let code = match unremovable {
+        Unremovable::NoMember => ResponseError::VoterNotFound,
+        Unremovable::LastVoter | Unremovable::NoMajority { .. } => ResponseError::InvalidRequest,
+        Unremovable::NobodyElse | Unremovable::Changing => ResponseError::RequestTimedOut,
+    };
+    Failed::of(code, format!("node {node}: {unremovable}"))
+}
+
+/// Lets another lead; what the client is told then is to ask that one.
+async fn hand_over(service: &Service, node: NodeId, to: ReplicaId) -> Failed {
+    let mut leadership = service.replica().leadership_changes();
+    if let Err(error) = service.replica().hand_over_to(to).await {
+        return of_propose_error(error, Asked::Controller).into();
+    }
+    info!(%node, %to, "leadership is handed over before this node leaves");
+    let lost = leadership.wait_for(|now| !matches!(now, Leadership::Leader { .. }));
+    // The caller's deadline bounds this wait.
+    drop(lost.await);
+    Failed::of(
+        ResponseError::NotController,
+        format!("node {node} led and has handed over: ask the new leader"),
+    )
+}
+
+async fn unregister_node(service: &Service, node: i32) -> Result<(), Failed> {
+    read_barrier(service, Asked::Controller).await?;
+    let unknown = || {
+        Failed::of(
+            ResponseError::BrokerIdNotRegistered,
+            format!("no node {node}"),
+        )
+    };
+    let id = values::node(node).ok_or_else(unknown)?;
+    let replica = {
+        let state = service.replica().state();
+        let known = state.nodes().find(|(known, _)| *known == id);
+        known.map(|(_, known)| known.replica).ok_or_else(unknown)?
+    };
+    if service.replica().membership().has(replica) {
+        let message = format!("node {id} is a member: remove it first");
+        return Err(Failed::of(ResponseError::InvalidRequest, message));
+    }
+    let command = Command::UnregisterNode(UnregisterNode { node: id });
+    settle(service, command, Asked::Controller, WAIT)
+        .await
+        .map(|_| ())
+}
