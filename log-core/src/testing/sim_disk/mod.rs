@@ -39,7 +39,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use self::content::Content;
-use self::names::{FileId, Names, Node};
+use self::names::{FileId, Names};
 use crate::disk::{Disk, DiskFile, OpenMode};
 
 /// What a power cut may tear apart: the unit that a disk writes whole.
@@ -216,9 +216,8 @@ impl SimDisk {
     /// All files that a process would see, with what it would read in them.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let world = self.world();
-        let content =
-            |(path, file): (&PathBuf, FileId)| (path.clone(), world.files[&file].cached().to_vec());
-        world.names.files().map(content).collect()
+        let content = |(path, file)| (path, world.files[&file].cached().to_vec());
+        world.names.files().into_iter().map(content).collect()
     }
 
     /// Another disk with the same files, all of them synced, and chance of its own: for trying out damage.
@@ -301,7 +300,7 @@ impl World {
         self.crash_at = None;
         let roughness = Roughness::draw(&mut self.chance);
         self.names.lose_unsynced(&mut self.chance, roughness);
-        let named: Vec<FileId> = self.names.files().map(|(_, file)| file).collect();
+        let named = self.named_files();
         self.files.retain(|file, _| named.contains(file));
         for content in self.files.values_mut() {
             content.lose_unsynced(&mut self.chance, roughness);
@@ -310,15 +309,23 @@ impl World {
 
     fn create(&mut self, path: &Path) -> io::Result<()> {
         let file = FileId(self.operations);
-        self.names.create(path, Node::File(file))?;
+        self.names.create_file(path, file)?;
         self.files.insert(file, Content::default());
         Ok(())
     }
 
     /// A file with two names takes its room once.
     fn used_bytes(&self) -> u64 {
-        let named: BTreeSet<FileId> = self.names.files().map(|(_, file)| file).collect();
+        let named = self.named_files();
         named.iter().map(|file| self.files[file].len()).sum()
+    }
+
+    fn named_files(&self) -> BTreeSet<FileId> {
+        self.names
+            .files()
+            .into_iter()
+            .map(|(_, file)| file)
+            .collect()
     }
 
     fn needs_room(&self, file: FileId, len: u64) -> io::Result<()> {
@@ -361,7 +368,7 @@ impl Disk for SimDisk {
             .collect();
         for folder in missing.into_iter().rev() {
             world.change(Operation::CreateFolder, folder, |world| {
-                world.names.create(folder, Node::Folder)
+                world.names.create_folder(folder)
             })?;
         }
         world.needs_power()

@@ -1,9 +1,11 @@
 //! The names on a simulated disk: as a process sees them, as they are on the plate, and the changes in between.
+//!
+//! A folder is more than its path: renamed, it takes along what lies in it, synced or not; removed, it takes away even
+//! the names whose removal was not synced; and another one under its old path has nothing to do with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rand::Rng;
 
@@ -12,134 +14,151 @@ use super::{Fate, Roughness};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(pub(super) u64);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FolderId(u64);
+
+const ROOT: FolderId = FolderId(0);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+enum Node {
     File(FileId),
-    Folder,
+    Folder(FolderId),
 }
 
-type Tree = BTreeMap<PathBuf, Node>;
+/// The names in each folder, also in those that no path leads to yet or any more.
+type Folders = BTreeMap<FolderId, BTreeMap<String, Node>>;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Names {
-    cached: Tree,
-    durable: Tree,
+    cached: Folders,
+    durable: Folders,
     /// Oldest first.
     unsynced: Vec<Change>,
+    folders_made: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    folder: FolderId,
+    name: String,
 }
 
 #[derive(Clone, Debug)]
 enum Change {
-    Put {
-        path: PathBuf,
-        node: Node,
-    },
-    Move {
-        from: PathBuf,
-        to: PathBuf,
-        node: Node,
-    },
-    Remove {
-        path: PathBuf,
-    },
+    Put { at: Place, node: Node },
+    Move { from: Place, to: Place, node: Node },
+    Remove { at: Place },
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let root = Folders::from([(ROOT, BTreeMap::new())]);
+        Self {
+            cached: root.clone(),
+            durable: root,
+            unsynced: Vec::new(),
+            folders_made: 0,
+        }
+    }
 }
 
 impl Names {
     pub(super) fn file(&self, path: &Path) -> Option<FileId> {
-        match self.cached.get(path) {
-            Some(&Node::File(file)) => Some(file),
-            Some(Node::Folder) | None => None,
+        match self.node(path) {
+            Some(Node::File(file)) => Some(file),
+            Some(Node::Folder(_)) | None => None,
         }
     }
 
     pub(super) fn is_folder(&self, path: &Path) -> bool {
-        is_root(path) || self.cached.get(path) == Some(&Node::Folder)
+        self.folder(path).is_some()
     }
 
-    pub(super) fn files(&self) -> impl Iterator<Item = (&PathBuf, FileId)> {
-        self.cached.iter().filter_map(|(path, node)| match node {
-            Node::File(file) => Some((path, *file)),
-            Node::Folder => None,
-        })
+    /// All files that a path leads to, in the order of the paths; one with two names comes twice.
+    pub(super) fn files(&self) -> Vec<(PathBuf, FileId)> {
+        let nodes = below(&self.cached, Path::new("/"), ROOT).into_iter();
+        nodes
+            .filter_map(|(path, _, node)| match node {
+                Node::File(file) => Some((path, file)),
+                Node::Folder(_) => None,
+            })
+            .collect()
     }
 
     /// The names right inside a folder, sorted.
     pub(super) fn inside(&self, folder: &Path) -> Vec<String> {
-        let inner = below(&self.cached, folder).filter(|(path, _)| path.parent() == Some(folder));
-        let mut names: Vec<String> = inner
-            .filter_map(|(path, _)| path.file_name())
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
-        names.sort_unstable();
-        names
+        let folder = self.folder(folder);
+        folder.map_or_else(Vec::new, |folder| {
+            self.cached[&folder].keys().cloned().collect()
+        })
     }
 
-    pub(super) fn create(&mut self, path: &Path, node: Node) -> io::Result<()> {
-        if self.cached.contains_key(path) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        self.needs_folder_of(path)?;
-        self.change(Change::Put {
-            path: path.to_owned(),
-            node,
-        });
+    pub(super) fn create_file(&mut self, path: &Path, file: FileId) -> io::Result<()> {
+        self.put(path, Node::File(file))
+    }
+
+    pub(super) fn create_folder(&mut self, path: &Path) -> io::Result<()> {
+        self.folders_made += 1;
+        let folder = FolderId(self.folders_made);
+        self.put(path, Node::Folder(folder))?;
+        self.cached.insert(folder, BTreeMap::new());
+        self.durable.insert(folder, BTreeMap::new());
         Ok(())
     }
 
     pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let file = self.file(from).ok_or(ErrorKind::NotFound)?;
-        self.create(to, Node::File(file))
+        self.put(to, Node::File(file))
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let node = *self.cached.get(from).ok_or(ErrorKind::NotFound)?;
-        self.needs_folder_of(to)?;
-        match self.cached.get(to) {
-            Some(Node::Folder) => return Err(ErrorKind::AlreadyExists.into()),
+        let node = self.node(from).ok_or(ErrorKind::NotFound)?;
+        let places = (self.place(from)?, self.place(to)?);
+        match self.node(to) {
             // POSIX: two names of one file both stay.
-            Some(there) if *there == node => return Ok(()),
-            Some(_) | None => {}
+            Some(there) if there == node => return Ok(()),
+            Some(Node::Folder(_)) => return Err(ErrorKind::AlreadyExists.into()),
+            Some(Node::File(_)) | None => {}
         }
-        self.change(Change::Move {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            node,
-        });
+        let (from, to) = places;
+        self.change(Change::Move { from, to, node });
         Ok(())
     }
 
     pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
         self.file(path).ok_or(ErrorKind::NotFound)?;
-        self.change(Change::Remove {
-            path: path.to_owned(),
-        });
+        let at = self.place(path)?;
+        self.change(Change::Remove { at });
         Ok(())
     }
 
     /// A folder goes name by name, as on any real disk: a power cut may leave some of them.
     pub(super) fn remove_folder(&mut self, path: &Path) {
-        let inner: Vec<PathBuf> = below(&self.cached, path)
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in inner.into_iter().rev() {
-            self.change(Change::Remove { path });
+        let (Some(folder), Ok(at)) = (self.folder(path), self.place(path)) else {
+            return;
+        };
+        let inner = below(&self.cached, path, folder).into_iter().rev();
+        for (_, at, _) in inner {
+            self.change(Change::Remove { at });
         }
-        if self.cached.contains_key(path) {
-            self.change(Change::Remove {
-                path: path.to_owned(),
-            });
-        }
+        self.change(Change::Remove { at });
     }
 
-    pub(super) fn sync_folder(&mut self, folder: &Path) {
-        let (now, later) = self
-            .unsynced
-            .drain(..)
-            .partition::<Vec<_>, _>(|change| change.folder() == Some(folder));
-        self.unsynced = later;
-        for change in now {
+    pub(super) fn sync_folder(&mut self, path: &Path) {
+        let folder = self.folder(path);
+        let mut later = Vec::with_capacity(self.unsynced.len());
+        for change in self.unsynced.drain(..) {
+            if Some(change.folder()) != folder {
+                later.push(change);
+                continue;
+            }
+            if let Change::Move { from, .. } = &change {
+                // Nothing that happened under the old name before is to come back there.
+                later.retain(|older: &Change| older.at() != from);
+            }
             change.apply_to(&mut self.durable);
         }
+        self.unsynced = later;
     }
 
     /// The power is cut: of the unsynced changes, chance keeps what it likes.
@@ -160,7 +179,17 @@ impl Names {
             cached: self.cached.clone(),
             durable: self.cached.clone(),
             unsynced: Vec::new(),
+            folders_made: self.folders_made,
         }
+    }
+
+    fn put(&mut self, path: &Path, node: Node) -> io::Result<()> {
+        if self.node(path).is_some() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let at = self.place(path)?;
+        self.change(Change::Put { at, node });
+        Ok(())
     }
 
     fn change(&mut self, change: Change) {
@@ -168,71 +197,99 @@ impl Names {
         self.unsynced.push(change);
     }
 
-    fn needs_folder_of(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
-        if self.is_folder(folder) {
-            Ok(())
-        } else {
-            Err(ErrorKind::NotFound.into())
+    /// Where a path's last name is, or would be.
+    fn place(&self, path: &Path) -> io::Result<Place> {
+        let parent = path.parent().ok_or(ErrorKind::InvalidInput)?;
+        let folder = self.folder(parent).ok_or(ErrorKind::NotFound)?;
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+        let name = name.to_string_lossy().into_owned();
+        Ok(Place { folder, name })
+    }
+
+    fn folder(&self, path: &Path) -> Option<FolderId> {
+        match self.node(path) {
+            Some(Node::Folder(folder)) => Some(folder),
+            Some(Node::File(_)) | None => None,
         }
+    }
+
+    fn node(&self, path: &Path) -> Option<Node> {
+        let mut names = path.components().filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_string_lossy()),
+            _ => None,
+        });
+        names.try_fold(Node::Folder(ROOT), |node, name| match node {
+            Node::Folder(folder) => self.cached[&folder].get(&*name).copied(),
+            Node::File(_) => None,
+        })
     }
 }
 
 impl Change {
     /// Whose sync makes it durable. A move between folders is durable with the one it went to.
-    fn folder(&self) -> Option<&Path> {
+    fn folder(&self) -> FolderId {
         match self {
-            Self::Put { path, .. } | Self::Remove { path } => path.parent(),
-            Self::Move { to, .. } => to.parent(),
+            Self::Put { at, .. } | Self::Remove { at } => at.folder,
+            Self::Move { to, .. } => to.folder,
         }
     }
 
-    fn apply_to(&self, tree: &mut Tree) {
+    /// The name that it gives or takes.
+    fn at(&self) -> &Place {
         match self {
-            Self::Put { path, node } => {
-                tree.insert(path.clone(), *node);
+            Self::Put { at, .. } | Self::Remove { at } => at,
+            Self::Move { to, .. } => to,
+        }
+    }
+
+    fn apply_to(&self, folders: &mut Folders) {
+        match self {
+            Self::Put { at, node } => {
+                put(folders, at, *node);
             }
-            Self::Remove { path } => {
-                tree.remove(path);
-            }
+            Self::Remove { at } => remove(folders, at),
             Self::Move { from, to, node } => {
-                tree.remove(from);
-                tree.insert(to.clone(), *node);
-                move_below(tree, from, to);
+                remove(folders, from);
+                put(folders, to, *node);
             }
         }
     }
 }
 
-fn move_below(tree: &mut Tree, from: &Path, to: &Path) {
-    let inner: Vec<PathBuf> = below(tree, from).map(|(path, _)| path.clone()).collect();
-    for path in inner {
-        let rest = path.strip_prefix(from).expect("it lies below");
-        let moved = to.join(rest);
-        let node = tree.remove(&path).expect("just listed");
-        tree.insert(moved, node);
+fn put(folders: &mut Folders, at: &Place, node: Node) {
+    if let Some(names) = folders.get_mut(&at.folder) {
+        names.insert(at.name.clone(), node);
     }
 }
 
-fn below<'a>(tree: &'a Tree, folder: &Path) -> impl Iterator<Item = (&'a PathBuf, &'a Node)> {
-    let folder = folder.to_owned();
-    let after = (Bound::Excluded(folder.clone()), Bound::Unbounded);
-    tree.range::<PathBuf, _>(after)
-        .take_while(move |(path, _)| path.starts_with(&folder))
+fn remove(folders: &mut Folders, at: &Place) {
+    if let Some(names) = folders.get_mut(&at.folder) {
+        names.remove(&at.name);
+    }
+}
+
+/// All that lies in a folder, however deep, in the order of the paths.
+fn below(folders: &Folders, path: &Path, folder: FolderId) -> Vec<(PathBuf, Place, Node)> {
+    let mut found = Vec::new();
+    for (name, node) in &folders[&folder] {
+        let (path, name) = (path.join(name), name.clone());
+        found.push((path.clone(), Place { folder, name }, *node));
+        if let Node::Folder(inner) = node {
+            found.extend(below(folders, &path, *inner));
+        }
+    }
+    found
 }
 
 /// What lies in a folder whose own name was lost cannot be reached any more.
-fn drop_what_hangs_in_the_air(tree: &mut Tree) {
-    let names = std::mem::take(tree);
-    // Folders sort before what is in them, so each finds its own folder decided.
-    for (path, node) in names {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        if is_root(folder) || tree.get(folder) == Some(&Node::Folder) {
-            tree.insert(path, node);
-        }
-    }
-}
-
-fn is_root(path: &Path) -> bool {
-    path.parent().is_none()
+fn drop_what_hangs_in_the_air(folders: &mut Folders) {
+    let nodes = below(folders, Path::new("/"), ROOT).into_iter();
+    let mut reached: BTreeSet<FolderId> = nodes
+        .filter_map(|(_, _, node)| match node {
+            Node::Folder(folder) => Some(folder),
+            Node::File(_) => None,
+        })
+        .collect();
+    reached.insert(ROOT);
+    folders.retain(|folder, _| reached.contains(folder));
 }

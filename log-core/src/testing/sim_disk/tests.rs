@@ -261,6 +261,52 @@ fn a_folder_moves_with_all_that_is_in_it() {
 }
 
 #[test]
+fn a_folder_that_takes_the_name_of_a_removed_one_keeps_its_own_files() {
+    for seed in 0..200 {
+        let disk = disk_with_folder(seed);
+        let folders = ["old", "new"].map(path);
+        for folder in &folders {
+            disk.create_folder(folder).unwrap();
+            let file = disk.open(&folder.join("file"), OpenMode::CreateNew);
+            let name = folder.file_name().unwrap().as_encoded_bytes();
+            let file = file.unwrap();
+            file.write_at(name, 0).unwrap();
+            file.sync_data().unwrap();
+            disk.sync_folder(folder).unwrap();
+        }
+        disk.sync_folder(Path::new(FOLDER)).unwrap();
+
+        // The removal inside the old folder is never synced by itself.
+        disk.remove_folder(&path("old")).unwrap();
+        disk.sync_folder(Path::new(FOLDER)).unwrap();
+        disk.rename(&path("new"), &path("old")).unwrap();
+        disk.sync_folder(Path::new(FOLDER)).unwrap();
+        disk.sync_folder(&path("old")).unwrap();
+        disk.crash();
+        disk.reboot();
+
+        assert_eq!(disk.file(&path("old/file")).unwrap(), b"new");
+        assert!(!disk.exists(&path("new")));
+    }
+}
+
+#[test]
+fn a_name_made_in_a_folder_before_its_move_lasts_once_the_folder_is_synced_under_the_new_name() {
+    for seed in 0..50 {
+        let disk = disk_with_folder(seed);
+        disk.create_folder(&path("from")).unwrap();
+        synced_file(&disk, "from/file", b"moved");
+        disk.rename(&path("from"), &path("to")).unwrap();
+        disk.sync_folder(&path("to")).unwrap();
+        disk.sync_folder(Path::new(FOLDER)).unwrap();
+        disk.crash();
+        disk.reboot();
+        assert_eq!(disk.file(&path("to/file")).unwrap(), b"moved");
+        assert!(!disk.exists(&path("from")));
+    }
+}
+
+#[test]
 fn a_copy_has_the_same_files_and_a_life_of_its_own() {
     let disk = disk_with_folder(1);
     synced_file(&disk, "file", b"old");
