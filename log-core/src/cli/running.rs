@@ -1,4 +1,4 @@
-//! `log-core topics | groups | records`: the tools for a log that runs.
+//! `log-core topics | groups | records | nodes`: the tools for a log that runs.
 
 use std::io::{BufWriter, stdout};
 

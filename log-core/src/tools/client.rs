@@ -1,6 +1,6 @@
 //! A small Kafka client: one request at a time, to the node that can answer it, each with a deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub(super) enum Isolation {
 /// Connections to the node that was named, and to others as they are needed.
 pub(super) struct Client {
     named: String,
+    /// The other nodes, as Metadata has named them: they may know who leads when the one that was named does not.
+    others: BTreeSet<String>,
     connections: BTreeMap<String, Connection>,
 }
 
@@ -85,6 +87,7 @@ impl Client {
         let connection = Connection::open(server).await?;
         Ok(Self {
             named: server.to_owned(),
+            others: BTreeSet::new(),
             connections: BTreeMap::from([(server.to_owned(), connection)]),
         })
     }
@@ -122,9 +125,29 @@ impl Client {
         version: i16,
         request: R,
     ) -> Result<R::Response, ToolError> {
-        let cluster = self.cluster(Some(&[])).await?;
-        let address = cluster.node(cluster.controller, || "the log".to_owned())?;
+        let address = self.controller().await?;
         self.ask_at(&address, version, request).await
+    }
+
+    /// Where the controller is, by the node that was named or else by any other that is known.
+    async fn controller(&mut self) -> Result<String, ToolError> {
+        let named = self.controller_by(&self.named.clone()).await;
+        let Err(error) = named else {
+            return named;
+        };
+        for other in self.others.clone() {
+            if let Ok(address) = self.controller_by(&other).await {
+                return Ok(address);
+            }
+        }
+        Err(error)
+    }
+
+    async fn controller_by(&mut self, node: &str) -> Result<String, ToolError> {
+        let request = MetadataRequest::default().with_topics(Some(Vec::new()));
+        let cluster = Cluster::of(self.ask_at(node, 12, request).await?)?;
+        self.others.extend(cluster.nodes.values().cloned());
+        cluster.node(cluster.controller, || "the log".to_owned())
     }
 
     /// Where the coordinator of a group is.
@@ -338,7 +361,8 @@ impl Topic {
     }
 }
 
-fn address(host: &str, port: i32) -> String {
+/// A host and a port as one connects to them.
+pub(super) fn address(host: &str, port: i32) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

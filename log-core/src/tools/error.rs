@@ -102,6 +102,47 @@ pub enum ToolError {
         /// The name.
         group: String,
     },
+    /// No replica waits to be that node.
+    #[error(
+        "node {node} does not wait to be added: start it on an empty data folder, with --peers naming the nodes of this \
+         log, and ask again (waiting now: {})",
+        listed(waiting)
+    )]
+    NodeNotWaiting {
+        /// The number.
+        node: i32,
+        /// Those that do wait.
+        waiting: Vec<i32>,
+    },
+    /// A replica waits to be a node that there is already.
+    #[error(
+        "there is a node {node} already: if its disk was lost, ask for `nodes replace {node}`; if not, start the new \
+         one with another --node-id"
+    )]
+    NodeNumberTaken {
+        /// The number.
+        node: i32,
+    },
+    /// There is no node of that number whose place could be taken.
+    #[error("there is no node {node} to replace: ask for `nodes add {node}`")]
+    NothingToReplace {
+        /// The number.
+        node: i32,
+    },
+    /// There is no such node.
+    #[error("there is no {about}: `nodes list` shows those that there are")]
+    NoSuchNode {
+        /// What was asked for.
+        about: String,
+    },
+    /// It was not done by then. What was reached stays.
+    #[error("not done within {} seconds, ask again to go on ({reached})", within.as_secs())]
+    NotInTime {
+        /// How long we tried.
+        within: Duration,
+        /// How far it came.
+        reached: String,
+    },
     /// The group has members, which would go on from where they are.
     #[error("group {group} is in use: stop its members first")]
     GroupInUse {
@@ -181,6 +222,25 @@ impl ToolError {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// Whether trying again may help: there was no leader, another one leads by now, or it takes longer.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => code.is_retriable(),
+            other => other.is_unreachable(),
+        }
+    }
+
+    /// The log's own sentence, where it has one.
+    pub(super) fn in_short(&self) -> String {
+        match self {
+            Self::Refused {
+                message: Some(message),
+                ..
+            } => message.clone(),
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn refused(
         about: impl Into<String>,
         code: ResponseError,
@@ -192,6 +252,14 @@ impl ToolError {
             message: message.map(str::to_owned),
         }
     }
+}
+
+fn listed(nodes: &[i32]) -> String {
+    if nodes.is_empty() {
+        return "none".to_owned();
+    }
+    let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    nodes.join(", ")
 }
 
 fn reason(message: Option<&str>, code: ResponseError) -> String {

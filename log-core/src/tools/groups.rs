@@ -14,7 +14,7 @@ use super::Options;
 use super::client::{Client, Isolation, Place, Wanted};
 use super::committed::{self, Seek};
 use super::error::{ToolError, check};
-use super::output::{Answer, Done, Output, or_dash, table};
+use super::output::{Answer, Done, Output, head, or_dash, table_or};
 use crate::wire::assignment;
 
 /// Kafka's word for a group that is not there.
@@ -77,9 +77,6 @@ struct ListedGroup {
 
 impl Answer for Listed {
     fn text(&self) -> String {
-        if self.groups.is_empty() {
-            return "no groups\n".to_owned();
-        }
         let row = |group: &ListedGroup| {
             [
                 group.group.clone(),
@@ -87,11 +84,8 @@ impl Answer for Listed {
                 group.protocol_type.clone(),
             ]
         };
-        table(
-            ["GROUP", "STATE", "PROTOCOL TYPE"],
-            &[],
-            self.groups.iter().map(row),
-        )
+        let columns = ["GROUP", "STATE", "PROTOCOL TYPE"];
+        table_or("no groups", columns, &[], self.groups.iter().map(row))
     }
 }
 
@@ -145,29 +139,19 @@ struct Progress {
 
 impl Answer for Described {
     fn text(&self) -> String {
-        let assignor = if self.assignor.is_empty() {
-            "-"
-        } else {
-            &self.assignor
-        };
-        let head = format!(
-            "group {}  state {}  assignor {assignor}",
-            self.group, self.state
-        );
-        format!(
-            "{}\n\n{}\n{}",
-            super::text::escaped(&head),
-            self.members_text(),
-            self.partitions_text()
-        )
+        let assignor = Some(self.assignor.as_str()).filter(|name| !name.is_empty());
+        let head = head([
+            ("group", &self.group),
+            ("state", &self.state),
+            ("assignor", assignor.unwrap_or("-")),
+        ]);
+        let (members, partitions) = (self.members_text(), self.partitions_text());
+        format!("{head}\n{members}\n{partitions}")
     }
 }
 
 impl Described {
     fn members_text(&self) -> String {
-        if self.members.is_empty() {
-            return "no members\n".to_owned();
-        }
         let row = |member: &Member| {
             let assigned: Vec<_> = member.assigned.iter().map(named).collect();
             [
@@ -178,17 +162,11 @@ impl Described {
                 assigned.join(" "),
             ]
         };
-        table(
-            ["MEMBER", "INSTANCE", "CLIENT", "HOST", "ASSIGNED"],
-            &[],
-            self.members.iter().map(row),
-        )
+        let columns = ["MEMBER", "INSTANCE", "CLIENT", "HOST", "ASSIGNED"];
+        table_or("no members", columns, &[], self.members.iter().map(row))
     }
 
     fn partitions_text(&self) -> String {
-        if self.partitions.is_empty() {
-            return "no offsets\n".to_owned();
-        }
         let row = |progress: &Progress| {
             [
                 progress.topic.clone(),
@@ -199,9 +177,12 @@ impl Described {
                 or_dash(progress.member.as_ref()),
             ]
         };
-        table(
-            ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"],
-            &["PARTITION", "COMMITTED", "END", "LAG"],
+        let columns = ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"];
+        let numbers = ["PARTITION", "COMMITTED", "END", "LAG"];
+        table_or(
+            "no offsets",
+            columns,
+            &numbers,
             self.partitions.iter().map(row),
         )
     }

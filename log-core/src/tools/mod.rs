@@ -1,4 +1,4 @@
-//! The operator's tools: topics, groups and records of a running log, as tables or as JSON.
+//! The operator's tools: topics, groups, records and nodes of a running log, as tables or as JSON.
 //!
 //! A client like any other: all goes over the Kafka protocol, so the tools work on any node, show what any client would
 //! see, and can do nothing that a client cannot. `log-core` and `mayday log` both offer [`Command`].
@@ -10,8 +10,10 @@ mod client;
 mod committed;
 mod error;
 mod groups;
+mod nodes;
 mod output;
 mod position;
+mod quorum;
 mod records;
 mod shown_record;
 mod start;
@@ -24,6 +26,7 @@ use clap::{Args, Subcommand};
 
 pub use self::error::ToolError;
 pub use self::groups::Groups;
+pub use self::nodes::Nodes;
 pub use self::records::Records;
 pub use self::shown_record::ShownRecord;
 pub use self::topics::Topics;
@@ -40,6 +43,8 @@ pub enum Command {
     Groups(Groups),
     /// Show a topic's records.
     Records(Records),
+    /// List the nodes, add, remove and replace them.
+    Nodes(Nodes),
 }
 
 /// What every command can be told.
@@ -72,6 +77,7 @@ pub async fn run(
         Command::Topics(topics) => topics.run(&mut client, &mut out).await,
         Command::Groups(groups) => groups.run(&mut client, &mut out).await,
         Command::Records(records) => records.run(&mut client, &mut out).await,
+        Command::Nodes(nodes) => nodes.run(&mut client, &mut out).await,
     }
 }
 
@@ -81,6 +87,7 @@ impl Command {
             Self::Topics(topics) => &topics.options,
             Self::Groups(groups) => &groups.options,
             Self::Records(records) => &records.options,
+            Self::Nodes(nodes) => &nodes.options,
         }
     }
 }

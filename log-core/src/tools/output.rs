@@ -27,28 +27,25 @@ impl<'a, W: Write> Output<'a, W> {
 
     /// Writes the one answer of a command.
     pub(super) fn answer(&mut self, answer: &impl Answer) -> Result<(), ToolError> {
-        let written = if self.json {
-            serde_json::to_writer_pretty(&mut *self.to, answer)
-                .map_err(io::Error::from)
-                .and_then(|()| self.to.write_all(b"\n"))
+        if self.json {
+            self.write(serde_json::to_string_pretty(answer).map(|json| json + "\n"))
         } else {
-            self.to.write_all(answer.text().as_bytes())
-        };
-        written
-            .and_then(|()| self.to.flush())
-            .map_err(ToolError::Output)
+            self.write(Ok(answer.text()))
+        }
     }
 
     /// Writes one of many answers, on a line of its own. It is there at once: somebody may be watching.
     pub(super) fn line(&mut self, answer: &impl Answer) -> Result<(), ToolError> {
-        let written = if self.json {
-            serde_json::to_writer(&mut *self.to, answer)
-                .map_err(io::Error::from)
-                .and_then(|()| self.to.write_all(b"\n"))
+        if self.json {
+            self.write(serde_json::to_string(answer).map(|json| json + "\n"))
         } else {
-            self.to.write_all(answer.text().as_bytes())
-        };
-        written
+            self.write(Ok(answer.text()))
+        }
+    }
+
+    fn write(&mut self, text: serde_json::Result<String>) -> Result<(), ToolError> {
+        text.map_err(io::Error::from)
+            .and_then(|text| self.to.write_all(text.as_bytes()))
             .and_then(|()| self.to.flush())
             .map_err(ToolError::Output)
     }
@@ -90,6 +87,26 @@ pub(super) fn table<const N: usize>(
         }
     }
     table.trim_fmt() + "\n"
+}
+
+/// The same, or in words that there is nothing to show.
+pub(super) fn table_or<const N: usize>(
+    nothing: &str,
+    header: [&str; N],
+    numbers: &[&str],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return format!("{nothing}\n");
+    }
+    table(header, numbers, rows)
+}
+
+/// The line above a description: what it is of, and what there is one of.
+pub(super) fn head<const N: usize>(values: [(&str, &str); N]) -> String {
+    let words = values.map(|(name, value)| format!("{name} {}", escaped(value)));
+    words.join("  ") + "\n"
 }
 
 /// A value that may be missing.

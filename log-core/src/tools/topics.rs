@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::client::{CHANGE_WITHIN_MS, Client, Cluster, Isolation, Place, Wanted};
 use super::error::{ToolError, check};
-use super::output::{Answer, Done, Output, or_dash, table};
+use super::output::{Answer, Done, Output, head, or_dash, table, table_or};
 use super::{Options, setting};
 use crate::ids::Offset;
 
@@ -122,9 +122,6 @@ struct ListedTopic {
 
 impl Answer for Listed {
     fn text(&self) -> String {
-        if self.topics.is_empty() {
-            return "no topics\n".to_owned();
-        }
         let row = |topic: &ListedTopic| {
             [
                 topic.topic.clone(),
@@ -133,9 +130,11 @@ impl Answer for Listed {
                 or_dash(topic.bytes),
             ]
         };
-        table(
-            ["TOPIC", "PARTITIONS", "RECORDS", "BYTES"],
-            &["PARTITIONS", "RECORDS", "BYTES"],
+        let columns = ["TOPIC", "PARTITIONS", "RECORDS", "BYTES"];
+        table_or(
+            "no topics",
+            columns,
+            &columns[1..],
             self.topics.iter().map(row),
         )
     }
@@ -204,20 +203,13 @@ impl Answer for Described {
         };
         let columns = ["PARTITION", "LEADER", "START", "END", "BYTES"];
         let partitions = table(columns, &columns, self.partitions.iter().map(partition));
-        format!(
-            "topic {}  id {}\n\n{partitions}\n{}",
-            self.topic,
-            self.id,
-            self.configs_text()
-        )
+        let head = head([("topic", &self.topic), ("id", &self.id)]);
+        format!("{head}\n{partitions}\n{}", self.configs_text())
     }
 }
 
 impl Described {
     fn configs_text(&self) -> String {
-        if self.configs.is_empty() {
-            return "all settings are the defaults\n".to_owned();
-        }
         let origin = |config: &DescribedConfig| if config.default { "default" } else { "topic" };
         let config = |config: &DescribedConfig| {
             [
@@ -226,11 +218,9 @@ impl Described {
                 origin(config).to_owned(),
             ]
         };
-        table(
-            ["SETTING", "VALUE", "SET BY"],
-            &[],
-            self.configs.iter().map(config),
-        )
+        let columns = ["SETTING", "VALUE", "SET BY"];
+        let defaults = "all settings are the defaults";
+        table_or(defaults, columns, &[], self.configs.iter().map(config))
     }
 }
 

@@ -81,14 +81,22 @@ struct Named {
 
 impl Named {
     fn parse(node: i32, directory: Uuid) -> Result<Self, Failed> {
-        let invalid = |what: String| Failed::of(ResponseError::InvalidRequest, what);
+        let unknown = || {
+            let message = format!("node {node}: no node has this number");
+            Failed::of(ResponseError::InvalidRequest, message)
+        };
         Ok(Self {
-            node: values::node(node)
-                .ok_or_else(|| invalid(format!("node {node}: no node has it")))?,
-            replica: values::replica(directory)
-                .ok_or_else(|| invalid(format!("directory id {directory}: no replica has it")))?,
+            node: values::node(node).ok_or_else(unknown)?,
+            replica: replica(directory)?,
         })
     }
+}
+
+fn replica(directory: Uuid) -> Result<ReplicaId, Failed> {
+    values::replica(directory).ok_or_else(|| {
+        let message = format!("directory id {directory}: no replica has it");
+        Failed::of(ResponseError::InvalidRequest, message)
+    })
 }
 
 fn check_cluster(service: &Service, asked: Option<&StrBytes>) -> Result<(), Failed> {
@@ -146,13 +154,10 @@ impl Adding<'_> {
     }
 
     fn next(&self) -> Admission {
-        let (membership, quorum) = (
-            self.service.replica().membership(),
-            self.service.replica().quorum(),
-        );
+        let replica = self.service.replica();
         let members = Members {
-            membership: &membership,
-            quorum: &quorum,
+            membership: &replica.membership(),
+            quorum: &replica.quorum(),
         };
         admission(&members, self.named.replica, self.instead_of)
     }
@@ -268,84 +273,103 @@ async fn change(service: &Service, change: MembershipChange) -> Result<(), Faile
 async fn remove_voter(service: &Service, request: &RemoveRaftVoterRequest) -> Result<(), Failed> {
     read_barrier(service, Asked::Controller).await?;
     check_cluster(service, request.cluster_id.as_ref())?;
-    let named = Named::parse(request.voter_id, request.voter_directory_id)?;
-    check_is_of_node(service, named)?;
-    match timeout(WAIT, remove_when_possible(service, named)).await {
+    let leaving = Leaving::parse(service, request)?;
+    match timeout(WAIT, leaving.run()).await {
         Ok(done) => done,
         Err(_) => Err(Failed::of(
             ResponseError::RequestTimedOut,
-            format!("node {} is still a member: ask again", named.node),
+            format!("{} is still a member: ask again", leaving.name),
         )),
     }
 }
 
-/// Two nodes must not be confused by a mistyped number.
-fn check_is_of_node(service: &Service, named: Named) -> Result<(), Failed> {
-    let state = service.replica().state();
-    match state.node_of(named.replica) {
-        Some((node, _)) if node != named.node => {
-            let message = format!(
-                "replica {} is node {node}, not {}",
-                named.replica, named.node
-            );
-            Err(Failed::of(ResponseError::InvalidVoterKey, message))
-        }
-        _ => Ok(()),
-    }
+/// A member on its way out.
+struct Leaving<'a> {
+    service: &'a Service,
+    replica: ReplicaId,
+    /// As an operator calls it.
+    name: String,
 }
 
-async fn remove_when_possible(service: &Service, named: Named) -> Result<(), Failed> {
-    let Named { node, replica } = named;
-    let mut proposed = false;
-    loop {
-        check_leading(service)?;
-        match next_to_remove(service, replica) {
-            // Our own change has been applied.
-            Err(Unremovable::NoMember) if proposed => return Ok(()),
-            Err(Unremovable::Changing) if proposed => sleep(LOOK_EVERY).await,
-            Err(unremovable) => return Err(not_removed(node, unremovable)),
-            Ok(Removal::HandOver { to }) => return Err(hand_over(service, node, to).await),
-            Ok(Removal::Remove) => {
-                proposed = true;
-                change(service, MembershipChange::Remove(replica)).await?;
-                info!(%node, %replica, "member is removed");
+impl<'a> Leaving<'a> {
+    /// Two nodes must not be confused by a mistyped number; a replica that another has taken the number of has none (-1).
+    fn parse(service: &'a Service, request: &RemoveRaftVoterRequest) -> Result<Self, Failed> {
+        let replica = replica(request.voter_directory_id)?;
+        let asked = values::node(request.voter_id);
+        let known = service
+            .replica()
+            .state()
+            .node_of(replica)
+            .map(|(node, _)| node);
+        let name = match known.or(asked) {
+            Some(node) => format!("node {node}"),
+            None => format!("replica {replica}"),
+        };
+        if known.is_some() && known != asked {
+            let message = format!("replica {replica} is {name}, not {}", request.voter_id);
+            return Err(Failed::of(ResponseError::InvalidVoterKey, message));
+        }
+        Ok(Self {
+            service,
+            replica,
+            name,
+        })
+    }
+
+    async fn run(&self) -> Result<(), Failed> {
+        let mut proposed = false;
+        loop {
+            check_leading(self.service)?;
+            match self.next() {
+                // Our own change has been applied.
+                Err(Unremovable::NoMember) if proposed => return Ok(()),
+                Err(Unremovable::Changing) if proposed => sleep(LOOK_EVERY).await,
+                Err(unremovable) => return Err(self.not_removed(unremovable)),
+                Ok(Removal::HandOver { to }) => return Err(self.hand_over(to).await),
+                Ok(Removal::Remove) => {
+                    proposed = true;
+                    info!(member = self.name, replica = %self.replica, "member is removed");
+                    change(self.service, MembershipChange::Remove(self.replica)).await?;
+                }
             }
         }
     }
-}
 
-fn next_to_remove(service: &Service, replica: ReplicaId) -> Result<Removal, Unremovable> {
-    let (membership, quorum) = (service.replica().membership(), service.replica().quorum());
-    let members = Members {
-        membership: &membership,
-        quorum: &quorum,
-    };
-    removal(&members, replica, service.replica().cluster().replica)
-}
-
-fn not_removed(node: NodeId, unremovable: Unremovable) -> Failed {
-    let code = match unremovable {
-        Unremovable::NoMember => ResponseError::VoterNotFound,
-        Unremovable::LastVoter | Unremovable::NoMajority { .. } => ResponseError::InvalidRequest,
-        Unremovable::NobodyElse | Unremovable::Changing => ResponseError::RequestTimedOut,
-    };
-    Failed::of(code, format!("node {node}: {unremovable}"))
-}
-
-/// Lets another lead; what the client is told then is to ask that one.
-async fn hand_over(service: &Service, node: NodeId, to: ReplicaId) -> Failed {
-    let mut leadership = service.replica().leadership_changes();
-    if let Err(error) = service.replica().hand_over_to(to).await {
-        return of_propose_error(error, Asked::Controller).into();
+    fn next(&self) -> Result<Removal, Unremovable> {
+        let replica = self.service.replica();
+        let members = Members {
+            membership: &replica.membership(),
+            quorum: &replica.quorum(),
+        };
+        removal(&members, self.replica, replica.cluster().replica)
     }
-    info!(%node, %to, "leadership is handed over before this node leaves");
-    let lost = leadership.wait_for(|now| !matches!(now, Leadership::Leader { .. }));
-    // The caller's deadline bounds this wait.
-    drop(lost.await);
-    Failed::of(
-        ResponseError::NotController,
-        format!("node {node} led and has handed over: ask the new leader"),
-    )
+
+    fn not_removed(&self, unremovable: Unremovable) -> Failed {
+        let code = match unremovable {
+            Unremovable::NoMember => ResponseError::VoterNotFound,
+            Unremovable::LastVoter | Unremovable::NoMajority { .. } => {
+                ResponseError::InvalidRequest
+            }
+            Unremovable::NobodyElse | Unremovable::Changing => ResponseError::RequestTimedOut,
+        };
+        Failed::of(code, format!("{}: {unremovable}", self.name))
+    }
+
+    /// Lets another lead; what the client is told then is to ask that one.
+    async fn hand_over(&self, to: ReplicaId) -> Failed {
+        let mut leadership = self.service.replica().leadership_changes();
+        if let Err(error) = self.service.replica().hand_over_to(to).await {
+            return of_propose_error(error, Asked::Controller).into();
+        }
+        info!(member = self.name, %to, "leadership is handed over before this node leaves");
+        let lost = leadership.wait_for(|now| !matches!(now, Leadership::Leader { .. }));
+        // The caller's deadline bounds this wait.
+        drop(lost.await);
+        Failed::of(
+            ResponseError::NotController,
+            format!("{} led and has handed over: ask the new leader", self.name),
+        )
+    }
 }
 
 async fn unregister_node(service: &Service, node: i32) -> Result<(), Failed> {
