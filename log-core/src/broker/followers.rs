@@ -89,7 +89,11 @@ impl Followers {
     }
 
     /// Where the slowest of those that are there has come to, if there are others.
-    pub(super) fn slowest(&self, me: ReplicaId, followers: &[FollowerProgress]) -> Option<EntryIndex> {
+    pub(super) fn slowest(
+        &self,
+        me: ReplicaId,
+        followers: &[FollowerProgress],
+    ) -> Option<EntryIndex> {
         let others = followers
             .iter()
             .filter(|known| known.replica != me && self.is_active(known.replica));

@@ -298,7 +298,8 @@ impl Replica {
             effects.extend(work.send.into_iter().map(Effect::Send));
             if let Some(step) = work.persist {
                 self.handed_out = step.number;
-                self.unsynced.get_or_insert((step.number, self.followers.now()));
+                self.unsynced
+                    .get_or_insert((step.number, self.followers.now()));
                 effects.push(Effect::Persist(step));
             }
             for entry in work.apply {

@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::consensus::{Membership, MembershipChange};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{Command, Refusal, Response, State};
-use crate::storage::snapshot::{Outgoing, SnapshotError};
 use crate::storage::Partitions;
+use crate::storage::snapshot::{Outgoing, SnapshotError};
 
 /// Bytes of proposals that wait to be applied, all connections together. As much as consensus takes (DESIGN rule 4);
 /// whoever asks for more waits, which stops its connection from being read.

@@ -205,7 +205,11 @@ struct Runner {
 }
 
 impl Runner {
-    async fn run(mut self, mut doors: Doors, stop: &CancellationToken) -> Result<(), BrokerStopped> {
+    async fn run(
+        mut self,
+        mut doors: Doors,
+        stop: &CancellationToken,
+    ) -> Result<(), BrokerStopped> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if self.replica.is_alone() {
@@ -274,7 +278,11 @@ impl Runner {
         while self.replica.is_leading() && !late.is_elapsed() {
             self.turn(doors, ticks, &mut late).await?;
         }
-        info!(to = to.0, done = !self.replica.is_leading(), "leadership handed over");
+        info!(
+            to = to.0,
+            done = !self.replica.is_leading(),
+            "leadership handed over"
+        );
         Ok(())
     }
 
@@ -408,7 +416,12 @@ impl Runner {
 
     /// Readers of a part may still be there; the files stay until they close them.
     fn release_snapshot(&mut self) -> Result<(), BrokerStopped> {
-        let held = self.shared.held.lock().expect("nobody panics with it").take();
+        let held = self
+            .shared
+            .held
+            .lock()
+            .expect("nobody panics with it")
+            .take();
         let Some(held) = held else { return Ok(()) };
         let thread = thread::Builder::new().name("snapshot".into());
         let thread = thread.spawn(move || release(&held));

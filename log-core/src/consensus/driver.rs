@@ -407,7 +407,14 @@ impl Driver {
         if self.role() != Role::Leader {
             return Err(Dropped::NotLeader);
         }
-        let joint = !self.node.raft.prs().conf().to_conf_state().voters_outgoing.is_empty();
+        let joint = !self
+            .node
+            .raft
+            .prs()
+            .conf()
+            .to_conf_state()
+            .voters_outgoing
+            .is_empty();
         if joint || self.node.raft.has_pending_conf() {
             return Err(Dropped::Busy);
         }

@@ -169,10 +169,14 @@ impl Storage for Tail {
             let index = snapshot.get_metadata().index;
             self.before.0 <= index && request_index <= index
         };
-        self.snapshot.as_ref().filter(reaches).cloned().ok_or_else(|| {
-            self.snapshot_wanted.set(true);
-            RaftError::Store(StorageError::SnapshotTemporarilyUnavailable)
-        })
+        self.snapshot
+            .as_ref()
+            .filter(reaches)
+            .cloned()
+            .ok_or_else(|| {
+                self.snapshot_wanted.set(true);
+                RaftError::Store(StorageError::SnapshotTemporarilyUnavailable)
+            })
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::consensus::told_snapshot;
 
 /// One voter with a disk of its own that keeps what it was told to.
 struct Alone {
@@ -201,4 +202,236 @@ fn the_election_timeout_is_the_same_for_the_same_history_and_differs_between_rep
 
     assert_eq!(timeout(1), timeout(1));
     assert!((2..=5).any(|other| timeout(other) != timeout(1)));
+}
+
+/// Several replicas whose disks are instant and whose messages go round until nobody has any.
+struct Several {
+    drivers: Vec<Driver>,
+    /// Those that hear and say nothing.
+    cut_off: Vec<ReplicaId>,
+    applied: Vec<Vec<Entry>>,
+    said: Vec<Message>,
+    /// The snapshots that were told of; nobody fetches them.
+    told: Vec<(EntryIndex, Bytes)>,
+}
+
+impl Several {
+    fn founded_by(founders: u64, replicas: u64) -> Self {
+        let start = |replica| {
+            let restored = Restored {
+                replica: ReplicaId(replica),
+                checkpoint: (EntryIndex(0), LeaderEpoch(0)),
+                membership: Membership::of_voters((1..=founders).map(ReplicaId)),
+                hard_state: HardState::default(),
+                entries: Vec::new(),
+            };
+            Driver::start(restored, Timing::default())
+        };
+        Self {
+            drivers: (1..=replicas).map(start).collect(),
+            cut_off: Vec::new(),
+            applied: vec![Vec::new(); usize::try_from(replicas).expect("few")],
+            said: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    fn of(&mut self, replica: u64) -> &mut Driver {
+        &mut self.drivers[usize::try_from(replica - 1).expect("few")]
+    }
+
+    fn settle(&mut self) {
+        loop {
+            (0..self.drivers.len()).for_each(|at| self.work(at));
+            if self.said.is_empty() {
+                break;
+            }
+            for message in std::mem::take(&mut self.said) {
+                let ends = [ReplicaId(message.from), ReplicaId(message.to)];
+                if ends.iter().any(|end| self.cut_off.contains(end)) {
+                    continue;
+                }
+                match told_snapshot(&message) {
+                    Some(told) => self.told.push((told.applied, told.manifest)),
+                    None => self.of(message.to).step(message),
+                }
+            }
+        }
+    }
+
+    fn work(&mut self, at: usize) {
+        while let Some(work) = self.drivers[at].work() {
+            self.said.extend(work.send);
+            if let Some(step) = work.persist {
+                self.said.extend(step.then_send);
+                self.drivers[at].persisted(step.number);
+            }
+            for entry in work.apply {
+                if entry.kind == EntryKind::Membership {
+                    self.drivers[at].apply_membership(&entry);
+                }
+                self.drivers[at].applied(entry.index);
+                self.applied[at].push(entry);
+            }
+        }
+    }
+
+    fn tick_leader(&mut self, leader: u64, ticks: usize) {
+        for _ in 0..ticks {
+            self.of(leader).tick();
+            self.settle();
+        }
+    }
+
+    fn lead(&mut self, replica: u64) -> &mut Self {
+        self.of(replica).campaign();
+        self.settle();
+        assert_eq!(self.of(replica).role(), Role::Leader);
+        self
+    }
+
+    fn write(&mut self, leader: u64, payload: &[u8]) -> EntryIndex {
+        let place = self.of(leader).propose(payload.to_vec()).unwrap();
+        self.settle();
+        place.index
+    }
+
+    fn voters(&mut self, replica: u64) -> Vec<ReplicaId> {
+        let conf = self.of(replica).node.raft.prs().conf().to_conf_state();
+        let mut voters = Membership::from_raft(&conf).voters;
+        voters.sort_unstable();
+        voters
+    }
+}
+
+fn held_at(applied: EntryIndex, epoch: LeaderEpoch) -> HeldSnapshot {
+    HeldSnapshot {
+        applied,
+        epoch,
+        membership: Membership::of_voters((1..=3).map(ReplicaId)),
+        manifest: Bytes::from_static(b"files"),
+    }
+}
+
+#[test]
+fn a_follower_that_needs_entries_that_are_gone_is_told_of_the_snapshot_once_it_is_held() {
+    let mut several = Several::founded_by(3, 3);
+    several.lead(1).cut_off = vec![ReplicaId(3)];
+    let covered = several.write(1, b"one");
+    several.write(1, b"two");
+    assert_eq!(several.of(1).trim(covered, &Keep::NOTHING), covered);
+    several.cut_off.clear();
+
+    several.tick_leader(1, 4);
+    assert!(several.of(1).take_snapshot_wanted());
+    assert!(several.of(3).lacks(covered, LeaderEpoch(1)));
+
+    several
+        .of(1)
+        .offer_snapshot(Some(&held_at(covered, LeaderEpoch(1))));
+    several.tick_leader(1, 4);
+
+    assert_eq!(several.told, [(covered, Bytes::from_static(b"files"))]);
+    assert_eq!(several.of(1).followers()[2].installing, Some(covered));
+}
+
+#[test]
+fn a_snapshot_that_ends_before_the_first_entry_kept_is_never_offered() {
+    let mut several = Several::founded_by(3, 3);
+    several.lead(1).cut_off = vec![ReplicaId(3)];
+    let first = several.write(1, b"one");
+    let second = several.write(1, b"two");
+    several.of(1).trim(second, &Keep::NOTHING);
+    several
+        .of(1)
+        .offer_snapshot(Some(&held_at(first, LeaderEpoch(1))));
+    several.cut_off.clear();
+
+    several.tick_leader(1, 4);
+
+    assert!(several.of(1).take_snapshot_wanted());
+    assert_eq!(several.of(1).followers()[2].installing, None);
+}
+
+#[test]
+fn entries_that_somebody_needs_stay_after_a_checkpoint_up_to_a_bound() {
+    let mut several = Several::founded_by(3, 3);
+    several.lead(1);
+    let indexes: Vec<_> = (0..10).map(|_| several.write(1, &[7; 100])).collect();
+    let last = indexes[9];
+    let keep = |after: EntryIndex, bytes_min, bytes_max| Keep {
+        after,
+        bytes_min,
+        bytes_max,
+    };
+
+    assert_eq!(
+        several.of(1).trim(last, &keep(indexes[2], 0, 5_000)),
+        indexes[2]
+    );
+    let trimmed = several.of(1).trim(last, &keep(indexes[2], 0, 500));
+    assert_eq!(trimmed, indexes[4]);
+    let nobody = EntryIndex(u64::MAX);
+    assert_eq!(
+        several.of(1).trim(last, &keep(nobody, 250, 500)),
+        indexes[7]
+    );
+    assert_eq!(several.of(1).trim(last, &Keep::NOTHING), last);
+}
+
+#[test]
+fn a_learner_receives_entries_and_takes_a_voters_place_in_one_joint_change() {
+    let mut several = Several::founded_by(3, 4);
+    several.lead(1);
+    let learner = MembershipChange::AddLearner(ReplicaId(4));
+    several.of(1).change_membership(&learner).unwrap();
+    several.settle();
+    several.write(1, b"one");
+    assert_eq!(several.applied[3].last().unwrap().payload.as_ref(), b"one");
+    assert_eq!(several.voters(1), [1, 2, 3].map(ReplicaId));
+
+    several.cut_off = vec![ReplicaId(3)];
+    let promote = MembershipChange::Promote {
+        learner: ReplicaId(4),
+        instead_of: Some(ReplicaId(3)),
+    };
+    several.of(1).change_membership(&promote).unwrap();
+    assert_eq!(
+        several.of(1).change_membership(&learner),
+        Err(Dropped::Busy)
+    );
+    // The end of the joint change goes out with a heart-beat.
+    several.tick_leader(1, 4);
+
+    assert_eq!(several.voters(1), [1, 2, 4].map(ReplicaId));
+    assert_eq!(several.voters(4), [1, 2, 4].map(ReplicaId));
+    several.cut_off.push(ReplicaId(2));
+    let place = several.write(1, b"two");
+    assert!(several.applied[0].iter().any(|entry| entry.index == place));
+}
+
+#[test]
+fn leadership_is_handed_over_without_an_elections_silence() {
+    let mut several = Several::founded_by(3, 3);
+    several.lead(1);
+
+    several.of(1).hand_over_to(ReplicaId(2));
+    several.settle();
+
+    assert_eq!(several.of(2).role(), Role::Leader);
+    assert_eq!(several.of(1).epoch(), LeaderEpoch(2));
+}
+
+#[test]
+fn a_leader_that_steps_down_proposes_nothing_and_its_epoch_stands() {
+    let mut several = Several::founded_by(3, 3);
+    several.lead(1);
+
+    several.of(1).step_down();
+
+    assert_eq!(
+        several.of(1).propose(b"one".to_vec()),
+        Err(Dropped::NotLeader)
+    );
+    assert_eq!(several.of(1).epoch(), LeaderEpoch(1));
 }

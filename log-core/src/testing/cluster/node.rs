@@ -225,7 +225,12 @@ impl SimNode {
         up.issued += 1;
         let ticket = Ticket(up.issued);
         up.tickets.insert(ticket, asker);
-        self.take(Input::Propose { ticket, command })
+        let only_in = None;
+        self.take(Input::Propose {
+            ticket,
+            command,
+            only_in,
+        })
     }
 
     /// What the journal's thread does in one round.
@@ -252,7 +257,9 @@ impl SimNode {
                     self.running().sealed.push_back((captured, synced));
                     self.running().outbound.checkpoint_waits = true;
                 }
-                Written::Broken(_) => unreachable!("the group says so by its error"),
+                Written::Broken(_) | Written::Ended => {
+                    unreachable!("the thread says so, not the group")
+                }
             }
         }
         Ok(())
@@ -354,7 +361,7 @@ impl SimNode {
             .expect("nobody panicked")
             .partition(partition)
             .map(|p| p.high_watermark());
-        let (Some(end), Some(reader)) = (end, up.shared.partitions.reader(partition)) else {
+        let (Some(end), Some(reader)) = (end, up.shared.partitions().reader(partition)) else {
             return BTreeMap::new();
         };
         let mut values = BTreeMap::new();
@@ -393,9 +400,15 @@ impl Up {
                     .tickets
                     .remove(&ticket)
                     .expect("each ticket is answered once");
+                let outcome = outcome.map(|(_, outcome)| outcome);
                 self.outbound.answers.push(Answer { asker, outcome });
             }
-            Effect::Readable { .. } => {}
+            Effect::Readable { .. }
+            | Effect::HoldSnapshot
+            | Effect::ReleaseSnapshot
+            | Effect::FetchSnapshot { .. }
+            | Effect::InstallSnapshot { .. }
+            | Effect::DropFetched => {}
         }
     }
 
