@@ -390,7 +390,11 @@ impl Replay {
         Ok(())
     }
 
+    /// Said twice, where a crash came in between, it says no more than once: the entry itself is gone by then.
     fn begin_after(&mut self, index: EntryIndex, epoch: LeaderEpoch) {
+        if self.begins_after == Some(index) {
+            return;
+        }
         let is_it = |(_, entry): &(JournalPosition, Entry)| entry.index == index;
         let has_it = self
             .entries

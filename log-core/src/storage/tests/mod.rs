@@ -4,6 +4,7 @@ mod damage;
 mod model;
 mod partitions;
 mod recovery;
+mod snapshot;
 mod verification;
 
 use std::path::{Path, PathBuf};
