@@ -2,18 +2,22 @@
 //!
 //! Where Kafka has the setting, it has Kafka's name (with `_` for `.`) and default, or the doc says why not.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::peers::{Peer, Secret};
+use super::peers::{Peer, Secret, host_and_port};
 use crate::group::GroupConfig;
 use crate::ids::NodeId;
 use crate::storage::StorageConfig;
 
 const DAY_SECS: u64 = 24 * 60 * 60;
+/// How long a segment of the journal may be.
+const JOURNAL_SEGMENT_BYTES: RangeInclusive<u32> = 9 << 20..=1 << 30;
 
 /// A broker's settings.
 #[derive(Clone, Debug)]
@@ -173,7 +177,73 @@ impl Config {
             self.queued_max_request_bytes,
             self.socket_request_max_bytes,
         );
+        let segment_bytes = self.storage.journal.segment_bytes;
+        let fits = JOURNAL_SEGMENT_BYTES.contains(&segment_bytes);
+        if !fits {
+            mistakes.push(format!(
+                "journal_segment_bytes {segment_bytes}: needs between {} (the largest record must fit) and {}",
+                JOURNAL_SEGMENT_BYTES.start(),
+                JOURNAL_SEGMENT_BYTES.end()
+            ));
+        }
+        self.add_mistakes_about_peers(&mut mistakes);
         mistakes
+    }
+
+    fn add_mistakes_about_peers(&self, mistakes: &mut Vec<String>) {
+        let mut seen = BTreeSet::new();
+        for Peer { node, address } in &self.peers {
+            if host_and_port(address).is_none() {
+                mistakes.push(format!(
+                    "peers: node {node} at {address:?}: needs host:port"
+                ));
+            }
+            if !seen.insert(*node) {
+                mistakes.push(format!("peers: node {node} is listed twice"));
+            }
+        }
+        if !self.peers.is_empty() && !seen.contains(&self.node_id) {
+            let node = self.node_id;
+            mistakes.push(format!(
+                "peers: node {node} itself is not listed: list all nodes of the cluster, the same everywhere"
+            ));
+        }
+        if !self.peers.is_empty() && self.peer_listen.is_none() {
+            mistakes.push("peers: needs peer_listen, where the other nodes connect".to_owned());
+        }
+        if let Some(address) = &self.peer_advertised
+            && host_and_port(address).is_none()
+        {
+            mistakes.push(format!("peer_advertised {address:?}: needs host:port"));
+        }
+        let Some(listen) = self.peer_listen else {
+            return;
+        };
+        if !listen.ip().is_loopback() && self.peer_secret.is_none() {
+            mistakes.push(format!(
+                "peer_listen {listen}: beyond loopback the nodes must share a secret (peer_secret_file): whoever reaches \
+                 the port could take part in the cluster"
+            ));
+        }
+        if listen.ip().is_unspecified() && self.peer_told().is_none() {
+            mistakes.push(format!(
+                "peer_listen {listen}: needs peer_advertised, the host and port that the other nodes can reach"
+            ));
+        }
+    }
+
+    /// What the settings say of where the other nodes find this one.
+    fn peer_told(&self) -> Option<&str> {
+        let listed = self.peers.iter().find(|peer| peer.node == self.node_id);
+        let listed = listed.map(|peer| peer.address.as_str());
+        self.peer_advertised.as_deref().or(listed)
+    }
+
+    /// Where the other nodes are told to find this one, given the address that was bound.
+    pub(super) fn peer_advertised_for(&self, bound: SocketAddr) -> Advertised {
+        let told = self.peer_told().and_then(host_and_port);
+        let (host, port) = told.unwrap_or_else(|| (bound.ip().to_string(), bound.port()));
+        Advertised { host, port }
     }
 
     /// What clients are told, given the address that was bound.
@@ -195,6 +265,38 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_mistake_about_peers_is_named() {
+        let mut config = Config::on("/nowhere");
+        config.node_id = NodeId(3);
+        config.peer_listen = Some(SocketAddr::from(([0, 0, 0, 0], 9093)));
+        let peer = |node, address: &str| Peer {
+            node: NodeId(node),
+            address: address.to_owned(),
+        };
+        config.peers = vec![peer(1, "a:1"), peer(2, "nowhere"), peer(2, "b:1")];
+        let said = config.mistakes().join("\n");
+        for part in [
+            "node 2 at \"nowhere\": needs host:port",
+            "node 2 is listed twice",
+            "node 3 itself is not listed",
+            "beyond loopback the nodes must share a secret",
+            "needs peer_advertised",
+        ] {
+            assert!(said.contains(part), "{part} in\n{said}");
+        }
+
+        config.peers = vec![peer(1, "a:1"), peer(2, "b:1"), peer(3, "c:7")];
+        config.peer_secret = Some(Secret::new(b"sixteen bytes or more").expect("long enough"));
+        assert_eq!(config.mistakes(), [""; 0]);
+        let bound = "0.0.0.0:9093".parse().expect("an address");
+        let told = config.peer_advertised_for(bound);
+        assert_eq!((told.host.as_str(), told.port), ("c", 7));
+
+        config.peer_listen = None;
+        assert!(config.mistakes()[0].contains("needs peer_listen"));
+    }
 
     #[test]
     fn clients_are_told_the_address_that_was_bound() {

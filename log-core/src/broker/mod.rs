@@ -34,11 +34,14 @@ pub(crate) mod simulated;
 mod start_error;
 mod voter_plan;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -53,90 +56,83 @@ pub use self::replica_handle::{
 pub use self::replica_thread::BrokerStopped;
 pub use self::start_error::StartError;
 
+use self::admin::Standing;
 use self::coordinator::Coordinator;
 use self::listener::Listener;
-use self::node::{Limits, Node, NodeConfig};
-use self::peers::{Peers, SnapshotFetcher};
+use self::node::{Beginning, DataFolder, Limits, Node, NodeConfig};
+use self::peers::{Peers, Reach};
+use self::registration::Addresses;
 use self::replica_thread::Neighbours;
 use self::service::Service;
 use crate::clock::{Clock, SystemClock};
+use crate::consensus::Message;
 use crate::disk::{Disk, SystemDisk};
+use crate::storage::Identity;
 
 /// A running node. Dropped without [`Broker::shutdown`] it stops too, but nobody waits for it.
 pub struct Broker {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     node: Node,
-    /// Stops the doors: no new connections, long polls answer.
-    doors: CancellationToken,
-    /// Stops the node; cancelled by the node itself when it cannot go on.
-    node_stop: CancellationToken,
-    tasks: TaskTracker,
+    life: Life,
     grace: Duration,
-    /// Cancels both when the broker is dropped.
-    _on_drop: [DropGuard; 2],
 }
 
 impl Broker {
-    /// Opens the data folder, recovers, and serves. Returns when clients are served.
+    /// Opens the data folder, recovers, and serves. Returns when clients are served: a node with peers first becomes part
+    /// of a cluster with them, which takes until all of them are there.
     ///
     /// # Errors
     /// [`StartError`]; nothing is running then.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, all that it began ends.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let mistakes = config.mistakes();
         if !mistakes.is_empty() {
             return Err(StartError::Settings { mistakes });
         }
         let doors = Doors::open(&config).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let node_stop = CancellationToken::new();
-        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
-        let node = start_node(
-            &config,
-            Arc::clone(&disk),
-            Arc::clone(&clock),
-            node_stop.clone(),
-        )
-        .await?;
-        let advertised = config.advertised_for(doors.address);
-        make_known(&node.handle, &advertised, &node_stop).await?;
-
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let (coordinator, groups) =
-            Coordinator::new(node.handle.clone(), Arc::clone(&clock), config.group);
-        tasks.spawn(coordinator.run(stop.clone()));
-        let service = Service::new(
-            config.clone(),
-            advertised,
-            node.handle.clone(),
-            groups,
-            Arc::clone(&clock),
-            stop.clone(),
-        );
-        let service = Arc::new(service);
-        housekeeping::spawn(&service, &tasks);
-        tasks.spawn(disk_room::watch(
-            node.handle.clone(),
-            disk,
-            config.data.clone(),
-            clock,
-            stop.clone(),
-        ));
         let (address, admin_address) = (doors.address, doors.admin_address);
-        doors.serve(service, &config, &tasks);
-        tasks.spawn(close_doors_with_node(node_stop.clone(), stop.clone()));
-        let grace = config.shutdown_grace;
-        let on_drop = [stop.clone().drop_guard(), node_stop.clone().drop_guard()];
+        let addresses = Addresses {
+            clients: config.advertised_for(address),
+            peers: doors.peers.as_ref().map(|(_, told)| told.clone()),
+        };
+        let life = Life::begin();
+        let (standing, seen) = watch::channel(Standing::Waiting("starting".to_owned()));
+        if let Some(admin) = doors.admin {
+            let stop = life.doors.clone();
+            life.tasks
+                .spawn(admin::serve(admin, seen, config.metrics.clone(), stop));
+        }
+        let world = World {
+            clock: Arc::new(SystemClock::start()),
+            disk: Arc::new(SystemDisk),
+        };
+        let (node, peers) = start_node(&config, &world, doors.peers, &life, &standing).await?;
+        let service = serve_clients(&config, &world, &node, &peers, &addresses, &life);
+        if config.peer_listen.is_some() {
+            let staying =
+                registration::stay_registered(node.handle.clone(), peers.clone(), addresses);
+            let stop = life.doors.clone();
+            life.tasks.spawn(async move {
+                stop.run_until_cancelled(staying).await;
+            });
+        } else {
+            make_known(&node.handle, &peers, &addresses, &life.node).await?;
+        }
+        let listener = doors
+            .clients
+            .listen(BACKLOG)
+            .map_err(|source| StartError::Listen { address, source })?;
+        life.tasks
+            .spawn(Listener::new(listener, service).run(life.tasks.clone()));
         Ok(Self {
             address,
             admin_address,
             node,
-            doors: stop,
-            node_stop,
-            tasks,
-            grace,
-            _on_drop: on_drop,
+            life,
+            grace: config.shutdown_grace,
         })
     }
 
@@ -152,7 +148,7 @@ impl Broker {
 
     /// Waits until the broker has stopped by itself: a disk that fails, an invariant that broke.
     pub async fn stopped(&self) {
-        self.node_stop.cancelled().await;
+        self.life.node.cancelled().await;
     }
 
     /// Ends in order: no new connections or requests, answers to what is under way (within
@@ -161,26 +157,77 @@ impl Broker {
     /// # Errors
     /// [`BrokerStopped`] when it had already stopped by itself; what was acknowledged is on disk all the same.
     pub async fn shutdown(self) -> Result<(), BrokerStopped> {
-        self.doors.cancel();
-        self.tasks.close();
-        if timeout(self.grace, self.tasks.wait()).await.is_err() {
+        let Life {
+            doors,
+            node,
+            peers,
+            tasks,
+            ..
+        } = &self.life;
+        doors.cancel();
+        tasks.close();
+        if timeout(self.grace, tasks.wait()).await.is_err() {
             warn!(
-                connections = self.tasks.len(),
+                connections = tasks.len(),
                 "answers were still under way after the grace period"
             );
         }
-        self.node_stop.cancel();
-        let joined = tokio::task::spawn_blocking(move || self.node.join()).await;
+        node.cancel();
+        let running = self.node;
+        let joined = spawn_blocking(move || running.join()).await;
+        // Until here a leader has had somebody to hand over to.
+        peers.cancel();
         joined.expect("the node's threads are joined, not panicked through")
     }
 }
 
+/// Connections that wait to be taken, as tokio's own listener has it.
+const BACKLOG: u32 = 1024;
+
+/// What ends, and in which order: first the doors, then the node, then the way to the others. Dropped, all at once.
+struct Life {
+    /// Stops the doors: no new connections, long polls answer.
+    doors: CancellationToken,
+    /// Stops the node; cancelled by the node itself when it cannot go on.
+    node: CancellationToken,
+    /// Stops what is said to and heard from the other nodes.
+    peers: CancellationToken,
+    tasks: TaskTracker,
+    _on_drop: [DropGuard; 3],
+}
+
+impl Life {
+    fn begin() -> Self {
+        let (doors, node, peers) = Default::default();
+        let tokens: [&CancellationToken; 3] = [&doors, &node, &peers];
+        let guards = tokens.map(|token| token.clone().drop_guard());
+        let tasks = TaskTracker::new();
+        tasks.spawn(close_doors_with_node(node.clone(), doors.clone()));
+        Self {
+            doors,
+            node,
+            peers,
+            tasks,
+            _on_drop: guards,
+        }
+    }
+}
+
+/// The world that a node lives in.
+struct World {
+    clock: Arc<dyn Clock>,
+    disk: Arc<dyn Disk>,
+}
+
 /// The sockets, before anybody is served.
 struct Doors {
-    listener: TcpListener,
+    /// Bound, and refusing connections until clients can be served: they then try the next node.
+    clients: TcpSocket,
     address: SocketAddr,
     admin: Option<TcpListener>,
     admin_address: Option<SocketAddr>,
+    /// With the address that the other nodes are told.
+    peers: Option<(TcpListener, Advertised)>,
 }
 
 impl Doors {
@@ -192,29 +239,30 @@ impl Doors {
             }
             warn!(%address, "INSECURE: whoever reaches this port reads and writes everything");
         }
-        let listen = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (clients, address) =
+            bind_for_clients(address).map_err(|source| StartError::Listen { address, source })?;
         let (admin, admin_address) = open_admin(config.admin).await?;
+        let peers = open_for_peers(config).await?;
         Ok(Self {
-            listener,
+            clients,
             address,
             admin,
             admin_address,
+            peers,
         })
     }
+}
 
-    fn serve(self, service: Arc<Service>, config: &Config, tasks: &TaskTracker) {
-        if let Some(admin) = self.admin {
-            let (replica, stop) = (service.replica().clone(), service.shutdown().clone());
-            tasks.spawn(admin::serve(admin, replica, config.metrics.clone(), stop));
-        }
-        tasks.spawn(metrics::follow_applied(
-            service.replica().applied(),
-            service.shutdown().clone(),
-        ));
-        tasks.spawn(Listener::new(self.listener, service).run(tasks.clone()));
-    }
+fn bind_for_clients(address: SocketAddr) -> io::Result<(TcpSocket, SocketAddr)> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart must not wait for the last connections' ends; a port of the system's choice has none.
+    socket.set_reuseaddr(address.port() != 0)?;
+    socket.bind(address)?;
+    let bound = socket.local_addr()?;
+    Ok((socket, bound))
 }
 
 async fn open_admin(
@@ -229,47 +277,158 @@ async fn open_admin(
     Ok((Some(listener), Some(bound)))
 }
 
+async fn open_for_peers(config: &Config) -> Result<Option<(TcpListener, Advertised)>, StartError> {
+    let Some(address) = config.peer_listen else {
+        return Ok(None);
+    };
+    let failed = |source| StartError::PeerListen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok(Some((listener, config.peer_advertised_for(bound))))
+}
+
+/// Takes the data folder, becomes part of a cluster if it is part of none, and runs the replica.
 async fn start_node(
     config: &Config,
-    disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) -> Result<Node, StartError> {
+    world: &World,
+    for_peers: Option<(TcpListener, Advertised)>,
+    life: &Life,
+    standing: &watch::Sender<Standing>,
+) -> Result<(Node, Peers), StartError> {
+    let mut data = take_data_folder(config, world).await?;
+    let (peers, incoming) = meet_peers(config, world, &data.identity, for_peers, life)?;
+    if data.identity.formed.is_none() {
+        let say = |reason| drop(standing.send_replace(Standing::Waiting(reason)));
+        let unformed = data.identity.clone();
+        data.identity = peers::form(&peers, &world.disk, &config.data, unformed, say)
+            .await
+            .map_err(NodeError::Identity)?;
+    }
     let node = NodeConfig {
-        data: config.data.clone(),
-        node: config.node_id,
         storage: config.storage,
         limits: Limits {
             checkpoint_bytes: config.checkpoint_bytes,
             disk_reserve_bytes: config.disk_reserve_bytes,
         },
     };
-    let (peers, incoming) = Peers::none();
     let neighbours = Neighbours {
-        peers,
+        peers: peers.clone(),
         incoming,
-        fetcher: SnapshotFetcher::none(),
+        fetcher: peers.fetcher(Arc::clone(&world.disk), config.data.clone()),
     };
+    let (disk, clock) = (Arc::clone(&world.disk), Arc::clone(&world.clock));
+    let stop = life.node.clone();
     let started =
-        tokio::task::spawn_blocking(move || Node::start(&node, &disk, clock, neighbours, stop));
-    Ok(started.await.map_err(|_| StartError::Ended)??)
+        spawn_blocking(move || Node::start(data, node, &disk, clock, neighbours, stop)).await;
+    let node = started.map_err(|_| StartError::Ended)??;
+    peers.attach(node.handle.clone());
+    standing.send_replace(Standing::Running(node.handle.clone()));
+    Ok((node, peers))
+}
+
+async fn take_data_folder(config: &Config, world: &World) -> Result<DataFolder, StartError> {
+    let beginning = if config.peers.is_empty() {
+        Beginning::Alone
+    } else {
+        Beginning::WithOthers
+    };
+    let (disk, path, node) = (
+        Arc::clone(&world.disk),
+        config.data.clone(),
+        config.node_id,
+    );
+    let taken = spawn_blocking(move || DataFolder::take(&*disk, &path, node, beginning)).await;
+    Ok(taken.map_err(|_| StartError::Ended)??)
+}
+
+fn meet_peers(
+    config: &Config,
+    world: &World,
+    identity: &Identity,
+    for_peers: Option<(TcpListener, Advertised)>,
+    life: &Life,
+) -> Result<(Peers, mpsc::Receiver<Message>), StartError> {
+    let folder = || config.data.clone();
+    let founders = identity.formed.as_ref().map(|formed| formed.founders.len());
+    let Some((listener, told)) = for_peers else {
+        return match founders {
+            Some(1) => Ok(Peers::none()),
+            Some(founders) => Err(StartError::NotListening {
+                folder: folder(),
+                founders,
+            }),
+            None => Err(StartError::NoPeers { folder: folder() }),
+        };
+    };
+    if founders.is_none() && config.peers.is_empty() {
+        return Err(StartError::NoPeers { folder: folder() });
+    }
+    let reach = Reach {
+        address: peers::join(&told.host, told.port),
+        listed: config.peers.clone(),
+        secret: config.peer_secret.clone(),
+    };
+    let clock = Arc::clone(&world.clock);
+    Ok(Peers::meet(
+        identity,
+        reach,
+        listener,
+        clock,
+        life.peers.clone(),
+    ))
+}
+
+/// Everything that clients are served with, but the door itself.
+fn serve_clients(
+    config: &Config,
+    world: &World,
+    node: &Node,
+    peers: &Peers,
+    addresses: &Addresses,
+    life: &Life,
+) -> Arc<Service> {
+    let (stop, tasks) = (&life.doors, &life.tasks);
+    let replica = &node.handle;
+    let (coordinator, groups) =
+        Coordinator::new(replica.clone(), Arc::clone(&world.clock), config.group);
+    tasks.spawn(coordinator.run(stop.clone()));
+    let service = Arc::new(Service::new(
+        config.clone(),
+        addresses.clients.clone(),
+        replica.clone(),
+        peers.clone(),
+        groups,
+        Arc::clone(&world.clock),
+        stop.clone(),
+    ));
+    housekeeping::spawn(&service, tasks);
+    tasks.spawn(disk_room::watch(
+        replica.clone(),
+        Arc::clone(&world.disk),
+        config.data.clone(),
+        Arc::clone(&world.clock),
+        stop.clone(),
+    ));
+    tasks.spawn(metrics::follow_applied(replica.applied(), stop.clone()));
+    service
 }
 
 /// Waits until this node leads and the cluster knows where its clients find it.
 async fn make_known(
     replica: &ReplicaHandle,
-    advertised: &Advertised,
+    peers: &Peers,
+    addresses: &Addresses,
     stopped: &CancellationToken,
 ) -> Result<(), StartError> {
     tokio::select! {
-        () = registration::register(replica, advertised) => Ok(()),
+        () = registration::register(replica, peers, addresses) => Ok(()),
         () = stopped.cancelled() => Err(StartError::Ended),
     }
 }
 
-async fn close_doors_with_node(node_stop: CancellationToken, doors: CancellationToken) {
+async fn close_doors_with_node(node: CancellationToken, doors: CancellationToken) {
     tokio::select! {
-        () = node_stop.cancelled() => doors.cancel(),
+        () = node.cancelled() => doors.cancel(),
         () = doors.cancelled() => {}
     }
 }

@@ -25,10 +25,8 @@ use crate::storage::{
 };
 
 /// What a node needs to know to start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct NodeConfig {
-    pub(super) data: PathBuf,
-    pub(super) node: NodeId,
     pub(super) storage: StorageConfig,
     pub(super) limits: Limits,
 }
@@ -86,35 +84,74 @@ pub enum NodeError {
     Thread(#[source] std::io::Error),
 }
 
+/// A folder that this process alone uses, and who it is.
+pub(super) struct DataFolder {
+    pub(super) identity: Identity,
+    path: PathBuf,
+    /// Held as long as the node runs: a second one on the same folder is refused.
+    lock: FolderLock,
+}
+
+/// What an empty folder becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// A cluster of one.
+    Alone,
+    /// Part of none, until it has found the others.
+    WithOthers,
+}
+
+impl DataFolder {
+    /// Takes the folder, made when missing. Blocks.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub(super) fn take(
+        disk: &dyn Disk,
+        path: &Path,
+        node: NodeId,
+        beginning: Beginning,
+    ) -> Result<Self, NodeError> {
+        disk.create_folder(path)
+            .map_err(|source| NodeError::Folder {
+                path: path.to_owned(),
+                source,
+            })?;
+        let lock = FolderLock::acquire(path).map_err(NodeError::Lock)?;
+        let identity = identity_of(disk, path, node, beginning)?;
+        Ok(Self {
+            identity,
+            path: path.to_owned(),
+            lock,
+        })
+    }
+}
+
 /// A running node.
 pub(super) struct Node {
     pub(super) handle: ReplicaHandle,
     thread: ReplicaThread,
-    /// Held as long as the node runs: a second one on the same folder is refused.
     _lock: FolderLock,
 }
 
 impl Node {
-    /// Opens the folder and starts the replica's threads. Blocks: recovery reads the journal and applies what the last
-    /// checkpoint does not cover. `stop` ends the node; it is cancelled when the node ends by itself.
+    /// Starts the replica's threads. Blocks: recovery reads the journal and applies what the last checkpoint does not
+    /// cover. `stop` ends the node; it is cancelled when the node ends by itself.
     ///
     /// # Errors
     /// [`NodeError`].
+    ///
+    /// # Panics
+    /// When the folder is part of no cluster.
     pub(super) fn start(
-        config: &NodeConfig,
+        data: DataFolder,
+        config: NodeConfig,
         disk: &Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         neighbours: Neighbours,
         stop: CancellationToken,
     ) -> Result<Self, NodeError> {
-        let folder = config.data.as_path();
-        disk.create_folder(folder)
-            .map_err(|source| NodeError::Folder {
-                path: folder.to_owned(),
-                source,
-            })?;
-        let lock = FolderLock::acquire(folder).map_err(NodeError::Lock)?;
-        let identity = identity_of(disk.as_ref(), folder, config.node)?;
+        let (folder, identity) = (data.path.as_path(), data.identity);
         let recovered = recover(disk, folder, &config.storage).map_err(NodeError::Recovery)?;
         info!(
             node = %identity.node,
@@ -142,13 +179,12 @@ impl Node {
             limits: config.limits,
             identity,
         };
-        let thread =
-            ReplicaThread::start(replica, log, questions, shared, home, neighbours, stop)
-                .map_err(NodeError::Thread)?;
+        let thread = ReplicaThread::start(replica, log, questions, shared, home, neighbours, stop)
+            .map_err(NodeError::Thread)?;
         Ok(Self {
             handle,
             thread,
-            _lock: lock,
+            _lock: data.lock,
         })
     }
 
@@ -161,17 +197,29 @@ impl Node {
     }
 }
 
-/// The folder's identity; an empty folder becomes a cluster of one.
-fn identity_of(disk: &dyn Disk, folder: &Path, node: NodeId) -> Result<Identity, NodeError> {
+/// The folder's identity; an empty folder gets one.
+fn identity_of(
+    disk: &dyn Disk,
+    folder: &Path,
+    node: NodeId,
+    beginning: Beginning,
+) -> Result<Identity, NodeError> {
     if let Some(identity) = Identity::read(disk, folder).map_err(NodeError::Identity)? {
         identity
             .belongs_to(node, folder)
             .map_err(NodeError::Identity)?;
         return Ok(identity);
     }
-    let identity = Identity::founder_alone(node, Uuid::new_v4(), Uuid::new_v4());
+    let replica = Uuid::new_v4();
+    let identity = match beginning {
+        Beginning::Alone => Identity::founder_alone(node, Uuid::new_v4(), replica),
+        Beginning::WithOthers => Identity::unformed(node, replica),
+    };
     identity.keep(disk, folder).map_err(NodeError::Identity)?;
-    info!(cluster_id = ?identity.formed.as_ref().map(|formed| &formed.cluster_id), node = %node, "cluster of one formed");
+    match &identity.formed {
+        Some(formed) => info!(cluster_id = formed.cluster_id, %node, "cluster of one formed"),
+        None => info!(replica = %identity.replica, %node, "data folder is empty"),
+    }
     Ok(identity)
 }
 

@@ -1,12 +1,13 @@
-//! A node tells the cluster where its clients find it, by a command, so that every node can say so.
+//! A node tells the cluster where it is found, by a command, so that every node can say so.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use super::config::Advertised;
-use super::replica_handle::{Leadership, ReplicaHandle};
+use super::peers::Peers;
+use super::replica_handle::{Leadership, ProposeError, ReplicaHandle};
 use crate::state::{Command, FeatureLevel, Listener, Node, RegisterNode};
 
 /// The listener's name, as Kafka calls one without encryption or authentication.
@@ -15,36 +16,44 @@ pub(super) const LISTENER: &str = "PLAINTEXT";
 pub(super) const PEER: &str = "PEER";
 /// Between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Between two looks whether the cluster still knows this node as it is.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Waits until this node leads, then registers it unless the cluster knows the same already.
-pub(super) async fn register(replica: &ReplicaHandle, advertised: &Advertised) {
-    wait_to_lead(replica).await;
-    while !is_known(replica, advertised) {
-        if let Err(error) = propose(replica, advertised).await {
-            warn!(error, "registration will be tried again");
+/// Where a node is found.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses {
+    /// By clients.
+    pub(super) clients: Advertised,
+    /// By the other nodes, where there may be any.
+    pub(super) peers: Option<Advertised>,
+}
+
+/// Tells the cluster where this node is found, unless it knows already. Waits for somebody to tell it to.
+pub(super) async fn register(replica: &ReplicaHandle, peers: &Peers, addresses: &Addresses) {
+    while !is_known(replica, addresses) {
+        if let Err(error) = propose(replica, peers, addresses).await {
+            debug!(error, "registration will be tried again");
             sleep(AGAIN_AFTER).await;
         }
     }
     info!(
-        host = advertised.host,
-        port = advertised.port,
+        host = addresses.clients.host,
+        port = addresses.clients.port,
         "clients are told this address"
     );
 }
 
-async fn wait_to_lead(replica: &ReplicaHandle) {
-    let mut changes = replica.leadership_changes();
-    // The replica's thread ends only when the broker does, which whoever waits here watches too.
-    if changes
-        .wait_for(|leadership| matches!(leadership, Leadership::Leader { .. }))
-        .await
-        .is_err()
-    {
-        std::future::pending().await
+/// The same again and again: somebody may have told the cluster otherwise.
+pub(super) async fn stay_registered(replica: ReplicaHandle, peers: Peers, addresses: Addresses) {
+    loop {
+        register(&replica, &peers, &addresses).await;
+        while is_known(&replica, &addresses) {
+            sleep(LOOK_EVERY).await;
+        }
     }
 }
 
-fn is_known(replica: &ReplicaHandle, advertised: &Advertised) -> bool {
+fn is_known(replica: &ReplicaHandle, addresses: &Addresses) -> bool {
     let state = replica.state();
     let ours = state
         .nodes()
@@ -52,7 +61,7 @@ fn is_known(replica: &ReplicaHandle, advertised: &Advertised) -> bool {
     ours.is_some_and(|(_, node)| {
         node.replica == replica.cluster().replica
             && node.feature_level_max == FeatureLevel::LATEST
-            && address(node).is_some_and(|known| known == *advertised)
+            && node.listeners == listeners(addresses)
     })
 }
 
@@ -68,23 +77,46 @@ pub(super) fn address(node: &Node) -> Option<Advertised> {
     })
 }
 
-async fn propose(replica: &ReplicaHandle, advertised: &Advertised) -> Result<(), String> {
-    let listener = Listener {
-        name: LISTENER.to_owned(),
-        host: advertised.host.clone(),
-        port: advertised.port,
+fn listeners(addresses: &Addresses) -> Vec<Listener> {
+    let listener = |name: &str, at: &Advertised| Listener {
+        name: name.to_owned(),
+        host: at.host.clone(),
+        port: at.port,
     };
-    let register = RegisterNode {
+    let clients = listener(LISTENER, &addresses.clients);
+    let peers = addresses.peers.as_ref().map(|at| listener(PEER, at));
+    std::iter::once(clients).chain(peers).collect()
+}
+
+async fn propose(
+    replica: &ReplicaHandle,
+    peers: &Peers,
+    addresses: &Addresses,
+) -> Result<(), String> {
+    let register = Command::RegisterNode(RegisterNode {
         node: replica.cluster().node_id,
         replica: replica.cluster().replica,
-        listeners: vec![listener],
+        listeners: listeners(addresses),
         rack: None,
         feature_level_max: FeatureLevel::LATEST,
+    });
+    let outcome = match replica.leadership() {
+        Leadership::Leader { .. } => replica.propose(register).await,
+        Leadership::Starting => Err(ProposeError::NotLeader),
+        Leadership::Follower { .. } => {
+            let outcome = peers.forward(register).await;
+            let outcome = outcome.map_err(|error| error.to_string())?;
+            return wait_to_see_it(outcome.map(|_| ()).map_err(|refusal| refusal.to_string()))
+                .await;
+        }
     };
-    let pending = replica
-        .propose(Command::RegisterNode(register))
-        .await
-        .map_err(|error| error.to_string())?;
+    let pending = outcome.map_err(|error| error.to_string())?;
     let outcome = pending.outcome().await.map_err(|error| error.to_string())?;
     outcome.map(|_| ()).map_err(|refusal| refusal.to_string())
+}
+
+/// What the leader has applied comes here a moment later.
+async fn wait_to_see_it(done: Result<(), String>) -> Result<(), String> {
+    sleep(AGAIN_AFTER).await;
+    done
 }

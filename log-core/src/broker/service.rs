@@ -8,34 +8,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Advertised, Config};
 use super::coordinator::CoordinatorHandle;
+use super::peers::Peers;
 use super::registration;
 use super::replica_handle::{Outcome, ProposeError, ReplicaHandle};
 use crate::clock::Clock;
-use crate::ids::{NodeId, ReplicaId};
-use crate::state::{Command, FeatureLevel, Node};
+use crate::ids::NodeId;
+use crate::state::{Command, Node};
+
+pub(super) use super::peers::Waiting;
 
 pub(super) struct Service {
     config: Config,
     advertised: Advertised,
     replica: ReplicaHandle,
+    peers: Peers,
     coordinator: CoordinatorHandle,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
-}
-
-/// A replica that is no member and has presented itself: it waits for the operator to add it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
-    /// Who.
-    pub(super) replica: ReplicaId,
-    /// Which node it wants to be.
-    pub(super) node: NodeId,
-    /// Where it listens for the other nodes: a host
-    pub(super) host: String,
-    /// and a port.
-    pub(super) port: u16,
-    /// The highest feature level its software has.
-    pub(super) feature_level_max: FeatureLevel,
 }
 
 /// Who asks.
@@ -62,6 +51,7 @@ impl Service {
         config: Config,
         advertised: Advertised,
         replica: ReplicaHandle,
+        peers: Peers,
         coordinator: CoordinatorHandle,
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
@@ -70,6 +60,7 @@ impl Service {
             config,
             advertised,
             replica,
+            peers,
             coordinator,
             clock,
             shutdown,
@@ -108,15 +99,15 @@ impl Service {
 
     /// The replicas that wait to be added, as this node has heard of them.
     pub(super) fn waiting(&self) -> Vec<Waiting> {
-        Vec::new()
+        self.peers.waiting()
     }
 
     /// Has the leader carry a command out.
     ///
     /// # Errors
     /// As [`ReplicaHandle::propose`]; [`ProposeError::OutcomeUnknown`] when the way to the leader broke.
-    pub(super) async fn forward(&self, _command: Command) -> Result<Outcome, ProposeError> {
-        Err(ProposeError::NotLeader)
+    pub(super) async fn forward(&self, command: Command) -> Result<Outcome, ProposeError> {
+        self.peers.forward(command).await
     }
 
     /// Cancelled when the broker stops: long polls answer with what they have.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::node::NodeError;
 
@@ -40,6 +41,35 @@ pub enum StartError {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// The address for the other nodes cannot be had.
+    #[error("peer listen {address}: {}", reason(.source))]
+    PeerListen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The folder waits for others, and nobody says which.
+    #[error(
+        "{}: this data folder is to become part of a cluster and is part of none yet: start it with the same --peers and \
+         --peer-listen as before, or with an empty folder to be a cluster of one", .folder.display()
+    )]
+    NoPeers {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder is one of several, and the others cannot reach it.
+    #[error(
+        "{}: this data folder is part of a cluster of {founders} nodes: start it with --peer-listen, where the others \
+         connect", .folder.display()
+    )]
+    NotListening {
+        /// The folder.
+        folder: PathBuf,
+        /// How many formed it.
+        founders: usize,
     },
     /// The data folder cannot be used.
     #[error(transparent)]

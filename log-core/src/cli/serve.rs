@@ -13,6 +13,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::settings::Settings;
 
+/// Holds the secret itself, where a file cannot be had. No argument does: arguments are there for everybody to see.
+const PEER_SECRET: &str = "LOG_CORE_PEER_SECRET";
+
 /// What `serve` can be told; what stands here wins over the file.
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -31,6 +34,19 @@ pub(super) struct Arguments {
     /// This node's number in its cluster [default: 1].
     #[arg(long, env = "LOG_CORE_NODE_ID", value_name = "NUMBER")]
     node_id: Option<u32>,
+    /// The nodes that form a cluster, this one included, the same on all of them: 1@HOST:PORT,2@HOST:PORT,3@HOST:PORT
+    /// [default: none, a cluster of one].
+    #[arg(long, env = "LOG_CORE_PEERS", value_name = "NODES")]
+    peers: Option<String>,
+    /// Address where the other nodes connect; beyond loopback it needs a secret.
+    #[arg(long, env = "LOG_CORE_PEER_LISTEN", value_name = "IP:PORT")]
+    peer_listen: Option<SocketAddr>,
+    /// Address that the other nodes are told to use [default: what --peers says of this node].
+    #[arg(long, env = "LOG_CORE_PEER_ADVERTISED", value_name = "HOST:PORT")]
+    peer_advertised: Option<String>,
+    /// File with the secret that the nodes share, at least 16 bytes; LOG_CORE_PEER_SECRET may hold the secret itself.
+    #[arg(long, env = "LOG_CORE_PEER_SECRET_FILE", value_name = "FILE")]
+    peer_secret_file: Option<PathBuf>,
     /// Listen beyond loopback although nobody is asked who they are: whoever reaches the port reads and writes all.
     #[arg(long, env = "LOG_CORE_INSECURE_LOG")]
     insecure_log: bool,
@@ -65,11 +81,20 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let broker = Broker::start(config).await?;
+    let mut told_to_stop = std::pin::pin!(async {
+        tokio::select! {
+            _ = interrupted.recv() => info!("interrupted"),
+            _ = terminated.recv() => info!("terminated"),
+        }
+    });
+    // A node that waits for its peers is told to stop as any other.
+    let broker = tokio::select! {
+        started = Broker::start(config) => started?,
+        () = &mut told_to_stop => return Ok(()),
+    };
     info!(address = %broker.address(), admin = ?broker.admin_address(), "serving");
     tokio::select! {
-        _ = interrupted.recv() => info!("interrupted"),
-        _ = terminated.recv() => info!("terminated"),
+        () = &mut told_to_stop => {}
         () = broker.stopped() => {}
     }
     broker
@@ -101,6 +126,11 @@ impl Arguments {
         settings.advertised = self.advertised.or(settings.advertised);
         settings.admin_listen = self.admin_listen.or(settings.admin_listen);
         settings.node_id = self.node_id.or(settings.node_id);
+        settings.peers = self.peers.or(settings.peers);
+        settings.peer_listen = self.peer_listen.or(settings.peer_listen);
+        settings.peer_advertised = self.peer_advertised.or(settings.peer_advertised);
+        settings.peer_secret_file = self.peer_secret_file.or(settings.peer_secret_file);
+        settings.peer_secret = std::env::var(PEER_SECRET).ok();
         settings.insecure_log = Some(self.insecure_log || settings.insecure_log.unwrap_or(false));
         let auto_create =
             self.auto_create_topics_enable || settings.auto_create_topics_enable.unwrap_or(false);

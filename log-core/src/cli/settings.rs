@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use log_core::broker::peers::{Peer, Secret};
 use log_core::broker::{Advertised, Config};
 use log_core::ids::NodeId;
 use serde::Deserialize;
@@ -17,6 +18,11 @@ pub(super) struct Settings {
     pub(super) advertised: Option<String>,
     pub(super) admin_listen: Option<SocketAddr>,
     pub(super) node_id: Option<u32>,
+    /// `1@host:port,2@host:port,..`
+    pub(super) peers: Option<String>,
+    pub(super) peer_listen: Option<SocketAddr>,
+    pub(super) peer_advertised: Option<String>,
+    pub(super) peer_secret_file: Option<PathBuf>,
     pub(super) insecure_log: Option<bool>,
     pub(super) num_partitions: Option<u32>,
     pub(super) auto_create_topics_enable: Option<bool>,
@@ -35,6 +41,12 @@ pub(super) struct Settings {
     pub(super) offsets_retention_minutes: Option<u64>,
     pub(super) transactional_id_expiration_ms: Option<u64>,
     pub(super) transaction_max_timeout_ms: Option<u64>,
+    pub(super) disk_reserve_bytes: Option<u64>,
+    pub(super) checkpoint_bytes: Option<u64>,
+    pub(super) journal_segment_bytes: Option<u32>,
+    /// Never in a file that others may read: from the environment.
+    #[serde(skip)]
+    pub(super) peer_secret: Option<String>,
 }
 
 /// Why the settings cannot be used.
@@ -136,7 +148,21 @@ impl Settings {
             &mut config.transaction_max_timeout,
             milliseconds(self.transaction_max_timeout_ms),
         );
+        set(&mut config.disk_reserve_bytes, self.disk_reserve_bytes);
+        set(&mut config.checkpoint_bytes, self.checkpoint_bytes);
+        set(
+            &mut config.storage.journal.segment_bytes,
+            self.journal_segment_bytes,
+        );
         config.admin = self.admin_listen;
+        config.peers = peers(self.peers.as_deref().unwrap_or_default(), &mut wrong);
+        config.peer_listen = self.peer_listen;
+        config.peer_advertised = self.peer_advertised;
+        config.peer_secret = secret(
+            self.peer_secret_file.as_deref(),
+            self.peer_secret,
+            &mut wrong,
+        );
         if let Some(text) = self.advertised {
             config.advertised = advertised(&text)
                 .map_err(|mistake| wrong.push(mistake))
@@ -155,6 +181,41 @@ fn set<T>(field: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *field = value;
     }
+}
+
+/// `1@host:port,2@host:port,..`
+fn peers(text: &str, wrong: &mut Vec<String>) -> Vec<Peer> {
+    let listed = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+    let mut peers = Vec::new();
+    for one in listed {
+        let parts = one.split_once('@');
+        match parts.and_then(|(node, address)| Some((node.parse().ok()?, address))) {
+            Some((node, address)) => peers.push(Peer {
+                node: NodeId(node),
+                address: address.to_owned(),
+            }),
+            None => wrong.push(format!("peers: {one:?}: needs NUMBER@HOST:PORT")),
+        }
+    }
+    peers
+}
+
+/// A file wins over the environment, as whatever is given more exactly does.
+fn secret(
+    file: Option<&Path>,
+    variable: Option<String>,
+    wrong: &mut Vec<String>,
+) -> Option<Secret> {
+    let bytes = match (file, variable) {
+        (Some(file), _) => std::fs::read(file)
+            .map_err(|error| wrong.push(format!("peer_secret_file {}: {error}", file.display())))
+            .ok()?,
+        (None, Some(variable)) => variable.into_bytes(),
+        (None, None) => return None,
+    };
+    Secret::new(&bytes)
+        .map_err(|error| wrong.push(error.to_string()))
+        .ok()
 }
 
 fn advertised(text: &str) -> Result<Advertised, String> {
@@ -186,6 +247,49 @@ mod tests {
         for part in ["--data", "\"nowhere\": needs host:port", "num_partitions"] {
             assert!(said.contains(part), "{said}");
         }
+    }
+
+    #[test]
+    fn mistakes_about_peers_are_said_with_the_others() {
+        let settings = Settings {
+            peers: Some("1@a:1,two@b:2,3".to_owned()),
+            peer_secret: Some("too short".to_owned()),
+            peer_listen: Some("10.0.0.1:9093".parse().expect("an address")),
+            ..Settings::default()
+        };
+        let said = settings.into_config().expect_err("wrong").to_string();
+        for part in [
+            "--data",
+            "\"two@b:2\": needs NUMBER@HOST:PORT",
+            "\"3\": needs NUMBER@HOST:PORT",
+            "9 bytes and needs at least 16",
+            "must share a secret",
+        ] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+
+    #[test]
+    fn peers_and_their_secret_are_read_and_the_secret_is_not_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "a secret of sixteen bytes or more\n").expect("written");
+        let settings = Settings {
+            data: Some(folder.path().to_owned()),
+            node_id: Some(2),
+            peers: Some(" 1@a.example:9093, 2@[::1]:9093 ,3@c:1".to_owned()),
+            peer_listen: Some("10.0.0.1:9093".parse().expect("an address")),
+            peer_secret_file: Some(file),
+            peer_secret: Some("not this one, the file wins".to_owned()),
+            ..Settings::default()
+        };
+        let config = settings.into_config().expect("right");
+        assert_eq!(config.peers.len(), 3);
+        assert_eq!(
+            config.peer_secret,
+            Secret::new(b"a secret of sixteen bytes or more").ok()
+        );
+        assert!(!format!("{config:?}").contains("sixteen"));
     }
 
     #[test]

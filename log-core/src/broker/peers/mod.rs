@@ -2,24 +2,56 @@
 //!
 //! Messages of the consensus go over one connection per direction and peer; a question opens a connection of its own.
 //! Nothing here decides anything about the log, and nothing here makes the replica wait: what cannot go is dropped.
+//!
+//! ```text
+//!  replica's thread ── send ──> Outbox ──> Link ════ messages, statuses ════> Door ──> replica's thread of the peer
+//!  registration, handlers, fetcher ──> Asking ══════ questions, answers ═════ Door ──> answering
+//! ```
 
+mod address_book;
+mod answering;
+mod asking;
+mod conversation;
+mod door;
+mod formation;
+mod forming;
 pub mod frame;
+mod handshake;
+mod inner;
+mod link;
+mod meters;
 mod outbox;
+mod question;
 mod secret;
 mod snapshot_fetcher;
+mod us;
+mod waiting;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub use self::secret::{SECRET_BYTES_MIN, Secret, SecretTooShort};
 pub use self::snapshot_fetcher::FetchError;
-pub(in crate::broker) use self::snapshot_fetcher::SnapshotFetcher;
 
-use self::outbox::Outbox;
+pub(in crate::broker) use self::address_book::join;
+pub(in crate::broker) use self::forming::form;
+pub(in crate::broker) use self::snapshot_fetcher::SnapshotFetcher;
+pub(in crate::broker) use self::waiting::{Waiting, host_and_port};
+
+use self::door::Door;
+use self::inner::Inner;
+use self::us::Us;
+use super::replica_handle::{Outcome, ProposeError, ReplicaHandle};
+use crate::clock::Clock;
 use crate::consensus::Message;
-use crate::ids::{NodeId, ReplicaId};
+use crate::disk::Disk;
+use crate::ids::NodeId;
+use crate::state::Command;
+use crate::storage::Identity;
 
 /// Messages of other replicas that wait for the replica's thread; more are dropped. A leader has at most 64 under way
 /// to a follower, so this is full only when the replica's thread hangs.
@@ -35,13 +67,19 @@ pub struct Peer {
 }
 
 /// The way to the other nodes; cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(in crate::broker) struct Peers {
     inner: Option<Arc<Inner>>,
 }
 
-struct Inner {
-    outboxes: Mutex<BTreeMap<ReplicaId, Arc<Outbox>>>,
+/// How this node is reached, and by whom.
+pub(in crate::broker) struct Reach {
+    /// Where the others are told to connect.
+    pub(in crate::broker) address: String,
+    /// The nodes to form a cluster with, this one included.
+    pub(in crate::broker) listed: Vec<Peer>,
+    /// What all of them know.
+    pub(in crate::broker) secret: Option<Secret>,
 }
 
 impl Peers {
@@ -51,22 +89,71 @@ impl Peers {
         (Self { inner: None }, incoming)
     }
 
+    /// Meets the others, from now until `stop`: answers who this node is, and once it is part of a cluster, hears and
+    /// tells. What is heard comes out of the receiver.
+    pub(in crate::broker) fn meet(
+        identity: &Identity,
+        reach: Reach,
+        listener: TcpListener,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> (Self, mpsc::Receiver<Message>) {
+        let (incoming_in, incoming) = mpsc::channel(INCOMING_MAX);
+        let us = Us::new(identity, reach.address, reach.listed, reach.secret);
+        let inner = Arc::new(Inner::new(us, incoming_in, clock, stop));
+        let door = Door::new(Arc::clone(&inner));
+        inner.spawn(door.serve(listener));
+        (Self { inner: Some(inner) }, incoming)
+    }
+
+    /// From now on the members are those that the log says, and questions about it are answered.
+    pub(in crate::broker) fn attach(&self, replica: ReplicaHandle) {
+        if let Some(inner) = &self.inner {
+            inner.attach(replica);
+        }
+    }
+
+    /// Who fetches snapshots from the others, into a data folder.
+    pub(in crate::broker) fn fetcher(
+        &self,
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+    ) -> SnapshotFetcher {
+        match &self.inner {
+            Some(inner) => SnapshotFetcher::into(Arc::clone(inner), disk, folder),
+            None => SnapshotFetcher::none(),
+        }
+    }
+
     /// Puts a message in line to the replica that it is for. Never blocks; what cannot go is dropped.
     pub(in crate::broker) fn send(&self, message: Message) {
         let Some(inner) = &self.inner else {
             return;
         };
-        let outbox = inner.outbox_of(ReplicaId(message.to));
-        drop(outbox.push(message));
+        if inner.push(message).is_err() {
+            meters::dropped(1);
+        }
     }
-}
 
-impl Inner {
-    fn outbox_of(&self, to: ReplicaId) -> Arc<Outbox> {
-        let mut outboxes = self
-            .outboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(outboxes.entry(to).or_default())
+    /// Has the leader propose a command, here or wherever it is: one that concerns this node itself, or no record.
+    ///
+    /// # Errors
+    /// [`ProposeError`], as if it had been proposed here.
+    pub(in crate::broker) async fn forward(
+        &self,
+        command: Command,
+    ) -> Result<Outcome, ProposeError> {
+        match &self.inner {
+            Some(inner) => asking::forward(inner, command).await,
+            None => Err(ProposeError::NotLeader),
+        }
+    }
+
+    /// The nodes that have presented themselves lately and are no members.
+    pub(in crate::broker) fn waiting(&self) -> Vec<Waiting> {
+        match &self.inner {
+            Some(inner) => inner.waiting.list(inner.clock.elapsed()),
+            None => Vec::new(),
+        }
     }
 }

@@ -55,7 +55,7 @@ impl Outbox {
     /// # Cancel safety
     /// Nothing is taken.
     pub(super) async fn filled(&self) {
-        while self.lock().messages.is_empty() {
+        while self.is_empty() {
             self.filled.notified().await;
         }
     }
@@ -75,6 +75,11 @@ impl Outbox {
             taken.push(message);
         }
         taken
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().messages.is_empty()
     }
 
     /// Drops all that waits: it was meant for a moment that has passed. Says how many there were.

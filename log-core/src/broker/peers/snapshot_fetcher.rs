@@ -1,10 +1,28 @@
-//! Fetches a snapshot's files from the leader that told of it.
+//! Fetches a snapshot's files from the leader that told of it, part by part. What has come stays on the disk, so that a
+//! fetch which breaks off goes on where it was.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
+use tracing::{Instrument, info, info_span};
 
-use crate::ids::ReplicaId;
-use crate::storage::snapshot::Incoming;
+use super::asking::Asking;
+use super::conversation::TalkError;
+use super::inner::Inner;
+use super::question::{Answer, Request};
+use crate::disk::Disk;
+use crate::ids::{EntryIndex, ReplicaId};
+use crate::storage::snapshot::{Incoming, InvalidManifest, Manifest, SnapshotError, Wanted};
+
+/// How often a connection that breaks, or a part that comes damaged, is tried again without any part coming whole in
+/// between. After that the leader is heard again: it may have a newer snapshot, or be another.
+const TRIES: usize = 5;
+/// Between two tries.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Why a snapshot did not come.
 #[derive(Debug, thiserror::Error)]
@@ -15,26 +33,176 @@ pub enum FetchError {
         /// Who told of the snapshot.
         from: ReplicaId,
     },
+    /// What was told is no list of files.
+    #[error(transparent)]
+    Manifest(#[from] InvalidManifest),
+    /// It cannot be kept here, or what comes is not what was promised.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The leader has let go of it.
+    #[error("the leader no longer holds it: it tells of a newer one")]
+    NotHeld,
+    /// The leader cannot read its own copy.
+    #[error("the leader cannot read a part of it: its log says why")]
+    Unable,
+    /// No connection, several times.
+    #[error("the leader is not reached: {trouble}")]
+    NotReached {
+        /// Why, last time.
+        trouble: String,
+    },
+    /// The broker is stopping.
+    #[error("the broker is stopping")]
+    Stopping,
 }
 
 /// Fetches one snapshot at a time.
-#[derive(Clone, Default)]
-pub(in crate::broker) struct SnapshotFetcher;
+#[derive(Clone)]
+pub(in crate::broker) struct SnapshotFetcher {
+    home: Option<Home>,
+}
+
+#[derive(Clone)]
+struct Home {
+    inner: Arc<Inner>,
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
 
 impl SnapshotFetcher {
     /// A cluster of one fetches nothing.
     pub(in crate::broker) fn none() -> Self {
-        Self
+        Self { home: None }
+    }
+
+    /// Fetches into a data folder.
+    pub(super) fn into(inner: Arc<Inner>, disk: Arc<dyn Disk>, folder: PathBuf) -> Self {
+        let home = Home {
+            inner,
+            disk,
+            folder,
+        };
+        Self { home: Some(home) }
     }
 
     /// Fetches what the manifest lists. The answer is whole and synced, and not in force yet.
     pub(in crate::broker) fn fetch(
         &self,
         from: ReplicaId,
-        _manifest: Bytes,
+        manifest: Bytes,
     ) -> oneshot::Receiver<Result<Incoming, FetchError>> {
-        let (told, answer) = oneshot::channel();
-        drop(told.send(Err(FetchError::NoPeers { from })));
+        let (mut told, answer) = oneshot::channel();
+        let Some(home) = self.home.clone() else {
+            drop(told.send(Err(FetchError::NoPeers { from })));
+            return answer;
+        };
+        let inner = Arc::clone(&home.inner);
+        let fetching = async move {
+            tokio::select! {
+                fetched = home.fetch(from, &manifest) => drop(told.send(fetched)),
+                // Nobody waits for it any more: what has come stays for the next time.
+                () = told.closed() => {}
+            }
+        };
+        inner.spawn(fetching.instrument(info_span!("snapshot", %from)));
         answer
     }
+}
+
+impl Home {
+    async fn fetch(&self, from: ReplicaId, manifest: &[u8]) -> Result<Incoming, FetchError> {
+        let manifest = Manifest::decode(manifest)?;
+        let (applied, bytes) = (manifest.applied, manifest.total_bytes());
+        info!(%applied, bytes, "snapshot is being fetched");
+        let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
+        let mut incoming = on_disk(move || Incoming::open(&disk, &folder, manifest)).await??;
+        let mut tries = Tries::default();
+        while incoming.next().is_some() {
+            incoming = self
+                .fetch_parts(from, applied, incoming, &mut tries)
+                .await?;
+        }
+        info!(%applied, bytes, "snapshot is fetched");
+        Ok(incoming)
+    }
+
+    /// Fetches over one connection, until it breaks or all is here.
+    async fn fetch_parts(
+        &self,
+        from: ReplicaId,
+        applied: EntryIndex,
+        mut incoming: Incoming,
+        tries: &mut Tries,
+    ) -> Result<Incoming, FetchError> {
+        let mut asking = match Asking::open_to(&self.inner, from).await {
+            Ok(asking) => asking,
+            Err(error) => {
+                tries.again_after(&error).await?;
+                return Ok(incoming);
+            }
+        };
+        while let Some(wanted) = incoming.next() {
+            let request = Request::Chunk {
+                applied,
+                file: wanted.file,
+                position: wanted.position,
+            };
+            let chunk = match asking.ask(&request).await {
+                Ok(Answer::Chunk(chunk)) => chunk,
+                Ok(Answer::NotHeld) => return Err(FetchError::NotHeld),
+                Ok(_) => return Err(FetchError::Unable),
+                Err(error) => {
+                    tries.again_after(&error).await?;
+                    return Ok(incoming);
+                }
+            };
+            incoming = take(incoming, wanted, chunk, tries).await?;
+        }
+        Ok(incoming)
+    }
+}
+
+async fn take(
+    mut incoming: Incoming,
+    wanted: Wanted,
+    chunk: Bytes,
+    tries: &mut Tries,
+) -> Result<Incoming, FetchError> {
+    let (incoming, taken) = on_disk(move || {
+        let taken = incoming.take(wanted, &chunk);
+        (incoming, taken)
+    })
+    .await?;
+    match taken {
+        Ok(()) => tries.made = 0,
+        Err(error) if error.is_retryable() && tries.made < TRIES => tries.made += 1,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(incoming)
+}
+
+/// Tries since the last part that came whole.
+#[derive(Default)]
+struct Tries {
+    made: usize,
+}
+
+impl Tries {
+    async fn again_after(&mut self, error: &TalkError) -> Result<(), FetchError> {
+        self.made += 1;
+        if TRIES < self.made {
+            let trouble = error.to_string();
+            return Err(FetchError::NotReached { trouble });
+        }
+        sleep(AGAIN_AFTER).await;
+        Ok(())
+    }
+}
+
+/// Files are read and written off the async threads.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FetchError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| FetchError::Stopping)
 }

@@ -1,0 +1,99 @@
+//! What a node answers when another asks.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::handshake::Name;
+use super::inner::{Inner, is_in};
+use super::question::{Answer, Forwarded, Introduction, Presentation, Request, Settled};
+use crate::broker::replica_handle::{ChunkError, ProposeError, ReplicaHandle};
+use crate::ids::{EntryIndex, ReplicaId};
+use crate::state::Command;
+
+/// How long a forwarded command may take to be applied. Whoever forwards it waits a little longer.
+pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn answer(inner: &Inner, peer: &Name, request: Request) -> Answer {
+    if let Request::WhoAreYou(who) = request {
+        return introduce(inner, peer, &who);
+    }
+    // Whoever is part of no cluster has nothing else to ask for.
+    let Some(replica) = inner.replica().filter(|_| peer.cluster.is_some()) else {
+        return Answer::Unable;
+    };
+    match request {
+        Request::WhoAreYou(_) => unreachable!("answered above"),
+        Request::Forward(forwarded) => Answer::Settled(settle(replica, peer, forwarded).await),
+        Request::Chunk {
+            applied,
+            file,
+            position,
+        } => chunk(replica, peer.replica, applied, file, position).await,
+    }
+}
+
+fn introduce(inner: &Inner, peer: &Name, who: &Presentation) -> Answer {
+    if (who.node, who.replica) != (peer.node, peer.replica) {
+        return Answer::Unable;
+    }
+    let membership = inner.replica().map(ReplicaHandle::membership);
+    let admitted = membership.is_some_and(|members| is_in(&members, who.replica));
+    if admitted || who.formed.is_some() {
+        inner.waiting.forget(who.replica);
+    } else {
+        inner.waiting.note(inner.clock.elapsed(), who);
+    }
+    Answer::Introduction(Introduction {
+        me: inner.us.presentation(),
+        admitted,
+    })
+}
+
+async fn settle(replica: &ReplicaHandle, peer: &Name, forwarded: Forwarded) -> Settled {
+    let command = forwarded.into_command();
+    if !may_ask(replica, peer, &command) {
+        return Settled::NotLeader;
+    }
+    let proposed = async { replica.propose(command).await?.outcome().await };
+    let outcome = timeout(SETTLED_WITHIN, proposed).await;
+    Settled::of(outcome.unwrap_or(Err(ProposeError::OutcomeUnknown)))
+}
+
+/// A node registers itself and no other, and only while it is a member: one that was replaced and does not know it yet
+/// must not take its successor's place.
+fn may_ask(replica: &ReplicaHandle, peer: &Name, command: &Command) -> bool {
+    match command {
+        Command::RegisterNode(register) => {
+            (register.node, register.replica) == (peer.node, peer.replica)
+                && is_in(&replica.membership(), peer.replica)
+        }
+        _ => true,
+    }
+}
+
+/// Reads a file: off the async threads.
+async fn chunk(
+    replica: &ReplicaHandle,
+    to: ReplicaId,
+    applied: EntryIndex,
+    file: u32,
+    position: u64,
+) -> Answer {
+    let replica = replica.clone();
+    let read =
+        tokio::task::spawn_blocking(move || replica.snapshot_chunk(to, applied, file, position));
+    match read.await {
+        Ok(Ok(chunk)) => Answer::Chunk(chunk),
+        Ok(Err(ChunkError::Gone)) => Answer::NotHeld,
+        Ok(Err(ChunkError::Snapshot(error))) => {
+            warn!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "a part of a snapshot cannot be read"
+            );
+            Answer::Unable
+        }
+        Err(_) => Answer::Unable,
+    }
+}

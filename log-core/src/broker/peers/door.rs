@@ -1,0 +1,216 @@
+//! Takes the connections of other nodes: makes sure of each, then hears what it tells or answers what it asks.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::answering;
+use super::conversation::{self, Conversation, TalkError};
+use super::frame::{Frame, FrameKind, put_frame};
+use super::handshake::Purpose;
+use super::inner::Inner;
+use super::meters;
+use super::question;
+use crate::consensus::{Message, decode_message};
+
+/// Handshakes at once. A cluster has few nodes; the rest are strangers, and each is gone within a second.
+const HANDSHAKES_MAX: usize = 64;
+/// Connections at once on which peers ask. A question is a connection, and few are asked.
+const ASKING_MAX: usize = 64;
+/// Wait after a failed accept, so that a lack of file descriptors does not spin.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// A peer that tells nothing for so long is gone: it says how it is four times a second.
+const TELLING_SILENCE_MAX: Duration = Duration::from_secs(3);
+/// A peer that asks nothing more for so long keeps a place from others.
+const ASKING_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long a message waits for the replica's thread before it is dropped: Raft repeats, and a message this old helps
+/// nobody.
+const TAKEN_WITHIN: Duration = Duration::from_millis(100);
+/// The same trouble with the same machine is logged again after so long.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// Machines whose last trouble is remembered.
+const TROUBLES_MAX: usize = 256;
+
+pub(super) struct Door {
+    inner: Arc<Inner>,
+    handshakes: Arc<Semaphore>,
+    asking: Arc<Semaphore>,
+    troubles: Mutex<BTreeMap<IpAddr, (String, Duration)>>,
+}
+
+impl Door {
+    pub(super) fn new(inner: Arc<Inner>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            asking: Arc::new(Semaphore::new(ASKING_MAX)),
+            troubles: Mutex::default(),
+        })
+    }
+
+    /// Takes connections, for ever.
+    pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => self.admit(stream, from),
+                Err(error) => {
+                    warn!(
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "accept a peer's connection"
+                    );
+                    sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, from: SocketAddr) {
+        let Ok(place) = Arc::clone(&self.handshakes).try_acquire_owned() else {
+            debug!(%from, "no place for another handshake");
+            return;
+        };
+        let door = Arc::clone(self);
+        let serving = async move {
+            let shaken = conversation::answer(&door.inner.us, stream).await;
+            drop(place);
+            match shaken {
+                Ok(conversation) => door.serve_peer(conversation).await,
+                Err(error) => door.note_trouble(from, &error),
+            }
+        };
+        self.inner.spawn(serving);
+    }
+
+    /// Said once, and again when it changes or lasts: a stranger must not fill the log.
+    fn note_trouble(&self, from: SocketAddr, error: &TalkError) {
+        meters::refused();
+        let expected = match error {
+            TalkError::Refusing(refusal) | TalkError::Refused(refusal) => refusal.is_expected(),
+            TalkError::Closed | TalkError::Socket(_) => true,
+            _ => false,
+        };
+        if expected {
+            debug!(%from, trouble = %error, "connection of a peer did not come about");
+            return;
+        }
+        let trouble = error.to_string();
+        let now = self.inner.clock.elapsed();
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last, at)) = troubles.get(&from.ip())
+            && *last == trouble
+            && now.saturating_sub(*at) < SAID_AGAIN_AFTER
+        {
+            return;
+        }
+        if TROUBLES_MAX <= troubles.len() {
+            troubles.clear();
+        }
+        warn!(%from, trouble, "connection of a peer did not come about");
+        troubles.insert(from.ip(), (trouble, now));
+    }
+
+    async fn serve_peer(&self, conversation: Conversation) {
+        self.inner.book.note(&conversation.peer);
+        let node = conversation.peer.node;
+        let ended = match conversation.purpose {
+            Purpose::Messages => self.hear(conversation).await,
+            Purpose::Requests => self.answer(conversation).await,
+        };
+        match ended {
+            Ok(()) => debug!(%node, "connection of a peer ended"),
+            Err(error) => debug!(%node, trouble = %error, "connection of a peer ended"),
+        }
+    }
+
+    /// Hears what a peer tells, until a newer connection of the same peer comes.
+    async fn hear(&self, mut conversation: Conversation) -> Result<(), TalkError> {
+        let newest = self.inner.told_anew_by(conversation.peer.replica);
+        let hearing = async {
+            while let Some(frame) = conversation.next(TELLING_SILENCE_MAX).await? {
+                self.take(&conversation, frame).await?;
+            }
+            Ok(())
+        };
+        let ended = newest.run_until_cancelled(hearing).await;
+        ended.unwrap_or(Ok(()))
+    }
+
+    async fn take(&self, conversation: &Conversation, frame: Frame) -> Result<(), TalkError> {
+        meters::received(frame.body.len());
+        match frame.kind {
+            FrameKind::Message => {
+                let message = self.checked(conversation, &frame.body)?;
+                self.hand_on(message).await;
+                Ok(())
+            }
+            FrameKind::Status => {
+                let status = question::decode(&frame.body).map_err(|_| TalkError::Unreadable)?;
+                self.inner.note_status(conversation.peer.replica, status);
+                Ok(())
+            }
+            other => Err(TalkError::Unexpected(other)),
+        }
+    }
+
+    /// A peer speaks for itself, and to this replica.
+    fn checked(&self, conversation: &Conversation, body: &[u8]) -> Result<Message, TalkError> {
+        let message = decode_message(body).map_err(|_| TalkError::Unreadable)?;
+        let honest = message.from == conversation.peer.replica.0;
+        if honest && message.to == self.inner.us.replica.0 {
+            Ok(message)
+        } else {
+            Err(TalkError::Unreadable)
+        }
+    }
+
+    async fn hand_on(&self, message: Message) {
+        match self
+            .inner
+            .incoming
+            .send_timeout(message, TAKEN_WITHIN)
+            .await
+        {
+            Ok(()) => {}
+            Err(SendTimeoutError::Timeout(_)) => meters::overran(),
+            // Without its replica a node must not look alive.
+            Err(SendTimeoutError::Closed(_)) => self.inner.stop.cancel(),
+        }
+    }
+
+    /// Answers one question after the other.
+    async fn answer(&self, mut conversation: Conversation) -> Result<(), TalkError> {
+        let Ok(_place) = self.asking.try_acquire() else {
+            return Ok(());
+        };
+        while let Some(frame) = conversation.next(ASKING_SILENCE_MAX).await? {
+            if frame.kind != FrameKind::Request {
+                return Err(TalkError::Unexpected(frame.kind));
+            }
+            let answer = self.answer_to(&conversation, &frame.body).await?;
+            conversation.send(&answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer_to(
+        &self,
+        conversation: &Conversation,
+        body: &Bytes,
+    ) -> Result<BytesMut, TalkError> {
+        let request = question::decode_request(body).map_err(|_| TalkError::Unreadable)?;
+        let answer = answering::answer(&self.inner, &conversation.peer, request).await;
+        let mut frame = BytesMut::new();
+        put_frame(&mut frame, FrameKind::Answer, |to| {
+            to.put_slice(&question::encode(&answer));
+        });
+        Ok(frame)
+    }
+}

@@ -1,0 +1,121 @@
+//! Asks the listed nodes until this one is part of a cluster, and keeps that on the disk before anybody hears of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::info;
+use uuid::Uuid;
+
+use super::asking::who_are_you;
+use super::formation::{Answers, Obstacle, Step, decide};
+use super::inner::Inner;
+use super::{Peer, Peers};
+use crate::disk::Disk;
+use crate::storage::{Formed, Identity, IdentityError, cluster_id_of};
+
+/// Between two rounds of questions.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// The same obstacles are named again after so many rounds: every ten seconds.
+const SAY_AGAIN_AFTER: u32 = 20;
+
+/// Waits until this node is part of a cluster. `say` is told what is in the way, for whoever asks whether it is ready.
+///
+/// # Errors
+/// [`IdentityError::Unwritable`]: it could not be kept, and nobody has heard of it.
+///
+/// # Panics
+/// Without peers: a cluster of one is formed by its only node.
+pub(in crate::broker) async fn form(
+    peers: &Peers,
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    mut identity: Identity,
+    say: impl Fn(String),
+) -> Result<Identity, IdentityError> {
+    let inner = peers.inner.as_ref().expect("a node that forms has peers");
+    let formed = agree(inner, say).await;
+    identity.form(formed.cluster_id.clone(), formed.founders.clone());
+    let (disk, folder) = (Arc::clone(disk), folder.to_owned());
+    let kept = tokio::task::spawn_blocking(move || {
+        identity.keep(disk.as_ref(), &folder)?;
+        Ok(identity)
+    });
+    let identity = kept.await.expect("a file is written or is not")?;
+    info!(
+        cluster_id = formed.cluster_id,
+        founders = formed.founders.len(),
+        "part of a cluster from now on"
+    );
+    inner.us.form(formed);
+    Ok(identity)
+}
+
+async fn agree(inner: &Arc<Inner>, say: impl Fn(String)) -> Formed {
+    let mut rounds = interval(ASK_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = Said::default();
+    loop {
+        rounds.tick().await;
+        let answers = ask_all(inner).await;
+        match decide(&inner.us.presentation(), &answers) {
+            Step::TakeOver(formed) => return formed,
+            Step::Found(founders) => {
+                return Formed {
+                    cluster_id: cluster_id_of(Uuid::new_v4()),
+                    founders,
+                };
+            }
+            Step::Wait(obstacles) => said.note(&obstacles, &say),
+        }
+    }
+}
+
+/// Asks all others at once, so that their answers are of one moment, about.
+async fn ask_all(inner: &Arc<Inner>) -> Answers {
+    let mut asking = JoinSet::new();
+    let others = inner.us.listed.iter();
+    for Peer { node, address } in others.filter(|peer| peer.node != inner.us.node).cloned() {
+        let inner = Arc::clone(inner);
+        asking.spawn(async move {
+            let answer = who_are_you(&inner, node, &address).await;
+            (
+                node,
+                answer.map_err(|trouble| format!("{address}: {trouble}")),
+            )
+        });
+    }
+    let mut answers = Answers::new();
+    while let Some(asked) = asking.join_next().await {
+        let (node, answer) = asked.expect("asking does not panic");
+        answers.insert(node, answer);
+    }
+    answers
+}
+
+/// What was said last, and how long ago.
+#[derive(Default)]
+struct Said {
+    obstacles: Vec<Obstacle>,
+    rounds_ago: u32,
+}
+
+impl Said {
+    /// Says what is in the way when that changes, and every now and then.
+    fn note(&mut self, obstacles: &[Obstacle], say: impl Fn(String)) {
+        self.rounds_ago += 1;
+        let news = self.obstacles != obstacles;
+        if !news && self.rounds_ago < SAY_AGAIN_AFTER {
+            return;
+        }
+        for obstacle in obstacles {
+            info!(%obstacle, "waiting to become part of a cluster");
+        }
+        let reasons: Vec<_> = obstacles.iter().map(ToString::to_string).collect();
+        say(reasons.join("; "));
+        self.obstacles = obstacles.to_vec();
+        self.rounds_ago = 0;
+    }
+}

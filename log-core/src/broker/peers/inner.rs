@@ -1,0 +1,174 @@
+//! What the links, the door and the handle of the peers share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::address_book::AddressBook;
+use super::link;
+use super::outbox::{Full, Outbox};
+use super::question::Status;
+use super::us::Us;
+use super::waiting::WaitingRoom;
+use crate::broker::replica_handle::{Leadership, ReplicaHandle};
+use crate::clock::Clock;
+use crate::consensus::{Membership, Message};
+use crate::ids::ReplicaId;
+
+pub(super) struct Inner {
+    pub(super) us: Us,
+    pub(super) book: AddressBook,
+    pub(super) waiting: WaitingRoom,
+    /// Where the messages of others go: to the replica's thread.
+    pub(super) incoming: mpsc::Sender<Message>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tasks: TaskTracker,
+    /// Where links run: the replica's thread, which starts them, is none of it.
+    pub(super) runtime: Handle,
+    pub(super) stop: CancellationToken,
+    /// There once the node is part of a cluster and its replica runs.
+    replica: OnceLock<ReplicaHandle>,
+    outboxes: Mutex<BTreeMap<ReplicaId, Arc<Outbox>>>,
+    /// The connection on which each replica tells; a new one takes the old one's place.
+    told_by: Mutex<BTreeMap<ReplicaId, CancellationToken>>,
+}
+
+impl Inner {
+    pub(super) fn new(
+        us: Us,
+        incoming: mpsc::Sender<Message>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            us,
+            book: AddressBook::default(),
+            waiting: WaitingRoom::default(),
+            incoming,
+            clock,
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+            stop,
+            replica: OnceLock::new(),
+            outboxes: Mutex::default(),
+            told_by: Mutex::default(),
+        }
+    }
+
+    /// Runs something until the broker stops.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        let until_stop = async move {
+            stop.run_until_cancelled(work).await;
+        };
+        self.tasks.spawn_on(until_stop, &self.runtime);
+    }
+
+    /// From now on questions about the log are answered, and the members are those that the log says.
+    pub(super) fn attach(&self, replica: ReplicaHandle) {
+        assert!(
+            self.replica.set(replica).is_ok(),
+            "a node has one replica for all its life"
+        );
+    }
+
+    pub(super) fn replica(&self) -> Option<&ReplicaHandle> {
+        self.replica.get()
+    }
+
+    /// Puts a message in line to a replica, or says that there is no room. The first word to one opens its link.
+    pub(super) fn push(self: &Arc<Self>, message: Message) -> Result<(), Full> {
+        let to = ReplicaId(message.to);
+        let mut outboxes = self.outboxes();
+        if let Some(outbox) = outboxes.get(&to) {
+            return outbox.push(message);
+        }
+        let outbox = Arc::new(Outbox::default());
+        outboxes.insert(to, Arc::clone(&outbox));
+        link::spawn(self, to, Arc::clone(&outbox));
+        outbox.push(message)
+    }
+
+    /// Closes the line to a replica, unless something is in it again.
+    pub(super) fn forget_idle(&self, to: ReplicaId) -> bool {
+        let mut outboxes = self.outboxes();
+        let idle = outboxes.get(&to).is_none_or(|outbox| outbox.is_empty());
+        if idle {
+            outboxes.remove(&to);
+        }
+        idle
+    }
+
+    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<Outbox>>> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a replica is a member of the cluster, as far as this node has heard.
+    pub(super) fn is_member(&self, replica: ReplicaId) -> bool {
+        match self.replica() {
+            Some(ours) => is_in(&ours.membership(), replica),
+            None => self.us.formed().is_some_and(|formed| {
+                formed
+                    .founders
+                    .iter()
+                    .any(|founder| founder.replica == replica)
+            }),
+        }
+    }
+
+    pub(super) fn addresses_of(&self, replica: ReplicaId) -> Vec<String> {
+        let state = self.replica().map(ReplicaHandle::state);
+        self.book.addresses_of(replica, &self.us, state.as_deref())
+    }
+
+    /// How this node is, once there is something to say.
+    pub(super) fn status(&self) -> Option<Status> {
+        let replica = self.replica()?;
+        let leads = matches!(replica.leadership(), Leadership::Leader { .. });
+        Some(Status {
+            room: replica.room().own_report(),
+            quorum: leads.then(|| replica.quorum().as_ref().clone()),
+        })
+    }
+
+    /// Takes down how a peer is.
+    pub(super) fn note_status(&self, from: ReplicaId, status: Status) {
+        let Some(replica) = self.replica() else {
+            return;
+        };
+        let now = self.clock.elapsed();
+        replica.room().report(from, status.room, now);
+        if let Some(quorum) = status.quorum
+            && quorum.leader == Some(from)
+        {
+            replica.note_quorum(quorum);
+        }
+    }
+
+    /// A new connection on which `replica` tells. The token ends when a newer one comes.
+    pub(super) fn told_anew_by(&self, replica: ReplicaId) -> CancellationToken {
+        let token = self.stop.child_token();
+        let mut told_by = self.told_by.lock().unwrap_or_else(PoisonError::into_inner);
+        told_by.retain(|_, token| !token.is_cancelled());
+        if let Some(older) = told_by.insert(replica, token.clone()) {
+            older.cancel();
+        }
+        token
+    }
+}
+
+/// Whether a replica is a voter or learner, now or when a change that is under way ends.
+pub(super) fn is_in(membership: &Membership, replica: ReplicaId) -> bool {
+    [
+        &membership.voters,
+        &membership.learners,
+        &membership.voters_outgoing,
+        &membership.learners_next,
+    ]
+    .into_iter()
+    .any(|some| some.contains(&replica))
+}

@@ -1,0 +1,175 @@
+//! The connection over which one peer is told what the consensus says: calls, tells, calls again when it breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use rand::Rng;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use super::conversation::{Conversation, TalkError, call};
+use super::frame::{FrameKind, put_frame};
+use super::handshake::{Purpose, Wanted};
+use super::inner::Inner;
+use super::meters;
+use super::outbox::Outbox;
+use super::question;
+use crate::consensus::{Message, encode_message};
+use crate::ids::ReplicaId;
+
+/// Bytes of messages that go out with one write, about.
+const WRITE_BYTES: usize = 1 << 20;
+/// The first wait after a call that failed.
+const AGAIN_AFTER_MIN: Duration = Duration::from_millis(25);
+/// The longest: with the time a call may take (500 ms) a healed link is found within a second.
+const AGAIN_AFTER_MAX: Duration = Duration::from_millis(250);
+/// Between two words about how this node is. They also keep the connection tried: silence would hide that it is dead.
+const STATUS_EVERY: Duration = Duration::from_millis(250);
+/// A link to a replica that is no member and to which nothing is said any more ends.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// Runs the link to one replica until it is no longer needed, or the broker stops.
+pub(super) fn spawn(inner: &Arc<Inner>, to: ReplicaId, outbox: Arc<Outbox>) {
+    let link = Link {
+        inner: Arc::clone(inner),
+        to,
+        outbox,
+        last_trouble: String::new(),
+        calls_failed: 0,
+    };
+    let span = info_span!("peer", replica = %to);
+    inner.spawn(link.run().instrument(span));
+}
+
+struct Link {
+    inner: Arc<Inner>,
+    to: ReplicaId,
+    outbox: Arc<Outbox>,
+    /// Why there was no connection last time: said once, and again when it changes.
+    last_trouble: String,
+    calls_failed: usize,
+}
+
+impl Link {
+    async fn run(mut self) {
+        while self.is_needed().await {
+            match self.connect().await {
+                Ok(conversation) => self.tell(conversation).await,
+                Err((address, error)) => self.note_trouble(&address, &error),
+            }
+            // What was to be said is about a moment that has passed.
+            meters::dropped(self.outbox.clear());
+            sleep(self.wait()).await;
+        }
+        debug!("link ended: the replica is no member, and nothing is said to it");
+    }
+
+    /// Waits until there is somebody to talk to or something to say; false when that is over for good.
+    async fn is_needed(&self) -> bool {
+        loop {
+            if self.inner.is_member(self.to) {
+                return true;
+            }
+            if timeout(IDLE_MAX, self.outbox.filled()).await.is_ok() {
+                return true;
+            }
+            if self.inner.forget_idle(self.to) {
+                return false;
+            }
+        }
+    }
+
+    /// Calls the replica at one of the places where it may be, another one each time.
+    async fn connect(&mut self) -> Result<Conversation, (String, TalkError)> {
+        let places = self.inner.addresses_of(self.to);
+        let Some(address) = places.get(self.calls_failed % places.len().max(1)) else {
+            return Err((String::new(), TalkError::NoAnswer));
+        };
+        let wanted = Wanted {
+            node: None,
+            replica: Some(self.to),
+        };
+        let called = call(&self.inner.us, address, wanted, Purpose::Messages).await;
+        called.map_err(|error| (address.clone(), error))
+    }
+
+    fn note_trouble(&mut self, address: &str, error: &TalkError) {
+        self.calls_failed += 1;
+        let trouble = error.to_string();
+        if trouble == self.last_trouble {
+            return;
+        }
+        if matches!(error, TalkError::Refused(refusal) if refusal.is_expected()) {
+            debug!(address, trouble, "peer is not ready");
+        } else {
+            warn!(address, trouble, "peer cannot be told anything");
+        }
+        self.last_trouble = trouble;
+    }
+
+    /// Tells the peer what there is to tell, until the connection breaks.
+    async fn tell(&mut self, mut conversation: Conversation) {
+        self.calls_failed = 0;
+        self.last_trouble.clear();
+        self.inner.book.note(&conversation.peer);
+        let node = conversation.peer.node;
+        let _counted = meters::Connected::to(node);
+        info!(%node, address = conversation.peer.address, "peer connected");
+        let ended = self.tell_all(&mut conversation).await;
+        info!(%node, trouble = %ended, "peer disconnected");
+    }
+
+    async fn tell_all(&self, conversation: &mut Conversation) -> TalkError {
+        let mut statuses = interval(STATUS_EVERY);
+        statuses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut frames = BytesMut::new();
+        loop {
+            // The peer says nothing on this connection: whatever is read is its end.
+            tokio::select! {
+                biased;
+                end = conversation.next(Duration::MAX) => return end_of(end.err()),
+                () = self.outbox.filled() => self.gather(&mut frames),
+                _ = statuses.tick() => self.put_status(&mut frames),
+            }
+            if let Err(error) = conversation.send(&frames).await {
+                return error;
+            }
+            frames.clear();
+        }
+    }
+
+    /// Puts together what goes out with one write.
+    fn gather(&self, frames: &mut BytesMut) {
+        let messages = self.outbox.take(WRITE_BYTES);
+        for message in &messages {
+            put_message(frames, message);
+        }
+        meters::sent(messages.len(), frames.len());
+    }
+
+    fn put_status(&self, frames: &mut BytesMut) {
+        if let Some(status) = self.inner.status() {
+            put_frame(frames, FrameKind::Status, |to| {
+                to.put_slice(&question::encode(&status));
+            });
+        }
+    }
+
+    /// Longer after each failure, and never the same for two links: peers that lost each other do not call in step.
+    fn wait(&self) -> Duration {
+        let doublings = u32::try_from(self.calls_failed).unwrap_or(u32::MAX).min(8);
+        let longest = (AGAIN_AFTER_MIN * 2_u32.pow(doublings)).min(AGAIN_AFTER_MAX);
+        longest.mul_f64(rand::rng().random_range(0.5..1.0))
+    }
+}
+
+fn put_message(frames: &mut BytesMut, message: &Message) {
+    put_frame(frames, FrameKind::Message, |to| {
+        to.put_slice(&encode_message(message));
+    });
+}
+
+fn end_of(error: Option<TalkError>) -> TalkError {
+    error.unwrap_or(TalkError::Closed)
+}

@@ -1,0 +1,323 @@
+//! What one node asks another, and what it tells it without being asked. Bytes <-> values; no sockets.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::broker::disk_room::RoomReport;
+use crate::broker::quorum::Quorum;
+use crate::broker::replica_handle::{Outcome, ProposeError};
+use crate::ids::{EntryIndex, NodeId, ProducerEpoch, ProducerId, ReplicaId, TransactionalId};
+use crate::state::{Command, FeatureLevel, Refusal, Response};
+use crate::storage::Formed;
+
+/// Who a node is and what it knows: its side of forming a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker) struct Presentation {
+    pub(super) node: NodeId,
+    pub(super) replica: ReplicaId,
+    /// Where it listens for its peers.
+    pub(super) address: String,
+    /// The cluster it is part of. Without one its data folder is empty.
+    pub(super) formed: Option<Formed>,
+    /// The nodes it was told to form a cluster with, itself included, ordered.
+    pub(super) listed: Vec<NodeId>,
+    pub(super) feature_level_max: FeatureLevel,
+}
+
+/// The answer to a presentation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Introduction {
+    pub(super) me: Presentation,
+    /// Whether whoever asked is a member of the answerer's cluster by now.
+    pub(super) admitted: bool,
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// This is who I am; who are you?
+    WhoAreYou(Presentation),
+    /// Propose this, as the leader.
+    Forward(Forwarded),
+    /// A piece of a snapshot's file.
+    Chunk {
+        /// Which snapshot: the last entry it covers.
+        applied: EntryIndex,
+        /// Which of its files.
+        file: u32,
+        /// From which byte on.
+        position: u64,
+    },
+}
+
+/// What a node may ask the leader to propose: what concerns the node itself, or no record at all. Everything else is
+/// proposed by the leader alone (DESIGN rule 2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Forwarded(Command);
+
+impl Forwarded {
+    /// Takes a command that may be forwarded; gives another one back.
+    pub(super) fn new(command: Command) -> Result<Self, Command> {
+        match command {
+            Command::RegisterNode(_) | Command::AllocateProducerId | Command::InitProducerId(_) => {
+                Ok(Self(command))
+            }
+            other => Err(other),
+        }
+    }
+
+    pub(super) fn into_command(self) -> Command {
+        self.0
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// To [`Request::WhoAreYou`].
+    Introduction(Introduction),
+    /// To [`Request::Forward`].
+    Settled(Settled),
+    /// To [`Request::Chunk`].
+    Chunk(Bytes),
+    /// To [`Request::Chunk`]: there is no such snapshot any more.
+    NotHeld,
+    /// To anything: the node cannot, just now.
+    Unable,
+}
+
+/// What became of a forwarded command: the part of [`Outcome`] and [`ProposeError`] that such commands can have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Settled {
+    Done,
+    ProducerId {
+        id: ProducerId,
+        epoch: ProducerEpoch,
+    },
+    Deposed,
+    ProducerFenced {
+        id: TransactionalId,
+        producer: ProducerId,
+        found: ProducerEpoch,
+        current: ProducerEpoch,
+    },
+    InvalidProducerIdMapping {
+        id: TransactionalId,
+        producer: ProducerId,
+    },
+    FeatureLevelUnsupported {
+        level: FeatureLevel,
+        node: NodeId,
+    },
+    NotLeader,
+    Dropped,
+    OutcomeUnknown,
+}
+
+impl Settled {
+    pub(super) fn of(outcome: Result<Outcome, ProposeError>) -> Self {
+        match outcome {
+            Ok(Ok(response)) => Self::of_response(&response),
+            Ok(Err(refusal)) => Self::of_refusal(refusal),
+            Err(ProposeError::NotLeader) => Self::NotLeader,
+            Err(ProposeError::Dropped | ProposeError::TooLarge | ProposeError::DiskFull) => {
+                Self::Dropped
+            }
+            Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => Self::OutcomeUnknown,
+        }
+    }
+
+    fn of_response(response: &Response) -> Self {
+        match *response {
+            Response::ProducerId { id, epoch } => Self::ProducerId { id, epoch },
+            _ => Self::Done,
+        }
+    }
+
+    fn of_refusal(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ProposerDeposed => Self::Deposed,
+            Refusal::ProducerFenced {
+                id,
+                producer,
+                found,
+                current,
+            } => Self::ProducerFenced {
+                id,
+                producer,
+                found,
+                current,
+            },
+            Refusal::InvalidProducerIdMapping { id, producer } => {
+                Self::InvalidProducerIdMapping { id, producer }
+            }
+            Refusal::FeatureLevelUnsupported { level, node } => {
+                Self::FeatureLevelUnsupported { level, node }
+            }
+            // None that the commands in `Forwarded` are answered with; whoever asked tries again and sees.
+            _ => Self::OutcomeUnknown,
+        }
+    }
+
+    /// As if it had been proposed here.
+    ///
+    /// # Errors
+    /// [`ProposeError`], as at the leader.
+    pub(super) fn into_outcome(self) -> Result<Outcome, ProposeError> {
+        match self {
+            Self::Done => Ok(Ok(Response::Done)),
+            Self::ProducerId { id, epoch } => Ok(Ok(Response::ProducerId { id, epoch })),
+            Self::Deposed => Ok(Err(Refusal::ProposerDeposed)),
+            Self::ProducerFenced {
+                id,
+                producer,
+                found,
+                current,
+            } => Ok(Err(Refusal::ProducerFenced {
+                id,
+                producer,
+                found,
+                current,
+            })),
+            Self::InvalidProducerIdMapping { id, producer } => {
+                Ok(Err(Refusal::InvalidProducerIdMapping { id, producer }))
+            }
+            Self::FeatureLevelUnsupported { level, node } => {
+                Ok(Err(Refusal::FeatureLevelUnsupported { level, node }))
+            }
+            Self::NotLeader => Err(ProposeError::NotLeader),
+            Self::Dropped => Err(ProposeError::Dropped),
+            Self::OutcomeUnknown => Err(ProposeError::OutcomeUnknown),
+        }
+    }
+}
+
+/// How a node is, told again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Status {
+    /// The room on its disk.
+    pub(super) room: RoomReport,
+    /// From a leader: who decides, and how far they are.
+    pub(super) quorum: Option<Quorum>,
+}
+
+/// Bytes of a question, an answer or a status.
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("plain values encode")
+}
+
+/// Not what a node of this version says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{len} bytes are not what a node of this version says")]
+pub(super) struct Unreadable {
+    len: usize,
+}
+
+/// Reads what [`encode`] wrote. Takes no more memory than there are bytes, about.
+///
+/// # Errors
+/// [`Unreadable`].
+pub(super) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
+    let unreadable = Unreadable { len: body.len() };
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(unreadable),
+    }
+}
+
+/// Reads a question, and refuses one that must not be asked.
+///
+/// # Errors
+/// [`Unreadable`].
+pub(super) fn decode_request(body: &[u8]) -> Result<Request, Unreadable> {
+    let unreadable = Unreadable { len: body.len() };
+    match decode(body)? {
+        Request::Forward(Forwarded(command)) => Forwarded::new(command)
+            .map(Request::Forward)
+            .map_err(|_| unreadable),
+        request => Ok(request),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::storage::Founder;
+
+    fn presentation() -> Presentation {
+        Presentation {
+            node: NodeId(1),
+            replica: ReplicaId(11),
+            address: "localhost:9093".to_owned(),
+            formed: Some(Formed {
+                cluster_id: "a".to_owned(),
+                founders: vec![Founder {
+                    replica: ReplicaId(11),
+                    node: NodeId(1),
+                    address: None,
+                }],
+            }),
+            listed: vec![NodeId(1), NodeId(2)],
+            feature_level_max: FeatureLevel::LATEST,
+        }
+    }
+
+    #[test]
+    fn questions_and_answers_read_back() {
+        for request in [
+            Request::WhoAreYou(presentation()),
+            Request::Forward(Forwarded(Command::AllocateProducerId)),
+            Request::Chunk {
+                applied: EntryIndex(7),
+                file: 1,
+                position: 1 << 40,
+            },
+        ] {
+            assert_eq!(decode_request(&encode(&request)), Ok(request));
+        }
+        let answer = Answer::Chunk(Bytes::from_static(b"bytes of a file"));
+        assert_eq!(decode(&encode(&answer)), Ok(answer));
+    }
+
+    #[test]
+    fn a_command_that_only_a_leader_proposes_is_not_forwarded() {
+        assert!(Forwarded::new(Command::ExpireTransactions).is_err());
+        let smuggled = Request::Forward(Forwarded(Command::ExpireTransactions));
+        assert!(decode_request(&encode(&smuggled)).is_err());
+    }
+
+    #[test]
+    fn what_became_of_a_forwarded_command_is_told_as_if_it_had_been_proposed_here() {
+        let fenced = Refusal::ProducerFenced {
+            id: TransactionalId::new("a"),
+            producer: ProducerId(1),
+            found: ProducerEpoch(2),
+            current: ProducerEpoch(3),
+        };
+        for outcome in [
+            Ok(Ok(Response::Done)),
+            Ok(Ok(Response::ProducerId {
+                id: ProducerId(4),
+                epoch: ProducerEpoch(5),
+            })),
+            Ok(Err(fenced)),
+            Err(ProposeError::NotLeader),
+            Err(ProposeError::OutcomeUnknown),
+        ] {
+            let settled = Settled::of(outcome.clone());
+            let told: Settled = decode(&encode(&settled)).expect("ours");
+            assert_eq!(told.into_outcome(), outcome);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nonsense_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _by_chance = decode_request(&body).is_ok();
+            let _by_chance = decode::<Answer>(&body).is_ok();
+            let _by_chance = decode::<Status>(&body).is_ok();
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! This node, as it presents itself to the others.
+
+use std::sync::{PoisonError, RwLock};
+
+use super::Peer;
+use super::handshake::Name;
+use super::question::Presentation;
+use super::secret::Secret;
+use crate::ids::{NodeId, ReplicaId};
+use crate::state::FeatureLevel;
+use crate::storage::{Formed, Identity};
+
+pub(super) struct Us {
+    pub(super) node: NodeId,
+    pub(super) replica: ReplicaId,
+    /// Where the others are told to connect.
+    pub(super) address: String,
+    /// The nodes to form a cluster with, this one included.
+    pub(super) listed: Vec<Peer>,
+    pub(super) secret: Option<Secret>,
+    formed: RwLock<Option<Formed>>,
+}
+
+impl Us {
+    pub(super) fn new(
+        identity: &Identity,
+        address: String,
+        listed: Vec<Peer>,
+        secret: Option<Secret>,
+    ) -> Self {
+        Self {
+            node: identity.node,
+            replica: identity.replica,
+            address,
+            listed,
+            secret,
+            formed: RwLock::new(identity.formed.clone()),
+        }
+    }
+
+    /// The cluster that this node is part of, if it is.
+    pub(super) fn formed(&self) -> Option<Formed> {
+        let formed = self.formed.read().unwrap_or_else(PoisonError::into_inner);
+        formed.clone()
+    }
+
+    /// From now on this node speaks as part of a cluster. Its folder says so already.
+    pub(super) fn form(&self, cluster: Formed) {
+        let mut formed = self.formed.write().unwrap_or_else(PoisonError::into_inner);
+        *formed = Some(cluster);
+    }
+
+    pub(super) fn name(&self) -> Name {
+        Name {
+            node: self.node,
+            replica: self.replica,
+            cluster: self.formed().map(|formed| formed.cluster_id),
+            address: self.address.clone(),
+        }
+    }
+
+    pub(super) fn presentation(&self) -> Presentation {
+        let mut listed: Vec<_> = self.listed.iter().map(|peer| peer.node).collect();
+        listed.sort_unstable();
+        Presentation {
+            node: self.node,
+            replica: self.replica,
+            address: self.address.clone(),
+            formed: self.formed(),
+            listed,
+            feature_level_max: FeatureLevel::LATEST,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Nodes that have presented themselves and are members of nothing yet: what `log-core nodes list` shows as waiting.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::question::Presentation;
+use crate::ids::{NodeId, ReplicaId};
+use crate::state::FeatureLevel;
+
+/// Who has not presented itself for so long has gone. A node that waits does so every half second.
+const GONE_AFTER: Duration = Duration::from_secs(5);
+/// More than anybody starts at once; the rest is not listed.
+const WAITING_MAX: usize = 64;
+
+/// A node that waits to be made a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::broker) struct Waiting {
+    /// The name of its data folder.
+    pub(in crate::broker) replica: ReplicaId,
+    /// Its number.
+    pub(in crate::broker) node: NodeId,
+    /// Where it listens for its peers.
+    pub(in crate::broker) host: String,
+    /// The same.
+    pub(in crate::broker) port: u16,
+    /// The highest feature level its software has.
+    pub(in crate::broker) feature_level_max: FeatureLevel,
+}
+
+#[derive(Default)]
+pub(super) struct WaitingRoom {
+    seen: Mutex<BTreeMap<ReplicaId, (Duration, Waiting)>>,
+}
+
+impl WaitingRoom {
+    /// Takes down who has presented itself. A member is not waiting.
+    pub(super) fn note(&self, now: Duration, who: &Presentation) {
+        let Some((host, port)) = host_and_port(&who.address) else {
+            return;
+        };
+        let waiting = Waiting {
+            replica: who.replica,
+            node: who.node,
+            host,
+            port,
+            feature_level_max: who.feature_level_max,
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, (at, _)| now.saturating_sub(*at) < GONE_AFTER);
+        if seen.len() < WAITING_MAX || seen.contains_key(&who.replica) {
+            seen.insert(who.replica, (now, waiting));
+        }
+    }
+
+    /// It waits no longer.
+    pub(super) fn forget(&self, replica: ReplicaId) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.remove(&replica);
+    }
+
+    /// Who waits now, ordered by node.
+    pub(super) fn list(&self, now: Duration) -> Vec<Waiting> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = seen
+            .values()
+            .filter(|(at, _)| now.saturating_sub(*at) < GONE_AFTER);
+        let mut waiting: Vec<_> = fresh.map(|(_, waiting)| waiting.clone()).collect();
+        waiting.sort_by_key(|waiting| (waiting.node, waiting.replica));
+        waiting
+    }
+}
+
+/// The two parts of an address; brackets around an IPv6 address are not part of the host.
+pub(in crate::broker) fn host_and_port(address: &str) -> Option<(String, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
+    let sound = !host.is_empty() && (bare.is_some() || !host.contains(':'));
+    sound.then(|| (host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presentation(node: u32, replica: u64) -> Presentation {
+        Presentation {
+            node: NodeId(node),
+            replica: ReplicaId(replica),
+            address: format!("10.0.0.{node}:9093"),
+            formed: None,
+            listed: Vec::new(),
+            feature_level_max: FeatureLevel::LATEST,
+        }
+    }
+
+    #[test]
+    fn who_waits_is_listed_until_it_is_silent_or_admitted() {
+        let room = WaitingRoom::default();
+        let at = Duration::from_secs;
+        room.note(at(0), &presentation(3, 33));
+        room.note(at(2), &presentation(2, 22));
+        let nodes = |now| -> Vec<_> {
+            let waiting = room.list(now);
+            waiting.iter().map(|waiting| waiting.node.0).collect()
+        };
+        assert_eq!(nodes(at(3)), [2, 3]);
+        assert_eq!(nodes(at(6)), [2], "3 is silent since the beginning");
+
+        room.forget(ReplicaId(22));
+        assert!(nodes(at(3)).iter().all(|&node| node != 2));
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        assert_eq!(
+            host_and_port("log.example:9093"),
+            Some(("log.example".to_owned(), 9093))
+        );
+        assert_eq!(host_and_port("[::1]:1"), Some(("::1".to_owned(), 1)));
+        for bad in [
+            "log.example",
+            ":9093",
+            "log.example:port",
+            "::1:9093",
+            "[]:1",
+        ] {
+            assert_eq!(host_and_port(bad), None, "{bad}");
+        }
+    }
+}
