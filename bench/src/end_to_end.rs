@@ -3,31 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::append;
 use crate::clock;
 use crate::fan_out::RawServer;
 use crate::floor::{Floor, Verdict};
+use crate::listeners::{Arrival, Listeners, READY_WITHIN};
 use crate::percentiles::{Percentiles, Samples};
+use crate::poster::Poster;
 use crate::raw_server;
 use crate::schedule::Schedule;
 use crate::services::Workshop;
-use crate::swarm::{self, Observer, SubscriptionIds};
-use crate::tokens;
+use crate::swarm::{self, SubscriptionIds};
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long after the last post a delivery may come; later ones are lost.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Before the schedule begins: connections, first appends, first deliveries.
 const WARM_UP: u32 = 20;
 
@@ -68,16 +62,16 @@ pub(crate) struct Report {
 
 pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Result<Report> {
     let append_us = append::raw_median_us(&workshop.folder().join("raw-append"))?;
-    let log = workshop.log()?;
-    let api = workshop.api(log.address)?;
-    let gateway = workshop.gateway(log.address)?;
+    let log = workshop.log(1)?;
+    let api = workshop.api(&log.bootstrap())?;
+    let gateway = workshop.gateway(&log.bootstrap())?;
     let audience = swarm::Audience::Stomp {
         lines: 1,
         ids: SubscriptionIds::Unique,
     };
     let listeners = Listeners::gather(gateway.address, options.audience, audience)?;
     let count = options.posts * options.duration;
-    let mut poster = Poster::connect(api.address, WARM_UP + count)?;
+    let mut poster = Poster::connect(api.address, 0..WARM_UP + count)?;
     for post in 0..WARM_UP {
         poster.post(post)?;
     }
@@ -141,15 +135,6 @@ fn raw(options: &Options, workshop: &Workshop, frame_bytes: usize) -> Result<Per
         .context("no rounds")
 }
 
-/// One message on one socket.
-#[derive(Clone, Copy, Debug)]
-struct Arrival {
-    /// The number of its post, warm-up included.
-    post: u32,
-    socket: usize,
-    at: Instant,
-}
-
 /// The deliveries of the posts on the schedule, judged.
 #[derive(Debug, Default)]
 struct Deliveries {
@@ -181,203 +166,6 @@ impl Deliveries {
         }
         deliveries
     }
-}
-
-/// The sockets, on a thread of this process, so that one clock sees post and arrival.
-struct Listeners {
-    stop: Arc<AtomicBool>,
-    arrived: Arc<AtomicUsize>,
-    thread: JoinHandle<Result<Recorder>>,
-}
-
-impl Listeners {
-    fn gather(target: SocketAddr, count: usize, audience: swarm::Audience) -> Result<Self> {
-        let options = swarm::Options {
-            target,
-            source: Ipv4Addr::LOCALHOST,
-            first: 0,
-            count,
-            audience,
-        };
-        let (stop, ready, arrived) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicUsize::new(0)),
-        );
-        let mut recorder = Recorder {
-            ready: Arc::clone(&ready),
-            arrived: Arc::clone(&arrived),
-            per_socket: vec![0; count],
-            arrivals: Vec::new(),
-            wire_bytes: 0,
-        };
-        let stopped = Arc::clone(&stop);
-        let thread =
-            thread::spawn(move || swarm::run(&options, &stopped, &mut recorder).map(|()| recorder));
-        let listeners = Self {
-            stop,
-            arrived,
-            thread,
-        };
-        listeners.wait("subscribe", READY_WITHIN, || ready.load(Ordering::Relaxed))?;
-        Ok(listeners)
-    }
-
-    fn wait_for(&self, messages: usize, within: Duration) -> Result<()> {
-        self.wait("hear everything", within, || {
-            messages <= self.arrived.load(Ordering::Relaxed)
-        })
-    }
-
-    fn wait(&self, what: &str, within: Duration, reached: impl Fn() -> bool) -> Result<()> {
-        let deadline = clock::now() + within;
-        while !reached() {
-            ensure!(
-                !self.thread.is_finished(),
-                "the sockets ended before they could {what}"
-            );
-            ensure!(
-                clock::now() < deadline,
-                "the sockets did not {what} within {within:?}"
-            );
-            thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
-    }
-
-    fn dismiss(self) -> Result<Recorder> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .expect("the sockets' thread does not panic")
-    }
-}
-
-/// Writes down when each message came.
-struct Recorder {
-    ready: Arc<AtomicBool>,
-    arrived: Arc<AtomicUsize>,
-    per_socket: Vec<u32>,
-    arrivals: Vec<Arrival>,
-    wire_bytes: usize,
-}
-
-impl Observer for Recorder {
-    fn ready(&mut self) {
-        self.ready.store(true, Ordering::Relaxed);
-    }
-
-    fn message(&mut self, socket: usize, payload: &[u8], wire_bytes: usize) {
-        let at = clock::now();
-        let post = post_of(payload).unwrap_or(self.per_socket[socket]);
-        self.per_socket[socket] += 1;
-        self.arrivals.push(Arrival { post, socket, at });
-        self.wire_bytes += wire_bytes;
-        self.arrived.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn beat(&mut self, _socket: usize) {}
-}
-
-/// The number of a post stands in its text; a raw frame has none, and comes in order.
-fn post_of(payload: &[u8]) -> Option<u32> {
-    const MARK: &[u8] = b"\"text\":\"bench-";
-    let at = payload
-        .windows(MARK.len())
-        .position(|window| window == MARK)?
-        + MARK.len();
-    let digits = payload[at..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    std::str::from_utf8(&payload[at..at + digits])
-        .ok()?
-        .parse()
-        .ok()
-}
-
-/// Posts over one connection, one after the other.
-struct Poster {
-    stream: TcpStream,
-    address: SocketAddr,
-    tokens: Vec<String>,
-    received: Vec<u8>,
-}
-
-impl Poster {
-    /// Makes the tokens beforehand, one house per post: a house may call five times and then once in 20 s.
-    fn connect(address: SocketAddr, posts: u32) -> Result<Self> {
-        let stream = TcpStream::connect(address).context("connect to the api")?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(READY_WITHIN))?;
-        let line = tokens::line(0)?;
-        let tokens = (0..posts)
-            .map(|post| tokens::token(&line, &post.to_string()))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            stream,
-            address,
-            tokens,
-            received: Vec::new(),
-        })
-    }
-
-    fn post(&mut self, post: u32) -> Result<()> {
-        let body = format!(
-            r#"{{"line":"bench-0","house":"{post}","text":"bench-{post}","lat":"37.5665","lng":"126.9780"}}"#
-        );
-        let token = &self.tokens[post as usize];
-        let request = format!(
-            "POST /alert HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        self.stream.write_all(request.as_bytes()).context("post")?;
-        let head = self.answer()?;
-        ensure!(
-            head.starts_with("HTTP/1.1 201"),
-            "post {post} was answered with {head}"
-        );
-        Ok(())
-    }
-
-    /// Reads one answer whole; its head.
-    fn answer(&mut self) -> Result<String> {
-        loop {
-            if let Some((head, length)) = whole_answer(&self.received)? {
-                self.received.drain(..length);
-                return Ok(head);
-            }
-            let mut chunk = [0; 4_096];
-            let count = self
-                .stream
-                .read(&mut chunk)
-                .context("wait for the api's answer")?;
-            if count == 0 {
-                bail!(
-                    "the api closed the connection: {}",
-                    String::from_utf8_lossy(&self.received)
-                );
-            }
-            self.received.extend_from_slice(&chunk[..count]);
-        }
-    }
-}
-
-/// Head and whole length of an answer with a Content-Length, once it has arrived.
-fn whole_answer(received: &[u8]) -> Result<Option<(String, usize)>> {
-    let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Ok(None);
-    };
-    let head = String::from_utf8_lossy(&received[..end]).into_owned();
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>())
-    });
-    let whole = end + 4 + length.context("an answer without length")??;
-    Ok((whole <= received.len()).then_some((head, whole)))
 }
 
 impl fmt::Display for Report {
@@ -435,29 +223,5 @@ mod tests {
         assert_eq!((deliveries.lost, deliveries.duplicated), (1, 1));
         assert_eq!(deliveries.each.percentiles().expect("some").count, 19);
         assert_eq!(deliveries.last.percentiles().expect("some").count, 9);
-    }
-
-    #[test]
-    fn a_post_is_found_again_by_its_text() {
-        assert_eq!(
-            post_of(br#"MESSAGE..{"type":"alert","text":"bench-417","lat":"1"}"#),
-            Some(417)
-        );
-        assert_eq!(post_of(b"xxxxxxxx"), None);
-    }
-
-    #[test]
-    fn an_answer_is_whole_when_its_body_is() {
-        let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nabc";
-        assert!(whole_answer(&answer[..10]).expect("fine").is_none());
-        assert!(
-            whole_answer(&answer[..answer.len() - 1])
-                .expect("fine")
-                .is_none()
-        );
-        let (head, length) = whole_answer(answer).expect("fine").expect("whole");
-        assert!(head.starts_with("HTTP/1.1 201"));
-        assert_eq!(length, answer.len());
-        assert!(whole_answer(b"HTTP/1.1 201 Created\r\n\r\n").is_err());
     }
 }

@@ -114,9 +114,10 @@ fn measure_size(
     idle: &Floor,
     report: &mut Report,
 ) -> Result<()> {
-    let log = workshop.log()?;
-    let mut caller = Caller::connect(log.address)?;
-    let gateway = workshop.gateway(log.address)?;
+    let log = workshop.log(1)?;
+    let (_, leader) = log.leader()?;
+    let mut caller = Caller::connect(leader)?;
+    let gateway = workshop.gateway(&log.bootstrap())?;
     if !options.no_memory {
         report
             .memory

@@ -10,14 +10,18 @@
 //! target/release/bench append --seconds 30
 //! target/release/bench fan-out --sockets 10000 --lines 1 --ids unique
 //! target/release/bench end-to-end
+//! target/release/bench append --nodes 3
+//! target/release/bench failover
 //! ```
 //!
-//! - `append`: a record of 300 bytes acknowledged with acks=all by a log of one node, at 10, 100 and 1,000 a second and
+//! - `append`: a record of 300 bytes acknowledged with acks=all by a log of one node or three, at 10, 100 and 1,000 a second and
 //!   flat out; beside appending and syncing the same bytes to a preallocated file.
 //! - `fan-out`: an alert delivered by the gateway to 1,000 and 10,000 STOMP sockets on one line and on a hundred;
 //!   beside an epoll loop that writes a prepared frame of the same length to as many sockets. Also the memory of an
 //!   idle socket, after one alert and two heart-beats to all.
 //! - `end-to-end`: a POST heard on each of 100 sockets; beside append, sync and writes alone.
+//!
+//! - `failover`: SIGKILL of the leader of three nodes, until the next press is answered with 201, and delivered.
 //!
 //! The result says how busy the machine was, and a run whose floor is more than 25 % off an idle machine's says that it
 //! does not count. Where the cores cannot be had alone, `chrt -f 10 target/release/bench ...` gives the whole run,
@@ -30,11 +34,14 @@ mod append;
 mod audience;
 mod clock;
 mod end_to_end;
+mod failover;
 mod fan_out;
 mod floor;
 mod kafka_client;
+mod listeners;
 mod machine;
 mod percentiles;
+mod poster;
 mod raw_server;
 mod schedule;
 mod services;
@@ -100,7 +107,12 @@ enum Command {
         #[command(flatten)]
         floor: Floor,
     },
-    /// The three, one after the other.
+    /// The time without a leader, as residents see it.
+    Failover {
+        #[command(flatten)]
+        failover: failover::Options,
+    },
+    /// Append, fan-out and end-to-end, one after the other.
     All {
         #[command(flatten)]
         append: append::Options,
@@ -131,6 +143,8 @@ struct Outcome {
     fan_out: Option<fan_out::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_to_end: Option<end_to_end::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failover: Option<failover::Report>,
 }
 
 fn main() -> Result<()> {
@@ -138,30 +152,50 @@ fn main() -> Result<()> {
     match command {
         Command::Sockets => audience::be_a_child(),
         Command::RawServer(options) => raw_server::run(&options),
-        Command::Append { append, floor } => setting.measure(Some(&append), None, None, &floor),
-        Command::FanOut { fan_out, floor } => setting.measure(None, Some(&fan_out), None, &floor),
-        Command::EndToEnd { end_to_end, floor } => {
-            setting.measure(None, None, Some(&end_to_end), &floor)
+        Command::Append { append, floor } => setting.measure(|bench| bench.append(&append, &floor)),
+        Command::FanOut { fan_out, floor } => {
+            setting.measure(|bench| bench.fan_out(&fan_out, &floor))
         }
+        Command::EndToEnd { end_to_end, floor } => {
+            setting.measure(|bench| bench.end_to_end(&end_to_end, &floor))
+        }
+        Command::Failover { failover } => setting.measure(|bench| bench.failover(&failover)),
         Command::All {
             append,
             fan_out,
             end_to_end,
             floor,
-        } => setting.measure(Some(&append), Some(&fan_out), Some(&end_to_end), &floor),
+        } => setting.measure(|bench| {
+            bench.append(&append, &floor)?;
+            bench.fan_out(&fan_out, &floor)?;
+            bench.end_to_end(&end_to_end, &floor)
+        }),
     }
 }
 
 impl Setting {
-    fn measure(
-        &self,
-        append: Option<&append::Options>,
-        fan_out: Option<&fan_out::Options>,
-        end_to_end: Option<&end_to_end::Options>,
-        floor: &Floor,
-    ) -> Result<()> {
-        let machine = Machine::look()?;
-        let workshop = Workshop::open(self.programs.as_deref(), &self.data)?;
+    /// Looks at the machine, lets `run` fill the outcome in, and tells it.
+    fn measure(&self, run: impl FnOnce(&mut Bench) -> Result<()>) -> Result<()> {
+        let mut bench = Bench::open(self)?;
+        run(&mut bench)?;
+        let outcome = bench.outcome;
+        println!("{outcome}");
+        if let Some(file) = &self.json {
+            let json = serde_json::to_string_pretty(&outcome)?;
+            fs::write(file, json).with_context(|| format!("write {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A run, with what it has measured so far.
+struct Bench {
+    workshop: Workshop,
+    outcome: Outcome,
+}
+
+impl Bench {
+    fn open(setting: &Setting) -> Result<Self> {
         let outcome = Outcome {
             commit: commit(),
             profile: if cfg!(debug_assertions) {
@@ -169,25 +203,37 @@ impl Setting {
             } else {
                 "release"
             },
-            machine,
-            append: append
-                .map(|options| append::run(options, &workshop, floor))
-                .transpose()
-                .context("append")?,
-            fan_out: fan_out
-                .map(|options| fan_out::run(options, &workshop, floor))
-                .transpose()
-                .context("fan-out")?,
-            end_to_end: end_to_end
-                .map(|options| end_to_end::run(options, &workshop, floor))
-                .transpose()
-                .context("end to end")?,
+            machine: Machine::look()?,
+            append: None,
+            fan_out: None,
+            end_to_end: None,
+            failover: None,
         };
-        println!("{outcome}");
-        if let Some(file) = &self.json {
-            let json = serde_json::to_string_pretty(&outcome)?;
-            fs::write(file, json).with_context(|| format!("write {}", file.display()))?;
-        }
+        let workshop = Workshop::open(setting.programs.as_deref(), &setting.data)?;
+        Ok(Self { workshop, outcome })
+    }
+
+    fn append(&mut self, options: &append::Options, floor: &Floor) -> Result<()> {
+        let report = append::run(options, &self.workshop, floor).context("append")?;
+        self.outcome.append = Some(report);
+        Ok(())
+    }
+
+    fn fan_out(&mut self, options: &fan_out::Options, floor: &Floor) -> Result<()> {
+        let report = fan_out::run(options, &self.workshop, floor).context("fan-out")?;
+        self.outcome.fan_out = Some(report);
+        Ok(())
+    }
+
+    fn end_to_end(&mut self, options: &end_to_end::Options, floor: &Floor) -> Result<()> {
+        let report = end_to_end::run(options, &self.workshop, floor).context("end to end")?;
+        self.outcome.end_to_end = Some(report);
+        Ok(())
+    }
+
+    fn failover(&mut self, options: &failover::Options) -> Result<()> {
+        let report = failover::run(options, &self.workshop).context("failover")?;
+        self.outcome.failover = Some(report);
         Ok(())
     }
 }
@@ -242,6 +288,9 @@ impl fmt::Display for Outcome {
         }
         if let Some(end_to_end) = &self.end_to_end {
             writeln!(f, "\n{end_to_end}")?;
+        }
+        if let Some(failover) = &self.failover {
+            writeln!(f, "\n{failover}")?;
         }
         Ok(())
     }

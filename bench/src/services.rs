@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,9 +13,11 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::clock;
+use crate::machine::processor_time;
 use crate::tokens::SECRET;
 
 const START_WITHIN: Duration = Duration::from_secs(30);
+const READINESS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Where the programs are, and where their data and output go.
@@ -43,35 +46,59 @@ impl Workshop {
         self.folder.path()
     }
 
-    /// A log of one node.
-    pub(crate) fn log(&self) -> Result<Service> {
-        let listen = free_address()?;
-        let data = self.folder.path().join(format!("log-{}", listen.port()));
-        let listen_text = listen.to_string();
-        let arguments = [
-            "serve".as_ref(),
-            "--data".as_ref(),
-            data.as_os_str(),
-            "--listen".as_ref(),
-            listen_text.as_ref(),
-        ];
-        let mut service = self.start("log-core", listen, arguments)?;
-        service.wait_until(|| TcpStream::connect(listen).is_ok())?;
-        Ok(service)
+    /// A log of so many nodes, one of which leads.
+    pub(crate) fn log(&self, nodes: u32) -> Result<Log> {
+        let addresses = (0..nodes).map(|_| NodeAddresses::free());
+        let addresses = addresses.collect::<Result<Vec<_>>>()?;
+        let secret = self.folder.path().join("peer-secret");
+        std::fs::write(&secret, "of no use to anybody\n").context("write the peers' secret")?;
+        let mut log = Log {
+            commands: Vec::new(),
+            nodes: Vec::new(),
+        };
+        for node in 0..addresses.len() {
+            let arguments = self.node_arguments(node, &addresses, &secret);
+            log.commands.push((addresses[node], arguments));
+            log.nodes.push(Some(log.started(node, self)?));
+        }
+        log.wait_until_ready()?;
+        Ok(log)
+    }
+
+    fn node_arguments(&self, node: usize, all: &[NodeAddresses], secret: &Path) -> Vec<String> {
+        let (own, number) = (all[node], node + 1);
+        let data = self
+            .folder
+            .path()
+            .join(format!("log-{}", own.clients.port()));
+        let mut arguments = vec!["serve".to_owned()];
+        let mut tell = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        tell("--data", data.display().to_string());
+        tell("--listen", own.clients.to_string());
+        tell("--admin-listen", own.admin.to_string());
+        tell("--node-id", number.to_string());
+        if 1 < all.len() {
+            let peers = (1..)
+                .zip(all)
+                .map(|(number, node)| format!("{number}@{}", node.peers));
+            tell("--peers", peers.collect::<Vec<_>>().join(","));
+            tell("--peer-listen", own.peers.to_string());
+            tell("--peer-secret-file", secret.display().to_string());
+        }
+        arguments
     }
 
     /// A gateway on a log.
-    pub(crate) fn gateway(&self, log: SocketAddr) -> Result<Service> {
+    pub(crate) fn gateway(&self, log: &str) -> Result<Service> {
         let (listen, admin) = (free_address()?, free_address()?);
-        let texts = [listen, admin, log].map(|address| address.to_string());
-        let [listen_text, admin_text, log_text] = &texts;
+        let [listen_text, admin_text] = &[listen, admin].map(|address| address.to_string());
         let arguments = [
             "--listen",
             listen_text,
             "--admin",
             admin_text,
             "--log",
-            log_text,
+            log,
             "--instance",
             "bench",
         ];
@@ -81,18 +108,10 @@ impl Workshop {
     }
 
     /// The door for posts, on a log.
-    pub(crate) fn api(&self, log: SocketAddr) -> Result<Service> {
+    pub(crate) fn api(&self, log: &str) -> Result<Service> {
         let (listen, admin) = (free_address()?, free_address()?);
-        let texts = [listen, admin, log].map(|address| address.to_string());
-        let [listen_text, admin_text, log_text] = &texts;
-        let arguments = [
-            "--listen",
-            listen_text,
-            "--admin",
-            admin_text,
-            "--log",
-            log_text,
-        ];
+        let [listen_text, admin_text] = &[listen, admin].map(|address| address.to_string());
+        let arguments = ["--listen", listen_text, "--admin", admin_text, "--log", log];
         let mut service = self.start("producer-api", listen, arguments)?;
         service.wait_until(|| is_ready(listen))?;
         Ok(service)
@@ -109,7 +128,8 @@ impl Workshop {
             .folder
             .path()
             .join(format!("{name}-{}.log", address.port()));
-        let output = File::create(&said).with_context(|| format!("create {}", said.display()))?;
+        let output = File::options().create(true).append(true).open(&said);
+        let output = output.with_context(|| format!("open {}", said.display()))?;
         let child = Command::new(&program)
             .args(arguments)
             .env("MAYDAY_JWT_SECRET", SECRET)
@@ -181,20 +201,121 @@ impl Drop for Service {
     }
 }
 
+/// The nodes of a log, each a process of its own.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// Where each node is, and with what it is started again.
+    commands: Vec<(NodeAddresses, Vec<String>)>,
+    /// Those that run.
+    nodes: Vec<Option<Service>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct NodeAddresses {
+    clients: SocketAddr,
+    peers: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl NodeAddresses {
+    fn free() -> Result<Self> {
+        Ok(Self {
+            clients: free_address()?,
+            peers: free_address()?,
+            admin: free_address()?,
+        })
+    }
+}
+
+impl Log {
+    fn started(&self, node: usize, workshop: &Workshop) -> Result<Service> {
+        let (addresses, arguments) = &self.commands[node];
+        workshop.start("log-core", addresses.clients, arguments)
+    }
+
+    /// Waits until a node leads and the others know it.
+    pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
+        for (node, (addresses, _)) in self.nodes.iter_mut().zip(&self.commands) {
+            let node = node.as_mut().context("a node was killed and not started")?;
+            node.wait_until(|| is_ready(addresses.admin))?;
+        }
+        Ok(())
+    }
+
+    /// Where clients begin: every node.
+    pub(crate) fn bootstrap(&self) -> String {
+        let addresses = self
+            .commands
+            .iter()
+            .map(|(node, _)| node.clients.to_string());
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// The number of the node that leads, and where its clients connect.
+    pub(crate) fn leader(&self) -> Result<(usize, SocketAddr)> {
+        let leads = |(_, (node, _)): &(usize, &(NodeAddresses, Vec<String>))| {
+            readiness(node.admin).is_some_and(|role| role.starts_with("leader"))
+        };
+        let found = self.commands.iter().enumerate().find(leads);
+        let (number, (addresses, _)) = found.context("no node leads")?;
+        Ok((number, addresses.clients))
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, node: usize) {
+        self.nodes[node] = None;
+    }
+
+    pub(crate) fn start_again(&mut self, node: usize, workshop: &Workshop) -> Result<()> {
+        self.nodes[node] = Some(self.started(node, workshop)?);
+        self.wait_until_ready()
+    }
+
+    /// What all nodes have used.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let times = self
+            .nodes
+            .iter()
+            .flatten()
+            .map(|node| processor_time(node.pid()));
+        times.sum()
+    }
+}
+
+/// The lowest of the ports that the system gives to whoever asks for any; ours are below, so that one stays free while
+/// its node is down.
+const EPHEMERAL_FROM: u16 = 32_768;
+const OURS_FROM: u16 = 20_000;
+
 /// An address that was free a moment ago.
 fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-    Ok(listener.local_addr()?)
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let ours = EPHEMERAL_FROM - OURS_FROM;
+    // Two benches at a time begin far from each other.
+    let begin = u16::try_from(std::process::id() % u32::from(ours)).expect("a port");
+    for _ in 0..ours {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        let port = OURS_FROM + begin.wrapping_add(tried) % ours;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no port is free")
 }
 
 fn is_ready(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
-        Ok(&head == b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
+    readiness(address).is_some()
+}
+
+/// What a service says when it is ready.
+fn readiness(address: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(READINESS_WITHIN)).ok()?;
+    let request = b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
 }
