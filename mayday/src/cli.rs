@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use log_core::broker::peers::Peer;
 
 /// The complex that the demo talks about.
 pub(crate) const DEMO_LINE: &str = "hanbit";
@@ -107,12 +108,35 @@ pub(crate) struct Start {
     /// The port of the gateway and of the residents' page
     #[arg(long, default_value_t = 8083, value_name = "PORT")]
     pub(crate) gateway_port: u16,
-    /// The log's port, always on the loopback address
+    /// The log's port: on the loopback address, or with --peers on this machine's address there
     #[arg(long, default_value_t = 9092, value_name = "PORT")]
     pub(crate) log_port: u16,
     /// The port of /metrics, /healthz and /readyz, always on the loopback address
     #[arg(long, default_value_t = 8084, value_name = "PORT")]
     pub(crate) admin_port: u16,
+    #[command(flatten)]
+    pub(crate) together: Together,
+}
+
+/// How several machines keep one log, so that the loss of any one of them loses nothing.
+#[derive(Args, Debug)]
+pub(crate) struct Together {
+    /// The machines that keep the log together, this one included, the same list on each: three or five of
+    /// NUMBER@HOST:PORT, where the port is for their talk alone. All must share the secret that signs tokens
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "1@HOST:PORT,..",
+        env = "MAYDAY_PEERS"
+    )]
+    pub(crate) peers: Vec<Peer>,
+    /// This machine's number among the peers
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", env = "MAYDAY_NODE")]
+    pub(crate) node: u32,
+    /// Let the log listen beyond loopback, as peers on several machines need: whoever reaches its port reads and writes
+    /// everything, so keep strangers out of that network
+    #[arg(long)]
+    pub(crate) insecure_log: bool,
 }
 
 #[derive(Args, Debug)]

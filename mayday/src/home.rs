@@ -64,6 +64,11 @@ impl Home {
         &self.path
     }
 
+    /// The secret that was given, which other machines may have been given too.
+    pub(crate) fn given_secret(&self) -> Option<&str> {
+        self.given_secret.as_deref()
+    }
+
     /// The log's folder.
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("log")

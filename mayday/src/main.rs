@@ -9,6 +9,7 @@ mod identity;
 mod outcome;
 mod report;
 mod start;
+mod together;
 mod watch;
 mod welcome;
 

@@ -18,7 +18,7 @@ use crate::addresses::Addresses;
 use crate::cli::Start;
 use crate::home::Home;
 use crate::outcome::Failure;
-use crate::welcome;
+use crate::{together, welcome};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -64,11 +64,19 @@ impl House {
             .context("the metrics are already installed")?;
         let verifier = Verifier::open(vec![KeySource::Secret(secret.clone())], Policy::default());
         let verifier = Arc::new(verifier.context("the secret that signs tokens is no good")?);
-        let log = start_log(args, home, metrics).await?;
+        let log = tokio::select! {
+            log = start_log(args, home, metrics) => log?,
+            ended = asked_to_end() => {
+                ended?;
+                return Err(anyhow!("ended before the log could serve").into());
+            }
+        };
         let doors = Doors::choose(args)?;
 
         let servers = log.address().to_string();
-        let gateway = Gateway::bind(gateway_config(&doors, &servers, Arc::clone(&verifier)));
+        let instance = args.together.node.to_string();
+        let gateway = gateway_config(&doors, &servers, instance, Arc::clone(&verifier));
+        let gateway = Gateway::bind(gateway);
         let gateway = gateway
             .await
             .context("the gateway does not start (--gateway-port chooses another port)")?;
@@ -112,10 +120,8 @@ impl House {
 
     /// Until somebody asks for the end, or a part ends by itself.
     async fn wait(&mut self) -> Result<(), Error> {
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
         tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed.context("Ctrl-C cannot be heard"),
-            _ = terminate.recv() => Ok(()),
+            asked = asked_to_end() => asked,
             () = self.log.stopped() => Err(anyhow!("the log stopped by itself")),
             ended = &mut self.api.task => Err(self.api.ended_early(ended)),
             ended = &mut self.gateway.task => Err(self.gateway.ended_early(ended)),
@@ -162,6 +168,16 @@ impl Part {
     }
 }
 
+/// Until Ctrl-C or SIGTERM.
+async fn asked_to_end() -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.context("Ctrl-C cannot be heard"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Starts the log. With peers it waits for them, for as long as it takes.
 async fn start_log(
     args: &Start,
     home: &Home,
@@ -173,15 +189,20 @@ async fn start_log(
         metrics: Some(metrics),
         ..LogConfig::on(home.log())
     };
+    let config = together::join(config, &args.together, home.given_secret())
+        .map_err(|error| Failure::Here(error.into()))?;
     let advice = |error: &StartError| match error {
         StartError::Listen { .. } => "the log does not start (--log-port chooses another port)",
         StartError::AdminListen { .. } => {
             "the log does not start (--admin-port chooses another port)"
         }
         StartError::Node(_) => "the log does not start (--data chooses another folder)",
-        StartError::Settings { .. } | StartError::InsecureAddress { .. } | StartError::Ended => {
-            "the log does not start"
-        }
+        StartError::PeerListen { .. } => "the log does not start (--peers says where)",
+        StartError::NoPeers { .. }
+        | StartError::NotListening { .. }
+        | StartError::Settings { .. }
+        | StartError::InsecureAddress { .. }
+        | StartError::Ended => "the log does not start",
     };
     Broker::start(config).await.map_err(|error| {
         let advice = advice(&error);
@@ -229,10 +250,16 @@ fn chosen(host: IpAddr, port: u16) -> Result<u16, Error> {
         .port())
 }
 
-fn gateway_config(doors: &Doors, servers: &str, verifier: Arc<Verifier>) -> GatewayConfig {
+fn gateway_config(
+    doors: &Doors,
+    servers: &str,
+    instance: String,
+    verifier: Arc<Verifier>,
+) -> GatewayConfig {
     let api = (!doors.api.ip().is_unspecified()).then(|| format!("http://{}", doors.api));
     GatewayConfig {
         api,
+        instance,
         ..GatewayConfig::new(doors.gateway, servers.to_owned(), verifier)
     }
 }

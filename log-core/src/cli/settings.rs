@@ -186,18 +186,12 @@ fn set<T>(field: &mut T, given: Option<T>) {
 /// `1@host:port,2@host:port,..`
 fn peers(text: &str, wrong: &mut Vec<String>) -> Vec<Peer> {
     let listed = text.split(',').map(str::trim).filter(|one| !one.is_empty());
-    let mut peers = Vec::new();
-    for one in listed {
-        let parts = one.split_once('@');
-        match parts.and_then(|(node, address)| Some((node.parse().ok()?, address))) {
-            Some((node, address)) => peers.push(Peer {
-                node: NodeId(node),
-                address: address.to_owned(),
-            }),
-            None => wrong.push(format!("peers: {one:?}: needs NUMBER@HOST:PORT")),
-        }
-    }
-    peers
+    let mut read = |one: &str| {
+        one.parse::<Peer>()
+            .map_err(|mistake| wrong.push(format!("peers: {mistake}")))
+            .ok()
+    };
+    listed.filter_map(|one| read(one)).collect()
 }
 
 /// A file wins over the environment, as whatever is given more exactly does.
