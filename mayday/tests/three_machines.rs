@@ -1,0 +1,181 @@
+//! Three machines that keep one log together, as three processes: what is posted at one is heard at another, and the loss
+//! of any one of them loses nothing and stops nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod house;
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use house::Running;
+use serde_json::Value;
+
+/// The machines' folders and the list that each is told.
+struct Machines {
+    _keep: tempfile::TempDir,
+    folders: Vec<PathBuf>,
+    peers: String,
+}
+
+impl Machines {
+    fn three() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        // All are bound at once, so that none is given twice.
+        let probes: Vec<_> = (0..3)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let listed = (1..).zip(&probes);
+        let listed = listed.map(|(node, probe)| format!("{node}@{}", probe.local_addr().unwrap()));
+        let peers: Vec<_> = listed.collect();
+        Self {
+            folders: (1..=3)
+                .map(|node| keep.path().join(node.to_string()))
+                .collect(),
+            _keep: keep,
+            peers: peers.join(","),
+        }
+    }
+
+    fn start(&self, node: usize) -> Running {
+        let number = node.to_string();
+        let told = ["--peers", &self.peers, "--node", &number];
+        house::start_with(self.folder(node), &told)
+    }
+
+    /// None is ready before the others are there.
+    fn start_all(&self) -> Vec<Option<Running>> {
+        std::thread::scope(|scope| {
+            let starts = [1, 2, 3].map(|node| scope.spawn(move || self.start(node)));
+            starts.map(|start| Some(start.join().unwrap())).into()
+        })
+    }
+
+    fn folder(&self, node: usize) -> &Path {
+        &self.folders[node - 1]
+    }
+}
+
+fn leads(running: &Running) -> bool {
+    let asked = ureq::get(format!("{}/readyz", running.admin)).call();
+    asked.is_ok_and(|mut answer| answer.body_mut().read_to_string().unwrap().trim() == "leader")
+}
+
+/// Who leads, once somebody does.
+fn leader(machines: &[Option<Running>]) -> usize {
+    let since = Instant::now();
+    loop {
+        let found = machines
+            .iter()
+            .position(|machine| machine.as_ref().is_some_and(leads));
+        if let Some(at) = found {
+            return at + 1;
+        }
+        assert!(since.elapsed() < house::PATIENCE, "nobody leads");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Raises an alert at a machine; its id once it is stored or on its way there.
+fn send(data: &Path, text: &str, house: &str) -> Value {
+    let mut command = house::mayday(data);
+    let sent = house::run(command.args(["send", "--house", house, "--text", text]));
+    assert!(sent.status.success(), "{sent:?}");
+    serde_json::from_slice::<Value>(&sent.stdout).unwrap()["id"].clone()
+}
+
+/// A neighbour at one machine.
+struct Watcher {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Watcher {
+    fn at(data: &Path) -> Self {
+        let mut command: Command = house::mayday(data);
+        let mut child = command
+            .args(["watch", "--json", "--line", "hanbit", "--house", "102-304"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
+        assert!(said.starts_with("watching"), "{said}");
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    fn next_id(&mut self) -> Value {
+        let mut line = String::new();
+        let read = self.lines.read_line(&mut line).unwrap();
+        assert_ne!(read, 0, "the watch ended");
+        serde_json::from_str::<Value>(&line).unwrap()["id"].clone()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn an_alert_posted_at_one_machine_is_heard_at_another_whichever_machine_is_killed() {
+    let machines = Machines::three();
+    let mut running = machines.start_all();
+    for round in 0..2 {
+        let killed = leader(&running);
+        let [posts, hears] = match killed {
+            1 => [2, 3],
+            2 => [3, 1],
+            _ => [1, 2],
+        };
+        let mut neighbour = Watcher::at(machines.folder(hears));
+        // Another round's live alerts come first to whoever is new.
+        for _ in 0..round * 3 {
+            neighbour.next_id();
+        }
+        let before = send(machines.folder(posts), "before", &format!("101-{round}"));
+        assert_eq!(neighbour.next_id(), before);
+
+        running[killed - 1].take().unwrap().kill();
+        let after = send(machines.folder(posts), "after", &format!("201-{round}"));
+        assert_eq!(neighbour.next_id(), after);
+
+        running[killed - 1] = Some(machines.start(killed));
+        let again = send(machines.folder(killed), "again", &format!("301-{round}"));
+        assert_eq!(neighbour.next_id(), again);
+    }
+    for machine in running.into_iter().flatten() {
+        assert_eq!(machine.interrupt(), Some(0));
+    }
+}
+
+#[test]
+fn a_machine_that_cannot_take_part_says_why_in_one_sentence() {
+    let (_keep, data) = house::folder();
+    let peers = "1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3";
+    let complaint = |arguments: &[&str], secret: bool| {
+        let mut command = house::mayday(&data);
+        if !secret {
+            command.env_remove("MAYDAY_JWT_SECRET");
+        }
+        house::complaint(&house::run(command.args(arguments)))
+    };
+
+    let unlisted = complaint(&["--peers", peers, "--node", "4"], true);
+    assert!(unlisted.contains("names no node 4"), "{unlisted}");
+    let alone = complaint(&["--peers", peers], false);
+    assert!(alone.contains("MAYDAY_JWT_SECRET"), "{alone}");
+    let beyond = complaint(&["--peers", "1@192.0.2.1:1,2@192.0.2.2:1,3@192.0.2.3:1"], true);
+    assert!(beyond.contains("--insecure-log"), "{beyond}");
+    let nonsense = complaint(&["--peers", "here"], true);
+    assert!(nonsense.contains("needs NUMBER@HOST:PORT"), "{nonsense}");
+}
