@@ -20,6 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition};
+use super::recovery::ADVICE;
 use super::verify::JournalSummary;
 use crate::disk::Disk;
 use crate::entry::{Entry, EntryKind, HardState};
@@ -50,7 +51,8 @@ pub enum EntryLogError {
     Journal(#[from] JournalError),
     /// A record is whole and makes no sense: another program's journal, or one of a later version.
     #[error(
-        "journal record at position {position}: {found}; this is not a journal that this version can read"
+        "journal record at position {position}: {found}; this is not a journal that this version can read: start the \
+         version that wrote it"
     )]
     Nonsense {
         /// Where it lies.
@@ -61,8 +63,7 @@ pub enum EntryLogError {
     /// Journal and checkpoint do not meet. Nothing was changed: do not go on with this folder.
     #[error(
         "the checkpoint is of entry {checkpoint}, but the journal holds entries {first} to {last}: parts of the data \
-         folder are missing or of different ages. Keep a copy of the folder; then replace this node by an empty one, or \
-         where it is the only one, restore the whole folder from one backup"
+         folder are missing or of different ages. {ADVICE}"
     )]
     Gap {
         /// The entry that the checkpoint was taken at.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::checkpoint::CheckpointFile;
-use super::recovery::JOURNAL;
+use super::recovery::{ADVICE, JOURNAL};
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{NodeId, ReplicaId};
 
@@ -72,9 +72,7 @@ pub enum IdentityError {
     },
     /// The file is there and is no identity, or not as it was written.
     #[error(
-        "{path}: {found}. Do not mend it by hand: a replica under a wrong name can lose acknowledged records. Keep a copy \
-         of the folder; then start this node with an empty folder and `log-core nodes replace` it, or where it is the only \
-         one, restore the whole folder from a backup"
+        "{path}: {found}. Do not mend it by hand: a replica under a wrong name can lose acknowledged records. {ADVICE}"
     )]
     Damaged {
         /// The file.
@@ -84,9 +82,7 @@ pub enum IdentityError {
     },
     /// There is none, where a log is.
     #[error(
-        "{path} is gone, but the folder holds a log. Put back this very file if there is a copy; else keep a copy of the \
-         folder, start this node with an empty one and `log-core nodes replace` it, or where it is the only one, restore \
-         the whole folder from a backup"
+        "{path} is gone, but the folder holds a log. Put back this very file if there is a copy of it; else: {ADVICE}"
     )]
     Missing {
         /// The file.

@@ -15,6 +15,7 @@ use super::growing_file::FileEnd;
 use super::index_rebuild::SegmentIs;
 use super::indexer::Indexer;
 use super::partitions::partition_folder;
+use super::recovery::ADVICE;
 use super::segment::{self, Segment, SegmentRecord};
 use super::time_index::TimeEntry;
 use crate::disk::Disk;
@@ -67,8 +68,7 @@ pub enum ReadError {
     },
     /// A file is not as it was written.
     #[error(
-        "{path} is damaged at byte {byte}: {found}. `log-core verify` tells how much of the folder is; replace this node \
-         by an empty one, or where it is the only one, restore the folder from a backup"
+        "{path} is damaged at byte {byte}: {found}. `log-core verify` tells how much of the folder is. {ADVICE}"
     )]
     Damaged {
         /// Which.

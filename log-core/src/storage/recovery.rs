@@ -96,8 +96,9 @@ pub enum RecoveryError {
     },
 }
 
-const ADVICE: &str = "Keep a copy of the folder; then replace this node by an empty one, or where it is the only one, \
-                      restore the whole folder from one backup";
+/// What an operator does about a folder that cannot be gone on with.
+pub(super) const ADVICE: &str = "Keep a copy of the folder; then start this node with an empty one and `log-core nodes \
+                                 replace` it, or where it is the only one, `log-core restore` a backup";
 
 /// Opens a data folder, or begins one, and brings it to the newest checkpoint.
 ///

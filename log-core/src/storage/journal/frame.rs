@@ -7,7 +7,7 @@
 //!         16  position        u64   of this header
 //!         24  synced_to       u64   everything before was synced before this was written
 //!         32  body_bytes      u32   of the records; 0: no batch, a marker that only says `synced_to`
-//!         36  record_count    u32
+//!         36  record_count    u32   of a marker: 1 where another segment follows
 //!         40  segment_bytes   u64   length of the segment's file
 //!         48  zeros
 //! record   0  length          u32   of the payload
@@ -24,6 +24,8 @@ pub(super) const HEADER_BYTES: usize = 64;
 pub(super) const RECORD_OVERHEAD: usize = 8;
 const MAGIC: [u8; 4] = [0xff, b'M', b'J', 1];
 const CHECKED_FROM: usize = 8;
+/// The record count of a marker that ends its segment.
+pub(super) const SEAL: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -73,6 +75,11 @@ impl Header {
 
     pub(super) fn is_marker(&self) -> bool {
         self.body_bytes == 0
+    }
+
+    /// Whether this is the marker that ends a segment: another one was there, durably, before it was written.
+    pub(super) fn is_seal(&self) -> bool {
+        self.is_marker() && self.record_count == SEAL
     }
 
     pub(super) fn body_bytes(&self) -> usize {

@@ -31,7 +31,8 @@
 //! extending, and what must be zero can be checked); it is filled bit by bit while the one before it is in use. Records go in as batches, each with one write and one sync, and none
 //! spans two segments. The next batch is written only after the sync of the previous one returned, so after a power cut at
 //! most one batch is incomplete. Each batch carries `synced_to`, the end of the last completed sync, and after each sync a
-//! marker with the new `synced_to` is written behind it, unsynced; the next batch overwrites it.
+//! marker with the new `synced_to` is written behind it, unsynced; the next batch overwrites it. The last marker of a
+//! segment says that another one follows, and is synced.
 //!
 //! # What a start finds
 //!
@@ -63,7 +64,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, batch_bytes, padded, put_record};
+use self::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, SEAL, batch_bytes, padded, put_record};
 pub(super) use self::inspection::inspect;
 use self::preallocation::Preallocation;
 use self::segment_file::SegmentFile;
@@ -76,7 +77,7 @@ pub struct JournalConfig {
     /// Length of a segment file in bytes, preallocated. Default 32 MiB. Too low: a new file, and its syncs, every few
     /// batches; too high: disk space that only the next trim gives back, and memory at a start. At most 1 GiB.
     pub segment_bytes: u32,
-    /// The largest record in bytes. Default 8 MiB. Must fit a segment with its overhead of 72 bytes.
+    /// The largest record in bytes. Default 8 MiB. Must fit a segment with its overhead of 136 bytes.
     pub record_bytes_max: u32,
 }
 
@@ -91,7 +92,7 @@ impl Default for JournalConfig {
 
 impl JournalConfig {
     fn check(self) {
-        let needed = batch_bytes(RECORD_OVERHEAD + self.record_bytes_max as usize);
+        let needed = batch_bytes(RECORD_OVERHEAD + self.record_bytes_max as usize) + HEADER_BYTES;
         assert!(
             needed <= self.segment_bytes as usize,
             "the largest record must fit a segment"
@@ -169,8 +170,8 @@ pub enum JournalError {
     /// Bytes that had been synced are not what they were. Nothing was changed: do not go on with this folder.
     #[error(
         "journal file {path} is damaged at byte {byte}: {found}, though everything up to position {synced_to} had been \
-         synced. Keep a copy of the folder; then replace this node by an empty one, or where it is the only one, \
-         restore the folder from a backup"
+         synced. Keep a copy of the folder; then start this node with an empty one and `log-core nodes replace` it, or \
+         where it is the only one, `log-core restore` a backup"
     )]
     Damaged {
         /// The segment's file.
@@ -372,17 +373,25 @@ impl Journal {
 
     /// How many of the records go into the next batch. Begins a new segment when not even one fits the active one.
     fn fit_or_roll<R: AsRef<[u8]>>(&mut self, records: &[R]) -> Result<usize, JournalError> {
-        let fitting = fitting(records, self.active.room_behind(self.end));
+        let fitting = fitting(records, self.room());
         // A batch that would be torn apart by the segment's end goes whole into the next one, if it fits that.
         if fitting == records.len() || (0 < fitting && self.fills_more_than_a_segment(records)) {
             return Ok(fitting);
         }
         self.roll()?;
-        Ok(self::fitting(records, self.active.room_behind(self.end)))
+        Ok(self::fitting(records, self.room()))
+    }
+
+    /// For batches; the last header's worth of a segment is for the marker that ends it.
+    fn room(&self) -> usize {
+        self.active
+            .room_behind(self.end)
+            .saturating_sub(HEADER_BYTES)
     }
 
     fn fills_more_than_a_segment<R: AsRef<[u8]>>(&self, records: &[R]) -> bool {
-        fitting(records, self.config.segment_bytes as usize) < records.len()
+        let room = self.config.segment_bytes as usize - HEADER_BYTES;
+        fitting(records, room) < records.len()
     }
 
     fn roll(&mut self) -> Result<(), JournalError> {
@@ -390,8 +399,27 @@ impl Journal {
         if matches!(made, Err(JournalError::Io { .. })) {
             self.broken = true;
         }
-        let sealed = std::mem::replace(&mut self.active, made?);
+        let made = made?;
+        self.seal_active()?;
+        let sealed = std::mem::replace(&mut self.active, made);
         self.sealed.push_back(sealed.start());
+        Ok(())
+    }
+
+    /// Says in the active segment that another one follows, now that it does: should that one's name get lost, a start
+    /// must not take this one for the newest. Only a segment of an older version may have no room for it.
+    fn seal_active(&mut self) -> Result<(), JournalError> {
+        if self.active.room_behind(self.end) < HEADER_BYTES {
+            return Ok(());
+        }
+        let seal = Header {
+            record_count: SEAL,
+            ..self.header(0, 0)
+        };
+        self.broken = true;
+        self.active.write(&seal.encode(), self.end)?;
+        self.active.sync()?;
+        self.broken = false;
         Ok(())
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Scan {
     pub(super) torn: Option<TornBatch>,
     /// Whether a marker lies at `end`.
     pub(super) marked: bool,
+    /// Whether that marker says that another segment follows.
+    pub(super) sealed: bool,
     /// The highest `synced_to` of any whole header, wherever it lies.
     pub(super) synced_to: JournalPosition,
     /// The file's length when it was made, as its headers have it.
@@ -46,6 +48,7 @@ impl Scan {
             end: 0,
             torn: None,
             marked: false,
+            sealed: false,
             synced_to: start,
             segment_bytes: None,
         };
@@ -69,6 +72,7 @@ impl Scan {
         };
         if header.is_marker() {
             self.marked = true;
+            self.sealed = header.is_seal();
             return false;
         }
         let body_at = self.end + HEADER_BYTES;

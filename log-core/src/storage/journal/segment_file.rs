@@ -231,18 +231,21 @@ fn read(
     Ok((file, contents))
 }
 
-/// Everything up to `synced_to` must be whole, and the file as long as it was made.
+/// Everything up to `synced_to` must be whole, the file as long as it was made, and the newest one.
 fn check_active(path: &Path, len: u64, scan: &Scan) -> Result<(), JournalError> {
     if scan.start.plus(scan.first_bad_byte()) < scan.synced_to {
         return Err(damaged(path, scan, scan.synced_to));
     }
-    if is_length_as_made(len, scan) {
+    let (byte, found) = if !is_length_as_made(len, scan) {
+        (len, "the file is not as long as it was made")
+    } else if scan.sealed {
+        (scan.end as u64, "the segment that follows is missing")
+    } else {
         return Ok(());
-    }
-    let found = "the file is not as long as it was made";
+    };
     Err(JournalError::Damaged {
         path: path.to_owned(),
-        byte: len,
+        byte,
         found,
         synced_to: scan.synced_to.0,
     })

@@ -189,7 +189,7 @@ fn a_full_disk_refuses_the_next_segment_and_takes_it_once_there_is_room() {
     disk.set_capacity(Some(6_000));
     let (mut journal, _) = open(&disk).unwrap();
     let record = vec![7; 900];
-    for _ in 0..4 {
+    for _ in 0..3 {
         journal.append(&[&record]).unwrap();
     }
 
@@ -200,7 +200,7 @@ fn a_full_disk_refuses_the_next_segment_and_takes_it_once_there_is_room() {
     disk.set_capacity(None);
     journal.append(&[&record]).unwrap();
 
-    assert_eq!(open(&disk).unwrap().1.records.len(), 5);
+    assert_eq!(open(&disk).unwrap().1.records.len(), 4);
 }
 
 #[test]
@@ -222,8 +222,8 @@ fn the_next_segment_is_filled_beside_the_appends_and_only_named_when_its_time_co
     assert_eq!(journal.sealed.len(), 1);
     assert_eq!(
         disk.operations() - before,
-        5,
-        "rename and its sync; write, its sync and the marker"
+        7,
+        "rename and its sync; the seal and its sync; write, its sync and the marker"
     );
     assert!(!disk.exists(&prepared));
 }
@@ -253,6 +253,28 @@ fn a_missing_segment_in_the_middle_is_damage() {
     disk.remove_file(&Path::new(FOLDER).join(middle)).unwrap();
 
     assert!(matches!(open(&disk), Err(JournalError::Damaged { .. })));
+}
+
+#[test]
+fn a_newest_segment_that_is_gone_is_damage_and_not_a_shorter_journal() {
+    let disk = SimDisk::with_seed(1);
+    let records = two_segments(&disk);
+    let [oldest, newest] = disk_starts(&disk)[..] else {
+        panic!("two segments");
+    };
+    let gone = disk.copy(1);
+    gone.remove_file(&segment(newest)).unwrap();
+
+    let error = open(&gone).err().expect("refused").to_string();
+    assert!(
+        error.contains("the segment that follows is missing"),
+        "{error}"
+    );
+    assert!(
+        error.contains(&segment(oldest).display().to_string()),
+        "{error}"
+    );
+    assert_eq!(payloads(&open(&disk).unwrap().1), records);
 }
 
 #[test]
@@ -310,10 +332,7 @@ fn damage_names_the_file_the_byte_and_what_to_do() {
 
     assert!(error.contains(&segment(0).display().to_string()), "{error}");
     assert!(error.contains("byte 64"), "{error}");
-    assert!(
-        error.contains("restore the folder from a backup"),
-        "{error}"
-    );
+    assert!(error.contains("`log-core restore` a backup"), "{error}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::*;
 use crate::disk::Disk;
 use crate::ids::{
-    EntryIndex, LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId, TopicName,
+    EntryIndex, LeaderEpoch, NodeId, Offset, PartitionIndex, TimestampMs, TopicId, TopicName,
     TopicPartition,
 };
 use crate::record::{
@@ -92,6 +92,17 @@ fn base_offsets(mut bytes: Bytes) -> Vec<u64> {
     offsets
 }
 
+/// What a node does before all else.
+fn give_identity(disk: &SimDisk) {
+    let folder = Path::new(DATA);
+    disk.create_folder(folder).unwrap();
+    disk.sync_folder(Path::new("/")).unwrap();
+    if Identity::read(disk, folder).unwrap().is_none() {
+        let identity = Identity::founder_alone(NodeId(1), Uuid::from_u128(1), Uuid::from_u128(2));
+        identity.keep(disk, folder).unwrap();
+    }
+}
+
 /// A node's files, and how far it has applied: a stand-in for the replica.
 struct Node {
     disk: SimDisk,
@@ -101,6 +112,7 @@ struct Node {
 
 impl Node {
     fn start(disk: &SimDisk) -> Self {
+        give_identity(disk);
         let recovered = recover_from(disk).unwrap();
         let applied = recovered
             .checkpoint

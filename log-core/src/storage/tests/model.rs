@@ -353,6 +353,7 @@ const FAULTS: [(Operation, Fault); 7] = [
 impl Model {
     fn new(seed: u64, slip: Option<Slip>) -> Self {
         let disk = SimDisk::with_seed(seed);
+        give_identity(&disk);
         let doing = Arc::new(Mutex::new(Doing::Start));
         if let Some(Slip::LeavesOut(left_out)) = slip {
             leave_out(&disk, doing.clone(), left_out);

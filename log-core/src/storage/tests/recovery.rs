@@ -134,7 +134,7 @@ fn a_log_shorter_than_recorded_is_damage_and_nothing_is_changed() {
             path.display()
         );
         assert!(refusal.starts_with(&expected), "{refusal}");
-        assert!(refusal.contains("restore the whole folder"), "{refusal}");
+        assert!(refusal.contains("`log-core restore` a backup"), "{refusal}");
         assert_eq!(damaged.files(), before);
     }
 }
@@ -219,6 +219,38 @@ fn a_checkpoint_that_is_gone_is_noticed_once_the_journal_was_trimmed() {
         refusal(&node.disk)
             .starts_with("the checkpoint is of entry 0, but the journal holds entries")
     );
+}
+
+#[test]
+fn a_journal_that_keeps_entries_from_before_the_checkpoint_gives_those_after_it() {
+    let mut node = checkpointed();
+    while node.applied < 200 {
+        node.journal_one();
+    }
+    node.checkpoint();
+    // The others are slow: the replica keeps some of what the checkpoint covers.
+    node.recovered.log.trim_before(EntryIndex(100)).unwrap();
+    for _ in 0..3 {
+        node.journal_one();
+    }
+
+    let mut node = node.restart();
+
+    let indexes = |node: &Node| {
+        let entries = node.recovered.entries.iter();
+        entries.map(|entry| entry.index.0).collect::<Vec<_>>()
+    };
+    assert_eq!(indexes(&node), [202, 203, 204]);
+    let report = verify(&node.disk, Path::new(DATA));
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert!(report.journal.first <= EntryIndex(100));
+
+    // After a start nobody remembers them: they may be let go of as before, from before or behind the checkpoint.
+    node.applied = 204;
+    node.recovered.log.trim_before(EntryIndex(150)).unwrap();
+    node.journal_one();
+    node.recovered.log.trim_before(EntryIndex(203)).unwrap();
+    assert_eq!(indexes(&node.restart()), [202, 203, 204, 205]);
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn a_fetched_snapshot_takes_the_place_of_everything_but_the_vote() {
     assert_eq!(start(&disk).unwrap(), installed(&leader));
     assert_eq!(
         disk.list(Path::new(DATA)).unwrap(),
-        ["checkpoint", "journal", "topics"]
+        ["checkpoint", "identity.json", "journal", "topics"]
     );
     assert_eq!(verify(&disk, Path::new(DATA)).findings, []);
 }
@@ -737,7 +737,7 @@ fn leftovers_of_no_use_never_break_a_start() {
     drop(recover_from(&disk).unwrap());
     assert_eq!(
         disk.list(Path::new(DATA)).unwrap(),
-        ["checkpoint", "journal", "topics"]
+        ["checkpoint", "identity.json", "journal", "topics"]
     );
 }
 

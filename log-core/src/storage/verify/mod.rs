@@ -18,6 +18,7 @@ pub use self::comparison::compare;
 use self::partition_check::PartitionCheck;
 use super::checkpoint::{CheckpointFile, Doomed};
 use super::entry_log::{self, EntryLogError};
+use super::identity::{self, Identity, IdentityError};
 use super::journal::inspect;
 use super::listed_files::ListedFiles;
 use super::recovery::{JOURNAL, read_all};
@@ -144,6 +145,7 @@ impl Report {
 /// Checks a data folder. What cannot be read is a finding like any other.
 pub fn verify(disk: &dyn Disk, data_folder: &Path) -> Report {
     let mut report = Report::default();
+    check_identity(disk, data_folder, &mut report);
     let file = check_checkpoint(disk, data_folder, &mut report);
     check_journal(disk, data_folder, &mut report);
     let records = file.map_or(Vec::new(), |file| file.partitions);
@@ -155,6 +157,16 @@ pub fn verify(disk: &dyn Disk, data_folder: &Path) -> Report {
     }
     check_for_unlisted_files(disk, &ListedFiles::of(data_folder, &records), &mut report);
     report
+}
+
+fn check_identity(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
+    let path = data_folder.join(identity::NAME);
+    match Identity::read(disk, data_folder) {
+        Ok(_) => {}
+        Err(IdentityError::Unreadable { source, .. }) => report.damage(&path, None, source),
+        Err(IdentityError::Damaged { found, .. }) => report.damage(&path, None, found),
+        Err(_) => report.damage(&path, None, "it is missing, and the folder holds a log"),
+    }
 }
 
 fn check_checkpoint(
