@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::recorded_group;
-use super::replica_handle::{Leadership, ReplicaHandle};
+use super::replica_handle::{Leadership, Pending, ReplicaHandle};
 use crate::clock::Clock;
 use crate::group::{
     Caller, CompletedRebalance, Description, Effect, Group, GroupConfig, GroupError, Input,
@@ -346,41 +346,50 @@ impl Coordinator {
             Effect::Record {
                 id: record,
                 rebalance,
-            } => match propose(&self.replica, id.clone(), record, rebalance).await {
-                Some(fate) => self.records.push(fate),
-                None => return Some(Input::RecordFailed(record)),
-            },
+            } => {
+                let Some(epoch) = self.epoch else {
+                    return Some(Input::RecordFailed(record));
+                };
+                match propose(&self.replica, epoch, id.clone(), record, rebalance).await {
+                    Some(fate) => self.records.push(fate),
+                    None => return Some(Input::RecordFailed(record)),
+                }
+            }
         }
         None
     }
 }
 
-/// Puts a record in line; its fate is heard later. `None` when it was not proposed.
+/// Puts a record in line; its fate is heard later. `None` when it was not proposed: what was decided in one epoch must not
+/// be recorded in another, where the groups were resumed without it.
 async fn propose(
     replica: &ReplicaHandle,
+    epoch: LeaderEpoch,
     group: GroupId,
     id: RecordId,
     rebalance: CompletedRebalance,
 ) -> Option<BoxFuture<'static, Fate>> {
     let command = Command::CompleteRebalance(recorded_group::command(group.clone(), rebalance));
-    let pending = match replica.propose(command).await {
+    let pending = match replica.propose_in(epoch, command).await {
         Ok(pending) => pending,
         Err(error) => {
             warn!(%group, error = &error as &(dyn std::error::Error + 'static), "rebalance was not recorded");
             return None;
         }
     };
-    Some(Box::pin(async move {
-        let outcome = pending.outcome().await;
-        if let Ok(Err(refusal)) = &outcome {
-            warn!(%group, error = refusal as &(dyn std::error::Error + 'static), "rebalance was not recorded");
-        }
-        Fate {
-            group,
-            id,
-            is_recorded: matches!(outcome, Ok(Ok(_))),
-        }
-    }))
+    Some(Box::pin(fate(group, id, pending)))
+}
+
+async fn fate(group: GroupId, id: RecordId, pending: Pending) -> Fate {
+    let outcome = pending.outcome().await;
+    if let Ok(Err(refusal)) = &outcome {
+        warn!(%group, error = refusal as &(dyn std::error::Error + 'static), "rebalance was not recorded");
+    }
+    Fate {
+        group,
+        id,
+        is_recorded: matches!(outcome, Ok(Ok(_))),
+    }
 }
 
 fn answer<T>(reply: oneshot::Sender<T>, response: T) {

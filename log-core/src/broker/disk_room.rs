@@ -109,7 +109,8 @@ impl DiskRoom {
         }
     }
 
-    fn judge(&self, own: ReplicaId, members: &Membership, leads: bool, now: Duration) {
+    /// Judges anew whether a majority of the voters has room.
+    pub(super) fn judge(&self, own: ReplicaId, members: &Membership, leads: bool, now: Duration) {
         let with_room = self.with_room(own, members, leads, now);
         let is_enough = is_majority(&with_room, &members.voters)
             && (!members.is_joint() || is_majority(&with_room, &members.voters_outgoing));

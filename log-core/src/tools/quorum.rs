@@ -377,7 +377,7 @@ mod tests {
             .collect();
         assert_eq!(lines[0], ["leader", "node", "1", "epoch", "7"]);
         assert_eq!(
-            lines[2..],
+            lines[3..],
             [
                 vec![
                     "1",

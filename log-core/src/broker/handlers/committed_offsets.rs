@@ -94,24 +94,26 @@ impl SortedCommit {
         sorted
     }
 
-    /// A partition's answer.
+    /// A partition's answer. What concerns the whole commit comes first: a node that does not lead has not the last word
+    /// on which partitions there are.
     pub(super) fn code(
         &self,
         topic: &str,
         partition: i32,
         outcome: &Result<BTreeSet<TopicPartition>, ResponseError>,
     ) -> i16 {
+        let unknown = match outcome {
+            Err(code) => return code.code(),
+            Ok(unknown) => unknown,
+        };
         if let Some(code) = self.refused.get(&(topic.to_owned(), partition)) {
             return code.code();
         }
-        match outcome {
-            Err(code) => code.code(),
-            Ok(unknown)
-                if named(topic, partition).is_some_and(|place| unknown.contains(&place)) =>
-            {
+        match named(topic, partition) {
+            Some(place) if unknown.contains(&place) => {
                 ResponseError::UnknownTopicOrPartition.code()
             }
-            Ok(_) => 0,
+            _ => 0,
         }
     }
 }

@@ -34,12 +34,10 @@ pub(in crate::broker) async fn list(
     version: i16,
     request: ListGroupsRequest,
 ) -> ListGroupsResponse {
-    // Elsewhere than on the leader there are none, which is no error: tools ask every broker (DESIGN rule 8).
-    if not_leading(service.replica().leadership(), Asked::Coordinator).is_some() {
-        return ListGroupsResponse::default();
-    }
     let groups = match all_groups(service).await {
         Ok(groups) => groups,
+        // Elsewhere than on the leader there are none, which is no error: tools ask every broker (DESIGN rule 8).
+        Err(ResponseError::NotCoordinator) => return ListGroupsResponse::default(),
         Err(code) => return ListGroupsResponse::default().with_error_code(code.code()),
     };
     let wanted = groups

@@ -26,3 +26,6 @@ mod barrier;
 mod described_config;
 mod named_partition;
 mod proposal;
+
+#[cfg(test)]
+mod tests;

@@ -250,7 +250,13 @@ async fn delete_one(
     wait: Duration,
 ) -> DeletableTopicResult {
     let result = DeletableTopicResult::default().with_error_message(None);
-    let (name, id) = match meant(&service.replica().state(), &asked) {
+    // Elsewhere than on the leader nobody has the last word on which topics there are.
+    let elsewhere = not_leading(service.replica().leadership(), Asked::Controller);
+    let meant = match elsewhere {
+        Some(code) => Err(code),
+        None => meant(&service.replica().state(), &asked),
+    };
+    let (name, id) = match meant {
         Ok(meant) => meant,
         Err(code) => {
             return result
@@ -262,20 +268,8 @@ async fn delete_one(
     let result = result
         .with_name(Some(wire_topic(&name)))
         .with_topic_id(id.0);
-    let not_here = not_leading(service.replica().leadership(), Asked::Controller);
-    let deleted = match not_here {
-        Some(code) => Err(code.into()),
-        None => {
-            settle(
-                service,
-                Command::DeleteTopic(DeleteTopic { id }),
-                Asked::Controller,
-                wait,
-            )
-            .await
-        }
-    };
-    match deleted {
+    let command = Command::DeleteTopic(DeleteTopic { id });
+    match settle(service, command, Asked::Controller, wait).await {
         Ok(_) => result,
         Err(failed) => result
             .with_error_code(failed.code.code())

@@ -71,11 +71,17 @@ pub(in crate::broker) async fn add_partitions(
     request: AddPartitionsToTxnRequest,
 ) -> AddPartitionsToTxnResponse {
     let topics = &request.v3_and_below_topics;
-    let unknown = unknown_partitions(service, topics);
-    let added = match unknown.is_empty() {
-        true => add_known(service, version, &request).await,
+    // A node that does not lead has not the last word on which partitions there are.
+    let elsewhere = not_leading(service.replica().leadership(), Asked::Coordinator);
+    let unknown = match elsewhere {
+        Some(_) => BTreeSet::new(),
+        None => unknown_partitions(service, topics),
+    };
+    let added = match elsewhere {
+        Some(code) => Err(code),
+        None if unknown.is_empty() => add_known(service, version, &request).await,
         // All or none.
-        false => Err(ResponseError::OperationNotAttempted),
+        None => Err(ResponseError::OperationNotAttempted),
     };
     let code = |topic: &str, partition: i32| match added {
         _ if unknown.contains(&(topic.to_owned(), partition)) => {
@@ -204,6 +210,9 @@ async fn commit_sound(
     request: &TxnOffsetCommitRequest,
     sorted: &SortedCommit,
 ) -> Result<BTreeSet<TopicPartition>, ResponseError> {
+    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
+        return Err(code);
+    }
     let by = producer(
         &request.transactional_id,
         request.producer_id.0,
@@ -230,9 +239,6 @@ async fn commit_sound(
         offsets,
     };
     let command = Command::CommitTransactionOffsets(command);
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
-        return Err(code);
-    }
     unknown_of(settle(service, command, Asked::Coordinator, WAIT).await)
 }
 

@@ -1,0 +1,309 @@
+//! A node that is to its clients whatever the test says: leader of an epoch, starting, follower. State, partitions,
+//! coordinator and handlers are the real ones; in the place of consensus stands a task that applies what a leader is
+//! asked to, and answers everybody else as a replica that does not lead.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use kafka_protocol::messages::ApiKey;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::broker::answer::{self, Answer};
+use crate::broker::config::{Advertised, Config};
+use crate::broker::coordinator::Coordinator;
+use crate::broker::node::{Limits, assemble};
+use crate::broker::peers::Peers;
+use crate::broker::quorum::{Quorum, QuorumMember};
+use crate::broker::replica_handle::{
+    AppliedOutcome, Asked, Leadership, ProposeError, ReplicaHandle, Shared,
+};
+use crate::broker::service::{Client, Service};
+use crate::clock::{Clock, SystemClock};
+use crate::consensus::Membership;
+use crate::disk::{Disk, SystemDisk};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TopicId, TopicName};
+use crate::state::{Change, Command, CreateTopic, Envelope, FeatureLevel, Listener, RegisterNode};
+use crate::storage::{Identity, Partitions, recover};
+use crate::wire::{Request, RequestBody, ResponseBody};
+
+/// The topic that is there.
+pub(super) const TOPIC: &str = "an-alert";
+/// This node.
+pub(super) const OURS: NodeId = NodeId(1);
+/// The node that leads when this one does not.
+pub(super) const OTHER: NodeId = NodeId(2);
+
+/// The node.
+pub(super) struct Puppet {
+    pub(super) service: Arc<Service>,
+    pub(super) shared: Arc<Shared>,
+    replica: Arc<PuppetReplica>,
+    _folder: TempDir,
+    _stop: DropGuard,
+}
+
+/// What stands in the place of consensus.
+struct PuppetReplica {
+    shared: Arc<Shared>,
+    applied: AtomicU64,
+    /// What a leader answers instead of carrying out what it is asked.
+    fails_with: Mutex<Option<ProposeError>>,
+}
+
+impl Puppet {
+    /// Node 1 of the voters 1, 2 and 3, which are all registered and in sync. It leads epoch 5 and has one topic.
+    pub(super) async fn leader() -> Self {
+        let puppet = Self::start();
+        puppet.leads(5);
+        for node in 1..=3 {
+            puppet.apply(register(node)).expect("registers");
+        }
+        puppet.apply(create(TOPIC, &[])).expect("is created");
+        puppet.has_in_sync(&[1, 2, 3]);
+        puppet
+    }
+
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let shared = shared(folder.path(), Arc::clone(&clock));
+        let replica = Arc::new(PuppetReplica {
+            shared: Arc::clone(&shared),
+            applied: AtomicU64::new(0),
+            fails_with: Mutex::new(None),
+        });
+        let (asked, questions) = mpsc::channel(64);
+        let handle = ReplicaHandle {
+            asked,
+            budget: Arc::new(Semaphore::new(64 << 20)),
+            shared: Arc::clone(&shared),
+        };
+        let stop = CancellationToken::new();
+        let config = Config::on(folder.path());
+        let (coordinator, groups) =
+            Coordinator::new(handle.clone(), Arc::clone(&clock), config.group);
+        let tasks = TaskTracker::new();
+        tasks.spawn(Arc::clone(&replica).run(questions));
+        tasks.spawn(coordinator.run(stop.clone()));
+        let advertised = Advertised {
+            host: "127.0.0.1".to_owned(),
+            port: 9092,
+        };
+        let (nobody, _) = Peers::none();
+        let service = Service::new(
+            config,
+            advertised,
+            handle,
+            nobody,
+            groups,
+            clock,
+            stop.clone(),
+        );
+        Self {
+            service: Arc::new(service),
+            shared,
+            replica,
+            _folder: folder,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    pub(super) fn is(&self, leadership: Leadership) {
+        self.shared.leadership.send_replace(leadership);
+    }
+
+    pub(super) fn leads(&self, epoch: u32) {
+        let epoch = LeaderEpoch(epoch);
+        self.shared.applied_epoch.send_replace(epoch);
+        self.is(Leadership::Leader { epoch });
+    }
+
+    pub(super) fn follows(&self) {
+        self.is(Leadership::Follower {
+            leader: Some((OTHER, LeaderEpoch(6))),
+        });
+    }
+
+    /// It still believes that it leads, and what it is asked fails so.
+    pub(super) fn fails_with(&self, error: ProposeError) {
+        *self.replica.fails_with.lock().expect("plain value") = Some(error);
+    }
+
+    pub(super) fn apply(&self, command: Command) -> Result<AppliedOutcome, ProposeError> {
+        self.replica.apply(command, None)
+    }
+
+    /// These voters are in sync, with all that is applied on their disks; the others are silent.
+    pub(super) fn has_in_sync(&self, nodes: &[u64]) {
+        let last = *self.shared.applied.borrow();
+        let member = |node: u64| {
+            let in_sync = nodes.contains(&node);
+            let matched = if in_sync { last } else { EntryIndex(0) };
+            QuorumMember::seen(ReplicaId(node), true, matched, in_sync, last)
+        };
+        self.shared.quorum.send_replace(Arc::new(Quorum {
+            leader: Some(ReplicaId(1)),
+            epoch: LeaderEpoch(5),
+            last,
+            members: (1..=3).map(member).collect(),
+        }));
+    }
+
+    /// Asks as a connection does.
+    pub(super) async fn ask(&self, key: ApiKey, version: i16, body: RequestBody) -> ResponseBody {
+        match self.begin(key, version, body).await.await {
+            Answer::Body(body) => body,
+            Answer::Nothing | Answer::Close => panic!("{key:?} was not answered"),
+        }
+    }
+
+    /// Asks and gives the answer when it is awaited.
+    pub(super) async fn begin(
+        &self,
+        key: ApiKey,
+        version: i16,
+        body: RequestBody,
+    ) -> impl Future<Output = Answer> + use<> {
+        let client = Client {
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            id: "test".to_owned(),
+        };
+        let request = Request {
+            key,
+            version,
+            correlation_id: 1,
+            client_id: None,
+            body,
+        };
+        answer::begin(&self.service, &client, request).await
+    }
+}
+
+fn shared(folder: &Path, clock: Arc<dyn Clock>) -> Arc<Shared> {
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+    let config = Config::on(folder);
+    let alone = Identity::founder_alone(OURS, Uuid::from_u128(1), Uuid::from_u64_pair(1, 0));
+    let recovered = recover(&disk, folder, &config.storage).expect("an empty folder");
+    let limits = Limits {
+        checkpoint_bytes: config.checkpoint_bytes,
+        disk_reserve_bytes: 0,
+    };
+    let assembled = assemble(folder, limits, &alone, recovered, clock);
+    let (_, shared, _) = assembled.expect("nothing is wrong with it");
+    let voters = Membership::of_voters([1, 2, 3].map(ReplicaId));
+    shared.membership.send_replace(voters);
+    shared
+}
+
+pub(super) fn register(node: u32) -> Command {
+    Command::RegisterNode(RegisterNode {
+        node: NodeId(node),
+        replica: ReplicaId(node.into()),
+        listeners: vec![Listener {
+            name: "PLAINTEXT".to_owned(),
+            host: format!("10.0.0.{node}"),
+            port: 9092,
+        }],
+        rack: None,
+        feature_level_max: FeatureLevel::LATEST,
+    })
+}
+
+pub(super) fn create(name: &str, configs: &[(&str, &str)]) -> Command {
+    let config = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    Command::CreateTopic(CreateTopic {
+        name: TopicName::parse(name).expect("a name"),
+        id: TopicId(Uuid::new_v4()),
+        partitions: 2,
+        replication_factor: 3,
+        configs: configs.iter().map(config).collect(),
+    })
+}
+
+impl PuppetReplica {
+    async fn run(self: Arc<Self>, mut questions: mpsc::Receiver<Asked>) {
+        while let Some(question) = questions.recv().await {
+            match question {
+                Asked::Propose {
+                    command,
+                    only_in,
+                    reply,
+                    ..
+                } => drop(reply.send(self.apply(command, only_in))),
+                Asked::ChangeMembership { reply, .. } => {
+                    drop(reply.send(Err(ProposeError::NotLeader)));
+                }
+                Asked::Read { reply } => drop(reply.send(self.may_lead().map(|_| ()))),
+                Asked::SnapshotServed { .. } | Asked::HandOver { .. } => {}
+            }
+        }
+    }
+
+    fn may_lead(&self) -> Result<LeaderEpoch, ProposeError> {
+        if let Some(error) = *self.fails_with.lock().expect("plain value") {
+            return Err(error);
+        }
+        match *self.shared.leadership.borrow() {
+            Leadership::Leader { epoch } => Ok(epoch),
+            Leadership::Starting | Leadership::Follower { .. } => Err(ProposeError::NotLeader),
+        }
+    }
+
+    fn apply(
+        &self,
+        command: Command,
+        only_in: Option<LeaderEpoch>,
+    ) -> Result<AppliedOutcome, ProposeError> {
+        let epoch = self.may_lead()?;
+        if only_in.is_some_and(|wanted| wanted != epoch) {
+            return Err(ProposeError::NotLeader);
+        }
+        let index = EntryIndex(self.applied.fetch_add(1, Ordering::Relaxed) + 1);
+        let envelope = Envelope {
+            proposer: epoch,
+            at: self.shared.clock.wall(),
+            command,
+        };
+        let applied = {
+            let mut state = self.shared.state.write().expect("nobody panics with it");
+            let applied = state.apply(index, epoch, &envelope);
+            let partitions = self.shared.partitions();
+            for change in applied.changes {
+                perform(&partitions, change);
+            }
+            applied.outcome
+        };
+        self.shared.applied.send_replace(index);
+        Ok((index, applied))
+    }
+}
+
+fn perform(partitions: &Partitions, change: Change) {
+    let done = match change {
+        Change::PartitionCreated {
+            partition,
+            topic_id,
+            segment,
+        } => partitions.create(&partition, topic_id, segment),
+        Change::PartitionConfigured { partition, segment } => {
+            partitions.configure(&partition, segment)
+        }
+        Change::PartitionDeleted { partition } => partitions.delete(&partition),
+        Change::Appended {
+            partition,
+            base_offset,
+            batch,
+        } => partitions.append(&partition, base_offset, &batch),
+        Change::LogStartMoved {
+            partition,
+            log_start_offset,
+        } => partitions.move_log_start(&partition, log_start_offset),
+    };
+    done.expect("the folder takes it");
+}
