@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,8 +15,6 @@ use crate::ids::NodeId;
 use crate::storage::StorageConfig;
 
 const DAY_SECS: u64 = 24 * 60 * 60;
-/// How long a segment of the journal may be.
-const JOURNAL_SEGMENT_BYTES: RangeInclusive<u32> = 9 << 20..=1 << 30;
 
 /// A broker's settings.
 #[derive(Clone, Debug)]
@@ -177,15 +174,7 @@ impl Config {
             self.queued_max_request_bytes,
             self.socket_request_max_bytes,
         );
-        let segment_bytes = self.storage.journal.segment_bytes;
-        let fits = JOURNAL_SEGMENT_BYTES.contains(&segment_bytes);
-        if !fits {
-            mistakes.push(format!(
-                "journal_segment_bytes {segment_bytes}: needs between {} (the largest record must fit) and {}",
-                JOURNAL_SEGMENT_BYTES.start(),
-                JOURNAL_SEGMENT_BYTES.end()
-            ));
-        }
+        mistakes.extend(self.storage.journal.mistake());
         self.add_mistakes_about_peers(&mut mistakes);
         mistakes
     }

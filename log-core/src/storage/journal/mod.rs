@@ -91,16 +91,21 @@ impl Default for JournalConfig {
 }
 
 impl JournalConfig {
-    fn check(self) {
-        let needed = batch_bytes(RECORD_OVERHEAD + self.record_bytes_max as usize) + HEADER_BYTES;
-        assert!(
-            needed <= self.segment_bytes as usize,
-            "the largest record must fit a segment"
-        );
-        assert!(
-            u64::from(self.segment_bytes) <= segment_file::SEGMENT_BYTES_MAX,
-            "a segment of more than 1 GiB"
-        );
+    /// What is wrong with the sizes, in a sentence.
+    pub fn mistake(self) -> Option<String> {
+        let Self {
+            segment_bytes,
+            record_bytes_max,
+        } = self;
+        let needed = batch_bytes(RECORD_OVERHEAD + record_bytes_max as usize) + HEADER_BYTES;
+        let most = segment_file::SEGMENT_BYTES_MAX;
+        let fits = (needed as u64..=most).contains(&u64::from(segment_bytes));
+        (!fits).then(|| {
+            format!(
+                "journal segment_bytes {segment_bytes}: needs between {needed}, so that a record of {record_bytes_max} \
+                 bytes fits, and {most}"
+            )
+        })
     }
 }
 
@@ -239,7 +244,9 @@ impl Journal {
         folder: &Path,
         config: JournalConfig,
     ) -> Result<(Self, RecoveredJournal), JournalError> {
-        config.check();
+        if let Some(mistake) = config.mistake() {
+            panic!("{mistake}");
+        }
         folder::make_lasting(&*disk, folder).map_err(io_error("make folder", folder))?;
         let mut starts = segment_file::list(&*disk, folder)?;
         match starts.pop_back() {
