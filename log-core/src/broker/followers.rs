@@ -34,7 +34,7 @@ pub(super) struct Followers {
     heard: BTreeMap<ReplicaId, Tick>,
     /// When a part of a snapshot was last fetched, or the follower was told to.
     fetched: BTreeMap<ReplicaId, Tick>,
-    /// When somebody was last seen to fetch.
+    /// When files were held, or somebody was last seen to fetch them.
     held: Tick,
 }
 
@@ -56,6 +56,11 @@ impl Followers {
     /// A message came.
     pub(super) fn heard(&mut self, from: ReplicaId) {
         self.heard.insert(from, self.now);
+    }
+
+    /// Files are held from now on: whoever needs them is told with its next heart-beat.
+    pub(super) fn hold(&mut self) {
+        self.held = self.now;
     }
 
     /// A part of a snapshot was fetched.
@@ -194,7 +199,9 @@ mod tests {
     #[test]
     fn files_are_held_while_somebody_fetches_and_a_while_longer() {
         let mut followers = Followers::default();
-        followers.served(OTHER);
+        after(&mut followers, HELD_TICKS_MIN + 1);
+        followers.hold();
+        assert!(!followers.nobody_fetches(&at(3, None)));
         after(&mut followers, HELD_TICKS_MIN + 1);
         assert!(!followers.nobody_fetches(&at(3, Some(50))));
         assert!(followers.nobody_fetches(&at(60, None)));

@@ -717,6 +717,7 @@ impl Replica {
 
     fn snapshot_held(&mut self, held: Option<HeldSnapshot>) {
         self.snapshot.holding = false;
+        self.followers.hold();
         self.driver.offer_snapshot(held.as_ref());
         self.snapshot.held = held;
     }
