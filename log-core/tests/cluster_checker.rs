@@ -21,7 +21,7 @@ fn good() -> History {
         outcome: Outcome::Acknowledged(*place),
     };
     let reports = records.iter().map(report).collect();
-    let mut events = vec![GroupEvent::Assigned { partition: 0 }];
+    let mut events = vec![assigned(0)];
     events.extend((0..2).map(read));
     events.push(GroupEvent::Committed {
         partition: 0,
@@ -44,10 +44,22 @@ fn record(id: &str) -> Record {
     }
 }
 
+fn assigned(member: usize) -> GroupEvent {
+    GroupEvent::Assigned {
+        member,
+        partition: 0,
+    }
+}
+
 fn read(offset: i64) -> GroupEvent {
+    read_by(0, offset)
+}
+
+fn read_by(member: usize, offset: i64) -> GroupEvent {
     let ids = ["1.0", "2.0", "1.1", "2.1"];
     let id = ids[usize::try_from(offset).expect("small")].to_owned();
     GroupEvent::Read {
+        member,
         place: Place(0, offset),
         id,
     }
@@ -67,11 +79,18 @@ fn a_history_that_kept_every_promise_is_let_pass() {
 #[test]
 fn a_member_may_repeat_what_was_read_but_not_committed() {
     let mut history = good();
-    history
-        .reading
-        .events
-        .push(GroupEvent::Assigned { partition: 0 });
+    history.reading.events.push(assigned(0));
     history.reading.events.extend((2..4).map(read));
+    assert_eq!(history.breaches(), []);
+}
+
+#[test]
+fn a_member_that_was_cut_off_may_read_on_beside_its_successor() {
+    let mut history = good();
+    let late = [assigned(1), read_by(1, 0), read_by(1, 1)];
+    let [assignment, reads @ ..] = late;
+    history.reading.events.insert(0, assignment);
+    history.reading.events.extend(reads);
     assert_eq!(history.breaches(), []);
 }
 
@@ -134,10 +153,7 @@ fn a_record_that_was_read_and_then_was_another_has_changed() {
 #[test]
 fn a_member_that_begins_below_the_commit_went_back() {
     let mut history = good();
-    history
-        .reading
-        .events
-        .push(GroupEvent::Assigned { partition: 0 });
+    history.reading.events.push(assigned(0));
     history.reading.events.push(read(1));
     assert_found(&history, |breach| {
         matches!(breach, Breach::WentBack { committed: 2, .. })
@@ -155,10 +171,7 @@ fn a_member_that_passes_over_a_record_skipped_it() {
 fn a_member_that_begins_above_what_was_read_skipped_it() {
     let mut history = good();
     history.reading.events.truncate(4);
-    history
-        .reading
-        .events
-        .push(GroupEvent::Assigned { partition: 0 });
+    history.reading.events.push(assigned(0));
     history.reading.events.push(read(3));
     assert_found(&history, |breach| {
         matches!(breach, Breach::Skipped { to: 3, .. })

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::answer::{self, Answer};
 use super::frame_reader::{FrameReader, ReadError};
 use super::metrics;
+use super::replica_handle::Leadership;
 use super::request_memory::{ConnectionMemory, Held};
 use super::service::{Client, Service};
 use crate::wire::{self, DecodeError, EncodeError, Incoming, Reply, encode_response};
@@ -27,6 +28,10 @@ use crate::wire::{self, DecodeError, EncodeError, Incoming, Reply, encode_respon
 const REQUESTS_MAX: usize = 256;
 /// How long the client may take no byte of an answer before it counts as gone.
 const WRITE_STALLED_AFTER: Duration = Duration::from_secs(30);
+/// How long a client may go on asking a node that knows no leader. Shorter closes connections in an election, which
+/// takes about half of it; longer keeps a client from the other nodes, when it is this one that is cut off: librdkafka
+/// asks whom it is connected to for as long as it is answered.
+const LEADERLESS_MAX: Duration = Duration::from_secs(1);
 
 /// Why a connection was closed by us.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +44,10 @@ pub(super) enum ConnectionError {
     Encode(#[from] EncodeError),
     #[error("a produce with acks=0 was refused")]
     UnansweredProduceRefused,
+    #[error(
+        "the client asked for {LEADERLESS_MAX:?} and no leader is known: another node may know one"
+    )]
+    Leaderless,
     #[error("an answer was not taken for {WRITE_STALLED_AFTER:?}")]
     WriteStalled,
     #[error("write an answer")]
@@ -104,6 +113,7 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
     in_line: mpsc::Sender<Queued>,
 ) -> Result<Ended, ConnectionError> {
     let under_way = UnderWay::default();
+    let mut leaderless = Leaderless::default();
     loop {
         let frame = tokio::select! {
             frame = reader.next() => frame,
@@ -117,6 +127,7 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
             return Ok(Ended::ByPeer);
         };
         metrics::received(frame.len());
+        leaderless.asked(service.replica().leadership(), service.clock().elapsed())?;
         let (correlation_id, version, answer) =
             begin(service, client, wire::decode_request(frame)?).await;
         let queued = Queued {
@@ -129,6 +140,27 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
         if in_line.send(queued).await.is_err() {
             return Ok(Ended::ByPeer);
         }
+    }
+}
+
+/// Since when the requests of a connection have found no leader.
+#[derive(Default)]
+struct Leaderless {
+    since: Option<Duration>,
+}
+
+impl Leaderless {
+    /// Notes a request. One alone is always answered: an operator may want to know what a node that is cut off says.
+    fn asked(&mut self, found: Leadership, now: Duration) -> Result<(), ConnectionError> {
+        if !matches!(found, Leadership::Follower { leader: None }) {
+            self.since = None;
+            return Ok(());
+        }
+        let since = *self.since.get_or_insert(now);
+        if now - since < LEADERLESS_MAX {
+            return Ok(());
+        }
+        Err(ConnectionError::Leaderless)
     }
 }
 
@@ -189,4 +221,31 @@ async fn write<W: AsyncWrite + Unpin>(socket: &mut W, reply: Reply) -> Result<()
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_keeps_asking_a_node_without_a_leader_is_sent_to_another() {
+        let nobody = Leadership::Follower { leader: None };
+        let mut leaderless = Leaderless::default();
+
+        assert!(leaderless.asked(nobody, Duration::from_secs(5)).is_ok());
+        assert!(
+            leaderless
+                .asked(nobody, Duration::from_millis(5_900))
+                .is_ok()
+        );
+        assert!(
+            leaderless
+                .asked(Leadership::Starting, Duration::from_secs(6))
+                .is_ok()
+        );
+        assert!(leaderless.asked(nobody, Duration::from_secs(7)).is_ok());
+
+        let sent_away = leaderless.asked(nobody, Duration::from_secs(8));
+        assert!(matches!(sent_away, Err(ConnectionError::Leaderless)));
+    }
 }

@@ -42,9 +42,13 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub enum GroupEvent {
     /// A member got the partition.
-    Assigned { partition: i32 },
-    /// Its owner read this record.
-    Read { place: Place, id: String },
+    Assigned { member: usize, partition: i32 },
+    /// A member read this record. One that was cut off reads on until it hears that another has its partitions.
+    Read {
+        member: usize,
+        place: Place,
+        id: String,
+    },
     /// A commit was acknowledged: the group goes on at `next`.
     Committed { partition: i32, next: i64 },
 }
@@ -197,24 +201,27 @@ impl History {
     }
 
     fn find_misread(&self, breaches: &mut Vec<Breach>) {
-        let mut tenures: BTreeMap<i32, Tenure> = BTreeMap::new();
+        let mut partitions: BTreeMap<i32, Reached> = BTreeMap::new();
+        let mut tenures: BTreeMap<(usize, i32), Tenure> = BTreeMap::new();
         for event in &self.reading.events {
             match event {
-                GroupEvent::Assigned { partition } => {
-                    tenures.entry(*partition).or_default().begin()
+                GroupEvent::Assigned { member, partition } => {
+                    let floor = partitions.entry(*partition).or_default().committed;
+                    tenures.insert((*member, *partition), Tenure { floor, next: None });
                 }
                 GroupEvent::Committed { partition, next } => {
-                    tenures.entry(*partition).or_default().commit(*next);
+                    let reached = partitions.entry(*partition).or_default();
+                    reached.committed = reached.committed.max(*next);
                 }
-                GroupEvent::Read { place, id } => {
+                GroupEvent::Read { member, place, id } => {
                     let found = self.records.get(place);
                     if found.is_none_or(|record| record.id != *id) {
-                        breaches.push(Breach::Changed {
-                            id: id.clone(),
-                            at: *place,
-                        });
+                        let id = id.clone();
+                        breaches.push(Breach::Changed { id, at: *place });
                     }
-                    breaches.extend(tenures.entry(place.0).or_default().read(*place));
+                    let reached = partitions.entry(place.0).or_default();
+                    let tenure = tenures.entry((*member, place.0)).or_default();
+                    breaches.extend(tenure.read(*place, reached));
                 }
             }
         }
@@ -241,47 +248,41 @@ impl History {
     }
 }
 
-/// One member's time with a partition.
+/// How far the group has come in a partition.
 #[derive(Default)]
-struct Tenure {
+struct Reached {
     /// The highest commit that was acknowledged to anybody.
     committed: i64,
-    /// The same when the tenure began: it may not begin below.
-    floor: i64,
-    /// The next record that its member must read; not known before it has read one.
-    next: Option<i64>,
     /// The next record that nobody has read yet.
     unread: i64,
 }
 
+/// One member's time with a partition.
+#[derive(Default)]
+struct Tenure {
+    /// What was committed when it began: it may not begin below.
+    floor: i64,
+    /// The next record that its member must read; not known before it has read one.
+    next: Option<i64>,
+}
+
 impl Tenure {
-    fn begin(&mut self) {
-        self.floor = self.committed;
-        self.next = None;
-    }
-
-    fn commit(&mut self, next: i64) {
-        self.committed = self.committed.max(next);
-    }
-
-    fn read(&mut self, place: Place) -> Option<Breach> {
+    fn read(&mut self, place: Place, reached: &mut Reached) -> Option<Breach> {
         let Place(partition, offset) = place;
         // Where a tenure begins it may repeat what was read and not committed, and pass over nothing.
-        let (least, most) = self
-            .next
-            .map_or((self.floor, self.unread), |next| (next, next));
+        let begin = (self.floor, reached.unread);
+        let (least, most) = self.next.map_or(begin, |next| (next, next));
         self.next = Some(offset + 1);
-        self.unread = self.unread.max(offset + 1);
+        reached.unread = reached.unread.max(offset + 1);
         if offset < least {
+            let committed = least;
             return Some(Breach::WentBack {
                 at: place,
-                committed: least,
+                committed,
             });
         }
-        (most < offset).then_some(Breach::Skipped {
-            from: Place(partition, most),
-            to: offset,
-        })
+        let from = Place(partition, most);
+        (most < offset).then_some(Breach::Skipped { from, to: offset })
     }
 }
 

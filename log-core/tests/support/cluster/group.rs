@@ -43,7 +43,8 @@ impl Shared {
     }
 }
 
-struct Context(Arc<Shared>);
+/// A member's number, and what all share.
+struct Context(usize, Arc<Shared>);
 
 impl ClientContext for Context {
     /// librdkafka retries what it complains about.
@@ -54,7 +55,8 @@ impl ConsumerContext for Context {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
             for partition in partitions.elements() {
-                self.0.note(GroupEvent::Assigned {
+                self.1.note(GroupEvent::Assigned {
+                    member: self.0,
                     partition: partition.partition(),
                 });
             }
@@ -66,9 +68,9 @@ impl Group {
     /// Begins to read.
     pub fn start(bootstrap: &str) -> Self {
         let shared = Arc::new(Shared::default());
-        let member = |_| {
-            let (consumer, shared) = (member(bootstrap, &shared), Arc::clone(&shared));
-            thread::spawn(move || keep_consuming(&consumer, &shared))
+        let member = |number| {
+            let consumer = member(bootstrap, Context(number, Arc::clone(&shared)));
+            thread::spawn(move || keep_consuming(&consumer))
         };
         let threads = (0..MEMBERS).map(member).collect();
         Self {
@@ -124,22 +126,23 @@ fn config(bootstrap: &str) -> ClientConfig {
     config
 }
 
-fn member(bootstrap: &str, shared: &Arc<Shared>) -> BaseConsumer<Context> {
+fn member(bootstrap: &str, context: Context) -> BaseConsumer<Context> {
     let consumer: BaseConsumer<Context> = config(bootstrap)
-        .create_with_context(Context(Arc::clone(shared)))
+        .create_with_context(context)
         .expect("a consumer");
     consumer.subscribe(&[TOPIC]).expect("subscribed");
     consumer
 }
 
-fn keep_consuming(consumer: &BaseConsumer<Context>, shared: &Shared) {
+fn keep_consuming(consumer: &BaseConsumer<Context>) {
+    let Context(member, shared) = &**consumer.context();
     let mut uncommitted = 0;
     while !shared.stopped.load(Ordering::SeqCst) {
         // Errors are librdkafka's to retry, like a coordinator that moved.
         let Some(Ok(record)) = consumer.poll(POLL) else {
             continue;
         };
-        note(&record, shared);
+        note(*member, &record, shared);
         uncommitted += 1;
         if COMMIT_EVERY <= uncommitted {
             uncommitted = 0;
@@ -158,10 +161,11 @@ fn commit(consumer: &BaseConsumer<Context>, record: &BorrowedMessage<'_>, shared
     }
 }
 
-fn note(record: &BorrowedMessage<'_>, shared: &Shared) {
+fn note(member: usize, record: &BorrowedMessage<'_>, shared: &Shared) {
     let (partition, offset) = (record.partition(), record.offset());
     let id = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
     shared.note(GroupEvent::Read {
+        member,
         place: Place(partition, offset),
         id,
     });

@@ -4,6 +4,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::program::{run, run_if_possible, said};
@@ -22,7 +23,13 @@ pub struct Network {
 }
 
 impl Network {
+    /// Whether this machine lets us make one.
     pub fn is_possible() -> bool {
+        static PROBED: OnceLock<bool> = OnceLock::new();
+        *PROBED.get_or_init(Self::probe)
+    }
+
+    fn probe() -> bool {
         let probe = format!("{PREFIX}{}probe", std::process::id());
         let made = run_if_possible("ip", &["netns", "add", &probe])
             && run_if_possible(

@@ -19,7 +19,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// Bytes of its last words.
 const WORDS: usize = 6_000;
 /// Small enough that checkpoints, trimming and snapshots happen within a test.
-const SETTINGS: &str = "checkpoint_bytes = 4194304\njournal_segment_bytes = 4194304\n";
+const SETTINGS: &str = "checkpoint_bytes = 4194304\njournal_segment_bytes = 9437184\n";
 
 /// A node. Dropping it kills its process and unmounts its disk.
 pub struct Node {
