@@ -74,6 +74,7 @@ pub struct Broker {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     node: Node,
+    peers: Peers,
     life: Life,
     grace: Duration,
 }
@@ -131,6 +132,7 @@ impl Broker {
             address,
             admin_address,
             node,
+            peers,
             life,
             grace: config.shutdown_grace,
         })
@@ -177,6 +179,7 @@ impl Broker {
         let joined = spawn_blocking(move || running.join()).await;
         // Until here a leader has had somebody to hand over to.
         peers.cancel();
+        self.peers.gone().await;
         joined.expect("the node's threads are joined, not panicked through")
     }
 }
@@ -332,11 +335,7 @@ async fn take_data_folder(config: &Config, world: &World) -> Result<DataFolder, 
     } else {
         Beginning::WithOthers
     };
-    let (disk, path, node) = (
-        Arc::clone(&world.disk),
-        config.data.clone(),
-        config.node_id,
-    );
+    let (disk, path, node) = (Arc::clone(&world.disk), config.data.clone(), config.node_id);
     let taken = spawn_blocking(move || DataFolder::take(&*disk, &path, node, beginning)).await;
     Ok(taken.map_err(|_| StartError::Ended)??)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use super::config::Advertised;
@@ -30,10 +30,13 @@ pub(super) struct Addresses {
 
 /// Tells the cluster where this node is found, unless it knows already. Waits for somebody to tell it to.
 pub(super) async fn register(replica: &ReplicaHandle, peers: &Peers, addresses: &Addresses) {
+    let mut leadership = replica.leadership_changes();
     while !is_known(replica, addresses) {
+        leadership.mark_unchanged();
         if let Err(error) = propose(replica, peers, addresses).await {
             debug!(error, "registration will be tried again");
-            sleep(AGAIN_AFTER).await;
+            // A change of leadership is worth another try at once.
+            drop(timeout(AGAIN_AFTER, leadership.changed()).await);
         }
     }
     info!(
@@ -93,6 +96,10 @@ async fn propose(
     peers: &Peers,
     addresses: &Addresses,
 ) -> Result<(), String> {
+    // Whoever is no member is not looked for. It may be a node that was replaced and does not know it yet.
+    if !replica.membership().has(replica.cluster().replica) {
+        return Err("this node is no member".to_owned());
+    }
     let register = Command::RegisterNode(RegisterNode {
         node: replica.cluster().node_id,
         replica: replica.cluster().replica,

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::handshake::Name;
-use super::inner::{Inner, is_in};
+use super::inner::Inner;
 use super::question::{Answer, Forwarded, Introduction, Presentation, Request, Settled};
 use crate::broker::replica_handle::{ChunkError, ProposeError, ReplicaHandle};
 use crate::ids::{EntryIndex, ReplicaId};
@@ -39,7 +39,7 @@ fn introduce(inner: &Inner, peer: &Name, who: &Presentation) -> Answer {
         return Answer::Unable;
     }
     let membership = inner.replica().map(ReplicaHandle::membership);
-    let admitted = membership.is_some_and(|members| is_in(&members, who.replica));
+    let admitted = membership.is_some_and(|members| members.has(who.replica));
     if admitted || who.formed.is_some() {
         inner.waiting.forget(who.replica);
     } else {
@@ -61,16 +61,20 @@ async fn settle(replica: &ReplicaHandle, peer: &Name, forwarded: Forwarded) -> S
     Settled::of(outcome.unwrap_or(Err(ProposeError::OutcomeUnknown)))
 }
 
-/// A node registers itself and no other, and only while it is a member: one that was replaced and does not know it yet
-/// must not take its successor's place.
+/// A node registers itself and no other, only while it is a member, and not in the place of another member: one that was
+/// replaced and does not know it yet must not take its successor's place.
 fn may_ask(replica: &ReplicaHandle, peer: &Name, command: &Command) -> bool {
-    match command {
-        Command::RegisterNode(register) => {
-            (register.node, register.replica) == (peer.node, peer.replica)
-                && is_in(&replica.membership(), peer.replica)
-        }
-        _ => true,
-    }
+    let Command::RegisterNode(register) = command else {
+        return true;
+    };
+    let membership = replica.membership();
+    let state = replica.state();
+    let before = state.nodes().find(|(id, _)| *id == register.node);
+    let in_anothers_place = before
+        .is_some_and(|(_, node)| node.replica != peer.replica && membership.has(node.replica));
+    (register.node, register.replica) == (peer.node, peer.replica)
+        && membership.has(peer.replica)
+        && !in_anothers_place
 }
 
 /// Reads a file: off the async threads.

@@ -46,8 +46,8 @@ pub(super) enum Step {
 pub(super) enum Obstacle {
     /// No answer.
     NotReached { node: NodeId, trouble: String },
-    /// Part of a cluster that does not know this node's folder.
-    NotAMember { node: NodeId, us: NodeId },
+    /// These are part of a cluster that does not know this node's folder.
+    NotAMember { nodes: Vec<NodeId>, us: NodeId },
     /// Told other peers.
     OtherList {
         node: NodeId,
@@ -93,8 +93,18 @@ fn obstacles(us: &Presentation, answers: &Answers) -> Vec<Obstacle> {
     let mut obstacles: Vec<_> = others
         .filter_map(|&node| obstacle(us, node, answers.get(&node)))
         .collect();
+    obstacles.extend(not_a_member(us, answers));
     obstacles.extend(same_folder(us, answers));
     obstacles
+}
+
+fn not_a_member(us: &Presentation, answers: &Answers) -> Option<Obstacle> {
+    let formed = answers
+        .values()
+        .flatten()
+        .filter(|answer| answer.me.formed.is_some());
+    let nodes: Vec<_> = formed.map(|answer| answer.me.node).collect();
+    (!nodes.is_empty()).then_some(Obstacle::NotAMember { nodes, us: us.node })
 }
 
 fn obstacle(
@@ -113,10 +123,8 @@ fn obstacle(
             return Some(Obstacle::NotReached { node, trouble });
         }
     };
-    if them.formed.is_some() {
-        return Some(Obstacle::NotAMember { node, us: us.node });
-    }
-    (them.listed != us.listed).then(|| Obstacle::OtherList {
+    let differs = them.formed.is_none() && them.listed != us.listed;
+    differs.then(|| Obstacle::OtherList {
         node,
         theirs: them.listed.clone(),
         ours: us.listed.clone(),
@@ -158,11 +166,12 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotReached { node, trouble } => write!(f, "node {node}: {trouble}"),
-            Self::NotAMember { node, us } => write!(
+            Self::NotAMember { nodes, us } => write!(
                 f,
-                "node {node} is part of a cluster that does not know this node's data folder: run `log-core nodes add {us}` \
-                 to add it, or `log-core nodes replace {us}` if it stands in for a lost one; if this node had its data \
-                 elsewhere, stop it and give it that folder"
+                "nodes {} are part of a cluster that does not know this node's data folder: run `log-core nodes add {us}` to \
+                 add it, or `log-core nodes replace {us}` if it stands in for a lost one; if this node had its data \
+                 elsewhere, stop it and give it that folder",
+                Numbers(nodes)
             ),
             Self::OtherList { node, theirs, ours } => write!(
                 f,

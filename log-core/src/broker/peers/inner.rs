@@ -16,7 +16,7 @@ use super::us::Us;
 use super::waiting::WaitingRoom;
 use crate::broker::replica_handle::{Leadership, ReplicaHandle};
 use crate::clock::Clock;
-use crate::consensus::{Membership, Message};
+use crate::consensus::Message;
 use crate::ids::ReplicaId;
 
 pub(super) struct Inner {
@@ -80,17 +80,38 @@ impl Inner {
         self.replica.get()
     }
 
-    /// Puts a message in line to a replica, or says that there is no room. The first word to one opens its link.
+    /// Puts a message in line to a replica, or says that there is no room.
     pub(super) fn push(self: &Arc<Self>, message: Message) -> Result<(), Full> {
         let to = ReplicaId(message.to);
-        let mut outboxes = self.outboxes();
-        if let Some(outbox) = outboxes.get(&to) {
-            return outbox.push(message);
+        self.outbox_of(&mut self.outboxes(), to).push(message)
+    }
+
+    /// Opens the link to each other member, before there is anything to say: an election must not wait for it.
+    pub(super) async fn stay_linked(self: Arc<Self>, replica: ReplicaHandle) {
+        let mut changes = replica.membership_changes();
+        loop {
+            let members = changes.borrow_and_update().clone();
+            let members = members.voters.iter().chain(&members.learners);
+            for member in members.filter(|member| **member != self.us.replica) {
+                self.outbox_of(&mut self.outboxes(), *member);
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
         }
-        let outbox = Arc::new(Outbox::default());
-        outboxes.insert(to, Arc::clone(&outbox));
-        link::spawn(self, to, Arc::clone(&outbox));
-        outbox.push(message)
+    }
+
+    fn outbox_of(
+        self: &Arc<Self>,
+        outboxes: &mut BTreeMap<ReplicaId, Arc<Outbox>>,
+        to: ReplicaId,
+    ) -> Arc<Outbox> {
+        let open = || {
+            let outbox = Arc::new(Outbox::default());
+            link::spawn(self, to, Arc::clone(&outbox));
+            outbox
+        };
+        Arc::clone(outboxes.entry(to).or_insert_with(open))
     }
 
     /// Closes the line to a replica, unless something is in it again.
@@ -110,7 +131,7 @@ impl Inner {
     /// Whether a replica is a member of the cluster, as far as this node has heard.
     pub(super) fn is_member(&self, replica: ReplicaId) -> bool {
         match self.replica() {
-            Some(ours) => is_in(&ours.membership(), replica),
+            Some(ours) => ours.membership().has(replica),
             None => self.us.formed().is_some_and(|formed| {
                 formed
                     .founders
@@ -159,16 +180,4 @@ impl Inner {
         }
         token
     }
-}
-
-/// Whether a replica is a voter or learner, now or when a change that is under way ends.
-pub(super) fn is_in(membership: &Membership, replica: ReplicaId) -> bool {
-    [
-        &membership.voters,
-        &membership.learners,
-        &membership.voters_outgoing,
-        &membership.learners_next,
-    ]
-    .into_iter()
-    .any(|some| some.contains(&replica))
 }

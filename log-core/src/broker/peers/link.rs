@@ -124,13 +124,23 @@ impl Link {
         let mut statuses = interval(STATUS_EVERY);
         statuses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut frames = BytesMut::new();
+        let mut spoke = false;
         loop {
             // The peer says nothing on this connection: whatever is read is its end.
             tokio::select! {
                 biased;
                 end = conversation.next(Duration::MAX) => return end_of(end.err()),
-                () = self.outbox.filled() => self.gather(&mut frames),
-                _ = statuses.tick() => self.put_status(&mut frames),
+                () = self.outbox.filled() => {
+                    self.gather(&mut frames);
+                    spoke = true;
+                }
+                _ = statuses.tick() => {
+                    if !spoke && !self.inner.is_member(self.to) {
+                        return TalkError::NoMember;
+                    }
+                    self.put_status(&mut frames);
+                    spoke = false;
+                }
             }
             if let Err(error) = conversation.send(&frames).await {
                 return error;

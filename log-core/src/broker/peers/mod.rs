@@ -137,7 +137,16 @@ impl Peers {
     /// From now on the members are those that the log says, and questions about it are answered.
     pub(in crate::broker) fn attach(&self, replica: ReplicaHandle) {
         if let Some(inner) = &self.inner {
-            inner.attach(replica);
+            inner.attach(replica.clone());
+            inner.spawn(Arc::clone(inner).stay_linked(replica));
+        }
+    }
+
+    /// Waits until nothing is said or heard any more, after `stop`: then the address is free.
+    pub(in crate::broker) async fn gone(&self) {
+        if let Some(inner) = &self.inner {
+            inner.tasks.close();
+            inner.tasks.wait().await;
         }
     }
 

@@ -1,0 +1,199 @@
+//! Two nodes over a real socket: those that fit talk, and of those that do not, both learn why.
+
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use super::*;
+use crate::broker::peers::secret::Secret;
+use crate::ids::{NodeId, ReplicaId};
+use crate::storage::{Founder, Identity};
+
+const SECRET: &str = "a secret of ours, long enough";
+
+fn us(node: u32, cluster: Option<&str>, secret: Option<&str>) -> Us {
+    let mut identity = Identity::unformed(NodeId(node), Uuid::from_u128(u128::from(node) << 64));
+    if let Some(cluster) = cluster {
+        let founder = Founder {
+            replica: identity.replica,
+            node: identity.node,
+            address: None,
+        };
+        identity.form(cluster.to_owned(), vec![founder]);
+    }
+    let secret = secret.map(|secret| Secret::new(secret.as_bytes()).expect("long enough"));
+    Us::new(&identity, format!("node-{node}:9093"), Vec::new(), secret)
+}
+
+struct Meeting {
+    caller: Result<Conversation, TalkError>,
+    answerer: Result<Conversation, TalkError>,
+}
+
+impl Meeting {
+    /// What both ends say when there is no conversation.
+    fn sentences(self) -> [String; 2] {
+        [self.caller, self.answerer].map(|end| end.err().expect("no conversation").to_string())
+    }
+
+    fn both_say(self, part: &str) {
+        for sentence in self.sentences() {
+            assert!(sentence.contains(part), "{part:?} in {sentence:?}");
+        }
+    }
+}
+
+async fn meet(caller: &Us, answerer: &Us, wanted: Wanted, purpose: Purpose) -> Meeting {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let answering = async {
+        let (stream, _) = listener.accept().await.expect("a caller");
+        answer(answerer, stream).await
+    };
+    let (caller, answerer) = tokio::join!(call(caller, &address, wanted, purpose), answering);
+    Meeting { caller, answerer }
+}
+
+async fn meet_for_messages(caller: &Us, answerer: &Us) -> Meeting {
+    meet(caller, answerer, Wanted::default(), Purpose::Messages).await
+}
+
+#[tokio::test]
+async fn nodes_of_one_cluster_talk_and_know_who_the_other_is() {
+    let (one, two) = (
+        us(1, Some("a"), Some(SECRET)),
+        us(2, Some("a"), Some(SECRET)),
+    );
+    let meeting = meet_for_messages(&one, &two).await;
+    let mut caller = meeting.caller.expect("a conversation");
+    let mut answerer = meeting.answerer.expect("a conversation");
+    assert_eq!(caller.peer, two.name());
+    assert_eq!(answerer.peer, one.name());
+    assert_eq!(answerer.purpose, Purpose::Messages);
+
+    let mut frames = BytesMut::new();
+    put_frame(&mut frames, FrameKind::Status, |to| to.put_slice(b"well"));
+    put_frame(&mut frames, FrameKind::Message, |to| {
+        to.put_bytes(7, 300_000)
+    });
+    let wait = Duration::from_secs(10);
+    let heard = async {
+        let first = answerer.next(wait).await.expect("heard").expect("a frame");
+        let second = answerer.next(wait).await.expect("heard").expect("a frame");
+        (first.body, second.body.len())
+    };
+    let (sent, heard) = tokio::join!(caller.send(&frames), heard);
+    sent.expect("sent");
+    assert_eq!(heard, (Bytes::from_static(b"well"), 300_000));
+
+    drop(caller);
+    assert!(answerer.next(wait).await.expect("a clean end").is_none());
+}
+
+#[tokio::test]
+async fn without_a_secret_at_either_end_nodes_talk_too() {
+    let meeting = meet_for_messages(&us(1, Some("a"), None), &us(2, Some("a"), None)).await;
+    assert!(meeting.caller.is_ok() && meeting.answerer.is_ok());
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_refused_and_both_say_so() {
+    let ours = us(1, Some("a"), Some(SECRET));
+    let other = us(2, Some("a"), Some("another secret of others"));
+    let meeting = meet_for_messages(&ours, &other).await;
+    meeting.both_say("hold different secrets: give every node the same --peer-secret-file");
+    let none = us(2, Some("a"), None);
+    for (caller, answerer) in [(&ours, &none), (&none, &ours)] {
+        let meeting = meet_for_messages(caller, answerer).await;
+        meeting.both_say("one of the two nodes has a secret");
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_refused_and_both_say_so() {
+    let (one, two) = (us(1, Some("a"), None), us(2, Some("b"), None));
+    for purpose in [Purpose::Messages, Purpose::Requests] {
+        let meeting = meet(&one, &two, Wanted::default(), purpose).await;
+        meeting.both_say("a node of cluster a called one of cluster b");
+    }
+}
+
+#[tokio::test]
+async fn another_folder_than_the_cluster_knows_is_refused_and_both_say_what_to_do() {
+    let wanted = Wanted {
+        node: None,
+        replica: Some(ReplicaId(12345)),
+    };
+    let (one, two) = (us(1, Some("a"), None), us(2, Some("a"), None));
+    let meeting = meet(&one, &two, wanted, Purpose::Messages).await;
+    meeting.both_say("log-core nodes replace 2");
+
+    let wanted = Wanted {
+        node: Some(NodeId(3)),
+        replica: None,
+    };
+    let meeting = meet(&one, &two, wanted, Purpose::Requests).await;
+    meeting.both_say("node 3 was called and node 2 answered");
+    let meeting = meet_for_messages(&one, &us(1, Some("a"), None)).await;
+    meeting.both_say("copies of one data folder");
+}
+
+#[tokio::test]
+async fn a_node_of_no_cluster_yet_takes_questions_and_no_messages() {
+    let (formed, unformed) = (us(1, Some("a"), None), us(2, None, None));
+    let meeting = meet_for_messages(&formed, &unformed).await;
+    meeting.both_say("part of no cluster yet");
+    let meeting = meet(&unformed, &formed, Wanted::default(), Purpose::Requests).await;
+    assert!(meeting.caller.is_ok() && meeting.answerer.is_ok());
+}
+
+/// What a node makes of a caller that says these bytes and then waits.
+async fn answered_to(bytes: &'static [u8]) -> TalkError {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let mut stranger = TcpStream::connect(address).await.expect("connected");
+    let (stream, _) = listener.accept().await.expect("a caller");
+    stranger.write_all(bytes).await.expect("said");
+    let node = us(1, Some("a"), Some(SECRET));
+    let answered = answer(&node, stream).await;
+    answered.err().expect("no conversation")
+}
+
+#[tokio::test]
+async fn garbage_is_refused_by_its_first_bytes() {
+    let error = answered_to(b"GET / HTTP/1.1\r\nHost: log\r\n\r\n").await;
+    assert!(
+        matches!(error, TalkError::Frame(FrameError::TooLong { .. })),
+        "{error}"
+    );
+    let error = answered_to(&[0, 0, 0, 4, 9, 9, 9, 9, 1, 2, 3, 4]).await;
+    assert!(
+        matches!(error, TalkError::Frame(FrameError::Checksum)),
+        "{error}"
+    );
+    let error = answered_to(&[0; 8]).await;
+    assert!(
+        matches!(error, TalkError::Frame(FrameError::Empty)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_dawdles_over_the_handshake_loses_its_place() {
+    let error = answered_to(&[0, 0, 0]).await;
+    assert!(matches!(error, TalkError::Silent), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_answers_is_given_up_within_the_handshake() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let node = us(1, Some("a"), None);
+    let called = call(&node, &address, Wanted::default(), Purpose::Requests).await;
+    let error = called.err().expect("no conversation");
+    assert!(matches!(error, TalkError::Silent), "{error}");
+
+    drop(listener);
+    let called = call(&node, &address, Wanted::default(), Purpose::Requests).await;
+    let error = called.err().expect("no conversation");
+    assert!(matches!(error, TalkError::Connect(_)), "{error}");
+}
