@@ -5,7 +5,7 @@
 //! of the voters has room. A voter that has not been heard of for [`HEARD_WITHIN`] has none: nobody knows better.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -190,8 +190,8 @@ pub(super) async fn watch(
     }
 }
 
-async fn look(room: &DiskRoom, disk: &Arc<dyn Disk>, folder: &PathBuf) {
-    let (disk, folder) = (Arc::clone(disk), folder.clone());
+async fn look(room: &DiskRoom, disk: &Arc<dyn Disk>, folder: &Path) {
+    let (disk, folder) = (Arc::clone(disk), folder.to_owned());
     match tokio::task::spawn_blocking(move || disk.free_bytes(&folder)).await {
         Ok(Ok(free_bytes)) => room.note(free_bytes),
         Ok(Err(error)) => warn!(

@@ -189,6 +189,8 @@ pub(crate) struct Replica {
 struct SnapshotPlan {
     held: Option<HeldSnapshot>,
     holding: bool,
+    /// When nothing could be held.
+    failed: Option<Tick>,
     fetching: Option<(EntryIndex, LeaderEpoch)>,
 }
 
@@ -215,6 +217,8 @@ struct CheckpointPlan {
 const SYNC_TICKS_MAX: u64 = 80;
 /// When nobody has taken leadership over by then it is let go: 3 s.
 const HAND_OVER_TICKS_MAX: u64 = 120;
+/// Where no snapshot could be held, it is tried again after 1 s.
+const HOLD_AGAIN_TICKS: u64 = 40;
 
 impl Replica {
     /// Puts a replica together from what recovery found. `applied` is the checkpoint's place.
@@ -704,7 +708,11 @@ impl Replica {
 
     fn hold_snapshot_when_wanted(&mut self, effects: &mut Vec<Effect>) {
         let wanted = self.driver.take_snapshot_wanted();
-        if !wanted || !self.is_leading() || self.is_checkpointing() {
+        let just_failed = self
+            .snapshot
+            .failed
+            .is_some_and(|failed| self.followers.now().since(failed) < HOLD_AGAIN_TICKS);
+        if !wanted || just_failed || !self.is_leading() || self.is_checkpointing() {
             return;
         }
         if self.snapshot.held.take().is_some() {
@@ -717,6 +725,7 @@ impl Replica {
 
     fn snapshot_held(&mut self, held: Option<HeldSnapshot>) {
         self.snapshot.holding = false;
+        self.snapshot.failed = held.is_none().then(|| self.followers.now());
         self.followers.hold();
         self.driver.offer_snapshot(held.as_ref());
         self.snapshot.held = held;

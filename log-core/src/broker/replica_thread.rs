@@ -572,17 +572,17 @@ impl Drop for Runner {
     }
 }
 
+/// A proposal's bytes in the budget, and where its outcome goes.
+type Proposal = (
+    Option<OwnedSemaphorePermit>,
+    oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
+);
+
 /// Who waits for which answer.
 #[derive(Default)]
 struct Tickets {
     issued: u64,
-    proposals: BTreeMap<
-        Ticket,
-        (
-            Option<OwnedSemaphorePermit>,
-            oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
-        ),
-    >,
+    proposals: BTreeMap<Ticket, Proposal>,
     reads: BTreeMap<Ticket, oneshot::Sender<Result<(), ProposeError>>>,
 }
 

@@ -506,8 +506,10 @@ impl Driver {
 }
 
 fn raft_snapshot(held: &HeldSnapshot) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.data = held.manifest.clone();
+    let mut snapshot = Snapshot {
+        data: held.manifest.clone(),
+        ..Snapshot::default()
+    };
     let metadata = snapshot.mut_metadata();
     metadata.index = held.applied.0;
     metadata.term = u64::from(held.epoch.0);
