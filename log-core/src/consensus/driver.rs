@@ -282,8 +282,11 @@ impl Driver {
     /// when leadership is lost: the caller has a deadline.
     pub fn read_index(&mut self) -> ReadTicket {
         self.reads_asked += 1;
-        self.node
-            .read_index(self.reads_asked.to_be_bytes().to_vec());
+        // A follower's `raft` would forward the question; here the client asks the leader itself.
+        if self.role() == Role::Leader {
+            self.node
+                .read_index(self.reads_asked.to_be_bytes().to_vec());
+        }
         ReadTicket(self.reads_asked)
     }
 
@@ -383,9 +386,11 @@ impl Driver {
     }
 
     /// Asks a voter to take leadership over at once (Raft thesis, section 3.10). Proposals are dropped meanwhile; after
-    /// an election's time without success they are taken again.
+    /// an election's time without success they are taken again. On a follower nothing happens.
     pub fn hand_over_to(&mut self, voter: ReplicaId) {
-        self.node.transfer_leader(voter.0);
+        if self.role() == Role::Leader {
+            self.node.transfer_leader(voter.0);
+        }
     }
 
     /// Stops leading. What was proposed may still be committed by another.

@@ -423,6 +423,19 @@ fn leadership_is_handed_over_without_an_elections_silence() {
 }
 
 #[test]
+fn a_follower_forwards_neither_a_read_nor_a_hand_over() {
+    let mut several = Several::founded_by(3, 3);
+    several.lead(1);
+
+    several.of(2).read_index();
+    several.of(2).hand_over_to(ReplicaId(3));
+    several.work(1);
+
+    assert_eq!(several.said, []);
+    assert_eq!(several.of(1).role(), Role::Leader);
+}
+
+#[test]
 fn a_leader_that_steps_down_proposes_nothing_and_its_epoch_stands() {
     let mut several = Several::founded_by(3, 3);
     several.lead(1);
