@@ -97,9 +97,11 @@ impl Service {
         &*self.clock
     }
 
-    /// The replicas that wait to be added, as this node has heard of them.
+    /// The replicas that wait to be added, as this node has heard of them. Who was one a moment ago may be a member by now.
     pub(super) fn waiting(&self) -> Vec<Waiting> {
-        self.peers.waiting()
+        let members = self.replica.membership();
+        let waiting = self.peers.waiting().into_iter();
+        waiting.filter(|it| !members.has(it.replica)).collect()
     }
 
     /// Has the leader carry a command out.

@@ -4,10 +4,10 @@
 
 use super::quorum::{Quorum, QuorumMember};
 use crate::consensus::Membership;
-use crate::ids::ReplicaId;
+use crate::ids::{EntryIndex, ReplicaId};
 
-/// A learner so many entries behind is as good as caught up: the rest arrives while its promotion does.
-const CAUGHT_UP_ENTRIES: u64 = 1_024;
+/// A learner so many entries behind may prove that it has caught up; one farther behind need not try.
+const NEAR_ENTRIES: u64 = 1_024;
 
 /// The members, and how far they are.
 pub(super) struct Members<'a> {
@@ -31,7 +31,8 @@ pub(super) enum Admission {
         /// How many entries it lacks; none when it was not heard of at all.
         behind: Option<u64>,
     },
-    /// It is near: it is to vote.
+    /// It is near: it is to vote, once it and a majority of those who vote then have stored an entry of that moment (the
+    /// last round of the Raft thesis, section 4.2.1).
     Promote {
         /// Instead of whom, if that one still votes.
         instead_of: Option<ReplicaId>,
@@ -104,7 +105,7 @@ pub(super) fn admission(
         return Admission::Admit;
     }
     match members.lag_of(replica) {
-        Some(..=CAUGHT_UP_ENTRIES) => Admission::Promote {
+        Some(..=NEAR_ENTRIES) => Admission::Promote {
             instead_of: replaced,
         },
         behind => Admission::CatchUp { behind },
@@ -137,12 +138,41 @@ pub(super) fn removal(
     Ok(Removal::HandOver { to })
 }
 
+/// Those who vote once `replica` does, perhaps in the place of another.
+pub(super) fn voters_with(
+    membership: &Membership,
+    replica: ReplicaId,
+    instead_of: Option<ReplicaId>,
+) -> Vec<ReplicaId> {
+    let others = membership.voters.iter().copied();
+    let others = others.filter(|voter| *voter != replica && Some(*voter) != instead_of);
+    others.chain([replica]).collect()
+}
+
+/// Those who vote once `replica` has left.
+pub(super) fn voters_without(membership: &Membership, replica: ReplicaId) -> Vec<ReplicaId> {
+    let voters = membership.voters.iter().copied();
+    voters.filter(|voter| *voter != replica).collect()
+}
+
+/// Whether a majority of `voters` has the entry on its disks. To have been heard of lately proves nothing: it may be two
+/// seconds old, and a change that leaves no majority cannot be taken back.
+pub(super) fn is_on_a_majority(quorum: &Quorum, voters: &[ReplicaId], entry: EntryIndex) -> bool {
+    let has = voters.iter().filter(|voter| is_on(quorum, **voter, entry));
+    voters.len() / 2 < has.count()
+}
+
+/// Whether the replica has the entry on its disk.
+pub(super) fn is_on(quorum: &Quorum, replica: ReplicaId, entry: EntryIndex) -> bool {
+    let member = quorum.member(replica);
+    member.is_some_and(|member| entry <= member.matched)
+}
+
 impl Members<'_> {
     fn survive_without(&self, replica: ReplicaId) -> Result<(), Unremovable> {
-        let left = self.membership.voters.iter();
-        let left: Vec<_> = left.filter(|voter| **voter != replica).collect();
+        let left = voters_without(self.membership, replica);
         let voters = left.len();
-        let answering = left.iter().filter(|it| self.is_heard_of(***it)).count();
+        let answering = left.iter().filter(|it| self.is_heard_of(**it)).count();
         match voters {
             0 => Err(Unremovable::LastVoter),
             _ if answering <= voters / 2 => Err(Unremovable::NoMajority { answering, voters }),
@@ -169,7 +199,7 @@ impl Members<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{EntryIndex, LeaderEpoch};
+    use crate::ids::LeaderEpoch;
 
     const LAST: u64 = 10_000;
 
@@ -241,14 +271,14 @@ mod tests {
         let mut house = House::of_voters(&[1, 2, 3]);
         assert_eq!(house.to_add(4, None), Admission::Admit);
 
-        house.learns(4, LAST - CAUGHT_UP_ENTRIES - 1);
-        let behind = Some(CAUGHT_UP_ENTRIES + 1);
+        house.learns(4, LAST - NEAR_ENTRIES - 1);
+        let behind = Some(NEAR_ENTRIES + 1);
         assert_eq!(house.to_add(4, None), Admission::CatchUp { behind });
         house.is_at(4, LAST, false);
         let silent = Admission::CatchUp { behind: None };
         assert_eq!(house.to_add(4, None), silent, "silent, however near");
 
-        house.is_at(4, LAST - CAUGHT_UP_ENTRIES, true);
+        house.is_at(4, LAST - NEAR_ENTRIES, true);
         let alone = Admission::Promote { instead_of: None };
         assert_eq!(house.to_add(4, None), alone);
         assert_eq!(House::of_voters(&[1, 4]).to_add(4, None), Admission::Done);
@@ -304,6 +334,30 @@ mod tests {
             House::of_voters(&[1]).to_remove(1),
             Err(Unremovable::LastVoter)
         );
+    }
+
+    #[test]
+    fn a_change_needs_a_majority_of_those_who_vote_then_to_have_a_fresh_entry() {
+        let mut house = House::of_voters(&[1, 2, 3]);
+        house.learns(4, LAST);
+        house.is_at(3, LAST - 1, true);
+        let is_proved =
+            |voters: &[ReplicaId]| is_on_a_majority(&house.quorum, voters, EntryIndex(LAST));
+        let membership = &house.membership;
+        assert!(
+            is_proved(&voters_with(membership, ReplicaId(4), None)),
+            "1, 2 and 4 of 4"
+        );
+        assert!(
+            !is_proved(&voters_without(membership, ReplicaId(2))),
+            "1 of 2"
+        );
+        assert!(
+            is_proved(&voters_without(membership, ReplicaId(3))),
+            "1 and 2"
+        );
+        let replaced = voters_with(membership, ReplicaId(4), Some(ReplicaId(3)));
+        assert_eq!(replaced, [1, 2, 4].map(ReplicaId));
     }
 
     #[test]

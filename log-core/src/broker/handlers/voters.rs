@@ -18,12 +18,16 @@ use uuid::Uuid;
 use super::barrier::read_barrier;
 use super::proposal::{Failed, deadline, settle};
 use crate::broker::error_code::{Asked, of_propose_error};
+use crate::broker::quorum::Quorum;
 use crate::broker::registration::PEER;
 use crate::broker::replica_handle::{Leadership, ProposeError};
 use crate::broker::service::{Service, Waiting};
-use crate::broker::voter_plan::{Admission, Members, Removal, Unremovable, admission, removal};
+use crate::broker::voter_plan::{
+    Admission, Members, Removal, Unremovable, admission, is_on, is_on_a_majority, removal,
+    voters_with, voters_without,
+};
 use crate::consensus::MembershipChange;
-use crate::ids::{NodeId, ReplicaId};
+use crate::ids::{EntryIndex, NodeId, ReplicaId};
 use crate::state::{Command, Listener, RegisterNode, UnregisterNode};
 use crate::wire::extension::replaces;
 use crate::wire::values;
@@ -217,6 +221,12 @@ impl Adding<'_> {
 
     async fn promote(&self, instead_of: Option<ReplicaId>) -> Result<(), Failed> {
         let Named { node, replica } = self.named;
+        let membership = self.service.replica().membership();
+        let voters = voters_with(&membership, replica, instead_of);
+        prove(self.service, |quorum, entry| {
+            is_on(quorum, replica, entry) && is_on_a_majority(quorum, &voters, entry)
+        })
+        .await?;
         info!(%node, %replica, "learner has caught up and is to vote");
         let promotion = MembershipChange::Promote {
             learner: replica,
@@ -240,9 +250,10 @@ impl Adding<'_> {
             Admission::CatchUp { behind: None } => {
                 format!("node {node} is a learner and is not heard of: is it running?")
             }
-            Admission::Promote { .. } | Admission::EndJoint => {
-                format!("node {node} has caught up, and is about to vote")
+            Admission::Promote { .. } => {
+                format!("node {node} is a learner, near, and has not stored the latest entry yet")
             }
+            Admission::EndJoint => format!("node {node} is about to vote"),
         };
         let message = format!("{reached}; ask again, and it goes on from there");
         Failed::of(ResponseError::RequestTimedOut, message)
@@ -256,6 +267,22 @@ fn check_leading(service: &Service) -> Result<(), Failed> {
             Err(ResponseError::NotController.into())
         }
     }
+}
+
+/// Proposes an entry, and waits until it is on the disks that matter.
+async fn prove(
+    service: &Service,
+    mut is_stored: impl FnMut(&Quorum, EntryIndex) -> bool,
+) -> Result<(), Failed> {
+    let failed = |error| Failed::from(of_propose_error(error, Asked::Controller));
+    let mut quorum = service.replica().quorum_changes();
+    // The command does only what is due anyway; what counts is its place in the journal.
+    let pending = service.replica().propose(Command::ExpireTransactions).await;
+    let (index, _) = pending.map_err(failed)?.applied().await.map_err(failed)?;
+    let stored = quorum.wait_for(|quorum| is_stored(quorum, index)).await;
+    stored
+        .map(|_| ())
+        .map_err(|_| failed(ProposeError::Stopped))
 }
 
 /// One change of members, applied. While another is under way it waits a moment: the caller looks and decides again.
@@ -278,7 +305,10 @@ async fn remove_voter(service: &Service, request: &RemoveRaftVoterRequest) -> Re
         Ok(done) => done,
         Err(_) => Err(Failed::of(
             ResponseError::RequestTimedOut,
-            format!("{} is still a member: ask again", leaving.name),
+            format!(
+                "{} is still a member: those left did not store an entry in time; ask again",
+                leaving.name
+            ),
         )),
     }
 }
@@ -325,8 +355,12 @@ impl<'a> Leaving<'a> {
                 Err(Unremovable::NoMember) if proposed => return Ok(()),
                 Err(Unremovable::Changing) if proposed => sleep(LOOK_EVERY).await,
                 Err(unremovable) => return Err(self.not_removed(unremovable)),
-                Ok(Removal::HandOver { to }) => return Err(self.hand_over(to).await),
+                Ok(Removal::HandOver { to }) => {
+                    self.prove_majority().await?;
+                    return Err(self.hand_over(to).await);
+                }
                 Ok(Removal::Remove) => {
+                    self.prove_majority().await?;
                     proposed = true;
                     info!(member = self.name, replica = %self.replica, "member is removed");
                     change(self.service, MembershipChange::Remove(self.replica)).await?;
@@ -342,6 +376,13 @@ impl<'a> Leaving<'a> {
             quorum: &replica.quorum(),
         };
         removal(&members, self.replica, replica.cluster().replica)
+    }
+
+    /// A learner's leaving changes nothing about who votes, and is proved by those who do.
+    async fn prove_majority(&self) -> Result<(), Failed> {
+        let voters = voters_without(&self.service.replica().membership(), self.replica);
+        let is_stored = |quorum: &Quorum, entry| is_on_a_majority(quorum, &voters, entry);
+        prove(self.service, is_stored).await
     }
 
     fn not_removed(&self, unremovable: Unremovable) -> Failed {
