@@ -350,7 +350,7 @@ impl Replica {
 
     /// Whether this replica alone decides.
     pub(crate) fn is_alone(&self) -> bool {
-        self.membership.voters.len() == 1 && self.membership.voters_outgoing.is_empty()
+        self.membership.voters == [self.me()] && !self.membership.is_joint()
     }
 
     /// Whether the checkpoint's files are being written or held.
@@ -765,7 +765,7 @@ impl Replica {
     }
 
     fn keep(&self) -> Keep {
-        if self.is_alone() {
+        if self.is_alone() && self.membership.learners.is_empty() {
             return Keep::NOTHING;
         }
         let followers = self.driver.followers();
