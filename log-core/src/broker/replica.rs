@@ -573,6 +573,10 @@ impl Replica {
             self.followers.begin();
         }
         self.led = leads;
+        if matches!(now, Leadership::Leader { .. }) && *self.shared.leadership.borrow() != now {
+            // Whoever hears that this replica leads asks next who is in sync.
+            self.show_quorum();
+        }
         self.shared
             .leadership
             .send_if_modified(|shown| std::mem::replace(shown, now) != now);
