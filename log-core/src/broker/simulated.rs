@@ -1,30 +1,55 @@
 //! The replica's parts, for a simulation that takes the place of its threads.
 
-use crate::consensus::Message;
+use super::quorum::Quorum;
+use super::recorded_group;
+use super::voter_plan::{self, Admission, Members};
+use crate::consensus::{Membership, MembershipChange};
+use crate::group::CompletedRebalance;
+use crate::ids::{GroupId, ReplicaId};
+use crate::state::{Command, ConsumerGroup};
 
 pub(crate) use super::journal_group::{Job, JournalGroup, Written};
-pub(crate) use super::node::{Limits, assemble};
-pub(crate) use super::replica::{Effect, Input, Replica, Ticket};
+pub(crate) use super::node::{Limits, assemble, assemble_again};
+pub(crate) use super::replica::{Effect, Input, Replica, SnapshotLost, Ticket};
 pub(crate) use super::replica_handle::Shared;
-use super::{Outcome, ProposeError};
 
-/// What a simulated node wants from the world around it.
-#[derive(Default)]
-pub(crate) struct Outbound {
-    /// For other replicas.
-    pub(crate) messages: Vec<Message>,
-    /// For producers.
-    pub(crate) answers: Vec<Answer>,
-    /// Whether the journal's thread has work.
-    pub(crate) journal_waits: bool,
-    /// Whether the checkpoint's thread has work.
-    pub(crate) checkpoint_waits: bool,
+/// What a new coordinator resumes a group from.
+pub(crate) fn resumed(group: &ConsumerGroup) -> CompletedRebalance {
+    recorded_group::resumed(group)
 }
 
-/// The answer to a proposal.
-pub(crate) struct Answer {
-    /// Which producer, and which of its tries.
-    pub(crate) asker: (usize, u64),
-    /// What came of it.
-    pub(crate) outcome: Result<Outcome, ProposeError>,
+/// The command that records a group's rebalance.
+pub(crate) fn recording(group: GroupId, rebalance: CompletedRebalance) -> Command {
+    Command::CompleteRebalance(recorded_group::command(group, rebalance))
+}
+
+/// What brings a new replica nearer to voting in the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It votes.
+    Done,
+    /// Time.
+    Wait,
+    /// A change of the members.
+    Change(MembershipChange),
+}
+
+/// The next step of a replacement, as the operator's tool has it from the leader.
+pub(crate) fn next_step(
+    membership: &Membership,
+    quorum: &Quorum,
+    replica: ReplicaId,
+    instead_of: ReplicaId,
+) -> Step {
+    let members = Members { membership, quorum };
+    match voter_plan::admission(&members, replica, Some(instead_of)) {
+        Admission::Done => Step::Done,
+        Admission::WaitForSilence | Admission::CatchUp { .. } | Admission::EndJoint => Step::Wait,
+        Admission::Dismiss(other) => Step::Change(MembershipChange::Remove(other)),
+        Admission::Admit => Step::Change(MembershipChange::AddLearner(replica)),
+        Admission::Promote { instead_of } => Step::Change(MembershipChange::Promote {
+            learner: replica,
+            instead_of,
+        }),
+    }
 }

@@ -1,117 +1,58 @@
-//! A whole cluster with its producers in one thread, from one seed.
+//! A whole cluster with its clients in one thread, from one seed.
 //!
-//! Each node is the real replica, the real journal and the real partitions on a disk that loses what was not synced. Only
-//! the threads and the sockets are missing: their work is an event at a moment that the seed chooses. Faults come for a
-//! while, then everything heals, and the cluster must serve again and hold what it acknowledged.
+//! Each node is the real replica, the real journal, partitions and group deciders on a disk that loses what was not
+//! synced. Only the threads and the sockets are missing: their work is an event at a moment that the seed chooses. Faults
+//! come for a while, then everything heals, and the cluster must serve again and hold what it acknowledged.
+//!
+//! - [`mod@plan`] says what a run is made of; `trouble` what goes wrong in it.
+//! - `client` and its kinds (`producer`, `transactor`, `reader`, `member`) are the outside world.
+//! - `node` is a machine, `process` what runs on it.
+//! - `history` knows what was told and shown, and names the [`Violation`].
+//! - `planted` puts old bugs back.
 
+mod client;
+mod coordinator;
+mod coverage;
+mod event;
 mod history;
+mod member;
 mod network;
 mod node;
+mod operator;
+pub mod plan;
 mod planted;
+mod process;
 mod producer;
+mod reader;
+mod snapshots;
+mod topic;
+mod transactor;
+mod trouble;
+mod view;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use self::client::{Asker, Client, Hearing, Request, Role, Said, Season, Wish};
+pub use self::coverage::Coverage;
+use self::event::{Event, Trace};
 use self::history::History;
-pub use self::history::Violation;
+pub use self::history::{Bounds, Violation};
+use self::member::Member;
 use self::network::Network;
 use self::node::{Ended, SimNode};
+pub use self::plan::Plan;
 pub use self::planted::Planted;
-use self::producer::{Producer, Wish};
-use super::SimClock;
-use crate::broker::simulated::{Answer, Outbound};
-use crate::clock::Clock;
+use self::process::{Failure, Outbound};
+use self::producer::Producer;
+use self::reader::Reader;
+use self::snapshots::Part;
+use self::transactor::Transactor;
 use crate::consensus::Message;
-use crate::ids::{EntryIndex, TimestampMs};
-
-/// What a run is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// The seed of all chance.
-    pub seed: u64,
-    /// Nodes, all of them voters.
-    pub nodes: usize,
-    /// Producers, each writing one record after the other.
-    pub producers: usize,
-    /// How long faults come.
-    pub trouble: Duration,
-    /// Within which the healed cluster must have answered every producer.
-    pub recovery: Duration,
-    /// The next fault comes within this.
-    pub trouble_within: Duration,
-    /// A node that ended comes back within this.
-    pub restart_within: Duration,
-    /// Bytes between two checkpoints. A cluster of several keeps its whole journal: nobody sends snapshots yet.
-    pub checkpoint_bytes: u64,
-    /// A bug to be found, if any.
-    pub planted: Option<Planted>,
-}
-
-impl Plan {
-    /// The same with hardly a moment between two faults: elections meet power cuts.
-    pub fn storm(seed: u64, nodes: usize) -> Self {
-        let (trouble_within, restart_within) =
-            (Duration::from_millis(150), Duration::from_millis(100));
-        Self {
-            trouble_within,
-            restart_within,
-            ..Self::of(seed, nodes)
-        }
-    }
-
-    /// A short life with many faults.
-    pub fn of(seed: u64, nodes: usize) -> Self {
-        Self {
-            seed,
-            nodes,
-            producers: 6,
-            trouble: Duration::from_secs(12),
-            recovery: Duration::from_secs(30),
-            trouble_within: Duration::from_millis(900),
-            restart_within: Duration::from_secs(2),
-            checkpoint_bytes: if nodes == 1 { 4 << 10 } else { u64::MAX },
-            planted: None,
-        }
-    }
-}
-
-/// How often what happened: a quiet simulation proves nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Coverage(BTreeMap<&'static str, u64>);
-
-impl Coverage {
-    fn count(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
-    }
-
-    /// How often it happened.
-    pub fn of(&self, what: &str) -> u64 {
-        self.0.get(what).copied().unwrap_or_default()
-    }
-
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Coverage) {
-        for (what, times) in &other.0 {
-            *self.0.entry(what).or_default() += times;
-        }
-    }
-}
-
-impl fmt::Display for Coverage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self
-            .0
-            .iter()
-            .map(|(what, times)| format!("{what} {times}"))
-            .collect();
-        f.write_str(&parts.join(", "))
-    }
-}
 
 /// What a run leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,38 +63,24 @@ pub struct Report {
     pub coverage: Coverage,
 }
 
-/// What can happen next.
-#[derive(Debug)]
-enum Event {
-    Tick { node: usize, life: u64 },
-    Journal { node: usize, life: u64 },
-    Checkpoint { node: usize, life: u64 },
-    Deliver { to: usize, message: Message },
-    Produce { producer: usize },
-    GiveUp { producer: usize, attempt: u64 },
-    Trouble,
-    Restart { node: usize },
-    Heal { link: (usize, usize) },
-}
-
 /// The cluster and its world.
 pub struct Cluster {
     plan: Plan,
     chance: ChaCha8Rng,
-    clock: std::sync::Arc<SimClock>,
+    now: Duration,
     agenda: BTreeMap<(Duration, u64), Event>,
     planned: u64,
     nodes: Vec<SimNode>,
+    /// What waits for a process that stands still.
+    paused: Vec<Vec<Event>>,
     network: Network,
-    producers: Vec<Producer>,
+    clients: Vec<Client>,
     history: History,
     coverage: Coverage,
-    trace: u64,
-    calm: bool,
+    trace: Trace,
+    prints: bool,
+    season: Season,
 }
-
-const TICK: Duration = Duration::from_millis(25);
-const REQUEST_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 impl Cluster {
     /// Lives through a plan.
@@ -162,98 +89,108 @@ impl Cluster {
     /// The first [`Violation`] of a promise.
     pub fn run(plan: Plan) -> Result<Report, Violation> {
         let mut cluster = Self::form(plan);
-        cluster.live_until(plan.trouble)?;
+        while cluster.now < plan.trouble {
+            cluster.step()?;
+        }
+        cluster.season = Season::Calm;
         cluster.heal();
         let deadline = plan.trouble + plan.recovery;
         while !cluster.is_settled() {
-            if deadline < cluster.clock.elapsed() {
-                let waiting = cluster
-                    .producers
-                    .iter()
-                    .filter(|producer| producer.is_waiting())
-                    .count();
-                return Err(Violation::NoRecovery {
-                    waiting,
-                    within: plan.recovery,
-                });
+            if deadline < cluster.now {
+                return Err(cluster.no_recovery());
             }
             cluster.step()?;
         }
-        cluster.history.check(&cluster.nodes)?;
+        let views: Vec<_> = cluster.nodes.iter().filter_map(SimNode::view).collect();
+        cluster.history.check(&views)?;
+        drop(views);
         Ok(Report {
-            trace: cluster.trace,
+            trace: cluster.trace.0,
             coverage: cluster.coverage,
         })
     }
 
     fn form(plan: Plan) -> Self {
         let mut chance = ChaCha8Rng::seed_from_u64(plan.seed);
-        let clock = std::sync::Arc::new(SimClock::at(TimestampMs(1_790_000_000_000)));
-        let nodes = node::form(plan, &mut chance, &clock);
         let mut cluster = Self {
             plan,
+            nodes: node::form(plan, &mut chance),
+            paused: (0..plan.nodes).map(|_| Vec::new()).collect(),
             network: Network::between(plan.nodes),
-            producers: (0..plan.producers)
-                .map(|id| Producer::new(id, plan.nodes))
-                .collect(),
+            clients: clients(plan),
             history: History::default(),
             coverage: Coverage::default(),
             agenda: BTreeMap::new(),
             planned: 0,
-            trace: 0xcbf2_9ce4_8422_2325,
-            calm: false,
-            nodes,
-            clock,
+            trace: Trace::default(),
+            prints: std::env::var_os("SIM_TRACE").is_some(),
+            season: Season::Trouble,
+            now: Duration::ZERO,
             chance,
         };
         (0..plan.nodes).for_each(|node| cluster.start(node));
-        (0..plan.producers)
-            .for_each(|producer| cluster.within(ms(500), Event::Produce { producer }));
+        (0..cluster.clients.len())
+            .for_each(|client| cluster.within(ms(500), Event::Act { client }));
         cluster.within(plan.trouble_within, Event::Trouble);
         cluster
-    }
-
-    fn live_until(&mut self, end: Duration) -> Result<(), Violation> {
-        while self.clock.elapsed() < end {
-            self.step()?;
-        }
-        Ok(())
     }
 
     /// Lets the next event happen.
     fn step(&mut self) -> Result<(), Violation> {
         let ((at, _), event) = self.agenda.pop_first().expect("ticks never end");
-        self.clock.advance(at.saturating_sub(self.clock.elapsed()));
+        self.pass_time_until(at);
         self.note(&event);
+        match event.needs().filter(|node| self.nodes[*node].is_paused()) {
+            Some(node) => self.paused[node].push(event),
+            None => self.happen(event),
+        }
+        self.history.take_violation().map_or(Ok(()), Err)
+    }
+
+    fn pass_time_until(&mut self, at: Duration) {
+        let passed = at.saturating_sub(self.now);
+        for node in &self.nodes {
+            node.clock().advance(passed);
+        }
+        self.now = at.max(self.now);
+    }
+
+    fn happen(&mut self, event: Event) {
         match event {
             Event::Tick { node, life } => self.tick(node, life),
             Event::Journal { node, life } => self.journal(node, life),
             Event::Checkpoint { node, life } => self.checkpoint(node, life),
             Event::Deliver { to, message } => self.with_node(to, |node| node.hear(message)),
-            Event::Produce { producer } => self.produce(producer),
-            Event::GiveUp { producer, attempt } => self.give_up(producer, attempt),
+            Event::Act { client } => self.act(client),
+            Event::Arrive {
+                node,
+                asker,
+                request,
+            } => self.arrive(node, asker, request),
+            Event::GiveUp { asker } => self.give_up(asker),
             Event::Trouble => self.trouble(),
             Event::Restart { node } => self.start(node),
+            Event::Resume { node } => self.resume(node),
+            Event::Room { node } => self.nodes[node].give_room(),
             Event::Heal { link } => self.network.heal(link),
+            Event::Hold { node, life } => self.hold(node, life),
+            Event::Fetch { node, life } => self.fetch(node, life),
+            Event::Operate { node } => self.operate(node),
         }
-        self.history.take_violation().map_or(Ok(()), Err)
     }
 
     /// Everything that happens leaves its mark, so that two runs of one seed can be compared.
     fn note(&mut self, event: &Event) {
-        let line = format!("{:?} {event:?}", self.clock.elapsed());
-        if std::env::var_os("SIM_TRACE").is_some() {
-            println!("{line}");
+        if self.prints {
+            println!("{:?} {event:?}", self.now);
         }
-        for byte in line.bytes() {
-            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        let at_ns = u64::try_from(self.now.as_nanos()).expect("a life is short");
+        self.trace.note_event(at_ns, event);
     }
 
     fn at(&mut self, after: Duration, event: Event) {
         self.planned += 1;
-        self.agenda
-            .insert((self.clock.elapsed() + after, self.planned), event);
+        self.agenda.insert((self.now + after, self.planned), event);
     }
 
     fn within(&mut self, most: Duration, event: Event) {
@@ -261,13 +198,21 @@ impl Cluster {
         self.at(after, event);
     }
 
+    fn is_calm(&self) -> bool {
+        self.season != Season::Trouble
+    }
+}
+
+/// Nodes.
+impl Cluster {
     fn start(&mut self, node: usize) {
-        if self.nodes[node].is_up() {
+        if self.nodes[node].is_up() || !self.nodes[node].may_start() {
             return;
         }
         match self.nodes[node].start() {
-            Ok(life) => {
+            Ok(()) => {
                 self.coverage.count("starts");
+                let life = self.nodes[node].life();
                 self.within(ms(25), Event::Tick { node, life });
                 self.follow_up(node);
             }
@@ -275,9 +220,16 @@ impl Cluster {
         }
     }
 
+    fn resume(&mut self, node: usize) {
+        self.nodes[node].resume();
+        for event in std::mem::take(&mut self.paused[node]) {
+            self.at(ms(0), event);
+        }
+    }
+
     fn tick(&mut self, node: usize, life: u64) {
         if self.nodes[node].lives(life) {
-            self.at(TICK, Event::Tick { node, life });
+            self.at(self.nodes[node].tick_length(), Event::Tick { node, life });
             self.with_node(node, SimNode::tick);
         }
     }
@@ -295,6 +247,59 @@ impl Cluster {
         }
     }
 
+    fn hold(&mut self, node: usize, life: u64) {
+        if self.nodes[node].lives(life) {
+            self.coverage.count("snapshots held");
+            self.with_node(node, SimNode::hold_snapshot);
+        }
+    }
+
+    /// One part of a snapshot comes from the leader that told of it, or does not.
+    fn fetch(&mut self, node: usize, life: u64) {
+        if !self.nodes[node].lives(life) {
+            return;
+        }
+        let part = self.nodes[node].part();
+        let bytes = part.and_then(|part| Some((part, self.fetch_part(node, part)?)));
+        if bytes.is_some() {
+            self.coverage.count("snapshot parts fetched");
+        }
+        self.with_node(node, |node| node.fetched(bytes));
+    }
+
+    fn fetch_part(&mut self, node: usize, part: Part) -> Option<Bytes> {
+        let from = |other: &SimNode| other.replica() == part.from;
+        let from = self.nodes.iter().position(from)?;
+        let reachable = self.nodes[from].is_up() && !self.nodes[from].is_paused();
+        let cut = self.network.is_cut((node, from)) || self.network.is_cut((from, node));
+        if !reachable || cut || (!self.is_calm() && self.chance.random_bool(0.05)) {
+            return None;
+        }
+        let to = self.nodes[node].replica();
+        match self.nodes[from].serve(to, part) {
+            Ok(bytes) => {
+                self.follow_up(from);
+                bytes.map(|bytes| self.garbled(bytes))
+            }
+            Err(ended) => {
+                self.ended(from, ended);
+                None
+            }
+        }
+    }
+
+    /// Now and then a bit turns round on its way.
+    fn garbled(&mut self, bytes: Bytes) -> Bytes {
+        if self.is_calm() || !self.chance.random_bool(0.02) {
+            return bytes;
+        }
+        self.coverage.count("snapshot parts garbled");
+        let mut garbled = bytes.to_vec();
+        let at = self.chance.random_range(0..garbled.len());
+        garbled[at] ^= 1;
+        garbled.into()
+    }
+
     fn with_node(&mut self, node: usize, act: impl FnOnce(&mut SimNode) -> Result<(), Ended>) {
         if !self.nodes[node].is_up() {
             return;
@@ -305,13 +310,15 @@ impl Cluster {
         }
     }
 
-    /// What a node wants done: messages out, answers to producers, work for its other threads.
+    /// What a node wants done: messages out, answers to clients, work for its other threads.
     fn follow_up(&mut self, node: usize) {
         let Outbound {
             messages,
             answers,
             journal_waits,
             checkpoint_waits,
+            hold_waits,
+            fetch_waits,
         } = self.nodes[node].outbound();
         let life = self.nodes[node].life();
         if journal_waits {
@@ -321,21 +328,29 @@ impl Cluster {
         if checkpoint_waits {
             self.within(ms(30), Event::Checkpoint { node, life });
         }
-        messages
-            .into_iter()
-            .for_each(|message| self.send(node, message));
-        answers.into_iter().for_each(|answer| self.answer(answer));
-        if let Some((place, fingerprint)) = self.nodes[node].newly_applied() {
-            self.applied(node, place, fingerprint);
+        if hold_waits {
+            self.within(ms(30), Event::Hold { node, life });
         }
-        self.watch_leadership(node);
+        if fetch_waits {
+            self.within(ms(30), Event::Fetch { node, life });
+        }
+        for message in messages {
+            self.send(node, message);
+        }
+        for (asker, said) in answers {
+            self.answer(node, asker, said);
+        }
+        self.watch(node);
     }
 
-    fn applied(&mut self, node: usize, index: EntryIndex, fingerprint: u64) {
-        self.history.applied(node, index, fingerprint);
-    }
-
-    fn watch_leadership(&mut self, node: usize) {
+    fn watch(&mut self, node: usize) {
+        if let Some(fingerprint) = self.nodes[node].newly_applied() {
+            let view = self.nodes[node].view().expect("it has just applied");
+            self.history.applied(&view, fingerprint);
+        }
+        for _ in 0..self.nodes[node].newly_installed() {
+            self.coverage.count("snapshots installed");
+        }
         if let Some(epoch) = self.nodes[node].newly_leading() {
             self.coverage.count("elections");
             self.history.leads(node, epoch);
@@ -343,176 +358,159 @@ impl Cluster {
     }
 
     fn send(&mut self, from: usize, message: Message) {
-        let Some(to) = self
-            .nodes
-            .iter()
-            .position(|node| node.replica().0 == message.to)
-        else {
+        let to = |node: &SimNode| node.replica().0 == message.to;
+        let Some(to) = self.nodes.iter().position(to) else {
             return;
         };
         if self.network.is_cut((from, to)) {
             return;
         }
-        let trouble = !self.calm;
+        let trouble = !self.is_calm();
         if trouble && self.chance.random_bool(0.03) {
             self.coverage.count("messages lost");
             return;
         }
         if trouble && self.chance.random_bool(0.03) {
             self.coverage.count("messages repeated");
-            self.within(
-                ms(60),
-                Event::Deliver {
-                    to,
-                    message: message.clone(),
-                },
-            );
+            let message = message.clone();
+            self.within(ms(60), Event::Deliver { to, message });
         }
-        let late = ms(if trouble && self.chance.random_bool(0.03) {
-            600
-        } else {
-            2
-        });
+        let is_late = trouble && self.chance.random_bool(0.03);
+        let late = ms(if is_late { 600 } else { 2 });
         self.within(late, Event::Deliver { to, message });
     }
+}
 
-    fn produce(&mut self, producer: usize) {
-        let Some(Wish {
-            node,
-            command,
-            attempt,
-        }) = self.producers[producer].next(&mut self.chance, self.calm)
-        else {
+/// Clients.
+impl Cluster {
+    fn act(&mut self, client: usize) {
+        let wish = self.clients[client].next(self.season, &mut self.chance, &mut self.history);
+        let Some(wish) = wish else {
             return;
         };
-        self.history.tries(&self.producers[producer]);
-        self.at(REQUEST_TIMEOUT, Event::GiveUp { producer, attempt });
-        self.with_node(node, |node| node.propose((producer, attempt), command));
+        let Wish {
+            node,
+            asker,
+            request,
+            patience,
+        } = wish;
+        self.at(patience, Event::GiveUp { asker });
+        let arrives = Event::Arrive {
+            node,
+            asker,
+            request,
+        };
+        if !self.is_calm() && self.chance.random_bool(0.03) {
+            self.coverage.count("requests late");
+            return self.within(ms(2_500), arrives);
+        }
+        self.within(ms(1), arrives);
     }
 
-    fn answer(&mut self, mut answer: Answer) {
-        if let Some(bug) = self.plan.planted {
-            bug.spoil_answer(&mut answer);
+    fn arrive(&mut self, node: usize, asker: Asker, request: Request) {
+        if !self.nodes[node].is_up() {
+            // Nobody listens there: the connection is refused.
+            self.within(ms(20), Event::GiveUp { asker });
+        } else if self.clients[asker.client].still_asks(asker.attempt) {
+            self.with_node(node, |node| node.asked(asker, request));
         }
-        let (producer, attempt) = answer.asker;
-        if self.network.loses_answer(&mut self.chance, self.calm) {
+    }
+
+    fn answer(&mut self, node: usize, asker: Asker, said: Said) {
+        let said = match self.plan.planted {
+            Some(bug) => bug.spoil_answer(said),
+            None => said,
+        };
+        let calm = self.is_calm();
+        if self.network.loses_answer(&mut self.chance, calm) {
             self.coverage.count("answers lost");
             return;
         }
-        if self.producers[producer].is_answered(
-            attempt,
-            &answer.outcome,
-            &mut self.history,
-            &mut self.coverage,
-        ) {
-            self.within(ms(40), Event::Produce { producer });
-        }
-    }
-
-    fn give_up(&mut self, producer: usize, attempt: u64) {
-        if self.producers[producer].gives_up(attempt) {
-            self.coverage.count("requests timed out");
-            self.within(ms(40), Event::Produce { producer });
-        }
-    }
-
-    fn trouble(&mut self) {
-        if self.calm {
+        let Some(view) = self.nodes[node].view() else {
+            return;
+        };
+        let mut hearing = Hearing {
+            client: asker.client,
+            season: self.season,
+            view,
+            history: &mut self.history,
+            coverage: &mut self.coverage,
+            damage: None,
+        };
+        let client = &mut self.clients[asker.client];
+        if !client.hear(asker.attempt, said, &mut hearing) {
             return;
         }
-        self.within(self.plan.trouble_within, Event::Trouble);
-        let node = self.chance.random_range(0..self.plan.nodes);
-        match self.chance.random_range(0..10) {
-            0 | 1 => self.cut_power(node),
-            2 => self.cut_power_at_an_operation(node),
-            3 => self.cut_power_everywhere(),
-            4 => self.kill(node),
-            5 | 6 => self.cut_link(node),
-            7 => self.cut_off(node),
-            8 => self.slow_disk(node),
-            _ => self.jump_clock(),
+        let damage = hearing.damage.take();
+        drop(hearing);
+        if let Some(failure) = damage {
+            self.found_damage(node, failure);
+        }
+        self.act_again(asker.client);
+    }
+
+    /// A node that cannot read its own files is taken out by its operator.
+    fn found_damage(&mut self, node: usize, failure: Failure) {
+        let ended = self.nodes[node].why(failure);
+        self.ended(node, ended);
+    }
+
+    fn give_up(&mut self, asker: Asker) {
+        if self.clients[asker.client].gives_up(asker.attempt) {
+            self.coverage.count("requests given up");
+            self.within(
+                ms(200),
+                Event::Act {
+                    client: asker.client,
+                },
+            );
         }
     }
 
-    fn cut_power(&mut self, node: usize) {
-        self.coverage.count("power cuts");
-        self.nodes[node].disk().crash();
-        if self.plan.planted == Some(Planted::EmptyDiskUnderAnOldName) {
-            self.nodes[node].lose_disk(self.chance.random());
-        }
-        self.ended(node, Ended::PowerCut);
-    }
-
-    fn cut_power_at_an_operation(&mut self, node: usize) {
-        let disk = self.nodes[node].disk();
-        disk.crash_at(disk.operations() + self.chance.random_range(1..40));
-    }
-
-    fn cut_power_everywhere(&mut self) {
-        self.coverage.count("power cuts everywhere");
-        (0..self.plan.nodes).for_each(|node| self.cut_power(node));
-    }
-
-    fn kill(&mut self, node: usize) {
-        self.coverage.count("kills");
-        self.nodes[node].disk().kill();
-        self.ended(node, Ended::Killed);
-    }
-
-    fn cut_link(&mut self, from: usize) {
-        self.coverage.count("links cut one way");
-        let to = self.chance.random_range(0..self.plan.nodes);
-        self.network.cut((from, to));
-        self.within(ms(3_000), Event::Heal { link: (from, to) });
-    }
-
-    fn cut_off(&mut self, node: usize) {
-        self.coverage.count("nodes cut off");
-        for other in 0..self.plan.nodes {
-            for link in [(node, other), (other, node)] {
-                self.network.cut(link);
-                self.within(ms(3_000), Event::Heal { link });
-            }
+    fn act_again(&mut self, client: usize) {
+        let rest = self.clients[client].rest(self.season, &mut self.chance);
+        self.at(rest, Event::Act { client });
+        let writes = |client: &Client| client.is_writer() && !client.is_done();
+        if self.season == Season::Calm && !self.clients.iter().any(writes) {
+            self.season = Season::Quiet;
         }
     }
+}
 
-    fn slow_disk(&mut self, node: usize) {
-        self.coverage.count("disks slow");
-        self.nodes[node].slow_down();
-    }
-
-    fn jump_clock(&mut self) {
-        self.coverage.count("clocks jumped");
-        let by = self.chance.random_range(-120_000..120_000);
-        self.clock.jump_wall(by);
-    }
-
-    /// A node has ended. Its disk may have lost power in the middle of something; it comes back in a while.
-    fn ended(&mut self, node: usize, ended: Ended) {
-        if ended == Ended::PowerCut {
-            self.coverage.count("ends by power cut");
-        }
-        self.nodes[node].end();
-        self.within(self.plan.restart_within, Event::Restart { node });
-    }
-
-    fn heal(&mut self) {
-        self.calm = true;
-        self.network.heal_all();
-        for node in 0..self.plan.nodes {
-            self.nodes[node].speed_up();
-            self.nodes[node].disk().crash_at(u64::MAX);
-            self.within(ms(100), Event::Restart { node });
-        }
-    }
-
-    /// Every producer has its last answer, and all nodes have applied the same.
+/// The end.
+impl Cluster {
+    /// Every client has its last answer, and all nodes have applied the same.
     fn is_settled(&self) -> bool {
         let first = self.nodes[0].applied();
-        first.is_some()
-            && self.nodes.iter().all(|node| node.applied() == first)
-            && self.producers.iter().all(|producer| !producer.is_waiting())
+        let same = |node: &SimNode| node.applied() == first && node.replaces().is_none();
+        first.is_some() && self.nodes.iter().all(same) && self.clients.iter().all(Client::is_done)
     }
+
+    fn no_recovery(&self) -> Violation {
+        let waiting: Vec<usize> = (0..self.clients.len())
+            .filter(|client| !self.clients[*client].is_done())
+            .collect();
+        let applied: Vec<_> = self.nodes.iter().map(SimNode::applied).collect();
+        Violation::NoRecovery {
+            what: format!("clients {waiting:?} still wait, nodes have applied {applied:?}"),
+            within: self.plan.recovery,
+        }
+    }
+}
+
+fn clients(plan: Plan) -> Vec<Client> {
+    let counts = plan.clients;
+    let (transactors, readers) = (counts.producers, counts.producers + counts.transactors);
+    let members = readers + counts.readers;
+    let role = |client: usize| match client {
+        _ if client < transactors => Role::Producer(Producer::new(client)),
+        _ if client < readers => Role::Transactor(Transactor::new(client - transactors)),
+        _ if client < members => Role::Reader(Reader::new(client - readers)),
+        _ => Role::Member(Member::new(client, client - members)),
+    };
+    (0..members + counts.members)
+        .map(|client| Client::new(client, plan.nodes, role(client)))
+        .collect()
 }
 
 fn ms(milliseconds: u64) -> Duration {

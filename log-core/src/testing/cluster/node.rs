@@ -1,71 +1,92 @@
-//! One simulated node: the real replica, journal and partitions on a simulated disk. What its threads would do waits
-//! here until the seed says that it happens.
+//! One simulated machine: a disk, a clock, an identity, and the process that runs there while it is up.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::client::{Asker, Request};
+use super::process::{Failure, Home, Outbound, Process};
+use super::snapshots::Part;
+use super::view::View;
 use super::{Plan, Planted};
-use crate::broker::Leadership;
-use crate::broker::simulated::{
-    Answer, Effect, Input, Job, JournalGroup, Limits, Outbound, Replica, Shared, Ticket, Written,
-    assemble,
-};
+use crate::broker::simulated::{Limits, Step};
 use crate::clock::Clock;
-use crate::consensus::{Message, Persist};
+use crate::consensus::Message;
 use crate::disk::Disk;
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId, Offset, ReplicaId, TopicPartition};
-use crate::record::{BatchHeader, Records};
-use crate::state::Command;
-use crate::storage::{
-    Captured, EntryLog, Formed, Founder, Identity, JournalConfig, StorageConfig, Synced, recover,
-};
-use crate::testing::{SimClock, SimDisk};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
+use crate::storage::{Formed, Founder, Identity, JournalConfig, StorageConfig};
+use crate::testing::{Fault, Operation, SimClock, SimDisk};
 
 /// Why a node is no longer up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Its disk lost power, perhaps in the middle of an operation.
     PowerCut,
     /// Its process was killed; what it wrote stays.
     Killed,
+    /// Its disk was full, or a sync failed: it stopped, and may be started again.
+    DiskFailed,
+    /// It found damage in its files, and will not go on with them.
+    Damaged,
+    /// It failed on a sound disk.
+    Broke(String),
 }
 
 pub(super) struct SimNode {
+    number: usize,
     disk: SimDisk,
     identity: Identity,
     clock: Arc<SimClock>,
+    tick: Duration,
     checkpoint_bytes: u64,
-    alone: bool,
     life: u64,
     slow: bool,
+    paused: bool,
+    /// Whether bits were flipped in its files.
+    flipped: bool,
+    /// Whether it found damage: it does not start again.
+    out: bool,
+    /// Whose place it is to take, until it votes.
+    replaces: Option<ReplicaId>,
+    /// Whether the cluster has it among its members.
+    admitted: bool,
+    full: bool,
+    failing_sync: Arc<FailingSync>,
     planted: Option<Planted>,
-    up: Option<Up>,
+    up: Option<Process>,
 }
 
-/// What is in memory.
-struct Up {
-    replica: Replica,
-    shared: Arc<Shared>,
-    log: EntryLog,
-    jobs: VecDeque<Job>,
-    journal_is_due: bool,
-    sealed: VecDeque<(Captured, Synced)>,
-    tickets: BTreeMap<Ticket, (usize, u64)>,
-    issued: u64,
-    outbound: Outbound,
-    shown: Option<EntryIndex>,
-    led: Option<LeaderEpoch>,
-    planted: Option<Planted>,
-    /// The step that a planted bug confirms before its time.
-    told_early: Option<u64>,
+/// Counts the syncs down to the one that fails.
+#[derive(Default)]
+struct FailingSync(AtomicU64);
+
+impl FailingSync {
+    const NONE: u64 = 0;
+    const COME: u64 = u64::MAX;
+
+    /// Whether the sync that is now asked for is the one.
+    fn comes(&self) -> bool {
+        match self.0.load(Ordering::Relaxed) {
+            Self::NONE | Self::COME => false,
+            left => {
+                let left = if left == 1 { Self::COME } else { left - 1 };
+                self.0.store(left, Ordering::Relaxed);
+                left == Self::COME
+            }
+        }
+    }
+
+    fn has_come(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::COME
+    }
 }
 
-const FOLDER: &str = "/data";
+pub(super) const FOLDER: &str = "/data";
 
 /// Small, so that segments of the journal roll and are trimmed in a short life.
 const STORAGE: StorageConfig = StorageConfig {
@@ -75,60 +96,121 @@ const STORAGE: StorageConfig = StorageConfig {
     },
 };
 
+/// More than any simulated disk holds.
+const PLENTY: u64 = 1 << 40;
+
 /// The nodes of a cluster that was just formed: each disk holds an identity and nothing else.
-pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng, clock: &Arc<SimClock>) -> Vec<SimNode> {
-    let founders: Vec<ReplicaId> = (0..plan.nodes)
-        .map(|_| ReplicaId(chance.random_range(1..=u64::MAX)))
-        .collect();
-    let founder = |(id, replica): (usize, &ReplicaId)| Founder {
-        replica: *replica,
-        node: NodeId(u32::try_from(id).expect("few nodes")),
+pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng) -> Vec<SimNode> {
+    let founder = |number: usize| Founder {
+        replica: ReplicaId(chance.random_range(1..=u64::MAX)),
+        node: NodeId(u32::try_from(number).expect("few nodes")),
         address: None,
     };
-    let founders: Vec<Founder> = founders.iter().enumerate().map(founder).collect();
-    let node = |founder: &Founder| {
-        let disk = SimDisk::with_seed(chance.random());
+    let founders: Vec<Founder> = (0..plan.nodes).map(founder).collect();
+    let formed = Formed {
+        cluster_id: "simulated".to_owned(),
+        founders: founders.clone(),
+    };
+    let node = |(number, founder): (usize, &Founder)| {
         let identity = Identity {
             replica: founder.replica,
             node: founder.node,
-            formed: Some(Formed {
-                cluster_id: "simulated".to_owned(),
-                founders: founders.clone(),
-            }),
+            formed: Some(formed.clone()),
         };
-        prepare(&disk, &identity, plan.planted);
-        SimNode {
-            disk,
-            identity,
-            clock: Arc::clone(clock),
-            checkpoint_bytes: plan.checkpoint_bytes,
-            alone: plan.nodes == 1,
-            life: 0,
-            slow: false,
-            planted: plan.planted,
-            up: None,
-        }
+        SimNode::new(number, identity, plan, chance)
     };
-    founders.iter().map(node).collect()
-}
-
-fn prepare(disk: &SimDisk, identity: &Identity, planted: Option<Planted>) {
-    disk.create_folder(Path::new(FOLDER))
-        .expect("a new disk works");
-    identity
-        .keep(disk, Path::new(FOLDER))
-        .expect("a new disk works");
-    disk.sync_folder(Path::new("/")).expect("a new disk works");
-    if let Some(bug) = planted {
-        bug.spoil_disk(disk);
-    }
+    founders.iter().enumerate().map(node).collect()
 }
 
 impl SimNode {
+    fn new(number: usize, identity: Identity, plan: Plan, chance: &mut ChaCha8Rng) -> Self {
+        let wall = TimestampMs(1_790_000_000_000 + chance.random_range(-5_000..5_000));
+        let node = Self {
+            number,
+            disk: SimDisk::with_seed(chance.random()),
+            identity,
+            clock: Arc::new(SimClock::at(wall)),
+            // No two crystals swing alike.
+            tick: Duration::from_micros(chance.random_range(23_000..27_000)),
+            checkpoint_bytes: plan.checkpoint_bytes,
+            life: 0,
+            slow: false,
+            paused: false,
+            flipped: false,
+            out: false,
+            replaces: None,
+            admitted: true,
+            full: false,
+            failing_sync: Arc::default(),
+            planted: plan.planted,
+            up: None,
+        };
+        node.prepare_disk();
+        node
+    }
+
+    fn prepare_disk(&self) {
+        let (disk, folder) = (&self.disk, Path::new(FOLDER));
+        disk.create_folder(folder).expect("a new disk works");
+        self.identity.keep(disk, folder).expect("a new disk works");
+        disk.sync_folder(Path::new("/")).expect("a new disk works");
+        let (planted, failing) = (self.planted, Arc::clone(&self.failing_sync));
+        disk.inject(move |call| {
+            let syncs = matches!(call.operation, Operation::SyncFile | Operation::SyncFolder);
+            if syncs && failing.comes() {
+                return Some(Fault::Fails(std::io::ErrorKind::Other));
+            }
+            planted.and_then(|bug| bug.spoil_call(call))
+        });
+    }
+
     /// The disk is gone; another one takes its place under the same name.
     pub(super) fn lose_disk(&mut self, seed: u64) {
         self.disk = SimDisk::with_seed(seed);
-        prepare(&self.disk, &self.identity, self.planted);
+        self.prepare_disk();
+    }
+
+    /// The machine is gone. Another one takes its place: with an empty disk, and so under another replica id.
+    pub(super) fn replace(&mut self, chance: &mut ChaCha8Rng) {
+        // Whoever has not come to vote yet leaves nobody to be replaced but the first one.
+        let voted = self.replaces.unwrap_or(self.identity.replica);
+        self.replaces = Some(voted);
+        self.identity.replica = ReplicaId(chance.random_range(1..=u64::MAX));
+        self.lose_disk(chance.random());
+        self.full = false;
+        self.flipped = false;
+        self.out = false;
+        self.admitted = false;
+    }
+
+    /// Whose place it is to take.
+    pub(super) fn replaces(&self) -> Option<ReplicaId> {
+        self.replaces
+    }
+
+    /// The cluster has it among its members: it may start.
+    pub(super) fn admitted(&mut self) {
+        self.admitted = true;
+    }
+
+    /// It votes.
+    pub(super) fn votes(&mut self) {
+        self.replaces = None;
+    }
+
+    pub(super) fn may_start(&self) -> bool {
+        !self.out && self.admitted
+    }
+
+    /// Whether the cluster must do without it, or must fear to.
+    pub(super) fn is_unfit(&self) -> bool {
+        self.out || self.flipped || self.replaces.is_some()
+    }
+
+    /// How many snapshots it has installed since it was last asked.
+    pub(super) fn newly_installed(&mut self) -> u64 {
+        let process = self.up.as_mut();
+        process.map_or(0, |process| std::mem::take(&mut process.installed))
     }
 
     pub(super) fn replica(&self) -> ReplicaId {
@@ -139,8 +221,28 @@ impl SimNode {
         &self.disk
     }
 
+    pub(super) fn clock(&self) -> &SimClock {
+        &self.clock
+    }
+
+    pub(super) fn tick_length(&self) -> Duration {
+        self.tick
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.up.is_some()
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        self.out
+    }
+
+    pub(super) fn is_flipped(&self) -> bool {
+        self.flipped
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     pub(super) fn life(&self) -> u64 {
@@ -159,285 +261,206 @@ impl SimNode {
         self.slow = true;
     }
 
-    pub(super) fn speed_up(&mut self) {
-        self.slow = false;
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
     }
 
-    pub(super) fn end(&mut self) {
-        self.up = None;
+    pub(super) fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    pub(super) fn fill_disk(&mut self, spare_bytes: u64) {
+        self.disk.set_capacity(Some(PLENTY));
+        let Ok(free) = self.disk.free_bytes(Path::new(FOLDER)) else {
+            return self.disk.set_capacity(None);
+        };
+        self.full = true;
+        self.disk.set_capacity(Some(PLENTY - free + spare_bytes));
+    }
+
+    pub(super) fn give_room(&mut self) {
+        self.full = false;
+        self.disk.set_capacity(None);
+    }
+
+    /// Lets one of the next syncs fail.
+    pub(super) fn fail_sync(&mut self, which: u64) {
+        self.failing_sync.0.store(which, Ordering::Relaxed);
+    }
+
+    /// Turns one bit of one of its files round. It must be down.
+    pub(super) fn flip_bit(&mut self, chance: &mut ChaCha8Rng) {
+        assert!(!self.is_up());
+        let files = self.disk.files();
+        let files: Vec<_> = files
+            .iter()
+            .filter(|(_, content)| !content.is_empty())
+            .collect();
+        let (path, content) = files[chance.random_range(0..files.len())];
+        if std::env::var_os("SIM_TRACE").is_some() {
+            println!(
+                "node {}: a bit of {} is flipped",
+                self.number,
+                path.display()
+            );
+        }
+        self.disk.flip_bit(
+            path,
+            chance.random_range(0..content.len()),
+            chance.random_range(0..8),
+        );
+        self.flipped = true;
+    }
+
+    /// The faults are over; what they have done to its files is not.
+    pub(super) fn heal(&mut self) {
         self.slow = false;
+        self.paused = false;
+        self.give_room();
+        self.fail_sync(FailingSync::NONE);
+        self.disk.crash_at(u64::MAX);
+    }
+
+    /// Its process is gone; who had asked it something.
+    pub(super) fn end(&mut self, ended: &Ended) -> Vec<Asker> {
+        if *ended != Ended::PowerCut {
+            self.disk.kill();
+        }
+        self.out |= *ended == Ended::Damaged;
+        if self.failing_sync.has_come() {
+            self.fail_sync(FailingSync::NONE);
+        }
+        self.slow = false;
+        self.paused = false;
+        self.up.take().map(Process::waiting).unwrap_or_default()
     }
 
     /// Starts the process on whatever the disk holds.
-    pub(super) fn start(&mut self) -> Result<u64, Ended> {
+    pub(super) fn start(&mut self) -> Result<(), Ended> {
         if self.disk.is_down() {
             self.disk.reboot();
         }
         self.life += 1;
+        let process = self.load();
+        self.up = Some(process.map_err(|failure| self.why(failure))?);
+        self.with(Process::begin)
+    }
+
+    fn load(&self) -> Result<Process, Failure> {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let recovered = match recover(&disk, Path::new(FOLDER), &STORAGE) {
-            Ok(recovered) => recovered,
-            Err(_) if self.disk.is_down() => return Err(Ended::PowerCut),
-            Err(error) => panic!(
-                "node {} does not recover: {}",
-                self.identity.node,
-                chain(&error)
-            ),
-        };
-        let limits = Limits {
-            checkpoint_bytes: self.checkpoint_bytes,
-            disk_reserve_bytes: 0,
+        let folder = Path::new(FOLDER);
+        let identity = Identity::read(&*disk, folder).map_err(|error| Failure::of(&error))?;
+        let home = Home {
+            disk,
+            folder: folder.to_owned(),
+            storage: STORAGE,
+            limits: Limits {
+                checkpoint_bytes: self.checkpoint_bytes,
+                disk_reserve_bytes: 0,
+            },
+            identity: identity.ok_or_else(|| Failure("no identity".to_owned()))?,
         };
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let assembled = assemble(Path::new(FOLDER), limits, &self.identity, recovered, clock);
-        let (replica, shared, log) = assembled.expect("what recovery accepted can be read");
-        self.up = Some(Up {
-            replica,
-            shared,
-            log,
-            jobs: VecDeque::new(),
-            journal_is_due: false,
-            sealed: VecDeque::new(),
-            tickets: BTreeMap::new(),
-            issued: 0,
-            outbound: Outbound::default(),
-            shown: None,
-            led: None,
-            planted: self.planted,
-            told_early: None,
-        });
-        if self.alone {
-            self.running().replica.campaign();
-        }
-        self.work().map(|()| self.life)
+        Process::start(self.number, home, clock, self.planted)
     }
 
     pub(super) fn tick(&mut self) -> Result<(), Ended> {
-        self.take(Input::Tick)
+        self.with(Process::tick)
     }
 
     pub(super) fn hear(&mut self, message: Message) -> Result<(), Ended> {
-        self.take(Input::Message(message))
+        self.with(|process| process.hear(message))
     }
 
-    pub(super) fn propose(&mut self, asker: (usize, u64), command: Command) -> Result<(), Ended> {
-        let up = self.running();
-        up.issued += 1;
-        let ticket = Ticket(up.issued);
-        up.tickets.insert(ticket, asker);
-        let only_in = None;
-        self.take(Input::Propose {
-            ticket,
-            command,
-            only_in,
-        })
+    pub(super) fn asked(&mut self, asker: Asker, request: Request) -> Result<(), Ended> {
+        self.with(|process| process.asked(asker, request))
     }
 
-    /// What the journal's thread does in one round.
     pub(super) fn write_journal(&mut self) -> Result<(), Ended> {
-        let up = self.running();
-        up.journal_is_due = false;
-        let Some(first) = up.jobs.pop_front() else {
-            return Ok(());
-        };
-        let group = JournalGroup::gather(first, || up.jobs.pop_front());
-        let mut said = Vec::new();
-        let written = group.write(&mut up.log, &mut |word| said.push(word));
-        if let Err(error) = written {
-            return Err(self.failed(&error));
-        }
-        for word in said {
-            match word {
-                Written::Persisted { .. } if self.planted == Some(Planted::ToldBeforeSynced) => {}
-                Written::Persisted { number, then_send } => {
-                    self.running().outbound.messages.extend(then_send);
-                    self.take(Input::Persisted { number })?;
-                }
-                Written::Sealed(captured, synced) => {
-                    self.running().sealed.push_back((captured, synced));
-                    self.running().outbound.checkpoint_waits = true;
-                }
-                Written::Broken(_) | Written::Ended => {
-                    unreachable!("the thread says so, not the group")
-                }
-            }
-        }
-        Ok(())
+        self.with(Process::write_journal)
     }
 
-    /// What the checkpoint's thread does.
     pub(super) fn complete_checkpoint(&mut self) -> Result<(), Ended> {
-        let Some((captured, synced)) = self.running().sealed.pop_front() else {
-            return Ok(());
-        };
-        match captured.complete(synced) {
-            Ok(index) => self.take(Input::CheckpointDurable { index }),
-            Err(error) => Err(self.failed(&error)),
+        self.with(Process::complete_checkpoint)
+    }
+
+    pub(super) fn hold_snapshot(&mut self) -> Result<(), Ended> {
+        self.with(Process::hold_snapshot)
+    }
+
+    /// The part of a snapshot that it wants next.
+    pub(super) fn part(&self) -> Option<Part> {
+        self.up.as_ref()?.part()
+    }
+
+    pub(super) fn fetched(&mut self, part: Option<(Part, Bytes)>) -> Result<(), Ended> {
+        self.with(|process| process.fetched(part))
+    }
+
+    /// A part of the snapshot that it holds for another node.
+    pub(super) fn serve(&mut self, to: ReplicaId, part: Part) -> Result<Option<Bytes>, Ended> {
+        self.with(|process| process.serve(to, part))
+    }
+
+    /// Whether it knows the replica as a member.
+    pub(super) fn knows(&self, replica: ReplicaId) -> bool {
+        self.up
+            .as_ref()
+            .is_some_and(|process| process.knows(replica))
+    }
+
+    /// Another step until a new replica votes in the place of another; none if this node does not lead.
+    pub(super) fn admit(
+        &mut self,
+        replica: ReplicaId,
+        instead_of: ReplicaId,
+    ) -> Result<Option<Step>, Ended> {
+        self.with(|process| process.admit(replica, instead_of))
+    }
+
+    fn with<T>(
+        &mut self,
+        act: impl FnOnce(&mut Process) -> Result<T, Failure>,
+    ) -> Result<T, Ended> {
+        let process = self.up.as_mut().expect("asked only of a node that is up");
+        let done = act(process).map_err(|failure| self.why(failure))?;
+        // Its process may not need the disk again for long; the machine is down all the same.
+        if self.disk.is_down() {
+            return Err(Ended::PowerCut);
         }
+        Ok(done)
     }
 
-    fn take(&mut self, input: Input) -> Result<(), Ended> {
-        let wall = self.clock.wall();
-        let up = self.running();
-        let mut effects = Vec::new();
-        up.replica.take(wall, input, &mut effects);
-        effects.into_iter().for_each(|effect| up.perform(effect));
-        self.work()
-    }
-
-    fn work(&mut self) -> Result<(), Ended> {
-        let up = self.running();
-        let mut effects = Vec::new();
-        let worked = up.replica.work(&mut effects);
-        effects.into_iter().for_each(|effect| up.perform(effect));
-        if let Err(error) = worked {
-            return Err(self.failed(&error));
+    /// What a failure means, by what was done to the disk.
+    pub(super) fn why(&self, failure: Failure) -> Ended {
+        if self.disk.is_down() {
+            Ended::PowerCut
+        } else if self.full || self.failing_sync.has_come() {
+            Ended::DiskFailed
+        } else if self.flipped {
+            Ended::Damaged
+        } else {
+            Ended::Broke(failure.0)
         }
-        match self.running().told_early.take() {
-            Some(number) => self.take(Input::Persisted { number }),
-            None => Ok(()),
-        }
-    }
-
-    /// A disk may fail only because its power was cut: everything else is a bug of ours.
-    fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Ended {
-        assert!(
-            self.disk.is_down(),
-            "node {}: {}",
-            self.identity.node,
-            chain(error)
-        );
-        Ended::PowerCut
-    }
-
-    fn running(&mut self) -> &mut Up {
-        self.up.as_mut().expect("asked only of a node that is up")
     }
 
     pub(super) fn outbound(&mut self) -> Outbound {
-        self.up
-            .as_mut()
-            .map(|up| std::mem::take(&mut up.outbound))
-            .unwrap_or_default()
+        self.up.as_mut().map(Process::outbound).unwrap_or_default()
     }
 
     pub(super) fn applied(&self) -> Option<EntryIndex> {
-        self.up.as_ref().map(|up| *up.shared.applied.borrow())
+        self.up.as_ref().map(Process::applied)
     }
 
-    /// How far the node has applied, and a fingerprint of its state there, once per change.
-    pub(super) fn newly_applied(&mut self) -> Option<(EntryIndex, u64)> {
-        let up = self.up.as_mut()?;
-        let applied = *up.shared.applied.borrow();
-        if up.shown.replace(applied) == Some(applied) {
-            return None;
-        }
-        let mut hasher = DefaultHasher::new();
-        up.shared
-            .state
-            .read()
-            .expect("nobody panicked")
-            .encode()
-            .hash(&mut hasher);
-        Some((applied, hasher.finish()))
+    pub(super) fn view(&self) -> Option<View<'_>> {
+        self.up.as_ref().map(Process::view)
     }
 
-    /// The epoch that this node leads, once per epoch.
+    pub(super) fn newly_applied(&mut self) -> Option<u64> {
+        self.up.as_mut()?.newly_applied()
+    }
+
     pub(super) fn newly_leading(&mut self) -> Option<LeaderEpoch> {
-        let up = self.up.as_mut()?;
-        let Leadership::Leader { epoch } = *up.shared.leadership.borrow() else {
-            return None;
-        };
-        (up.led.replace(epoch) != Some(epoch)).then_some(epoch)
+        self.up.as_mut()?.newly_leading()
     }
-
-    /// Every value in a partition, by its offset.
-    pub(super) fn values(&self, partition: &TopicPartition) -> BTreeMap<Offset, u64> {
-        let up = self.up.as_ref().expect("the calm has come");
-        let end = up
-            .shared
-            .state
-            .read()
-            .expect("nobody panicked")
-            .partition(partition)
-            .map(|p| p.high_watermark());
-        let (Some(end), Some(reader)) = (end, up.shared.partitions().reader(partition)) else {
-            return BTreeMap::new();
-        };
-        let mut values = BTreeMap::new();
-        let mut next = Offset(0);
-        while next < end {
-            let batches = reader.read(next, end, 1 << 20).expect("a sound disk reads");
-            let (header, batch, _) = BatchHeader::split_first(&batches).expect("whole batches");
-            for record in Records::new(header, &batch) {
-                let record = record.expect("records of ours");
-                let value = record
-                    .value
-                    .as_deref()
-                    .expect("a value")
-                    .try_into()
-                    .expect("eight bytes");
-                values.insert(record.offset, u64::from_be_bytes(value));
-            }
-            next = header.last_offset().plus(1);
-        }
-        values
-    }
-}
-
-impl Up {
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Persist(step) => self.persist(step),
-            Effect::CompleteCheckpoint {
-                hard_state,
-                captured,
-            } => self.journal(Job::Seal(hard_state, captured)),
-            Effect::TrimJournal { before } => self.journal(Job::TrimBefore(before)),
-            Effect::Send(message) => self.outbound.messages.push(message),
-            Effect::Answer { ticket, outcome } => {
-                let asker = self
-                    .tickets
-                    .remove(&ticket)
-                    .expect("each ticket is answered once");
-                let outcome = outcome.map(|(_, outcome)| outcome);
-                self.outbound.answers.push(Answer { asker, outcome });
-            }
-            Effect::Readable { .. }
-            | Effect::HoldSnapshot
-            | Effect::ReleaseSnapshot
-            | Effect::FetchSnapshot { .. }
-            | Effect::InstallSnapshot { .. }
-            | Effect::DropFetched => {}
-        }
-    }
-
-    fn persist(&mut self, mut step: Persist) {
-        if let Some(bug) = self.planted {
-            bug.spoil_step(&mut step);
-        }
-        if self.planted == Some(Planted::ToldBeforeSynced) {
-            self.told_early = Some(step.number);
-            self.outbound.messages.append(&mut step.then_send);
-        }
-        self.journal(Job::Persist(step));
-    }
-
-    fn journal(&mut self, job: Job) {
-        self.jobs.push_back(job);
-        if !std::mem::replace(&mut self.journal_is_due, true) {
-            self.outbound.journal_waits = true;
-        }
-    }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,9 +1,9 @@
 //! Old bugs, put back on purpose: a checker that never fired is only a hope.
 
+use super::client::Said;
 use crate::broker::ProposeError;
-use crate::broker::simulated::Answer;
 use crate::consensus::Persist;
-use crate::testing::{Call, Fault, Operation, SimDisk};
+use crate::testing::{Call, Fault, Operation};
 
 /// A bug that the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +33,12 @@ impl Planted {
         Planted::EmptyDiskUnderAnOldName,
     ];
 
-    /// Spoils a new disk.
-    pub(super) fn spoil_disk(self, disk: &SimDisk) {
+    /// Spoils a call to the disk.
+    pub(super) fn spoil_call(self, call: &Call<'_>) -> Option<Fault> {
         match self {
-            Planted::JournalNotSynced => disk.inject(|call| ignored(call, Operation::SyncFile)),
-            Planted::SegmentNameNotSynced => {
-                disk.inject(|call| ignored(call, Operation::SyncFolder))
-            }
-            Planted::ToldBeforeSynced
-            | Planted::PromiseNotWritten
-            | Planted::UnknownSaidToBeRefused
-            | Planted::EmptyDiskUnderAnOldName => {}
+            Planted::JournalNotSynced => ignored(call, Operation::SyncFile),
+            Planted::SegmentNameNotSynced => ignored(call, Operation::SyncFolder),
+            _ => None,
         }
     }
 
@@ -54,12 +49,15 @@ impl Planted {
         }
     }
 
-    /// Spoils an answer on its way to a producer.
-    pub(super) fn spoil_answer(self, answer: &mut Answer) {
-        if self == Planted::UnknownSaidToBeRefused
-            && matches!(answer.outcome, Err(ProposeError::OutcomeUnknown))
-        {
-            answer.outcome = Err(ProposeError::NotLeader);
+    /// Spoils an answer on its way to a client.
+    pub(super) fn spoil_answer(self, said: Said) -> Said {
+        match said {
+            Said::Outcome(Err(ProposeError::OutcomeUnknown))
+                if self == Planted::UnknownSaidToBeRefused =>
+            {
+                Said::Outcome(Err(ProposeError::NotLeader))
+            }
+            said => said,
         }
     }
 }

@@ -1,0 +1,255 @@
+//! A client: asks one thing at a time, of the node that it believes to lead, and tries again until it knows.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::Coverage;
+use super::history::History;
+use super::member::Member;
+use super::process::Failure;
+use super::producer::Producer;
+use super::reader::Reader;
+use super::transactor::Transactor;
+use super::view::View;
+use crate::broker::{Outcome, ProposeError};
+use crate::group::{self, Caller, GroupError};
+use crate::ids::GroupId;
+use crate::state::{Command, CommitOffsets};
+
+/// Which client asks, and in which of its tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asker {
+    pub(super) client: usize,
+    pub(super) attempt: u64,
+}
+
+/// What a client asks of a node.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Apply this command.
+    Propose(Command),
+    /// Apply this commit, if the group's coordinator admits it.
+    Commit {
+        caller: Caller,
+        commit: CommitOffsets,
+    },
+    /// Show what is current.
+    Read,
+    /// Show what there is (Fetch).
+    Look,
+    /// Something of a consumer group's coordinator.
+    Group(GroupId, group::Input),
+}
+
+/// What a node answers.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// To [`Request::Propose`] and [`Request::Commit`].
+    Outcome(Result<Outcome, ProposeError>),
+    /// To [`Request::Read`]: whether what the node shows is current.
+    Readable(Result<(), ProposeError>),
+    /// To [`Request::Look`].
+    Shown,
+    /// To [`Request::Group`].
+    Group(group::Response),
+    /// To [`Request::Commit`], by the coordinator.
+    NotAdmitted(GroupError),
+    /// To whatever only a coordinator answers.
+    NotCoordinator,
+}
+
+/// What the world is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Season {
+    /// Faults come.
+    Trouble,
+    /// No faults come any more: everybody ends what was begun.
+    Calm,
+    /// And nobody writes any more: readers come to the end.
+    Quiet,
+}
+
+/// What a client knows when it asks.
+pub(super) struct Asking<'a> {
+    pub(super) asker: Asker,
+    pub(super) season: Season,
+    pub(super) chance: &'a mut ChaCha8Rng,
+    pub(super) history: &'a mut History,
+}
+
+/// What a client sees when it is answered.
+pub(super) struct Hearing<'a> {
+    pub(super) client: usize,
+    pub(super) season: Season,
+    pub(super) view: View<'a>,
+    pub(super) history: &'a mut History,
+    pub(super) coverage: &'a mut Coverage,
+    /// What is wrong with the node's files, if a read of them failed.
+    pub(super) damage: Option<Failure>,
+}
+
+/// Whom to ask next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The same node.
+    Stay,
+    /// Another one: this one does not lead.
+    Elsewhere,
+}
+
+/// Something asked of a node.
+pub(super) struct Wish {
+    pub(super) node: usize,
+    pub(super) asker: Asker,
+    pub(super) request: Request,
+    /// How long the client waits for the answer.
+    pub(super) patience: Duration,
+}
+
+pub(super) enum Role {
+    Producer(Producer),
+    Transactor(Transactor),
+    Reader(Reader),
+    Member(Member),
+}
+
+pub(super) struct Client {
+    id: usize,
+    nodes: usize,
+    believed_leader: usize,
+    /// Counts tries. The answer to an earlier one is no longer waited for.
+    attempt: u64,
+    waits: bool,
+    done: bool,
+    role: Role,
+}
+
+/// As short as the clients of this house have it.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// A JoinGroup is answered when the whole group has joined.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(6);
+
+impl Client {
+    pub(super) fn new(id: usize, nodes: usize, role: Role) -> Self {
+        Self {
+            id,
+            nodes,
+            believed_leader: id % nodes,
+            attempt: 0,
+            waits: false,
+            done: false,
+            role,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    pub(super) fn is_writer(&self) -> bool {
+        matches!(self.role, Role::Producer(_) | Role::Transactor(_))
+    }
+
+    /// Whether a request of this try may still be carried out although its client has turned to something else. Not
+    /// where the order of requests counts: a connection that was closed carries nothing more.
+    pub(super) fn still_asks(&self, attempt: u64) -> bool {
+        self.waits && attempt == self.attempt || matches!(self.role, Role::Producer(_))
+    }
+
+    /// The next request; none when the client has nothing left to do.
+    pub(super) fn next(
+        &mut self,
+        season: Season,
+        chance: &mut ChaCha8Rng,
+        history: &mut History,
+    ) -> Option<Wish> {
+        self.attempt += 1;
+        let asker = Asker {
+            client: self.id,
+            attempt: self.attempt,
+        };
+        let asking = Asking {
+            asker,
+            season,
+            chance,
+            history,
+        };
+        let request = match &mut self.role {
+            Role::Producer(producer) => producer.next(asking),
+            Role::Transactor(transactor) => transactor.next(asking),
+            Role::Reader(reader) => reader.next(asking),
+            Role::Member(member) => member.next(asking),
+        };
+        self.waits = request.is_some();
+        self.done = request.is_none();
+        let request = request?;
+        let anybody = chance.random_range(0..self.nodes);
+        if chance.random_bool(0.05) {
+            self.believed_leader = anybody;
+        }
+        let node = match request {
+            Request::Look => anybody,
+            _ => self.believed_leader,
+        };
+        let patience = match request {
+            Request::Group(..) => GROUP_TIMEOUT,
+            _ => REQUEST_TIMEOUT,
+        };
+        Some(Wish {
+            node,
+            asker,
+            request,
+            patience,
+        })
+    }
+
+    /// Takes an answer, if it is the one that is waited for.
+    pub(super) fn hear(&mut self, attempt: u64, said: Said, hearing: &mut Hearing<'_>) -> bool {
+        if !self.waits || attempt != self.attempt {
+            return false;
+        }
+        self.waits = false;
+        let then = match &mut self.role {
+            Role::Producer(producer) => producer.hear(said, hearing),
+            Role::Transactor(transactor) => transactor.hear(said, hearing),
+            Role::Reader(reader) => reader.hear(said, hearing),
+            Role::Member(member) => member.hear(said, hearing),
+        };
+        if then == Then::Elsewhere {
+            self.look_elsewhere();
+        }
+        true
+    }
+
+    /// Nobody answered in time; whether somebody still waited.
+    pub(super) fn gives_up(&mut self, attempt: u64) -> bool {
+        let current = self.waits && attempt == self.attempt;
+        if current {
+            self.waits = false;
+            self.look_elsewhere();
+            match &mut self.role {
+                Role::Transactor(transactor) => transactor.unanswered(),
+                Role::Member(member) => member.unanswered(),
+                Role::Producer(_) | Role::Reader(_) => {}
+            }
+        }
+        current
+    }
+
+    fn look_elsewhere(&mut self) {
+        self.believed_leader = (self.believed_leader + 1) % self.nodes;
+    }
+
+    /// How long it may rest before it asks again.
+    pub(super) fn rest(&mut self, season: Season, chance: &mut ChaCha8Rng) -> Duration {
+        let most = match &mut self.role {
+            Role::Producer(_) => Duration::from_millis(40),
+            Role::Transactor(transactor) => transactor.rest(),
+            Role::Reader(_) => Duration::from_millis(120),
+            Role::Member(member) => member.rest(season, chance),
+        };
+        chance.random_range(Duration::ZERO..=most)
+    }
+}

@@ -1,0 +1,66 @@
+//! The operator: gives a node that is lost or damaged an empty disk, and replaces it in the cluster, one step at a time,
+//! as `log-core nodes replace` does.
+
+use rand::Rng;
+
+use super::event::Event;
+use super::node::Ended;
+use super::{Cluster, ms};
+use crate::broker::simulated::Step;
+
+/// How long the operator may take to notice, and between two steps.
+const NOTICES_WITHIN_MS: u64 = 2_000;
+const BETWEEN_STEPS_MS: u64 = 400;
+
+impl Cluster {
+    /// A machine burns down.
+    pub(super) fn lose_machine(&mut self, node: usize) {
+        if !self.can_do_without(node) {
+            return;
+        }
+        self.coverage.count("machines lost");
+        self.ended(node, Ended::Damaged);
+    }
+
+    /// Never more nodes may be unfit than the cluster survives.
+    pub(super) fn can_do_without(&self, node: usize) -> bool {
+        let unfit = self.nodes.iter().filter(|node| node.is_unfit()).count();
+        unfit < (self.plan.nodes - 1) / 2 && !self.nodes[node].is_unfit()
+    }
+
+    /// A node will not start again by itself: the operator is called.
+    pub(super) fn call_operator(&mut self, node: usize) {
+        if 1 < self.plan.nodes {
+            self.within(ms(NOTICES_WITHIN_MS), Event::Operate { node });
+        }
+    }
+
+    /// The operator's next step with this node.
+    pub(super) fn operate(&mut self, node: usize) {
+        if self.nodes[node].is_out() {
+            self.coverage.count("machines replaced");
+            self.nodes[node].replace(&mut self.chance);
+        }
+        let Some(instead_of) = self.nodes[node].replaces() else {
+            return;
+        };
+        let replica = self.nodes[node].replica();
+        if self.nodes.iter().any(|other| other.knows(replica)) && !self.nodes[node].may_start() {
+            self.nodes[node].admitted();
+            self.within(ms(200), Event::Restart { node });
+        }
+        let asked = self.chance.random_range(0..self.plan.nodes);
+        if self.nodes[asked].is_up() && !self.nodes[asked].is_paused() {
+            match self.nodes[asked].admit(replica, instead_of) {
+                Ok(Some(Step::Done)) => {
+                    self.coverage.count("members replaced");
+                    self.nodes[node].votes();
+                    return;
+                }
+                Ok(_) => self.follow_up(asked),
+                Err(ended) => self.ended(asked, ended),
+            }
+        }
+        self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
+    }
+}

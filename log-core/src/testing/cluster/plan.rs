@@ -1,0 +1,78 @@
+//! What a run is made of.
+
+use std::time::Duration;
+
+use super::Planted;
+
+/// A life of a cluster: who is in it, what goes wrong and for how long. All the rest comes from the seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The seed of all chance.
+    pub seed: u64,
+    /// Nodes, all of them voters at first.
+    pub nodes: usize,
+    /// Clients of each kind.
+    pub clients: Clients,
+    /// How long faults come.
+    pub trouble: Duration,
+    /// Within which the healed cluster must have answered every client.
+    pub recovery: Duration,
+    /// The next fault comes within this.
+    pub trouble_within: Duration,
+    /// A node that ended comes back within this.
+    pub restart_within: Duration,
+    /// Bytes of entries between two checkpoints.
+    pub checkpoint_bytes: u64,
+    /// A bug to be found, if any.
+    pub planted: Option<Planted>,
+}
+
+/// How many clients there are of each kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients {
+    /// They write one record after the other: every other one idempotently.
+    pub producers: usize,
+    /// They write in transactions; two and two of them under the same transactional id.
+    pub transactors: usize,
+    /// They read everything; every other one only what is committed.
+    pub readers: usize,
+    /// They share the partitions as members of one consumer group.
+    pub members: usize,
+}
+
+/// Some lives have many checkpoints, and followers that fall behind what is kept for them; some have none.
+const CHECKPOINT_BYTES: [u64; 4] = [4 << 10, 2 << 10, 16 << 10, u64::MAX];
+
+impl Plan {
+    /// A short life with many faults.
+    pub fn of(seed: u64, nodes: usize) -> Self {
+        let clients = Clients {
+            producers: 4,
+            transactors: 4,
+            readers: 3,
+            members: 3,
+        };
+        Self {
+            seed,
+            nodes,
+            clients,
+            trouble: Duration::from_secs(12),
+            recovery: Duration::from_secs(30),
+            trouble_within: Duration::from_millis(900),
+            restart_within: Duration::from_secs(2),
+            checkpoint_bytes: CHECKPOINT_BYTES[usize::try_from(seed % 4).expect("below 4")],
+            planted: None,
+        }
+    }
+
+    /// The same with hardly a moment between two faults: elections meet power cuts.
+    pub fn storm(seed: u64, nodes: usize) -> Self {
+        let (trouble_within, restart_within) =
+            (Duration::from_millis(300), Duration::from_millis(300));
+        Self {
+            trouble_within,
+            restart_within,
+            ..Self::of(seed, nodes)
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! A running node: the real replica, journal, partitions and group deciders. What its threads would do waits here until
+//! the seed says that it happens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Planted;
+use super::client::{Asker, Request, Said};
+use super::coordinator::{Coordinator, Record};
+use super::member;
+use super::view::View;
+use crate::broker::simulated::{
+    Effect, Input, Job, JournalGroup, Limits, Replica, Shared, Step, Ticket, Written, assemble,
+    next_step, recording,
+};
+use crate::broker::{Leadership, Outcome, ProposeError};
+use crate::clock::Clock;
+use crate::consensus::{Message, Persist};
+use crate::disk::Disk;
+use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
+use crate::state::Command;
+use crate::storage::{Captured, EntryLog, Identity, Incoming, StorageConfig, Synced, recover};
+
+/// What a node wants from the world around it.
+#[derive(Default)]
+pub(super) struct Outbound {
+    /// For other replicas.
+    pub(super) messages: Vec<Message>,
+    /// For clients.
+    pub(super) answers: Vec<(Asker, Said)>,
+    /// Whether the journal's thread has work.
+    pub(super) journal_waits: bool,
+    /// Whether the checkpoint's thread has work.
+    pub(super) checkpoint_waits: bool,
+    /// Whether a checkpoint's files are to be held for followers.
+    pub(super) hold_waits: bool,
+    /// Whether a part of a snapshot is to be fetched.
+    pub(super) fetch_waits: bool,
+}
+
+/// What a process has its files from.
+pub(super) struct Home {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) storage: StorageConfig,
+    pub(super) limits: Limits,
+    pub(super) identity: Identity,
+}
+
+/// A snapshot on its way here.
+pub(super) struct Fetch {
+    pub(super) from: ReplicaId,
+    pub(super) incoming: Incoming,
+    pub(super) failures: u32,
+}
+
+/// After so many parts that did not come in a row a fetch is given up.
+pub(super) const FETCH_FAILURES_MAX: u32 = 6;
+
+/// Why a process cannot go on: the error with its causes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure(pub(super) String);
+
+impl Failure {
+    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self(text)
+    }
+}
+
+/// Who waits for an answer of the replica.
+enum Awaiting {
+    Client(Asker),
+    Record(Record),
+    /// Housekeeping asks again when its time comes.
+    Nobody,
+}
+
+pub(super) struct Process {
+    number: usize,
+    pub(super) home: Home,
+    pub(super) replica: Replica,
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: EntryLog,
+    pub(super) jobs: VecDeque<Job>,
+    journal_is_due: bool,
+    pub(super) sealed: VecDeque<(Captured, Synced)>,
+    awaiting: BTreeMap<Ticket, Awaiting>,
+    issued: u64,
+    coordinator: Coordinator,
+    ticks: u64,
+    pub(super) outbound: Outbound,
+    shown: Option<EntryIndex>,
+    led: Option<LeaderEpoch>,
+    planted: Option<Planted>,
+    /// The step that a planted bug confirms before its time.
+    told_early: Option<u64>,
+    pub(super) fetch: Option<Fetch>,
+    pub(super) fetched: Option<Incoming>,
+    installs: bool,
+    /// How many snapshots it has installed since somebody asked.
+    pub(super) installed: u64,
+}
+
+/// Housekeeping comes round once in so many ticks.
+const TICKS_BETWEEN_ROUNDS: u64 = 20;
+
+impl Process {
+    /// Starts on whatever is in its folder.
+    pub(super) fn start(
+        number: usize,
+        home: Home,
+        clock: Arc<dyn Clock>,
+        planted: Option<Planted>,
+    ) -> Result<Self, Failure> {
+        let recovered = recover(&home.disk, &home.folder, &home.storage);
+        let recovered = recovered.map_err(|error| Failure::of(&error))?;
+        let assembled = assemble(&home.folder, home.limits, &home.identity, recovered, clock);
+        let (replica, shared, log) = assembled.map_err(|error| Failure::of(&error))?;
+        Ok(Self {
+            number,
+            home,
+            replica,
+            shared,
+            log,
+            jobs: VecDeque::new(),
+            journal_is_due: false,
+            sealed: VecDeque::new(),
+            awaiting: BTreeMap::new(),
+            issued: 0,
+            coordinator: Coordinator::default(),
+            ticks: 0,
+            outbound: Outbound::default(),
+            shown: None,
+            led: None,
+            planted,
+            told_early: None,
+            fetch: None,
+            fetched: None,
+            installs: false,
+            installed: 0,
+        })
+    }
+
+    /// The first thing it does.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        if self.replica.is_alone() {
+            self.replica.campaign();
+        }
+        self.work()
+    }
+
+    pub(super) fn tick(&mut self) -> Result<(), Failure> {
+        self.ticks += 1;
+        self.coordinator.wake(self.now());
+        self.take(Input::Tick)?;
+        if self.ticks.is_multiple_of(TICKS_BETWEEN_ROUNDS) {
+            self.keep_house()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn hear(&mut self, message: Message) -> Result<(), Failure> {
+        self.take(Input::Message(message))
+    }
+
+    /// A client's request.
+    pub(super) fn asked(&mut self, asker: Asker, request: Request) -> Result<(), Failure> {
+        match request {
+            Request::Propose(command) => self.propose(Awaiting::Client(asker), command),
+            Request::Commit { caller, commit } if self.coordinator.leads() => {
+                let now = self.now();
+                match self.coordinator.admit(now, &commit.group, &caller) {
+                    Ok(()) => self.propose(Awaiting::Client(asker), Command::CommitOffsets(commit)),
+                    Err(error) => self.answer(asker, Said::NotAdmitted(error)),
+                }
+            }
+            Request::Group(group, input) if self.coordinator.leads() => {
+                let now = self.now();
+                self.coordinator.request(now, &group, input);
+                self.coordinate()
+            }
+            Request::Commit { .. } | Request::Group(..) => self.answer(asker, Said::NotCoordinator),
+            Request::Read => {
+                let ticket = self.ticket(Awaiting::Client(asker));
+                self.take(Input::Read { ticket })
+            }
+            Request::Look => self.answer(asker, Said::Shown),
+        }
+    }
+
+    fn answer(&mut self, asker: Asker, said: Said) -> Result<(), Failure> {
+        self.outbound.answers.push((asker, said));
+        Ok(())
+    }
+
+    fn propose(&mut self, awaiting: Awaiting, command: Command) -> Result<(), Failure> {
+        let ticket = self.ticket(awaiting);
+        let only_in = match &self.awaiting[&ticket] {
+            Awaiting::Record(record) => Some(record.epoch),
+            Awaiting::Client(_) | Awaiting::Nobody => None,
+        };
+        self.take(Input::Propose {
+            ticket,
+            command,
+            only_in,
+        })
+    }
+
+    fn ticket(&mut self, awaiting: Awaiting) -> Ticket {
+        self.issued += 1;
+        let ticket = Ticket(self.issued);
+        self.awaiting.insert(ticket, awaiting);
+        ticket
+    }
+
+    /// Aborts transactions that are open for too long, as the leader does.
+    fn keep_house(&mut self) -> Result<(), Failure> {
+        let deadline = self.view().state.next_transaction_deadline();
+        let overdue = deadline.is_some_and(|deadline| deadline <= self.shared.clock.wall());
+        if overdue && self.leading().is_some() {
+            return self.propose(Awaiting::Nobody, Command::ExpireTransactions);
+        }
+        Ok(())
+    }
+
+    /// What the journal's thread does in one round.
+    pub(super) fn write_journal(&mut self) -> Result<(), Failure> {
+        self.journal_is_due = false;
+        let Some(first) = self.jobs.pop_front() else {
+            return Ok(());
+        };
+        let group = JournalGroup::gather(first, || self.jobs.pop_front());
+        let mut said = Vec::new();
+        let written = group.write(&mut self.log, &mut |word| said.push(word));
+        written.map_err(|error| Failure::of(&error))?;
+        said.into_iter().try_for_each(|word| self.written(word))
+    }
+
+    fn written(&mut self, word: Written) -> Result<(), Failure> {
+        match word {
+            Written::Persisted { .. } if self.planted == Some(Planted::ToldBeforeSynced) => Ok(()),
+            Written::Persisted { number, then_send } => {
+                self.outbound.messages.extend(then_send);
+                self.take(Input::Persisted { number })
+            }
+            Written::Sealed(captured, synced) => {
+                self.sealed.push_back((captured, synced));
+                self.outbound.checkpoint_waits = true;
+                Ok(())
+            }
+            Written::Broken(_) | Written::Ended => {
+                unreachable!("said by the thread, not the group")
+            }
+        }
+    }
+
+    /// What the checkpoint's thread does.
+    pub(super) fn complete_checkpoint(&mut self) -> Result<(), Failure> {
+        let Some((captured, synced)) = self.sealed.pop_front() else {
+            return Ok(());
+        };
+        let done = captured.complete(synced);
+        let index = done.map_err(|error| Failure::of(&error))?;
+        self.take(Input::CheckpointDurable { index })
+    }
+
+    pub(super) fn take(&mut self, input: Input) -> Result<(), Failure> {
+        let wall = self.shared.clock.wall();
+        let mut effects = Vec::new();
+        self.replica.take(wall, input, &mut effects);
+        self.perform_all(effects);
+        self.work()
+    }
+
+    pub(super) fn work(&mut self) -> Result<(), Failure> {
+        let mut effects = Vec::new();
+        let worked = self.replica.work(&mut effects);
+        self.perform_all(effects);
+        worked.map_err(|error| Failure::of(&error))?;
+        if let Some(number) = self.told_early.take() {
+            self.take(Input::Persisted { number })?;
+        }
+        if std::mem::take(&mut self.installs) {
+            self.install()?;
+        }
+        self.coordinate()
+    }
+
+    /// Lets the coordinator follow the lead, and proposes what it wants recorded.
+    fn coordinate(&mut self) -> Result<(), Failure> {
+        let (now, leading) = (self.now(), self.leading());
+        {
+            let state = self.shared.state.read().expect("nobody panicked");
+            self.coordinator.follow(now, leading, &state);
+        }
+        let wanted = self.coordinator.wanted();
+        for (request, response) in wanted.replies {
+            let answer = (member::asker_of(request), Said::Group(response));
+            self.outbound.answers.push(answer);
+        }
+        for (record, rebalance) in wanted.records {
+            let command = recording(record.group.clone(), rebalance);
+            self.propose(Awaiting::Record(record), command)?;
+        }
+        Ok(())
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>) {
+        effects.into_iter().for_each(|effect| self.perform(effect));
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist(step) => self.persist(step),
+            Effect::CompleteCheckpoint {
+                hard_state,
+                captured,
+            } => self.journal(Job::Seal(hard_state, captured)),
+            Effect::TrimJournal { before } => self.journal(Job::TrimBefore(before)),
+            Effect::Send(message) => self.outbound.messages.push(message),
+            Effect::Answer { ticket, outcome } => {
+                self.decided(ticket, outcome.map(|(_, outcome)| outcome));
+            }
+            Effect::Readable { ticket, allowed } => {
+                if let Awaiting::Client(asker) = self.awaited(ticket) {
+                    self.outbound.answers.push((asker, Said::Readable(allowed)));
+                }
+            }
+            Effect::HoldSnapshot => self.outbound.hold_waits = true,
+            Effect::ReleaseSnapshot => self.release_snapshot(),
+            Effect::FetchSnapshot { from, manifest, .. } => self.begin_fetch(from, &manifest),
+            Effect::DropFetched => self.drop_fetched(),
+            Effect::InstallSnapshot { .. } => self.installs = true,
+        }
+    }
+
+    fn awaited(&mut self, ticket: Ticket) -> Awaiting {
+        let awaiting = self.awaiting.remove(&ticket);
+        awaiting.expect("each ticket is answered once")
+    }
+
+    fn decided(&mut self, ticket: Ticket, outcome: Result<Outcome, ProposeError>) {
+        match self.awaited(ticket) {
+            Awaiting::Client(asker) => self.outbound.answers.push((asker, Said::Outcome(outcome))),
+            Awaiting::Record(record) => {
+                let now = self.now();
+                let is_recorded = matches!(outcome, Ok(Ok(_)));
+                self.coordinator.recorded(now, record, is_recorded);
+            }
+            Awaiting::Nobody => {}
+        }
+    }
+
+    fn persist(&mut self, mut step: Persist) {
+        if let Some(bug) = self.planted {
+            bug.spoil_step(&mut step);
+        }
+        if self.planted == Some(Planted::ToldBeforeSynced) {
+            self.told_early = Some(step.number);
+            self.outbound.messages.append(&mut step.then_send);
+        }
+        self.journal(Job::Persist(step));
+    }
+
+    fn journal(&mut self, job: Job) {
+        self.jobs.push_back(job);
+        if !std::mem::replace(&mut self.journal_is_due, true) {
+            self.outbound.journal_waits = true;
+        }
+    }
+
+    /// One step of the operator's tool, asked of a leader: a new replica is to vote in the place of another.
+    pub(super) fn admit(
+        &mut self,
+        replica: ReplicaId,
+        instead_of: ReplicaId,
+    ) -> Result<Option<Step>, Failure> {
+        if self.leading().is_none() {
+            return Ok(None);
+        }
+        let membership = self.shared.membership.borrow().clone();
+        let quorum = Arc::clone(&self.shared.quorum.borrow());
+        let step = next_step(&membership, &quorum, replica, instead_of);
+        if let Step::Change(change) = step {
+            let ticket = self.ticket(Awaiting::Nobody);
+            self.take(Input::ChangeMembership { ticket, change })?;
+        }
+        Ok(Some(step))
+    }
+
+    /// Whether it knows the replica as a member.
+    pub(super) fn knows(&self, replica: ReplicaId) -> bool {
+        self.shared.membership.borrow().has(replica)
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.clock.elapsed()
+    }
+
+    fn leading(&self) -> Option<LeaderEpoch> {
+        match *self.shared.leadership.borrow() {
+            Leadership::Leader { epoch } => Some(epoch),
+            Leadership::Starting | Leadership::Follower { .. } => None,
+        }
+    }
+
+    pub(super) fn outbound(&mut self) -> Outbound {
+        std::mem::take(&mut self.outbound)
+    }
+
+    /// Who of the clients still waits for an answer that will never come.
+    pub(super) fn waiting(self) -> Vec<Asker> {
+        let asker = |awaiting| match awaiting {
+            Awaiting::Client(asker) => Some(asker),
+            Awaiting::Record(_) | Awaiting::Nobody => None,
+        };
+        self.awaiting.into_values().filter_map(asker).collect()
+    }
+
+    pub(super) fn applied(&self) -> EntryIndex {
+        *self.shared.applied.borrow()
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            node: self.number,
+            applied: self.applied(),
+            state: self.shared.state.read().expect("nobody panicked"),
+            partitions: self.shared.partitions(),
+        }
+    }
+
+    /// A fingerprint of its state, once per change of the applied index.
+    pub(super) fn newly_applied(&mut self) -> Option<u64> {
+        let applied = self.applied();
+        if self.shown.replace(applied) == Some(applied) {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        self.view().state.encode().hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
+    /// The epoch that this node leads, once per epoch.
+    pub(super) fn newly_leading(&mut self) -> Option<LeaderEpoch> {
+        let leading = self.leading()?;
+        (self.led.replace(leading) != Some(leading)).then_some(leading)
+    }
+}

@@ -1,0 +1,77 @@
+//! The one topic that everybody uses, and the values in it.
+
+use uuid::Uuid;
+
+use crate::ids::{PartitionIndex, TimestampMs, TopicId, TopicName, TopicPartition};
+use crate::record::{Attributes, BatchBuilder, NewRecord, ProducerStamp};
+use crate::state::{Command, CreateTopic, Produce};
+
+/// Its partitions.
+pub(super) const PARTITIONS: u32 = 2;
+
+/// A segment is closed once its records span more than this.
+const SEGMENT_MS: i64 = 60_000;
+/// The time of a producer's first record.
+const FIRST_RECORD: TimestampMs = TimestampMs(1_790_000_000_000);
+/// Between the times of two records of a producer: segments roll after a few.
+const RECORD_EVERY_MS: i64 = 7_000;
+
+/// A value is written by one client in one of its tries, and never again.
+pub(super) type Value = u64;
+
+/// The value that a client gives to what it writes first in this try.
+pub(super) fn value_of(client: usize, attempt: u64) -> Value {
+    (u64::try_from(client).expect("few") << 32) | attempt
+}
+
+pub(super) fn topic_id() -> TopicId {
+    TopicId(Uuid::from_u128(0x6d61_7964_6179))
+}
+
+pub(super) fn place(partition: PartitionIndex) -> TopicPartition {
+    let topic = TopicName::parse("an-alert").expect("a good name");
+    TopicPartition::new(topic, partition)
+}
+
+pub(super) fn partitions() -> impl Iterator<Item = PartitionIndex> {
+    (0..PARTITIONS).map(PartitionIndex)
+}
+
+/// Makes the topic.
+pub(super) fn creation() -> Command {
+    Command::CreateTopic(CreateTopic {
+        name: place(PartitionIndex(0)).topic,
+        id: topic_id(),
+        partitions: PARTITIONS,
+        replication_factor: 1,
+        configs: [("segment.ms".to_owned(), SEGMENT_MS.to_string())].into(),
+    })
+}
+
+/// Writes one value. A batch that is sent again is the very same one, so its time comes from its number.
+pub(super) fn produce(
+    partition: PartitionIndex,
+    value: Value,
+    number: u32,
+    stamp: Option<ProducerStamp>,
+    transactional: bool,
+) -> Command {
+    let attributes = Attributes {
+        transactional,
+        ..Attributes::PLAIN
+    };
+    let mut builder = BatchBuilder::new(attributes);
+    if let Some(stamp) = stamp {
+        builder = builder.producer(stamp);
+    }
+    builder.push(NewRecord {
+        timestamp: TimestampMs(FIRST_RECORD.0 + RECORD_EVERY_MS * i64::from(number)),
+        value: Some(value.to_be_bytes().to_vec().into()),
+        ..NewRecord::default()
+    });
+    Command::Produce(Produce {
+        topic_id: topic_id(),
+        partition: place(partition),
+        batch: builder.build(),
+    })
+}

@@ -1,0 +1,162 @@
+//! What goes wrong: power, processes, links, disks, clocks, bits.
+
+use rand::Rng;
+
+use super::event::Event;
+use super::node::Ended;
+use super::{Cluster, Planted, ms};
+
+impl Cluster {
+    /// One fault, and the next one after a while.
+    pub(super) fn trouble(&mut self) {
+        if self.is_calm() {
+            return;
+        }
+        self.within(self.plan.trouble_within, Event::Trouble);
+        let node = self.chance.random_range(0..self.plan.nodes);
+        match self.chance.random_range(0..22) {
+            0..=2 => self.cut_power(node),
+            3..=4 => self.cut_power_at_an_operation(node),
+            5 => self.cut_power_everywhere(),
+            6..=7 => self.kill(node),
+            8..=10 => self.cut_link(node),
+            11..=12 => self.cut_off(node),
+            13 => self.slow_disk(node),
+            14..=15 => self.pause(node),
+            16 => self.fill_disk(node),
+            17 => self.fail_sync(node),
+            18 => self.flip_bit(node),
+            19 => self.jump_clock(node),
+            _ => self.lose_machine(node),
+        }
+    }
+
+    fn cut_power(&mut self, node: usize) {
+        if self.nodes[node].is_out() {
+            return;
+        }
+        self.coverage.count("power cuts");
+        self.nodes[node].disk().crash();
+        if self.plan.planted == Some(Planted::EmptyDiskUnderAnOldName) {
+            let seed = self.chance.random();
+            self.nodes[node].lose_disk(seed);
+        }
+        self.ended(node, Ended::PowerCut);
+    }
+
+    fn cut_power_at_an_operation(&mut self, node: usize) {
+        let disk = self.nodes[node].disk();
+        disk.crash_at(disk.operations() + self.chance.random_range(1..40));
+    }
+
+    fn cut_power_everywhere(&mut self) {
+        self.coverage.count("power cuts everywhere");
+        (0..self.plan.nodes).for_each(|node| self.cut_power(node));
+    }
+
+    fn kill(&mut self, node: usize) {
+        if !self.nodes[node].is_up() {
+            return;
+        }
+        self.coverage.count("kills");
+        self.ended(node, Ended::Killed);
+    }
+
+    fn cut_link(&mut self, from: usize) {
+        self.coverage.count("links cut one way");
+        let to = self.chance.random_range(0..self.plan.nodes);
+        self.network.cut((from, to));
+        self.within(ms(3_000), Event::Heal { link: (from, to) });
+    }
+
+    fn cut_off(&mut self, node: usize) {
+        self.coverage.count("nodes cut off");
+        for other in 0..self.plan.nodes {
+            for link in [(node, other), (other, node)] {
+                self.network.cut(link);
+                self.within(ms(3_000), Event::Heal { link });
+            }
+        }
+    }
+
+    fn slow_disk(&mut self, node: usize) {
+        self.coverage.count("disks slow");
+        self.nodes[node].slow_down();
+    }
+
+    /// Its process stands still; what comes for it waits.
+    fn pause(&mut self, node: usize) {
+        if self.nodes[node].is_up() && !self.nodes[node].is_paused() {
+            self.coverage.count("processes paused");
+            self.nodes[node].pause();
+            self.within(ms(2_500), Event::Resume { node });
+        }
+    }
+
+    fn fill_disk(&mut self, node: usize) {
+        if self.nodes[node].is_out() {
+            return;
+        }
+        self.coverage.count("disks full");
+        let spare = self.chance.random_range(0..40 << 10);
+        self.nodes[node].fill_disk(spare);
+        self.within(ms(3_000), Event::Room { node });
+    }
+
+    fn fail_sync(&mut self, node: usize) {
+        let which = self.chance.random_range(1..20);
+        self.nodes[node].fail_sync(which);
+    }
+
+    /// Never in more files than the cluster survives, and after a kill: a power cut together with the rot of the very
+    /// last batch is the limit that the journal states.
+    fn flip_bit(&mut self, node: usize) {
+        if !self.nodes[node].is_up() || !self.can_do_without(node) {
+            return;
+        }
+        self.coverage.count("bits flipped");
+        self.kill(node);
+        self.nodes[node].flip_bit(&mut self.chance);
+    }
+
+    fn jump_clock(&mut self, node: usize) {
+        self.coverage.count("clocks jumped");
+        let by = self.chance.random_range(-120_000..120_000);
+        self.nodes[node].clock().jump_wall(by);
+    }
+
+    /// A node has ended. Its disk may have lost power in the middle of something; it comes back in a while, unless its
+    /// files are damaged.
+    pub(super) fn ended(&mut self, node: usize, ended: Ended) {
+        match &ended {
+            Ended::PowerCut => self.coverage.count("ends by power cut"),
+            Ended::DiskFailed => self.coverage.count("ends by a failing disk"),
+            Ended::Damaged => self.coverage.count("damage found"),
+            Ended::Broke(error) => self.history.broke(node, error),
+            Ended::Killed => {}
+        }
+        let was_out = self.nodes[node].is_out();
+        for asker in self.nodes[node].end(&ended) {
+            self.within(ms(50), Event::GiveUp { asker });
+        }
+        self.paused[node].clear();
+        if !self.nodes[node].is_out() {
+            self.within(self.plan.restart_within, Event::Restart { node });
+        } else if !was_out {
+            self.call_operator(node);
+        }
+    }
+
+    /// The faults are over. Whose files `verify` finds damaged is replaced.
+    pub(super) fn heal(&mut self) {
+        self.network.heal_all();
+        for node in 0..self.plan.nodes {
+            self.nodes[node].heal();
+            if self.nodes[node].is_flipped() && !self.nodes[node].is_out() {
+                self.ended(node, Ended::Damaged);
+            }
+            self.at(ms(0), Event::Resume { node });
+            self.within(ms(100), Event::Restart { node });
+        }
+    }
+}
