@@ -242,9 +242,12 @@ async fn a_follower_gives_out_producer_ids_and_sends_everything_else_to_the_lead
 
     // It says whom to ask, so that the next try goes there (KIP-951).
     let request = produce_request("an-alert", 0, -1, batch_of(&["fire"]));
-    let refused = client.ask(10, request).await;
-    let refused = &refused.responses[0].partition_responses[0];
+    let answer = client.ask(10, request).await;
+    let refused = &answer.responses[0].partition_responses[0];
     assert_eq!(refused.error_code, 6);
+    let endpoint = &answer.node_endpoints[0];
+    let address = format!("{}:{}", endpoint.host.as_str(), endpoint.port);
+    assert_eq!(address, house.address(leader));
     assert_eq!(
         usize::try_from(refused.current_leader.leader_id.0),
         Ok(leader)

@@ -125,3 +125,46 @@ impl Nodes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn register(nodes: &mut Nodes, node: u32, level: u16) -> Result<(), Refusal> {
+        nodes.register(&RegisterNode {
+            node: NodeId(node),
+            replica: ReplicaId(node.into()),
+            listeners: Vec::new(),
+            rack: None,
+            feature_level_max: FeatureLevel(level),
+        })
+    }
+
+    fn raise(nodes: &mut Nodes, level: u16) -> Result<(), Refusal> {
+        let level = FeatureLevel(level);
+        nodes.raise(&RaiseFeatureLevel { level })
+    }
+
+    /// Levels that this software does not have yet: the rule is older than they are.
+    #[test]
+    fn a_level_is_raised_once_the_last_registered_node_has_it_and_then_keeps_older_ones_out() {
+        let (level, node) = (FeatureLevel(2), NodeId(2));
+        let lacking = Err(Refusal::FeatureLevelUnsupported { level, node });
+        let mut nodes = Nodes::default();
+        register(&mut nodes, 1, 2).unwrap();
+        register(&mut nodes, 2, 1).unwrap();
+        assert_eq!(raise(&mut nodes, 2), lacking);
+        assert_eq!(nodes.feature_level, FeatureLevel::FIRST);
+
+        register(&mut nodes, 2, 3).unwrap();
+        assert_eq!(raise(&mut nodes, 2), Ok(()));
+        assert_eq!(nodes.feature_level, level);
+        assert_eq!(register(&mut nodes, 2, 1), lacking);
+
+        nodes.unregister(node).unwrap();
+        let node = NodeId(1);
+        let level = FeatureLevel(3);
+        let lacking = Err(Refusal::FeatureLevelUnsupported { level, node });
+        assert_eq!(raise(&mut nodes, 3), lacking);
+    }
+}

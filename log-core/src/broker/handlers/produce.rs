@@ -9,9 +9,9 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
-    LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Sleep, sleep};
 
@@ -43,8 +43,8 @@ pub(in crate::broker) struct Proposed {
     replica: ReplicaHandle,
     acks: Acks,
     timeout: Pin<Box<Sleep>>,
-    /// What a client is told of the leader when this node is not it (KIP-951).
-    leader: Option<LeaderIdAndEpoch>,
+    /// What a client is told of the leader when this node is not it.
+    leader: Option<LeaderHint>,
     topics: Vec<(TopicName, Vec<(i32, Begun)>)>,
 }
 
@@ -213,18 +213,33 @@ fn refused(invalid: &InvalidBatch) -> Failed {
     Failed::of(of_invalid_batch(invalid), message)
 }
 
-fn leader_hint(service: &Service) -> Option<LeaderIdAndEpoch> {
+/// Who leads and where it is: the client need not ask for metadata first (KIP-951).
+struct LeaderHint {
+    leader: LeaderIdAndEpoch,
+    endpoint: NodeEndpoint,
+}
+
+fn leader_hint(service: &Service) -> Option<LeaderHint> {
     let Leadership::Follower {
         leader: Some((node, epoch)),
     } = service.replica().leadership()
     else {
         return None;
     };
-    Some(
-        LeaderIdAndEpoch::default()
-            .with_leader_id(values::wire_node(Some(node)).into())
+    let state = service.replica().state();
+    let (_, registered) = state.nodes().find(|(id, _)| *id == node)?;
+    let address = service.address_of(node, registered)?;
+    let id: BrokerId = values::wire_node(Some(node)).into();
+    Some(LeaderHint {
+        leader: LeaderIdAndEpoch::default()
+            .with_leader_id(id)
             .with_leader_epoch(values::wire_leader_epoch(Some(epoch))),
-    )
+        endpoint: NodeEndpoint::default()
+            .with_node_id(id)
+            .with_host(StrBytes::from_string(address.host))
+            .with_port(i32::from(address.port))
+            .with_rack(registered.rack.clone().map(StrBytes::from_string)),
+    })
 }
 
 impl Proposed {
@@ -255,9 +270,12 @@ impl Proposed {
         match acks {
             Acks::None if failed => Answer::Close,
             Acks::None => Answer::Nothing,
-            Acks::Leader | Acks::All => {
-                Answer::Body(ProduceResponse::default().with_responses(responses).into())
-            }
+            Acks::Leader | Acks::All => Answer::Body(
+                ProduceResponse::default()
+                    .with_responses(responses)
+                    .with_node_endpoints(leader.into_iter().map(|hint| hint.endpoint).collect())
+                    .into(),
+            ),
         }
     }
 }
@@ -309,7 +327,7 @@ async fn wait_for_disks(
 fn partition_response(
     index: i32,
     settled: Result<Produced, Failed>,
-    leader: Option<&LeaderIdAndEpoch>,
+    leader: Option<&LeaderHint>,
 ) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default()
         .with_index(index)
@@ -322,8 +340,8 @@ fn partition_response(
         Err(Failed { code, message }) => {
             let response = response.with_base_offset(-1).with_error_code(code.code());
             let response = match leader {
-                Some(leader) if code == ResponseError::NotLeaderOrFollower => {
-                    response.with_current_leader(leader.clone())
+                Some(hint) if code == ResponseError::NotLeaderOrFollower => {
+                    response.with_current_leader(hint.leader.clone())
                 }
                 _ => response,
             };

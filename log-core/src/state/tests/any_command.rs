@@ -15,8 +15,8 @@ use crate::state::{
     CommitTransactionOffsets, Committer, CompleteRebalance, CompletedMember, ConfigAction,
     ConfigChange, ConfigOp, CreatePartitions, CreateTopic, DeleteGroup, DeleteOffsets, DeleteTopic,
     EndTransaction, Envelope, ExpireOffsets, ExpireProducers, ExpireTransactionalIds, FeatureLevel,
-    InitProducerId, LogStartCause, MoveLogStart, NewOffset, Produce, RegisterNode, State,
-    TransactionOutcome, TransactionalProducer, UnregisterNode,
+    InitProducerId, LogStartCause, MoveLogStart, NewOffset, Produce, RaiseFeatureLevel,
+    RegisterNode, State, TransactionOutcome, TransactionalProducer, UnregisterNode,
 };
 
 const TOPICS: [&str; 2] = ["an-alert", "an-accept"];
@@ -77,6 +77,11 @@ fn any_node_command() -> impl Strategy<Value = Command> {
             feature_level_max: FeatureLevel(level),
         })),
         (0_u32..3).prop_map(|node| Command::UnregisterNode(UnregisterNode { node: NodeId(node) })),
+        // Beyond the latest a replica stops.
+        (0..=FeatureLevel::LATEST.0).prop_map(|level| {
+            let level = FeatureLevel(level);
+            Command::RaiseFeatureLevel(RaiseFeatureLevel { level })
+        }),
     ]
 }
 

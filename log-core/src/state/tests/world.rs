@@ -23,8 +23,17 @@ pub(super) struct World {
     pub(super) epoch: LeaderEpoch,
     pub(super) now: TimestampMs,
     pub(super) files: Files,
-    journal: Vec<(EntryIndex, LeaderEpoch, Vec<u8>)>,
+    journal: Vec<Told>,
     checkpoint: (usize, Vec<u8>, Files),
+}
+
+/// An entry of the journal, and what came of it when it was applied first.
+#[derive(Clone)]
+struct Told {
+    index: EntryIndex,
+    epoch: LeaderEpoch,
+    payload: Vec<u8>,
+    applied: Applied,
 }
 
 impl World {
@@ -65,11 +74,15 @@ impl World {
             "{envelope:?} is larger than estimated"
         );
         let index = EntryIndex(u64::try_from(self.journal.len()).unwrap() + 1);
-        self.journal.push((index, self.epoch, payload.clone()));
-        let applied = self
-            .state
-            .apply(index, self.epoch, &Envelope::decode(&payload).unwrap());
+        let (epoch, envelope) = (self.epoch, Envelope::decode(&payload).unwrap());
+        let applied = self.state.apply(index, epoch, &envelope);
         perform(&mut self.files, &applied.changes);
+        self.journal.push(Told {
+            index,
+            epoch,
+            payload,
+            applied: applied.clone(),
+        });
         self.assert_no_transaction_hangs();
         applied
     }
@@ -111,14 +124,18 @@ impl World {
         self.checkpoint = (self.journal.len(), self.state.encode(), self.files.clone());
     }
 
-    /// Loses what is in memory: reads the checkpoint and applies the journal behind it. Checks that nothing differs.
+    /// Loses what is in memory: reads the checkpoint, as a restart or a replica that is sent a snapshot does, and applies the
+    /// journal behind it. Checks that nothing differs: no answer, no byte of a file or of the state.
     pub(super) fn crash(&mut self) {
         let (applied, bytes, mut files) = self.checkpoint.clone();
         let mut state = State::decode(&bytes).unwrap();
-        for (index, epoch, payload) in &self.journal[applied..] {
-            let applied = state.apply(*index, *epoch, &Envelope::decode(payload).unwrap());
-            perform(&mut files, &applied.changes);
+        for told in &self.journal[applied..] {
+            let envelope = Envelope::decode(&told.payload).unwrap();
+            let again = state.apply(told.index, told.epoch, &envelope);
+            assert_eq!(again, told.applied, "entry {}: {envelope:?}", told.index);
+            perform(&mut files, &again.changes);
         }
+        assert_eq!(state, self.state);
         assert_eq!(state.encode(), self.state.encode());
         assert_eq!(files, self.files);
         self.state = state;
