@@ -2,22 +2,28 @@
 //! the time; effects come out in the order in which they must be performed. The world drives it from
 //! [`super::replica_thread`], a simulation from one seed.
 
+mod checkpoints;
+mod reads;
+mod snapshots;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::checkpoints::CheckpointPlan;
+use self::reads::Reads;
+use self::snapshots::SnapshotPlan;
 use super::followers::{Followers, Tick};
 use super::quorum::Quorum;
 use super::replica_handle::{AppliedOutcome, Leadership, Outcome, ProposeError, Shared};
 use crate::consensus::{
-    Driver, Dropped, HeldSnapshot, Keep, Membership, MembershipChange, Message, Persist, Place,
-    ReadTicket, Role, SnapshotOutcome, told_snapshot,
+    Driver, Dropped, HeldSnapshot, Membership, MembershipChange, Message, Persist, Place, Role,
 };
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{Applied, Change, Command, Envelope, EnvelopeError, Response};
-use crate::storage::{Captured, Checkpoint, PartitionsError};
+use crate::storage::{Captured, Partitions, PartitionsError};
 
 /// Names a question, so that its answer finds the asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,42 +190,10 @@ pub(crate) struct Replica {
     ended: bool,
 }
 
-/// The snapshot on its way out, and the one on its way in.
-#[derive(Default)]
-struct SnapshotPlan {
-    held: Option<HeldSnapshot>,
-    holding: bool,
-    /// When nothing could be held.
-    failed: Option<Tick>,
-    fetching: Option<(EntryIndex, LeaderEpoch)>,
-}
-
-/// Reads on their way: waiting to be asked together, asked, and waiting for an index to be applied.
-#[derive(Default)]
-struct Reads {
-    waiting: Vec<Ticket>,
-    asked: BTreeMap<ReadTicket, Vec<Ticket>>,
-    at_index: BTreeMap<EntryIndex, Vec<Ticket>>,
-}
-
-/// When the next checkpoint is due.
-struct CheckpointPlan {
-    bytes_between: u64,
-    bytes_since: u64,
-    under_way: bool,
-    /// The last entry that a durable checkpoint covers.
-    durable: EntryIndex,
-    /// Up to here the entries are gone from memory and journal.
-    trimmed: EntryIndex,
-}
-
 /// A disk that takes longer than this for one sync does not lead on: 2 s.
 const SYNC_TICKS_MAX: u64 = 80;
 /// When nobody has taken leadership over by then it is let go: 3 s.
 const HAND_OVER_TICKS_MAX: u64 = 120;
-/// Where no snapshot could be held, it is tried again after 1 s.
-const HOLD_AGAIN_TICKS: u64 = 40;
-
 impl Replica {
     /// Puts a replica together from what recovery found. `applied` is the checkpoint's place.
     pub(super) fn new(
@@ -353,32 +327,6 @@ impl Replica {
         self.membership.voters == [self.me()] && !self.membership.is_joint()
     }
 
-    /// Whether the checkpoint's files are being written or held.
-    pub(crate) fn is_checkpointing(&self) -> bool {
-        self.checkpoint.under_way || self.snapshot.holding
-    }
-
-    /// Takes a checkpoint of this moment. None may be under way.
-    pub(crate) fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
-        self.checkpoint.under_way = true;
-        self.checkpoint.bytes_since = 0;
-        let state = self
-            .shared
-            .state
-            .read()
-            .expect("this thread is the only one that writes it");
-        let captured = self.shared.partitions().capture(Checkpoint {
-            applied: self.applied,
-            epoch: self.applied_epoch,
-            state: state.encode().into(),
-            membership: self.membership.encode().into(),
-        });
-        effects.push(Effect::CompleteCheckpoint {
-            hard_state: self.driver.hard_state(),
-            captured,
-        });
-    }
-
     fn propose(
         &mut self,
         wall: TimestampMs,
@@ -419,42 +367,6 @@ impl Replica {
         }
     }
 
-    fn read(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
-        match self.current_leadership() {
-            Leadership::Leader { .. } => self.reads.waiting.push(ticket),
-            Leadership::Starting | Leadership::Follower { .. } => {
-                effects.push(Effect::Readable {
-                    ticket,
-                    allowed: Err(ProposeError::NotLeader),
-                });
-            }
-        }
-    }
-
-    /// One question to the voters serves everybody who has asked by now.
-    fn ask_reads_together(&mut self) {
-        if self.reads.waiting.is_empty() {
-            return;
-        }
-        let asked = self.driver.read_index();
-        self.reads
-            .asked
-            .insert(asked, std::mem::take(&mut self.reads.waiting));
-    }
-
-    fn answer_reads(&mut self, effects: &mut Vec<Effect>) {
-        while let Some(first) = self.reads.at_index.first_entry() {
-            if self.applied < *first.key() {
-                break;
-            }
-            let tickets = first.remove();
-            effects.extend(tickets.into_iter().map(|ticket| Effect::Readable {
-                ticket,
-                allowed: Ok(()),
-            }));
-        }
-    }
-
     fn apply(&mut self, entry: &Entry, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
         assert_eq!(
             self.applied.0 + 1,
@@ -490,34 +402,10 @@ impl Replica {
             .expect("readers do not panic with the lock");
         let Applied { outcome, changes } = state.apply(index, entry.epoch, &envelope);
         for change in changes {
-            self.perform(change)
+            perform(&self.shared.partitions(), change)
                 .map_err(|source| ReplicaError::Partitions { index, source })?;
         }
         Ok(outcome)
-    }
-
-    fn perform(&self, change: Change) -> Result<(), PartitionsError> {
-        let partitions = self.shared.partitions();
-        match change {
-            Change::PartitionCreated {
-                partition,
-                topic_id,
-                segment,
-            } => partitions.create(&partition, topic_id, segment),
-            Change::PartitionConfigured { partition, segment } => {
-                partitions.configure(&partition, segment)
-            }
-            Change::PartitionDeleted { partition } => partitions.delete(&partition),
-            Change::Appended {
-                partition,
-                base_offset,
-                batch,
-            } => partitions.append(&partition, base_offset, &batch),
-            Change::LogStartMoved {
-                partition,
-                log_start_offset,
-            } => partitions.move_log_start(&partition, log_start_offset),
-        }
     }
 
     fn answer(&mut self, entry: &Entry, outcome: Option<Outcome>, effects: &mut Vec<Effect>) {
@@ -597,25 +485,7 @@ impl Replica {
                 outcome: Err(ProposeError::OutcomeUnknown),
             });
         }
-        let reads = std::mem::take(&mut self.reads);
-        let asked = reads
-            .asked
-            .into_values()
-            .chain(reads.at_index.into_values())
-            .flatten();
-        for ticket in asked.chain(reads.waiting) {
-            effects.push(Effect::Readable {
-                ticket,
-                allowed: Err(ProposeError::OutcomeUnknown),
-            });
-        }
-    }
-
-    fn capture_checkpoint_when_due(&mut self, effects: &mut Vec<Effect>) {
-        if self.is_checkpointing() || self.checkpoint.bytes_since < self.checkpoint.bytes_between {
-            return;
-        }
-        self.capture_checkpoint(effects);
+        self.let_readers_go(effects);
     }
 
     fn persisted(&mut self, number: u64) {
@@ -669,121 +539,31 @@ impl Replica {
             changed
         });
     }
+}
 
-    /// A snapshot that would put this replica ahead is fetched first and installed by a restart; everything else is for
-    /// consensus.
-    fn hear(&mut self, message: Message, effects: &mut Vec<Effect>) {
-        let from = ReplicaId(message.from);
-        self.followers.heard(from);
-        let told = told_snapshot(&message);
-        let Some(told) = told.filter(|told| self.driver.lacks(told.applied, told.epoch)) else {
-            return self.driver.step(message);
-        };
-        self.driver.hear_leader(&message);
-        let leads = self.driver.role() == Role::Follower { leader: Some(from) };
-        if leads && self.snapshot.fetching.is_none() {
-            self.snapshot.fetching = Some((told.applied, told.epoch));
-            effects.push(Effect::FetchSnapshot {
-                from,
-                applied: told.applied,
-                manifest: told.manifest,
-            });
+/// Does to the files what a command has changed.
+///
+/// # Errors
+/// [`PartitionsError`]
+pub(super) fn perform(partitions: &Partitions, change: Change) -> Result<(), PartitionsError> {
+    match change {
+        Change::PartitionCreated {
+            partition,
+            topic_id,
+            segment,
+        } => partitions.create(&partition, topic_id, segment),
+        Change::PartitionConfigured { partition, segment } => {
+            partitions.configure(&partition, segment)
         }
-    }
-
-    fn snapshot_fetched(
-        &mut self,
-        fetched: Result<EntryIndex, SnapshotLost>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let asked = self.snapshot.fetching.take();
-        let (Ok(applied), Some((asked, epoch))) = (fetched, asked) else {
-            return;
-        };
-        assert_eq!(applied, asked, "one snapshot is fetched at a time");
-        // Meanwhile entries may have come. What they brought may be promised to the leader: never go back.
-        if !self.driver.lacks(applied, epoch) {
-            return effects.push(Effect::DropFetched);
-        }
-        self.let_askers_go(effects);
-        self.ended = true;
-        effects.push(Effect::InstallSnapshot { applied });
-    }
-
-    fn hold_snapshot_when_wanted(&mut self, effects: &mut Vec<Effect>) {
-        let wanted = self.driver.take_snapshot_wanted();
-        let just_failed = self
-            .snapshot
-            .failed
-            .is_some_and(|failed| self.followers.now().since(failed) < HOLD_AGAIN_TICKS);
-        if !wanted || just_failed || !self.is_leading() || self.is_checkpointing() {
-            return;
-        }
-        if self.snapshot.held.take().is_some() {
-            self.driver.offer_snapshot(None);
-            effects.push(Effect::ReleaseSnapshot);
-        }
-        self.snapshot.holding = true;
-        effects.push(Effect::HoldSnapshot);
-    }
-
-    fn snapshot_held(&mut self, held: Option<HeldSnapshot>) {
-        self.snapshot.holding = false;
-        self.snapshot.failed = held.is_none().then(|| self.followers.now());
-        self.followers.hold();
-        self.driver.offer_snapshot(held.as_ref());
-        self.snapshot.held = held;
-    }
-
-    /// Tells a follower again that stopped fetching, and lets the files go once nobody fetches them.
-    fn follow_snapshots(&mut self, effects: &mut Vec<Effect>) {
-        let followers = self.driver.followers();
-        for follower in self.followers.given_up(&followers) {
-            self.driver
-                .snapshot_settled(follower, SnapshotOutcome::Failed);
-        }
-        if self.snapshot.held.is_some() && self.followers.nobody_fetches(&followers) {
-            self.let_snapshot_go(effects);
-        }
-    }
-
-    fn let_snapshot_go(&mut self, effects: &mut Vec<Effect>) {
-        if self.snapshot.held.take().is_some() {
-            self.driver.offer_snapshot(None);
-            effects.push(Effect::ReleaseSnapshot);
-        }
-    }
-
-    /// Lets go of entries that a durable checkpoint covers, but for those that a follower is about to need.
-    fn trim(&mut self, effects: &mut Vec<Effect>) {
-        if self.checkpoint.durable <= self.checkpoint.trimmed {
-            return;
-        }
-        let trimmed = self.driver.trim(self.checkpoint.durable, &self.keep());
-        if self.checkpoint.trimmed < trimmed {
-            self.checkpoint.trimmed = trimmed;
-            effects.push(Effect::TrimJournal {
-                before: EntryIndex(trimmed.0 + 1),
-            });
-        }
-    }
-
-    fn keep(&self) -> Keep {
-        if self.is_alone() && self.membership.learners.is_empty() {
-            return Keep::NOTHING;
-        }
-        let followers = self.driver.followers();
-        let needed = self.followers.slowest(self.me(), &followers);
-        let pinned = self.snapshot.held.as_ref().map(|held| held.applied);
-        let bytes = self.checkpoint.bytes_between;
-        Keep {
-            after: needed
-                .into_iter()
-                .chain(pinned)
-                .min()
-                .unwrap_or(EntryIndex(u64::MAX)),
-            bytes_min: bytes / 4,
-            bytes_max: bytes.saturating_mul(2),
-        }
+        Change::PartitionDeleted { partition } => partitions.delete(&partition),
+        Change::Appended {
+            partition,
+            base_offset,
+            batch,
+        } => partitions.append(&partition, base_offset, &batch),
+        Change::LogStartMoved {
+            partition,
+            log_start_offset,
+        } => partitions.move_log_start(&partition, log_start_offset),
     }
 }
