@@ -45,6 +45,7 @@ struct House {
 impl House {
     /// Addresses for `count` nodes, of which the first three form a log.
     async fn of(count: usize) -> Self {
+        support::write_log_lines_when_asked();
         // All are held until all are known, so that none is given twice.
         let held: Vec<_> = (0..count)
             .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))

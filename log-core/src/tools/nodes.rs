@@ -104,7 +104,9 @@ impl Nodes {
 
 async fn add(client: &mut Client, change: &Change) -> Result<Done, ToolError> {
     let node = change.node;
-    let quorum = presented(client, node).await?;
+    let is_there =
+        |quorum: &Quorum| quorum.waiting(node).is_some() || quorum.member(node).is_some();
+    let quorum = once(client, node, is_there).await?;
     let asked = match (quorum.member(node), quorum.waiting(node)) {
         (Some(member), _) if member.votes() => {
             return match quorum.waiting(node) {
@@ -128,7 +130,12 @@ async fn add(client: &mut Client, change: &Change) -> Result<Done, ToolError> {
 
 async fn replace(client: &mut Client, change: &Change) -> Result<Done, ToolError> {
     let node = change.node;
-    let quorum = presented(client, node).await?;
+    // A voter that was lost looks well until its silence is noticed: whether another waits is what tells.
+    let is_there = |quorum: &Quorum| {
+        let learns = quorum.member(node).is_some_and(|member| !member.votes());
+        quorum.waiting(node).is_some() || learns
+    };
+    let quorum = once(client, node, is_there).await?;
     let (new, old) = match (quorum.waiting(node), quorum.member(node)) {
         (Some(waiting), old) => (waiting, old.or_else(|| quorum.nameless())),
         (None, Some(member)) if member.is_well() => return Ok(votes(node, &quorum)),
@@ -147,18 +154,18 @@ async fn replace(client: &mut Client, change: &Change) -> Result<Done, ToolError
     adding.run(client, change).await
 }
 
-/// The quorum, once the node waits in it or time is over: it may have been started a moment ago.
-async fn presented(client: &mut Client, node: i32) -> Result<Quorum, ToolError> {
+/// The quorum, once the node stands in it as it should, or as it is when time is over: the node may have been started a
+/// moment ago.
+async fn once(
+    client: &mut Client,
+    node: i32,
+    stands: impl Fn(&Quorum) -> bool,
+) -> Result<Quorum, ToolError> {
     let mut told = Progress::default();
     let waited = timeout(PRESENTS_ITSELF_WITHIN, async {
         loop {
             let quorum = Quorum::ask(client).await?;
-            let is_there = quorum.waiting(node).is_some();
-            if is_there
-                || quorum
-                    .member(node)
-                    .is_some_and(|it| it.is_well() || !it.votes())
-            {
+            if stands(&quorum) {
                 return Ok(quorum);
             }
             told.tell(&format!("waiting for node {node} to present itself"));

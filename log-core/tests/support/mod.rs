@@ -45,7 +45,7 @@ impl TestBroker {
 }
 
 /// `RUST_LOG=log_core=debug cargo test ..` shows what the brokers say.
-fn write_log_lines_when_asked() {
+pub fn write_log_lines_when_asked() {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
