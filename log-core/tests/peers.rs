@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use log_core::broker::peers::{Peer, Secret};
 use log_core::broker::{Broker, Config, StartError};
 use log_core::ids::NodeId;
 use support::records::batch_of;
-use support::wire_client::{WireClient, create_topic, latest_offset, produce};
+use support::wire_client::{WireClient, create_topic, latest_offset, new_producer_id, produce};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -225,6 +226,21 @@ async fn three_nodes_become_one_cluster_that_outlives_its_leader() {
     let mut client = client_of_leader(&brokers).await;
     wait_for_in_sync(&mut client, 3).await;
     assert_eq!(latest_offset(&mut client, "a").await, 11);
+    stop_all(brokers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_gets_its_id_from_whichever_node_it_asks() {
+    let site = Site::of(3);
+    let brokers = site.start_all().await;
+    client_of_leader(&brokers).await;
+
+    let mut given = BTreeSet::new();
+    for broker in brokers.iter().chain(&brokers) {
+        let mut client = WireClient::connect(&broker.address().to_string()).await;
+        given.insert(new_producer_id(&mut client).await);
+    }
+    assert_eq!(given.len(), 6, "each id is given out once: {given:?}");
     stop_all(brokers).await;
 }
 

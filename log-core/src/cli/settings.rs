@@ -186,12 +186,12 @@ fn set<T>(field: &mut T, given: Option<T>) {
 /// `1@host:port,2@host:port,..`
 fn peers(text: &str, wrong: &mut Vec<String>) -> Vec<Peer> {
     let listed = text.split(',').map(str::trim).filter(|one| !one.is_empty());
-    let mut read = |one: &str| {
+    let read = |one: &str| {
         one.parse::<Peer>()
             .map_err(|mistake| wrong.push(format!("peers: {mistake}")))
             .ok()
     };
-    listed.filter_map(|one| read(one)).collect()
+    listed.filter_map(read).collect()
 }
 
 /// A file wins over the environment, as whatever is given more exactly does.

@@ -35,15 +35,16 @@ const ASKING_SILENCE_MAX: Duration = Duration::from_secs(10);
 /// nobody.
 const TAKEN_WITHIN: Duration = Duration::from_millis(100);
 /// The same trouble with the same machine is logged again after so long.
-const SAID_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// Machines whose last trouble is remembered.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Troubles that are remembered as said. A stranger who brings more is heard of that much more often.
 const TROUBLES_MAX: usize = 256;
 
 pub(super) struct Door {
     inner: Arc<Inner>,
     handshakes: Arc<Semaphore>,
     asking: Arc<Semaphore>,
-    troubles: Mutex<BTreeMap<IpAddr, (String, Duration)>>,
+    /// When each was last said.
+    troubles: Mutex<BTreeMap<(IpAddr, String), Duration>>,
 }
 
 impl Door {
@@ -101,20 +102,23 @@ impl Door {
             debug!(%from, trouble = %error, "connection of a peer did not come about");
             return;
         }
-        let trouble = error.to_string();
+        if self.is_news((from.ip(), error.to_string())) {
+            warn!(%from, trouble = %error, "connection of a peer did not come about");
+        }
+    }
+
+    fn is_news(&self, trouble: (IpAddr, String)) -> bool {
         let now = self.inner.clock.elapsed();
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, at)) = troubles.get(&from.ip())
-            && *last == trouble
-            && now.saturating_sub(*at) < SAID_AGAIN_AFTER
-        {
-            return;
-        }
         if TROUBLES_MAX <= troubles.len() {
             troubles.clear();
         }
-        warn!(%from, trouble, "connection of a peer did not come about");
-        troubles.insert(from.ip(), (trouble, now));
+        let last = troubles.insert(trouble.clone(), now);
+        let Some(last) = last.filter(|last| now.saturating_sub(*last) < SAID_AGAIN_AFTER) else {
+            return true;
+        };
+        troubles.insert(trouble, last);
+        false
     }
 
     async fn serve_peer(&self, conversation: Conversation) {

@@ -42,19 +42,21 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Hello,
+        Self::Greeting,
+        Self::Proof,
+        Self::Welcome,
+        Self::Refusal,
+        Self::Message,
+        Self::Status,
+        Self::Request,
+        Self::Answer,
+    ];
+
     fn of(byte: u8) -> Option<Self> {
-        const ALL: [FrameKind; 9] = [
-            FrameKind::Hello,
-            FrameKind::Greeting,
-            FrameKind::Proof,
-            FrameKind::Welcome,
-            FrameKind::Refusal,
-            FrameKind::Message,
-            FrameKind::Status,
-            FrameKind::Request,
-            FrameKind::Answer,
-        ];
-        ALL.into_iter().find(|kind| *kind as u8 == byte)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

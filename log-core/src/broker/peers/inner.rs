@@ -82,8 +82,8 @@ impl Inner {
 
     /// Puts a message in line to a replica, or says that there is no room.
     pub(super) fn push(self: &Arc<Self>, message: Message) -> Result<(), Full> {
-        let to = ReplicaId(message.to);
-        self.outbox_of(&mut self.outboxes(), to).push(message)
+        // A link that ends at this very moment may take the message along: Raft repeats it.
+        self.outbox_to(ReplicaId(message.to)).push(message)
     }
 
     /// Opens the link to each other member, before there is anything to say: an election must not wait for it.
@@ -93,7 +93,7 @@ impl Inner {
             let members = changes.borrow_and_update().clone();
             let members = members.voters.iter().chain(&members.learners);
             for member in members.filter(|member| **member != self.us.replica) {
-                self.outbox_of(&mut self.outboxes(), *member);
+                self.outbox_to(*member);
             }
             if changes.changed().await.is_err() {
                 return;
@@ -101,17 +101,19 @@ impl Inner {
         }
     }
 
-    fn outbox_of(
-        self: &Arc<Self>,
-        outboxes: &mut BTreeMap<ReplicaId, Arc<Outbox>>,
-        to: ReplicaId,
-    ) -> Arc<Outbox> {
-        let open = || {
+    fn outbox_to(self: &Arc<Self>, to: ReplicaId) -> Arc<Outbox> {
+        let outbox = {
+            let mut outboxes = self.outboxes();
+            if let Some(outbox) = outboxes.get(&to) {
+                return Arc::clone(outbox);
+            }
             let outbox = Arc::new(Outbox::default());
-            link::spawn(self, to, Arc::clone(&outbox));
+            outboxes.insert(to, Arc::clone(&outbox));
             outbox
         };
-        Arc::clone(outboxes.entry(to).or_insert_with(open))
+        // Not under the lock: where nothing can be started any more the link ends at once, and takes it.
+        link::spawn(self, to, Arc::clone(&outbox));
+        outbox
     }
 
     /// Closes the line to a replica, unless something is in it again.
@@ -122,6 +124,17 @@ impl Inner {
             outboxes.remove(&to);
         }
         idle
+    }
+
+    /// Closes the line that nobody empties any more.
+    pub(super) fn forget(&self, to: ReplicaId, ended: &Arc<Outbox>) {
+        let mut outboxes = self.outboxes();
+        let is_this_one = outboxes
+            .get(&to)
+            .is_some_and(|outbox| Arc::ptr_eq(outbox, ended));
+        if is_this_one {
+            outboxes.remove(&to);
+        }
     }
 
     fn outboxes(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<Outbox>>> {

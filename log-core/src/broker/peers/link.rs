@@ -1,5 +1,6 @@
 //! The connection over which one peer is told what the consensus says: calls, tells, calls again when it breaks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(super) fn spawn(inner: &Arc<Inner>, to: ReplicaId, outbox: Arc<Outbox>) {
         inner: Arc::clone(inner),
         to,
         outbox,
-        last_trouble: String::new(),
+        troubles: BTreeSet::new(),
         calls_failed: 0,
     };
     let span = info_span!("peer", replica = %to);
@@ -46,9 +47,16 @@ struct Link {
     inner: Arc<Inner>,
     to: ReplicaId,
     outbox: Arc<Outbox>,
-    /// Why there was no connection last time: said once, and again when it changes.
-    last_trouble: String,
+    /// Why there was no connection since the last one: each reason is said once.
+    troubles: BTreeSet<String>,
     calls_failed: usize,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // However it ended: the next word to this replica opens another.
+        self.inner.forget(self.to, &self.outbox);
+    }
 }
 
 impl Link {
@@ -97,7 +105,7 @@ impl Link {
     fn note_trouble(&mut self, address: &str, error: &TalkError) {
         self.calls_failed += 1;
         let trouble = error.to_string();
-        if trouble == self.last_trouble {
+        if !self.troubles.insert(format!("{address}: {trouble}")) {
             return;
         }
         if matches!(error, TalkError::Refused(refusal) if refusal.is_expected()) {
@@ -105,13 +113,12 @@ impl Link {
         } else {
             warn!(address, trouble, "peer cannot be told anything");
         }
-        self.last_trouble = trouble;
     }
 
     /// Tells the peer what there is to tell, until the connection breaks.
     async fn tell(&mut self, mut conversation: Conversation) {
         self.calls_failed = 0;
-        self.last_trouble.clear();
+        self.troubles.clear();
         self.inner.book.note(&conversation.peer);
         let node = conversation.peer.node;
         let _counted = meters::Connected::to(node);

@@ -194,3 +194,21 @@ impl Peers {
         }
     }
 }
+
+/// Reads what a frame says, down to its values, as a node does; for the fuzzer. Says whether it was understood.
+#[cfg(any(test, feature = "testing"))]
+pub fn hear(frame: &frame::Frame) -> bool {
+    use frame::FrameKind;
+    let body = &frame.body;
+    match frame.kind {
+        FrameKind::Hello => handshake::Hello::decode(body).is_ok(),
+        FrameKind::Greeting => handshake::Greeting::decode(body).is_ok(),
+        FrameKind::Proof => handshake::Proof::decode(body).is_ok(),
+        FrameKind::Welcome => true,
+        FrameKind::Refusal => !handshake::Refusal::decode(body).to_string().contains('\n'),
+        FrameKind::Message => crate::consensus::decode_message(body).is_ok(),
+        FrameKind::Status => question::decode::<question::Status>(body).is_ok(),
+        FrameKind::Request => question::decode_request(body).is_ok(),
+        FrameKind::Answer => question::decode::<question::Answer>(body).is_ok(),
+    }
+}
