@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{
-    BrokerId, InitProducerIdRequest, MetadataRequest, MetadataResponse,
+    BrokerId, CreateTopicsRequest, InitProducerIdRequest, MetadataRequest, MetadataResponse,
 };
 use log_core::broker::peers::Peer;
 use log_core::broker::{Broker, Config};
@@ -20,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use support::records::batch_of;
 use support::wire_client::{
-    WireClient, create_topic_with, latest_offset, produce, produce_request,
+    WireClient, create_topic_with, latest_offset, produce, produce_request, text,
 };
 
 /// How long anything here may take on a busy machine.
@@ -45,6 +46,11 @@ struct House {
 impl House {
     /// Addresses for `count` nodes, of which the first three form a log.
     async fn of(count: usize) -> Self {
+        Self::of_with(count, |_, _| {}).await
+    }
+
+    /// The same, each node with a setting of its own.
+    async fn of_with(count: usize, change: impl Fn(usize, &mut Config)) -> Self {
         support::write_log_lines_when_asked();
         // All are held until all are known, so that none is given twice.
         let held: Vec<_> = (0..count)
@@ -61,7 +67,12 @@ impl House {
             disks: vec![0; count],
         };
         drop(held);
-        let (one, two, three) = tokio::join!(house.started(1), house.started(2), house.started(3));
+        let started = |node| {
+            let mut config = house.config(node);
+            change(node, &mut config);
+            started(config)
+        };
+        let (one, two, three) = tokio::join!(started(1), started(2), started(3));
         house.nodes[0] = Some(one);
         house.nodes[1] = Some(two);
         house.nodes[2] = Some(three);
@@ -95,8 +106,7 @@ impl House {
     }
 
     async fn started(&self, node: usize) -> Broker {
-        let started = timeout(PATIENCE, Broker::start(self.config(node))).await;
-        started.expect("in time").expect("starts")
+        started(self.config(node)).await
     }
 
     async fn stop(&mut self, node: usize) {
@@ -169,6 +179,11 @@ impl House {
     }
 }
 
+async fn started(config: Config) -> Broker {
+    let started = timeout(PATIENCE, Broker::start(config)).await;
+    started.expect("in time").expect("starts")
+}
+
 fn voters(numbers: &[i64]) -> Vec<(i64, String)> {
     let voter = |number: &i64| (*number, "voter".to_owned());
     numbers.iter().map(voter).collect()
@@ -188,11 +203,30 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         .unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
+const INVALID_REPLICATION_FACTOR: i16 = 38;
+
+/// What a topic with so many replicas is answered; it is not made.
+async fn replicated(client: &mut WireClient, factor: i16) -> i16 {
+    let topic = CreatableTopic::default()
+        .with_name(text("an-accept").into())
+        .with_num_partitions(2)
+        .with_replication_factor(factor);
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![topic])
+        .with_validate_only(true)
+        .with_timeout_ms(10_000);
+    client.ask(7, request).await.topics[0].error_code
+}
+
 /// What producer-api makes on three nodes: three replicas, two of which must have a call on their disks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_tell_the_same_of_themselves_and_hold_what_is_acknowledged() {
     let house = House::of(3).await;
     let mut client = house.leaders_client(1).await;
+    let three = replicated(&mut client, 3).await;
+    assert_eq!(three, 0, "what producer-api asks for");
+    let four = replicated(&mut client, 4).await;
+    assert_eq!(four, INVALID_REPLICATION_FACTOR);
     let configs = [("min.insync.replicas", "2"), ("mayday.acks.min", "all")];
     create_topic_with(&mut client, "an-alert", 2, &configs).await;
     assert_eq!(
@@ -220,6 +254,39 @@ async fn three_nodes_tell_the_same_of_themselves_and_hold_what_is_acknowledged()
         assert_eq!(house.roles(node).await, voters(&[1, 2, 3]));
     }
     house.end().await;
+}
+
+/// One full disk is no reason to refuse a call; two are: the third alone could not keep what it took.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_refused_while_two_of_three_disks_are_full() {
+    const POLICY_VIOLATION: i16 = 44;
+    for (full, admits) in [(&[3][..], true), (&[2, 3], false)] {
+        let house = House::of_with(3, |node, config| {
+            if full.contains(&node) {
+                config.disk_reserve_bytes = u64::MAX;
+            }
+        })
+        .await;
+        let mut client = house.leaders_client(1).await;
+        create_topic_with(&mut client, "an-alert", 1, &[]).await;
+        until("each node's room told", async || {
+            let nodes = house.nodes(1).await;
+            let with_room = nodes.iter().filter(|node| node["room"] == true).count();
+            (with_room == 3 - full.len()).then_some(())
+        })
+        .await;
+
+        let said = until("as the disks are", async || {
+            let said = produce(&mut client, "an-alert", batch_of(&["fire"])).await;
+            (said.is_ok() == admits).then_some(said)
+        });
+
+        match said.await {
+            Ok(_) => assert!(admits),
+            Err(code) => assert_eq!(code, POLICY_VIOLATION),
+        }
+        house.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -291,6 +358,7 @@ async fn a_fourth_node_is_added_and_another_removed_and_the_leader_hands_over_fi
     let members = house.roles(other).await.into_iter();
     let members = members.filter(|(_, role)| role != "waiting");
     assert_eq!(members.collect::<Vec<_>>(), left);
+    assert_eq!(house.metadata(other).await.brokers.len(), 3);
 
     // What was acknowledged is where it was, and more can be written.
     let mut client = house.leaders_client(other).await;

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use super::metrics;
 use super::replica_handle::Leadership;
 use super::retention::{self, Retention};
 use super::service::Service;
@@ -38,6 +39,10 @@ pub(super) fn spawn(service: &Arc<Service>, tasks: &TaskTracker) {
         expire_transactions,
     ));
     tasks.spawn(rounds(Arc::clone(service), UNUSED_EVERY, forget_unused));
+    tasks.spawn(metrics::follow_quorum(
+        service.replica().clone(),
+        service.shutdown().clone(),
+    ));
 }
 
 /// Does the work in every interval while this node leads.

@@ -5,6 +5,8 @@ use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::quorum::Quorum;
+use super::replica_handle::{Leadership, ReplicaHandle};
 use crate::ids::EntryIndex;
 
 /// A connection, counted while it lives.
@@ -72,14 +74,45 @@ pub(super) async fn follow_applied(
     shutdown: CancellationToken,
 ) {
     loop {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a gauge is a float; exact to 2^53"
-        )]
-        gauge!("log_applied_index").set(applied.borrow_and_update().0 as f64);
+        gauge!("log_applied_index").set(count(applied.borrow_and_update().0));
         tokio::select! {
             changed = applied.changed() => if changed.is_err() { return },
             () = shutdown.cancelled() => return,
         }
     }
+}
+
+/// Shows what this node is to its cluster and how well the cluster is, until shutdown. On a follower the members are as a
+/// leader last told.
+pub(super) async fn follow_quorum(replica: ReplicaHandle, shutdown: CancellationToken) {
+    let mut quorum = replica.quorum_changes();
+    let mut leadership = replica.leadership_changes();
+    loop {
+        show_quorum(&replica, &quorum.borrow_and_update());
+        leadership.mark_unchanged();
+        tokio::select! {
+            changed = quorum.changed() => if changed.is_err() { return },
+            changed = leadership.changed() => if changed.is_err() { return },
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+fn show_quorum(replica: &ReplicaHandle, quorum: &Quorum) {
+    let leads = matches!(replica.leadership(), Leadership::Leader { .. });
+    let own = quorum.member(replica.cluster().replica);
+    let lag = own.map_or(0, |own| quorum.last.0.saturating_sub(own.matched.0));
+    gauge!("log_leading").set(f64::from(u8::from(leads)));
+    gauge!("log_leader_epoch").set(f64::from(replica.applied_epoch().0));
+    gauge!("log_voters").set(count(replica.membership().voters.len()));
+    gauge!("log_replicas_in_sync").set(count(quorum.in_sync().count()));
+    gauge!("log_journal_lag_entries").set(count(lag));
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; exact to 2^53"
+)]
+fn count(number: impl TryInto<u64>) -> f64 {
+    number.try_into().unwrap_or(u64::MAX) as f64
 }
