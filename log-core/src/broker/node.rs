@@ -20,8 +20,8 @@ use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::state::{State, StateDecodeError};
 use crate::storage::{
-    Checkpoint, EntryLog, FolderLock, FolderLockError, Formed, Identity, IdentityError, Partitions,
-    Recovered, RecoveryError, StorageConfig, recover,
+    Checkpoint, Cut, EntryLog, FolderLock, FolderLockError, Formed, Identity, IdentityError,
+    Partitions, Recovered, RecoveryError, StorageConfig, recover,
 };
 
 /// What a node needs to know to start.
@@ -159,9 +159,7 @@ impl Node {
             checkpoint = %place(recovered.checkpoint.as_ref()).0,
             "journal read"
         );
-        for path in &recovered.mended {
-            warn!(path = %path.display(), "index was damaged and is written again from its log");
-        }
+        tell_what_was_mended(&recovered);
 
         let (asked, questions) = mpsc::channel(ASKED_MAX);
         let (replica, shared, log) = assemble(folder, config.limits, &identity, recovered, clock)?;
@@ -221,6 +219,21 @@ fn identity_of(
         None => info!(replica = %identity.replica, %node, "data folder is empty"),
     }
     Ok(identity)
+}
+
+/// What recovery could mend without losing anything: the operator should hear of it all the same.
+fn tell_what_was_mended(recovered: &Recovered) {
+    for path in &recovered.mended {
+        metrics::counter!("log_indexes_mended_total").increment(1);
+        warn!(path = %path.display(), "index was damaged and is written again from its log");
+    }
+    if let Some(Cut { position, bytes }) = recovered.cut {
+        metrics::counter!("log_journal_tails_cut_total").increment(1);
+        warn!(
+            position = position.0,
+            bytes, "journal ended in a write that was never finished, nor acknowledged: cut"
+        );
+    }
 }
 
 /// Puts a first replica together from what recovery found.
