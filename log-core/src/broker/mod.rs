@@ -409,7 +409,6 @@ fn serve_clients(
         stop.clone(),
     ));
     tasks.spawn(metrics::follow_applied(replica.applied(), stop.clone()));
-    tasks.spawn(metrics::follow_quorum(replica.clone(), stop.clone()));
     service
 }
 
