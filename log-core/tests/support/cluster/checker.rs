@@ -17,6 +17,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// A value that carries the id and is as long as told.
+    pub fn value(id: &str, bytes: usize) -> String {
+        format!("{id:<bytes$}")
+    }
+
+    /// What a reader has of a record.
+    pub fn read(key: &str, value: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            id: value.trim_end().to_owned(),
+        }
+    }
+
     fn sequence(&self) -> u64 {
         let digits = self.id.rsplit('.').next().unwrap_or_default();
         digits.parse().expect("ids of ours end with a sequence")

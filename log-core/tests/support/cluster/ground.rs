@@ -54,18 +54,10 @@ impl Ground {
         }
     }
 
-    fn size(&self) -> u32 {
-        match self {
-            Self::Loopback(nodes) => u32::try_from(nodes.len()).expect("few"),
-            Self::Namespaces(network) => network.size(),
-        }
-    }
-
-    /// What a cluster's nodes are told about each other; a cluster of one is told nothing.
-    pub fn peers(&self) -> Option<String> {
-        let peer = |node| format!("{node}@{}", self.addresses(node).peers);
-        let peers: Vec<_> = (1..=self.size()).map(peer).collect();
-        (1 < peers.len()).then(|| peers.join(","))
+    /// What nodes are told about each other.
+    pub fn peers(&self, nodes: &[u32]) -> String {
+        let peer = |node: &u32| format!("{node}@{}", self.addresses(*node).peers);
+        nodes.iter().map(peer).collect::<Vec<_>>().join(",")
     }
 
     /// The words before a program's name that make it run at a node's place and not outlive this test.

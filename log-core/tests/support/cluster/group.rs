@@ -13,7 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::checker::{GroupEvent, Place, Reading};
+use super::checker::{GroupEvent, Place, Reading, Record};
 use super::{PARTITIONS, TOPIC, wait_until};
 
 const MEMBERS: usize = 2;
@@ -163,7 +163,8 @@ fn commit(consumer: &BaseConsumer<Context>, record: &BorrowedMessage<'_>, shared
 
 fn note(member: usize, record: &BorrowedMessage<'_>, shared: &Shared) {
     let (partition, offset) = (record.partition(), record.offset());
-    let id = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
+    let value = String::from_utf8_lossy(record.payload().unwrap_or_default());
+    let Record { id, .. } = Record::read("", &value);
     shared.note(GroupEvent::Read {
         member,
         place: Place(partition, offset),

@@ -11,7 +11,7 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::checker::{Outcome, Place, Report};
+use super::checker::{Outcome, Place, Record, Report};
 use super::{TOPIC, wait_until};
 
 /// Producers, each with a connection and an id of its own.
@@ -20,6 +20,8 @@ const PRODUCERS: usize = 6;
 const KEYS: u64 = 4;
 /// Records that a producer has on their way; it sends another as soon as one is answered.
 const WINDOW: u64 = 10;
+/// As long as a call for help.
+const VALUE_BYTES: usize = 300;
 /// What a fault must find in flight at least.
 pub const IN_FLIGHT: u64 = 20;
 /// Acknowledged anew after a fault, these show that the cluster serves again.
@@ -38,6 +40,7 @@ pub struct Load {
 #[derive(Default)]
 struct Shared {
     stopped: AtomicBool,
+    resting: AtomicBool,
     /// Records handed to librdkafka, which is also the number of the next one.
     sent: AtomicU64,
     /// The highest number of an acknowledged record, plus one.
@@ -119,11 +122,22 @@ impl Load {
         });
     }
 
-    /// Records sent so far; for who wants to see that nothing is acknowledged meanwhile.
-    pub fn acknowledged(&self) -> usize {
-        let reports = self.shared.reports.lock().expect("no holder panics");
-        let acknowledged = |report: &&Report| matches!(report.outcome, Outcome::Acknowledged(_));
-        reports.iter().filter(acknowledged).count()
+    /// Waits until so many bytes of values are acknowledged, all together.
+    pub fn wait_for_bytes(&self, bytes: usize) {
+        wait_until("enough is written", || {
+            let reports = self.shared.reports.lock().expect("no holder panics");
+            bytes <= reports.len() * VALUE_BYTES
+        });
+    }
+
+    /// Sends nothing until [`Load::go_on`], and waits until everything sent is acknowledged.
+    pub fn rest(&self) {
+        self.shared.resting.store(true, Ordering::SeqCst);
+        wait_until("everything sent is acknowledged", || self.in_flight() == 0);
+    }
+
+    pub fn go_on(&self) {
+        self.shared.resting.store(false, Ordering::SeqCst);
     }
 
     /// Sends no more, and waits for the report on every record.
@@ -162,7 +176,7 @@ fn producer(bootstrap: &str, shared: &Arc<Shared>) -> BaseProducer<Context> {
 fn keep_producing(producer: &BaseProducer<Context>, number: usize, shared: &Shared) {
     let mut sequence = 0;
     while !shared.stopped.load(Ordering::SeqCst) {
-        while u64::try_from(producer.in_flight_count()).expect("a count") < WINDOW {
+        while has_room(producer, shared) {
             send(producer, number, sequence, shared);
             sequence += 1;
         }
@@ -174,6 +188,11 @@ fn keep_producing(producer: &BaseProducer<Context>, number: usize, shared: &Shar
         .expect("every record gets its report");
 }
 
+fn has_room(producer: &BaseProducer<Context>, shared: &Shared) -> bool {
+    let in_flight = u64::try_from(producer.in_flight_count()).expect("a count");
+    in_flight < WINDOW && !shared.resting.load(Ordering::SeqCst)
+}
+
 fn send(producer: &BaseProducer<Context>, number: usize, sequence: u64, shared: &Shared) {
     let key = format!("line-{number}-{}", sequence % KEYS);
     let id = format!("{number}.{sequence}");
@@ -182,9 +201,10 @@ fn send(producer: &BaseProducer<Context>, number: usize, sequence: u64, shared: 
         key: key.clone(),
         id: id.clone(),
     });
+    let value = Record::value(&id, VALUE_BYTES);
     let record = BaseRecord::with_opaque_to(TOPIC, sent)
         .key(&key)
-        .payload(&id);
+        .payload(&value);
     producer
         .send(record)
         .map_err(|(error, _)| error)

@@ -59,23 +59,39 @@ impl Cluster {
 
     /// The same, elsewhere: on other disks, or in namespaces.
     pub fn with(nodes: u32, disks: DiskKind, ground: Ground) -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut cluster = Self {
-            nodes: Vec::new(),
-            ground,
-            folder,
-            _turn: turn,
-        };
-        std::fs::write(cluster.secret_file(), "a secret that only tests share\n").expect("written");
+        let mut cluster = Self::none(ground);
         for id in 1..=nodes {
             cluster.add_node(id, disks);
         }
+        let peers = cluster.ground.peers(&cluster.ids());
         for node in &mut cluster.nodes {
+            node.tell_peers(peers.clone());
             node.start();
         }
         cluster.wait_until_serving();
         cluster.create_topic();
+        cluster
+    }
+
+    /// A cluster of one, where others may join.
+    pub fn of_one_with_room_for(nodes: u32) -> Self {
+        let mut cluster = Self::none(Ground::loopback(nodes));
+        cluster.add_node(1, DiskKind::Folder);
+        cluster.node(1).start();
+        cluster.wait_until_serving();
+        cluster.create_topic();
+        cluster
+    }
+
+    fn none(ground: Ground) -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = Self {
+            nodes: Vec::new(),
+            ground,
+            folder: tempfile::tempdir().expect("a folder"),
+            _turn: turn,
+        };
+        std::fs::write(cluster.secret_file(), "a secret that only tests share\n").expect("written");
         cluster
     }
 
@@ -85,13 +101,38 @@ impl Cluster {
         self.nodes.push(node);
     }
 
+    /// A further node, on an empty disk, made a voter by the operator's command.
+    pub fn grow_by(&mut self, id: u32) {
+        self.add_node(id, DiskKind::Folder);
+        self.start_empty(id);
+        self.tool(&["nodes", "add", &id.to_string()]);
+    }
+
+    /// The node's disk is lost, and it comes back with an empty one.
+    pub fn start_empty(&mut self, id: u32) {
+        let peers = self.ground.peers(&self.ids());
+        let node = self.node(id);
+        node.tell_peers(peers);
+        node.lose_disk();
+        node.start();
+    }
+
+    /// Takes a node out for good, by the operator's command, and stops it.
+    pub fn shrink_by(&mut self, id: u32) {
+        self.tool(&["nodes", "remove", &id.to_string()]);
+        let index = self.nodes.iter().position(|node| node.id == id);
+        let mut node = self.nodes.remove(index.expect("one of ours"));
+        node.stop();
+    }
+
     fn secret_file(&self) -> PathBuf {
         self.folder.path().join("peer-secret")
     }
 
     pub fn node(&mut self, id: u32) -> &mut Node {
-        let index = usize::try_from(id).expect("small") - 1;
-        &mut self.nodes[index]
+        let mut nodes = self.nodes.iter_mut();
+        let node = nodes.find(|node| node.id == id);
+        node.unwrap_or_else(|| panic!("no node {id}"))
     }
 
     /// The power of these nodes fails at one moment: what they had not synced is gone, and so are their processes.
@@ -242,6 +283,11 @@ impl Cluster {
         resting::assert_sound_and_equal(&self.nodes, &history.records);
         println!("{}", history.summary());
         history
+    }
+
+    /// A place for a backup.
+    pub fn spare_folder(&self) -> PathBuf {
+        self.folder.path().join("spare")
     }
 }
 

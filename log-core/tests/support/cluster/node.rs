@@ -28,6 +28,7 @@ pub struct Node {
     admin: SocketAddr,
     launcher: Vec<String>,
     arguments: Vec<String>,
+    peers: String,
     folder: PathBuf,
     process: Option<Child>,
     /// Dropped after the process has ended.
@@ -44,6 +45,7 @@ impl Node {
             admin: addresses.admin,
             launcher: ground.launcher(id),
             arguments: Vec::new(),
+            peers: ground.peers(&[id]),
             disk: Disk::make(disk, &folder),
             folder,
             process: None,
@@ -57,12 +59,14 @@ impl Node {
         if !addresses.clients.ip().is_loopback() {
             node.arguments.push("--insecure-log".to_owned());
         }
-        if let Some(peers) = ground.peers() {
-            node.tell("--peers", peers);
-            node.tell("--peer-listen", addresses.peers);
-            node.tell("--peer-secret-file", secret.display());
-        }
+        node.tell("--peer-listen", addresses.peers);
+        node.tell("--peer-secret-file", secret.display());
         node
+    }
+
+    /// The nodes of its cluster, from the next start on.
+    pub fn tell_peers(&mut self, peers: String) {
+        self.peers = peers;
     }
 
     fn tell(&mut self, name: &str, value: impl Display) {
@@ -102,6 +106,7 @@ impl Node {
         let process = Command::new(&words[0])
             .args(&words[1..])
             .args(&self.arguments)
+            .args(["--peers", &self.peers])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output.expect("opened"))
@@ -161,10 +166,12 @@ impl Node {
         self.disk.mount_again();
     }
 
-    /// Its disk is replaced by an empty one.
+    /// Nothing is left of what it had on its disk.
     pub fn lose_disk(&self) {
         assert!(self.process.is_none(), "node {} still runs", self.id);
-        std::fs::remove_dir_all(self.data()).expect("removed");
+        if self.data().exists() {
+            std::fs::remove_dir_all(self.data()).expect("removed");
+        }
     }
 
     pub fn is_running(&self) -> bool {

@@ -66,10 +66,7 @@ fn take_some(consumer: &BaseConsumer, records: &mut BTreeMap<Place, Record>) {
 fn seen(record: &BorrowedMessage<'_>) -> Record {
     let text =
         |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-    Record {
-        key: text(record.key()),
-        id: text(record.payload()),
-    }
+    Record::read(&text(record.key()), &text(record.payload()))
 }
 
 /// The end of each partition, when these are its records.

@@ -84,12 +84,9 @@ fn stored_records(node: &Node, partition: i32) -> Vec<(Place, Record)> {
 fn stored_record(line: &str) -> (Place, Record) {
     let shown: Value = serde_json::from_str(line).expect("a line of JSON");
     let number = |name: &str| shown[name].as_i64().expect("a number");
-    let text = |name: &str| shown[name].as_str().expect("text").to_owned();
+    let text = |name: &str| shown[name].as_str().expect("text");
     let partition = i32::try_from(number("partition")).expect("small");
-    let record = Record {
-        key: text("key"),
-        id: text("value"),
-    };
+    let record = Record::read(text("key"), text("value"));
     (Place(partition, number("offset")), record)
 }
 
