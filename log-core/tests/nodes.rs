@@ -51,22 +51,7 @@ impl House {
 
     /// The same, each node with a setting of its own.
     async fn of_with(count: usize, change: impl Fn(usize, &mut Config)) -> Self {
-        support::write_log_lines_when_asked();
-        // All are held until all are known, so that none is given twice.
-        let held: Vec<_> = (0..count)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-            .collect();
-        let peer = |(node, listener): (u32, &TcpListener)| Peer {
-            node: NodeId(node),
-            address: listener.local_addr().expect("bound").to_string(),
-        };
-        let mut house = Self {
-            ground: tempfile::tempdir().expect("a folder"),
-            peers: (1..).zip(&held).map(peer).collect(),
-            nodes: (0..count).map(|_| None).collect(),
-            disks: vec![0; count],
-        };
-        drop(held);
+        let mut house = Self::empty(count);
         let started = |node| {
             let mut config = house.config(node);
             change(node, &mut config);
@@ -85,6 +70,25 @@ impl House {
         })
         .await;
         house
+    }
+
+    /// Nobody lives there yet.
+    fn empty(count: usize) -> Self {
+        support::write_log_lines_when_asked();
+        // All are held until all are known, so that none is given twice.
+        let held: Vec<_> = (0..count)
+            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+            .collect();
+        let peer = |(node, listener): (u32, &TcpListener)| Peer {
+            node: NodeId(node),
+            address: listener.local_addr().expect("bound").to_string(),
+        };
+        Self {
+            ground: tempfile::tempdir().expect("a folder"),
+            peers: (1..).zip(&held).map(peer).collect(),
+            nodes: (0..count).map(|_| None).collect(),
+            disks: vec![0; count],
+        }
     }
 
     fn config(&self, node: usize) -> Config {
@@ -414,6 +418,46 @@ async fn a_node_on_an_empty_disk_takes_its_own_place_and_has_all_the_records() {
             .ok()
     });
     assert_eq!(stored.await, 20);
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_grows_to_three_and_keeps_what_it_had() {
+    let mut house = House::empty(3);
+    let mut alone = house.config(1);
+    alone.peers = Vec::new();
+    alone.peer_listen = None;
+    house.nodes[0] = Some(started(alone).await);
+    let mut client = house.leaders_client(1).await;
+    create_topic_with(&mut client, "an-alert", 1, &[]).await;
+    assert_eq!(
+        produce(&mut client, "an-alert", batch_of(&["fire"])).await,
+        Ok(0)
+    );
+    house.stop(1).await;
+
+    let mut listening = house.config(1);
+    listening.peers = Vec::new();
+    house.nodes[0] = Some(started(listening).await);
+    for node in [2, 3] {
+        let line = ["nodes", "add", &node.to_string()];
+        let (added, started) = tokio::join!(house.ask(1, &line), house.started(node));
+        assert_eq!(
+            added.expect("added"),
+            format!("node {node} is one of {node} voters\n")
+        );
+        house.nodes[node - 1] = Some(started);
+    }
+
+    // The first one is not needed any more.
+    house.stop(1).await;
+    let stored = until("stored by the other two", async || {
+        let mut client = house.leaders_client(2).await;
+        produce(&mut client, "an-alert", batch_of(&["out"]))
+            .await
+            .ok()
+    });
+    assert_eq!(stored.await, 1);
     house.end().await;
 }
 
