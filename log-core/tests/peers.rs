@@ -72,8 +72,24 @@ fn config_on(folder: &Path) -> Config {
 }
 
 async fn start(config: Config) -> Broker {
-    let started = timeout(SOON, Broker::start(config)).await;
-    started.expect("clients are served soon").expect("starts")
+    started(config).await.expect("starts")
+}
+
+/// Starts once an earlier broker on the same folder, which was dropped, has let go of it and of its ports.
+async fn started(config: Config) -> Result<Broker, StartError> {
+    let starting = async {
+        loop {
+            match Broker::start(config.clone()).await {
+                Err(StartError::Node(_) | StartError::PeerListen { .. }) => {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                started => return started,
+            }
+        }
+    };
+    timeout(SOON, starting)
+        .await
+        .expect("clients are served soon")
 }
 
 /// A node that is starting, and may wait for long; its operator's address.
@@ -358,22 +374,28 @@ async fn a_folder_that_waits_for_others_does_not_become_a_cluster_of_one() {
 
     let mut alone = site.config(1);
     alone.peers.clear();
-    let started = async {
-        loop {
-            match Broker::start(alone.clone()).await {
-                // The aborted one is still letting go of its folder and port.
-                Err(StartError::Node(_) | StartError::PeerListen { .. }) => {
-                    sleep(Duration::from_millis(50)).await;
-                }
-                started => return started,
-            }
-        }
-    };
-    let refused = timeout(SOON, started).await.expect("soon");
+    let refused = started(alone).await;
     let sentence = refused.err().expect("refused").to_string();
     assert!(
         sentence.contains("start it with the same --peers"),
         "{sentence}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_the_others_cannot_reach_does_not_start() {
+    let site = Site::of(3);
+    stop_all(site.start_all().await).await;
+    let mut deaf = site.config(1);
+    (deaf.peers, deaf.peer_listen) = (Vec::new(), None);
+    let refused = Broker::start(deaf)
+        .await
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(
+        refused.contains("part of a cluster of 3 nodes"),
+        "{refused}"
     );
 }
 

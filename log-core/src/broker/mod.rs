@@ -120,7 +120,7 @@ impl Broker {
                 stop.run_until_cancelled(staying).await;
             });
         } else {
-            make_known(&node.handle, &peers, &addresses, &life.node).await?;
+            make_known(&config, &node.handle, &peers, &addresses, &life.node).await?;
         }
         let listener = doors
             .clients
@@ -352,9 +352,9 @@ fn meet_peers(
     let Some((listener, told)) = for_peers else {
         return match founders {
             Some(1) => Ok(Peers::none()),
-            Some(founders) => Err(StartError::NotListening {
+            Some(nodes) => Err(StartError::NotListening {
                 folder: folder(),
-                founders,
+                nodes,
             }),
             None => Err(StartError::NoPeers { folder: folder() }),
         };
@@ -412,15 +412,23 @@ fn serve_clients(
     service
 }
 
-/// Waits until this node leads and the cluster knows where its clients find it.
+/// Waits until this node leads, alone, and the cluster knows where its clients find it.
 async fn make_known(
+    config: &Config,
     replica: &ReplicaHandle,
     peers: &Peers,
     addresses: &Addresses,
     stopped: &CancellationToken,
 ) -> Result<(), StartError> {
+    let mut members = replica.membership_changes();
     tokio::select! {
         () = registration::register(replica, peers, addresses) => Ok(()),
+        Ok(members) = members.wait_for(|members| 1 < members.voters.len()) => {
+            Err(StartError::NotListening {
+                folder: config.data.clone(),
+                nodes: members.voters.len(),
+            })
+        }
         () = stopped.cancelled() => Err(StartError::Ended),
     }
 }

@@ -62,14 +62,14 @@ pub enum StartError {
     },
     /// The folder is one of several, and the others cannot reach it.
     #[error(
-        "{}: this data folder is part of a cluster of {founders} nodes: start it with --peer-listen, where the others \
+        "{}: this data folder is part of a cluster of {nodes} nodes: start it with --peer-listen, where the others \
          connect", .folder.display()
     )]
     NotListening {
         /// The folder.
         folder: PathBuf,
-        /// How many formed it.
-        founders: usize,
+        /// How many there are.
+        nodes: usize,
     },
     /// The data folder cannot be used.
     #[error(transparent)]

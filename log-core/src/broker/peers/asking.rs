@@ -46,7 +46,7 @@ impl Asking {
             node: None,
             replica: Some(to),
         };
-        let mut last = TalkError::NoAnswer;
+        let mut last = TalkError::NoAddress;
         for address in inner.addresses_of(to) {
             match Self::open(&inner.us, &address, wanted).await {
                 Ok(asking) => return Ok(asking),

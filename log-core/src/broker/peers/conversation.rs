@@ -36,6 +36,8 @@ const READ_BYTES: usize = 64 << 10;
 /// Why a connection did not come about, or ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TalkError {
+    #[error("where it is is not known: it has registered no address, and has not been heard of")]
+    NoAddress,
     #[error("its name cannot be resolved: {0}")]
     Resolve(#[source] io::Error),
     #[error("not reachable: {0}")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::asking::who_are_you;
@@ -44,11 +44,17 @@ pub(in crate::broker) async fn form(
         Ok(identity)
     });
     let identity = kept.await.expect("a file is written or is not")?;
+    let founders = formed.founders.len();
     info!(
         cluster_id = formed.cluster_id,
-        founders = formed.founders.len(),
-        "part of a cluster from now on"
+        founders, "part of a cluster from now on"
     );
+    if founders % 2 == 0 {
+        warn!(
+            founders,
+            "an even number of nodes survives no more failures than one node fewer"
+        );
+    }
     inner.us.form(formed);
     Ok(identity)
 }

@@ -92,7 +92,7 @@ impl Link {
     async fn connect(&mut self) -> Result<Conversation, (String, TalkError)> {
         let places = self.inner.addresses_of(self.to);
         let Some(address) = places.get(self.calls_failed % places.len().max(1)) else {
-            return Err((String::new(), TalkError::NoAnswer));
+            return Err((String::new(), TalkError::NoAddress));
         };
         let wanted = Wanted {
             node: None,
