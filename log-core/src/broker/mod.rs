@@ -27,6 +27,7 @@ mod replica;
 mod replica_handle;
 mod replica_thread;
 mod request_memory;
+pub mod restore;
 mod retention;
 mod service;
 #[cfg(any(test, feature = "testing"))]

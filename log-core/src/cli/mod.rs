@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 done, 1 it failed, 2 the command line or a configuration file is wrong. `verify` has its own.
 
+mod backup;
 mod dump;
 mod resting;
+mod restore;
 mod running;
 mod serve;
 mod settings;
@@ -36,6 +38,10 @@ enum Command {
     Verify(verify::Arguments),
     /// Show what a stopped log has written.
     Dump(dump::Arguments),
+    /// Copy a node's log to another folder, whether the node runs or not.
+    Backup(backup::Arguments),
+    /// Make a cluster of one from a backup, which clients of the old cluster accept.
+    Restore(restore::Arguments),
 }
 
 /// Reads the command line and does what it says.
@@ -46,6 +52,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Running(command) => running::run(command),
         Command::Verify(arguments) => return verify::run(&arguments),
         Command::Dump(arguments) => dump::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

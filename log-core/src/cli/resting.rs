@@ -5,6 +5,15 @@ use std::path::{Path, PathBuf};
 use log_core::disk::SystemDisk;
 use log_core::storage::{FolderLock, FolderLockError, Identity, IdentityError};
 
+/// Whose folder it is. A backup may be looked at like the folder that it is of.
+fn identity_of(path: &Path) -> Result<Option<Identity>, NotResting> {
+    let read = match Identity::read(&SystemDisk, path) {
+        Err(IdentityError::Backup { .. }) => Identity::read_backup(&SystemDisk, path),
+        read => read,
+    };
+    read.map_err(NotResting::Identity)
+}
+
 /// A folder that is ours to look at until this is dropped.
 pub(super) struct RestingFolder {
     pub(super) path: PathBuf,
@@ -43,10 +52,7 @@ impl RestingFolder {
         if !path.is_dir() {
             return Err(NotResting::Missing { folder: folder() });
         }
-        let identity = Identity::read(&SystemDisk, path).map_err(NotResting::Identity)?;
-        let Some(identity) = identity else {
-            return Err(NotResting::NoLog { folder: folder() });
-        };
+        let identity = identity_of(path)?.ok_or_else(|| NotResting::NoLog { folder: folder() })?;
         let lock = FolderLock::acquire(path).map_err(NotResting::Lock)?;
         Ok(Self {
             path: folder(),

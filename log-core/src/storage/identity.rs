@@ -18,6 +18,8 @@ use crate::disk::{Disk, OpenMode};
 use crate::ids::{NodeId, ReplicaId};
 
 pub(super) const NAME: &str = "identity.json";
+/// What the file is called in a backup, so that nobody starts a node from one: it would vote beside its original.
+pub(super) const BACKUP_NAME: &str = "backup.json";
 /// What the file is called until it is complete.
 const UNFINISHED: &str = "identity.json.new";
 /// The layout of the file.
@@ -79,6 +81,14 @@ pub enum IdentityError {
         path: PathBuf,
         /// What is wrong with it.
         found: &'static str,
+    },
+    /// The folder is a backup.
+    #[error(
+        "{path}: this folder is a backup and not a node's: `log-core restore` it into a new folder, and start that one"
+    )]
+    Backup {
+        /// The file that says so.
+        path: PathBuf,
     },
     /// There is none, where a log is.
     #[error(
@@ -154,20 +164,33 @@ impl Identity {
     /// The folder's identity, if it has one.
     ///
     /// # Errors
-    /// [`IdentityError::Unreadable`], [`IdentityError::Damaged`], [`IdentityError::Missing`].
+    /// [`IdentityError::Unreadable`], [`IdentityError::Damaged`], [`IdentityError::Backup`], [`IdentityError::Missing`].
     pub fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Self>, IdentityError> {
         let path = folder.join(NAME);
-        if !disk.exists(&path) {
-            return refuse_orphaned_log(disk, folder, path).map(|()| None);
+        if disk.exists(&path) {
+            return Self::read_file(disk, path).map(Some);
         }
+        refuse_orphaned_log(disk, folder, path).map(|()| None)
+    }
+
+    /// Whose backup the folder is, if it is one.
+    ///
+    /// # Errors
+    /// [`IdentityError::Unreadable`], [`IdentityError::Damaged`].
+    pub fn read_backup(disk: &dyn Disk, folder: &Path) -> Result<Option<Self>, IdentityError> {
+        let path = folder.join(BACKUP_NAME);
+        if !disk.exists(&path) {
+            return Ok(None);
+        }
+        Self::read_file(disk, path).map(Some)
+    }
+
+    fn read_file(disk: &dyn Disk, path: PathBuf) -> Result<Self, IdentityError> {
         let bytes = read_whole(disk, &path).map_err(|source| IdentityError::Unreadable {
             path: path.clone(),
             source,
         })?;
-        let decoded = Self::decode(&bytes);
-        decoded
-            .map(Some)
-            .map_err(|found| IdentityError::Damaged { path, found })
+        Self::decode(&bytes).map_err(|found| IdentityError::Damaged { path, found })
     }
 
     /// Keeps it in the folder, durably.
@@ -175,7 +198,23 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::Unwritable`].
     pub fn keep(&self, disk: &dyn Disk, folder: &Path) -> Result<(), IdentityError> {
-        let (path, draft) = (folder.join(NAME), folder.join(UNFINISHED));
+        self.keep_as(NAME, disk, folder)
+    }
+
+    /// Says of a folder that it is this replica's backup.
+    ///
+    /// # Errors
+    /// [`IdentityError::Unwritable`].
+    pub(super) fn keep_as_backup(
+        &self,
+        disk: &dyn Disk,
+        folder: &Path,
+    ) -> Result<(), IdentityError> {
+        self.keep_as(BACKUP_NAME, disk, folder)
+    }
+
+    fn keep_as(&self, name: &str, disk: &dyn Disk, folder: &Path) -> Result<(), IdentityError> {
+        let (path, draft) = (folder.join(name), folder.join(UNFINISHED));
         let write = || {
             if disk.exists(&draft) {
                 disk.remove_file(&draft)?;
@@ -283,6 +322,10 @@ impl FirstFile {
 
 /// An empty folder may become anybody; one with a log belongs to somebody.
 fn refuse_orphaned_log(disk: &dyn Disk, folder: &Path, path: PathBuf) -> Result<(), IdentityError> {
+    let backup = folder.join(BACKUP_NAME);
+    if disk.exists(&backup) {
+        return Err(IdentityError::Backup { path: backup });
+    }
     if disk.exists(&folder.join(JOURNAL)) || disk.exists(&CheckpointFile::path(folder)) {
         return Err(IdentityError::Missing { path });
     }

@@ -18,6 +18,7 @@
 //!     00000000000000000000.timeindex          timestamp -> offset
 //! ```
 
+pub mod backup;
 mod batch_scan;
 pub mod checkpoint;
 pub mod entry_log;
@@ -43,6 +44,7 @@ pub mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackedUp, BackupError, Restoring, RestoringError, back_up};
 pub use checkpoint::{Captured, Checkpoint, CheckpointError};
 pub use entry_log::{EntryLog, EntryLogError, RecoveredLog, Synced};
 pub use folder_lock::{FolderLock, FolderLockError};

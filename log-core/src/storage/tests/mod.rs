@@ -1,5 +1,6 @@
 //! The files together: partitions, checkpoints and recovery, by hand and against a model.
 
+mod backup;
 mod damage;
 mod model;
 mod partitions;

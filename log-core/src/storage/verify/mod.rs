@@ -161,10 +161,14 @@ pub fn verify(disk: &dyn Disk, data_folder: &Path) -> Report {
 
 fn check_identity(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
     let path = data_folder.join(identity::NAME);
-    match Identity::read(disk, data_folder) {
+    let read = match Identity::read(disk, data_folder) {
+        Err(IdentityError::Backup { .. }) => Identity::read_backup(disk, data_folder),
+        read => read,
+    };
+    match read {
         Ok(_) => {}
-        Err(IdentityError::Unreadable { source, .. }) => report.damage(&path, None, source),
-        Err(IdentityError::Damaged { found, .. }) => report.damage(&path, None, found),
+        Err(IdentityError::Unreadable { path, source }) => report.damage(&path, None, source),
+        Err(IdentityError::Damaged { path, found }) => report.damage(&path, None, found),
         Err(_) => report.damage(&path, None, "it is missing, and the folder holds a log"),
     }
 }
