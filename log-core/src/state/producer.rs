@@ -220,6 +220,11 @@ impl ProducerRegistry {
         id
     }
 
+    /// Gives out none of the next `count` ids.
+    pub(super) fn skip(&mut self, count: u64) {
+        self.next_id.0 += count;
+    }
+
     /// Where this producer may begin a partition that does not know it.
     pub(super) fn beginning(&self, producer: ProducerId) -> Beginning {
         match self.registered.contains_key(&producer) {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::world::{World, partition, plain, sequenced, transactional};
 use crate::ids::{LeaderEpoch, Offset, ProducerId, Sequence, TimestampMs, TopicPartition};
 use crate::record::{BatchHeader, TimestampType};
-use crate::state::{Command, ExpireProducers, Produce, Refusal, Response};
+use crate::state::{Command, ExpireProducers, Produce, Refusal, Response, State};
 
 fn alerts() -> TopicPartition {
     partition("an-alert", 0)
@@ -500,4 +500,23 @@ proptest! {
         clients.world.crash();
         clients.check();
     }
+}
+
+#[test]
+fn a_state_taken_up_from_a_backup_gives_out_no_id_that_was_given_out_since_then() {
+    let mut world = World::with_topic("an-alert");
+    let allocated = |world: &mut World| match world.tell(Command::AllocateProducerId) {
+        Ok(Response::ProducerId { id, .. }) => id,
+        other => panic!("{other:?}"),
+    };
+    let before = allocated(&mut world);
+    let backup = world.state.encode();
+    let since = allocated(&mut world);
+
+    let mut restored = State::decode(&backup).unwrap();
+    restored.skip_producer_ids(1_000);
+    world.state = restored;
+
+    assert_eq!(allocated(&mut world), ProducerId(since.0 + 1_000));
+    assert!(before < since);
 }
