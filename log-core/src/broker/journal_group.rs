@@ -28,6 +28,8 @@ pub(crate) enum Written {
     Sealed(Captured, Synced),
     /// The disk let us down; nothing more will be written.
     Broken(EntryLogError),
+    /// An invariant broke while writing; nothing more will be written.
+    Panicked,
     /// All that was asked is done, and nobody asks any more: the last word.
     Ended,
 }

@@ -3,6 +3,7 @@
 //! A step is confirmed, and the messages that rely on it leave, only after the sync returned. A failed sync ends the
 //! thread and is never retried: what reached the disk is unknown then.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -27,12 +28,16 @@ impl JournalThread {
     /// What the system says when it has no thread to give.
     pub(super) fn start(
         log: EntryLog,
-        written: impl FnMut(Written) + Send + 'static,
+        mut written: impl FnMut(Written) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel(STEPS_MAX);
-        let thread = thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || run(log, &waiting, written))?;
+        let body = move || {
+            let run = || run(log, &waiting, &mut written);
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                written(Written::Panicked);
+            }
+        };
+        let thread = thread::Builder::new().name("journal".into()).spawn(body)?;
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
@@ -75,7 +80,7 @@ impl Drop for JournalThread {
     }
 }
 
-fn run(mut log: EntryLog, waiting: &Receiver<Job>, mut written: impl FnMut(Written)) {
+fn run(mut log: EntryLog, waiting: &Receiver<Job>, mut written: &mut impl FnMut(Written)) {
     while let Ok(first) = waiting.recv() {
         let group = JournalGroup::gather(first, || waiting.try_recv().ok());
         if let Err(error) = group.write(&mut log, &mut written) {
@@ -83,4 +88,50 @@ fn run(mut log: EntryLog, waiting: &Receiver<Job>, mut written: impl FnMut(Writt
         }
     }
     written(Written::Ended);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::mpsc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::entry::{Entry, EntryKind};
+    use crate::ids::LeaderEpoch;
+    use crate::storage::JournalConfig;
+    use crate::testing::SimDisk;
+
+    #[test]
+    fn an_invariant_that_breaks_while_writing_is_the_threads_last_word() {
+        let disk = Arc::new(SimDisk::with_seed(1));
+        let opened = EntryLog::open(
+            disk,
+            Path::new("/journal"),
+            JournalConfig::default(),
+            EntryIndex(0),
+        );
+        let (log, _) = opened.expect("an empty disk");
+        let (say, said) = mpsc::channel();
+        let thread = JournalThread::start(log, move |word| say.send(word).expect("heard"));
+        let thread = thread.expect("a thread");
+
+        let after_a_hole = Entry {
+            index: EntryIndex(2),
+            epoch: LeaderEpoch(1),
+            kind: EntryKind::Command,
+            payload: Bytes::new(),
+        };
+        thread.persist(Persist {
+            number: 1,
+            entries: vec![after_a_hole],
+            hard_state: None,
+            then_send: Vec::new(),
+        });
+
+        assert!(matches!(said.recv(), Ok(Written::Panicked)));
+        assert!(said.recv().is_err());
+    }
 }

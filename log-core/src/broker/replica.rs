@@ -507,6 +507,9 @@ impl Replica {
 
     /// Heart-beats do not wait for the disk, so a leader whose disk hangs would lead on and acknowledge nothing.
     fn leave_leading_to_a_better_disk(&mut self) {
+        if self.is_alone() {
+            return;
+        }
         let waited = self
             .unsynced
             .map_or(0, |(_, since)| self.followers.now().since(since));

@@ -2,6 +2,7 @@
 //! journal's thread and checkpoints on one of their own, so a tick never waits for a disk.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -65,6 +66,15 @@ pub enum BrokerStopped {
     /// The system gives no thread.
     #[error("the system gives no thread")]
     Thread(#[source] std::io::Error),
+    /// An invariant broke: going on could lose or invent a record.
+    #[error(
+        "an invariant broke in the thread \"{thread}\", as the panic above says; what was acknowledged is safe, restart \
+         and report it"
+    )]
+    Panicked {
+        /// Which thread.
+        thread: &'static str,
+    },
 }
 
 /// What other threads of the replica say to its own.
@@ -72,6 +82,7 @@ enum Heard {
     Written(Written),
     Checkpoint(Result<EntryIndex, CheckpointError>),
     Held(Result<Option<Outgoing>, SnapshotError>),
+    Panicked { thread: &'static str },
 }
 
 /// The other nodes, as the replica's thread meets them.
@@ -136,6 +147,8 @@ impl ReplicaThread {
             .enable_time()
             .build()?;
         let body = move || {
+            // A panic stops the broker too: whoever waits for its end hears of it.
+            let _stopped = stop.clone().drop_guard();
             let doors = Doors {
                 asked,
                 incoming,
@@ -148,7 +161,6 @@ impl ReplicaThread {
                     "broker stopped"
                 );
             }
-            stop.cancel();
             ended
         };
         Ok(Self {
@@ -160,13 +172,9 @@ impl ReplicaThread {
     ///
     /// # Errors
     /// [`BrokerStopped`] when it ended before it was asked to.
-    ///
-    /// # Panics
-    /// When the thread panicked: a broken invariant.
     pub(super) fn join(self) -> Result<(), BrokerStopped> {
-        self.thread
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let panicked = |_| Err(BrokerStopped::Panicked { thread: "replica" });
+        self.thread.join().unwrap_or_else(panicked)
     }
 }
 
@@ -327,7 +335,11 @@ impl Runner {
                 self.complete_checkpoint(captured, synced)?;
             }
             Heard::Written(Written::Broken(error)) => return Err(BrokerStopped::Journal(error)),
+            Heard::Written(Written::Panicked) => {
+                return Err(BrokerStopped::Panicked { thread: "journal" });
+            }
             Heard::Written(Written::Ended) => unreachable!("the journal ends after its replica"),
+            Heard::Panicked { thread } => return Err(BrokerStopped::Panicked { thread }),
             Heard::Checkpoint(done) => {
                 self.busy_threads -= 1;
                 let index = done.map_err(BrokerStopped::Checkpoint)?;
@@ -431,11 +443,15 @@ impl Runner {
     /// Slow work in the data folder goes on beside this thread, which hears what came of it.
     fn on_a_thread(
         &mut self,
-        name: &str,
+        name: &'static str,
         work: impl FnOnce() -> Heard + Send + 'static,
     ) -> Result<(), BrokerStopped> {
         let done = self.heard_in.clone();
-        let body = move || drop(done.blocking_send(work()));
+        let body = move || {
+            let word = catch_unwind(AssertUnwindSafe(work));
+            let word = word.unwrap_or(Heard::Panicked { thread: name });
+            drop(done.blocking_send(word));
+        };
         let thread = thread::Builder::new().name(name.into()).spawn(body);
         self.busy_threads += 1;
         thread.map(drop).map_err(BrokerStopped::Thread)
@@ -517,7 +533,11 @@ impl Runner {
                 Heard::Written(Written::Broken(error)) => {
                     return Err(BrokerStopped::Journal(error));
                 }
+                Heard::Written(Written::Panicked) => {
+                    return Err(BrokerStopped::Panicked { thread: "journal" });
+                }
                 Heard::Written(Written::Ended) => journal_ended = true,
+                Heard::Panicked { thread } => return Err(BrokerStopped::Panicked { thread }),
                 Heard::Checkpoint(done) => {
                     self.busy_threads -= 1;
                     done.map_err(BrokerStopped::Checkpoint)?;

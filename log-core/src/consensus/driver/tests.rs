@@ -423,6 +423,50 @@ fn leadership_is_handed_over_without_an_elections_silence() {
 }
 
 #[test]
+fn the_only_voter_whose_disk_hangs_does_not_stand_for_election_before_it_has_caught_up() {
+    let mut alone = Alone::new();
+    alone.lead();
+    alone.driver.propose(b"one".to_vec()).unwrap();
+    alone.work();
+
+    alone.driver.step_down();
+    for _ in 0..100 {
+        alone.driver.tick();
+        alone.work();
+    }
+    assert_ne!(alone.driver.role(), Role::Leader);
+
+    while !alone.waiting.is_empty() {
+        alone.sync_one();
+    }
+    for _ in 0..100 {
+        alone.driver.tick();
+        alone.work();
+    }
+    assert_eq!(alone.driver.role(), Role::Leader);
+}
+
+#[test]
+fn the_only_voter_says_nothing_to_a_learner_before_its_epoch_is_on_disk() {
+    let mut several = Several::founded_by(1, 2);
+    several.lead(1);
+    let learner = MembershipChange::AddLearner(ReplicaId(2));
+    several.of(1).change_membership(&learner).unwrap();
+    several.settle();
+    several.of(1).step_down();
+
+    several.of(1).campaign();
+    several.of(1).propose(b"one".to_vec()).unwrap();
+    let mut waiting = VecDeque::new();
+    while let Some(work) = several.of(1).work() {
+        assert_eq!(work.send, [], "the epoch is not on disk");
+        waiting.extend(work.persist);
+    }
+
+    assert!(waiting.iter().any(|step| !step.then_send.is_empty()));
+}
+
+#[test]
 fn a_follower_forwards_neither_a_read_nor_a_hand_over() {
     let mut several = Several::founded_by(3, 3);
     several.lead(1);

@@ -258,7 +258,7 @@ impl Process {
                 self.outbound.checkpoint_waits = true;
                 Ok(())
             }
-            Written::Broken(_) | Written::Ended => {
+            Written::Broken(_) | Written::Panicked | Written::Ended => {
                 unreachable!("said by the thread, not the group")
             }
         }
