@@ -3,14 +3,16 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kafka_protocol::messages::{DescribeClusterRequest, MetadataRequest};
 use log_core::broker::peers::{Peer, Secret};
 use log_core::broker::{Broker, Config, StartError};
 use log_core::ids::NodeId;
+use support::loopback::own_address;
 use support::records::batch_of;
 use support::wire_client::{WireClient, create_topic, latest_offset, new_producer_id, produce};
 use tempfile::TempDir;
@@ -29,19 +31,15 @@ struct Site {
 
 impl Site {
     fn of(count: u32) -> Self {
-        // Held together, so that no port is given out twice.
-        let held: Vec<_> = (0..count)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
-            .collect();
-        let peer = |(at, listener): (usize, &TcpListener)| Peer {
-            node: NodeId(u32::try_from(at).expect("few") + 1),
-            address: listener.local_addr().expect("bound").to_string(),
+        let peer = |node| Peer {
+            node: NodeId(node),
+            address: own_address().to_string(),
         };
         Self {
             folders: (0..count)
                 .map(|_| tempfile::tempdir().expect("a folder"))
                 .collect(),
-            peers: held.iter().enumerate().map(peer).collect(),
+            peers: (1..=count).map(peer).collect(),
             secret: "a secret of sixteen bytes or more",
         }
     }
@@ -100,9 +98,7 @@ struct Starting {
 
 impl Starting {
     fn with(mut config: Config) -> Self {
-        let held = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let admin = held.local_addr().expect("bound");
-        drop(held);
+        let admin = own_address();
         config.admin = Some(admin);
         #[expect(
             clippy::disallowed_methods,
@@ -112,20 +108,8 @@ impl Starting {
         Self { broker, admin }
     }
 
-    /// Waits until its operator is told something with this in it.
     async fn says(&self, part: &str) -> String {
-        let mut last = String::new();
-        let said = async {
-            loop {
-                last = readiness(self.admin).await.unwrap_or_default();
-                if last.contains(part) {
-                    return last.clone();
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let said = timeout(SOON, said).await;
-        said.unwrap_or_else(|_| panic!("{part:?} was never said; last: {last}"))
+        says(self.admin, part).await
     }
 
     /// Stops it while it waits.
@@ -139,6 +123,22 @@ impl Starting {
         let started = timeout(SOON, self.broker).await.expect("soon");
         started.expect("not aborted").expect("starts")
     }
+}
+
+/// Waits until the operator of a node is told something with this in it.
+async fn says(admin: SocketAddr, part: &str) -> String {
+    let mut last = String::new();
+    let said = async {
+        loop {
+            last = readiness(admin).await.unwrap_or_default();
+            if last.contains(part) {
+                return last.clone();
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let said = timeout(SOON, said).await;
+    said.unwrap_or_else(|_| panic!("{part:?} was never said; last: {last}"))
 }
 
 async fn readiness(admin: SocketAddr) -> std::io::Result<String> {
@@ -319,9 +319,7 @@ async fn a_wiped_node_and_a_stranger_wait_and_say_what_to_do() {
     let mut stranger = site.config(1);
     let folder = tempfile::tempdir().expect("a folder");
     (stranger.data, stranger.node_id) = (folder.path().to_owned(), NodeId(4));
-    let held = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = held.local_addr().expect("bound");
-    drop(held);
+    let address = own_address();
     stranger.peer_listen = Some(address);
     stranger.peers.push(Peer {
         node: NodeId(4),
@@ -380,6 +378,42 @@ async fn a_folder_that_waits_for_others_does_not_become_a_cluster_of_one() {
         sentence.contains("start it with the same --peers"),
         "{sentence}"
     );
+}
+
+#[tokio::test]
+async fn a_node_that_waits_for_its_peers_ends_when_it_is_told_to() {
+    let site = Site::of(3);
+    let admin = own_address();
+    let listed: Vec<_> = site
+        .peers
+        .iter()
+        .map(|peer| format!("{}@{}", peer.node, peer.address))
+        .collect();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_log-core"))
+        .args(["serve", "--node-id", "1", "--listen", "127.0.0.1:0"])
+        .args(["--data".as_ref(), site.folders[0].path().as_os_str()])
+        .args(["--admin-listen", &admin.to_string()])
+        .args(["--peer-listen", &site.peers[0].address])
+        .args(["--peers", &listed.join(",")])
+        .env("LOG_CORE_PEER_SECRET", site.secret)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program is there");
+    says(admin, "not reachable").await;
+
+    let told = Command::new("kill").arg(process.id().to_string()).status();
+    assert!(told.expect("there is a kill").success());
+
+    let ended = async {
+        loop {
+            if let Some(ended) = process.try_wait().expect("our child") {
+                return ended;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ended = timeout(SOON, ended).await.expect("it ends soon");
+    assert!(ended.success(), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -70,6 +70,16 @@ pub(super) enum TalkError {
     Socket(#[source] io::Error),
 }
 
+impl TalkError {
+    /// Whether the other end said what no node says, rather than nothing.
+    pub(super) fn is_nonsense(&self) -> bool {
+        matches!(
+            self,
+            Self::Frame(_) | Self::Unexpected(_) | Self::Unreadable
+        )
+    }
+}
+
 /// A connection on which both ends know who the other is.
 pub(super) struct Conversation {
     stream: TcpStream,
@@ -234,7 +244,7 @@ impl Line {
         };
         let reason = match &error {
             TalkError::Refusing(refusal) => refusal.clone(),
-            TalkError::Frame(_) | TalkError::Unexpected(_) => Refusal::Nonsense,
+            nonsense if nonsense.is_nonsense() => Refusal::Nonsense,
             _ => return Err(error),
         };
         // Whether it still listens is its affair.

@@ -1,7 +1,7 @@
 //! Takes the connections of other nodes: makes sure of each, then hears what it tells or answers what it asks.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(super) struct Door {
     handshakes: Arc<Semaphore>,
     asking: Arc<Semaphore>,
     /// When each was last said.
-    troubles: Mutex<BTreeMap<(IpAddr, String), Duration>>,
+    troubles: Mutex<BTreeMap<String, Duration>>,
 }
 
 impl Door {
@@ -102,12 +102,12 @@ impl Door {
             debug!(%from, trouble = %error, "connection of a peer did not come about");
             return;
         }
-        if self.is_news((from.ip(), error.to_string())) {
+        if self.is_news(format!("{}: {error}", from.ip())) {
             warn!(%from, trouble = %error, "connection of a peer did not come about");
         }
     }
 
-    fn is_news(&self, trouble: (IpAddr, String)) -> bool {
+    fn is_news(&self, trouble: String) -> bool {
         let now = self.inner.clock.elapsed();
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if TROUBLES_MAX <= troubles.len() {
@@ -130,6 +130,13 @@ impl Door {
         };
         match ended {
             Ok(()) => debug!(%node, "connection of a peer ended"),
+            Err(error) if error.is_nonsense() && self.is_news(format!("node {node}: {error}")) => {
+                warn!(
+                    %node,
+                    trouble = %error,
+                    "a peer is not understood: run releases that are next to each other, and look at the network between"
+                );
+            }
             Err(error) => debug!(%node, trouble = %error, "connection of a peer ended"),
         }
     }

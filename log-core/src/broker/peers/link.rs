@@ -137,16 +137,17 @@ impl Link {
             tokio::select! {
                 biased;
                 end = conversation.next(Duration::MAX) => return end_of(end.err()),
-                () = self.outbox.filled() => {
-                    self.gather(&mut frames);
-                    spoke = true;
-                }
+                // Before the messages: they may never end.
                 _ = statuses.tick() => {
                     if !spoke && !self.inner.is_member(self.to) {
                         return TalkError::NoMember;
                     }
                     self.put_status(&mut frames);
                     spoke = false;
+                }
+                () = self.outbox.filled() => {
+                    self.gather(&mut frames);
+                    spoke = true;
                 }
             }
             if let Err(error) = conversation.send(&frames).await {
