@@ -12,7 +12,8 @@ use log_core::testing::cluster::{Cluster, Coverage, Plan, Planted, Violation};
 const SEEDS_ALONE: u64 = 200;
 const SEEDS_OF_THREE: u64 = 500;
 const SEEDS_OF_FIVE: u64 = 100;
-const SEEDS_OF_STORM: u64 = 250;
+const SEEDS_OF_STORM: u64 = 200;
+const SEEDS_OF_BLACKOUTS: u64 = 100;
 
 /// Lives run side by side, each in a thread of its own.
 const THREADS: usize = 2;
@@ -160,6 +161,14 @@ fn a_storm_of_faults_breaks_no_promise() {
 }
 
 #[test]
+fn blackouts_break_no_promise() {
+    let coverage = live("blackouts", SEEDS_OF_BLACKOUTS, |seed| {
+        Plan::blackouts(seed, 3)
+    });
+    assert_was_eventful(&coverage, &["elections", "ends by power cut", "kills"]);
+}
+
+#[test]
 fn the_same_seed_lives_the_same_life_twice() {
     for nodes in [1, 3, 5] {
         let plan = Plan::of(from_environment("SIM_SEED").unwrap_or(7), nodes);
@@ -172,29 +181,43 @@ const SEEDS_FOR_A_BUG: u64 = 50;
 
 #[test]
 fn every_planted_bug_is_found() {
-    for bug in Planted::ALL {
-        let found = (0..SEEDS_FOR_A_BUG).find(|seed| is_found(bug, *seed));
-        let seed =
-            found.unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS_FOR_A_BUG} seeds"));
-        println!("{bug:?} found by seed {seed}");
-    }
+    let next = AtomicU64::new(0);
+    let work = || {
+        loop {
+            let bug = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).expect("few");
+            let Some(bug) = Planted::ALL.get(bug) else {
+                return;
+            };
+            let found = (0..SEEDS_FOR_A_BUG).find_map(|seed| Some((seed, finds(*bug, seed)?)));
+            let (seed, by) = found
+                .unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS_FOR_A_BUG} seeds"));
+            println!("{bug:?}, found by seed {seed}: {by}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(work);
+        }
+    });
 }
 
-/// An assertion of the log that fires is as good a find as a broken promise.
-fn is_found(bug: Planted, seed: u64) -> bool {
-    let lives = [Plan::of(seed, 3), Plan::storm(seed, 3), Plan::of(seed, 1)];
-    lives.into_iter().any(|life| {
+/// How a bug is found in the lives of a seed. An assertion of the log that fires is as good a find as a broken promise.
+fn finds(bug: Planted, seed: u64) -> Option<String> {
+    let lives = [
+        Plan::of(seed, 3),
+        Plan::storm(seed, 3),
+        Plan::blackouts(seed, 3),
+        Plan::of(seed, 1),
+    ];
+    lives.into_iter().find_map(|life| {
         let plan = Plan {
             planted: Some(bug),
             ..life
         };
         match std::panic::catch_unwind(|| Cluster::run(plan)) {
-            Ok(Ok(_)) => false,
-            Ok(Err(violation)) => {
-                println!("{bug:?}: {violation}");
-                true
-            }
-            Err(_) => true,
+            Ok(Ok(_)) => None,
+            Ok(Err(violation)) => Some(violation.to_string()),
+            Err(_) => Some("an assertion of the log".to_owned()),
         }
     })
 }

@@ -48,15 +48,20 @@ impl Coordinator {
         self.epoch.is_some()
     }
 
-    /// Resumes the groups where this node has begun to lead, retires them where it has ceased to.
-    pub(super) fn follow(&mut self, now: Duration, leading: Option<LeaderEpoch>, state: &State) {
+    /// Resumes the groups where this node has begun to lead, and says whether it has; retires them where it has ceased to.
+    pub(super) fn follow(
+        &mut self,
+        now: Duration,
+        leading: Option<LeaderEpoch>,
+        state: &State,
+    ) -> bool {
         if self.epoch == leading {
-            return;
+            return false;
         }
         self.retire(now);
         self.epoch = leading;
         if leading.is_none() {
-            return;
+            return false;
         }
         for (id, group) in state
             .groups()
@@ -66,6 +71,7 @@ impl Coordinator {
             self.groups.insert(id.clone(), group);
             self.input(now, id, Input::Tick);
         }
+        true
     }
 
     fn retire(&mut self, now: Duration) {

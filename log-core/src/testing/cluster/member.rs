@@ -317,7 +317,12 @@ impl Member {
     }
 
     pub(super) fn rest(&mut self, season: Season, chance: &mut ChaCha8Rng) -> Duration {
-        let sleeps = season == Season::Trouble && chance.random_bool(0.02);
+        let likely = if self.step == Step::Commits {
+            0.1
+        } else {
+            0.01
+        };
+        let sleeps = season == Season::Trouble && chance.random_bool(likely);
         Duration::from_millis(if sleeps { 4_000 } else { 150 })
     }
 }

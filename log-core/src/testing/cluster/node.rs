@@ -1,6 +1,6 @@
 //! One simulated machine: a disk, a clock, an identity, and the process that runs there while it is up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::client::{Asker, Request};
+use super::planted::LeftOut;
 use super::process::{Failure, Home, Outbound, Process};
 use super::snapshots::Part;
 use super::view::View;
@@ -47,8 +48,8 @@ pub(super) struct SimNode {
     life: u64,
     slow: bool,
     paused: bool,
-    /// Whether bits were flipped in its files.
-    flipped: bool,
+    /// Which byte of which file has a flipped bit.
+    flipped: Option<(PathBuf, usize)>,
     /// Whether it found damage: it does not start again.
     out: bool,
     /// Whose place it is to take, until it votes.
@@ -136,7 +137,7 @@ impl SimNode {
             life: 0,
             slow: false,
             paused: false,
-            flipped: false,
+            flipped: None,
             out: false,
             replaces: None,
             admitted: true,
@@ -155,12 +156,13 @@ impl SimNode {
         self.identity.keep(disk, folder).expect("a new disk works");
         disk.sync_folder(Path::new("/")).expect("a new disk works");
         let (planted, failing) = (self.planted, Arc::clone(&self.failing_sync));
+        let mut left_out = LeftOut::default();
         disk.inject(move |call| {
             let syncs = matches!(call.operation, Operation::SyncFile | Operation::SyncFolder);
             if syncs && failing.comes() {
                 return Some(Fault::Fails(std::io::ErrorKind::Other));
             }
-            planted.and_then(|bug| bug.spoil_call(call))
+            planted.and_then(|bug| left_out.fate(bug, call))
         });
     }
 
@@ -178,7 +180,7 @@ impl SimNode {
         self.identity.replica = ReplicaId(chance.random_range(1..=u64::MAX));
         self.lose_disk(chance.random());
         self.full = false;
-        self.flipped = false;
+        self.flipped = None;
         self.out = false;
         self.admitted = false;
     }
@@ -204,7 +206,7 @@ impl SimNode {
 
     /// Whether the cluster must do without it, or must fear to.
     pub(super) fn is_unfit(&self) -> bool {
-        self.out || self.flipped || self.replaces.is_some()
+        self.out || self.flipped.is_some() || self.replaces.is_some()
     }
 
     /// How many snapshots it has installed since it was last asked.
@@ -238,7 +240,7 @@ impl SimNode {
     }
 
     pub(super) fn is_flipped(&self) -> bool {
-        self.flipped
+        self.flipped.is_some()
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -288,28 +290,24 @@ impl SimNode {
         self.failing_sync.0.store(which, Ordering::Relaxed);
     }
 
-    /// Turns one bit of one of its files round. It must be down.
-    pub(super) fn flip_bit(&mut self, chance: &mut ChaCha8Rng) {
+    /// Turns one bit of one of its files round; which one. It must be down.
+    pub(super) fn flip_bit(&mut self, chance: &mut ChaCha8Rng) -> Option<&Path> {
         assert!(!self.is_up());
+        let journal_only = self.planted.is_some_and(Planted::is_about_the_journal);
         let files = self.disk.files();
-        let files: Vec<_> = files
-            .iter()
-            .filter(|(_, content)| !content.is_empty())
-            .collect();
-        let (path, content) = files[chance.random_range(0..files.len())];
-        if std::env::var_os("SIM_TRACE").is_some() {
-            println!(
-                "node {}: a bit of {} is flipped",
-                self.number,
-                path.display()
-            );
+        let fits = |(path, content): &(&PathBuf, &Vec<u8>)| {
+            let in_journal = path.extension().is_some_and(|end| end == "journal");
+            !content.is_empty() && (in_journal || !journal_only)
+        };
+        let files: Vec<_> = files.iter().filter(fits).collect();
+        if files.is_empty() {
+            return None;
         }
-        self.disk.flip_bit(
-            path,
-            chance.random_range(0..content.len()),
-            chance.random_range(0..8),
-        );
-        self.flipped = true;
+        let (path, content) = files[chance.random_range(0..files.len())];
+        let byte = chance.random_range(0..content.len());
+        self.disk.flip_bit(path, byte, chance.random_range(0..8));
+        self.flipped = Some((path.clone(), byte));
+        self.flipped.as_ref().map(|(path, _)| path.as_path())
     }
 
     /// The faults are over; what they have done to its files is not.
@@ -341,7 +339,11 @@ impl SimNode {
             self.disk.reboot();
         }
         self.life += 1;
-        let process = self.load();
+        let mut process = self.load();
+        if let (Err(_), Some(bug), Some(flipped)) = (&process, self.planted, &self.flipped) {
+            bug.mend(&self.disk, flipped);
+            process = self.load();
+        }
         self.up = Some(process.map_err(|failure| self.why(failure))?);
         self.with(Process::begin)
     }
@@ -437,7 +439,7 @@ impl SimNode {
             Ended::PowerCut
         } else if self.full || self.failing_sync.has_come() {
             Ended::DiskFailed
-        } else if self.flipped {
+        } else if self.flipped.is_some() {
             Ended::Damaged
         } else {
             Ended::Broke(failure.0)

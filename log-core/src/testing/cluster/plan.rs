@@ -13,6 +13,8 @@ pub struct Plan {
     pub nodes: usize,
     /// Clients of each kind.
     pub clients: Clients,
+    /// What goes wrong.
+    pub troubles: Troubles,
     /// How long faults come.
     pub trouble: Duration,
     /// Within which the healed cluster must have answered every client.
@@ -25,6 +27,15 @@ pub struct Plan {
     pub checkpoint_bytes: u64,
     /// A bug to be found, if any.
     pub planted: Option<Planted>,
+}
+
+/// Kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Troubles {
+    /// All there are.
+    Everything,
+    /// Power cuts and kills only: elections meet them.
+    Power,
 }
 
 /// How many clients there are of each kind.
@@ -56,6 +67,7 @@ impl Plan {
             seed,
             nodes,
             clients,
+            troubles: Troubles::Everything,
             trouble: Duration::from_secs(12),
             recovery: Duration::from_secs(30),
             trouble_within: Duration::from_millis(900),
@@ -65,7 +77,17 @@ impl Plan {
         }
     }
 
-    /// The same with hardly a moment between two faults: elections meet power cuts.
+    /// Power cuts and kills, one after the other, and back at once.
+    pub fn blackouts(seed: u64, nodes: usize) -> Self {
+        Self {
+            troubles: Troubles::Power,
+            trouble_within: Duration::from_millis(250),
+            restart_within: Duration::from_millis(100),
+            ..Self::of(seed, nodes)
+        }
+    }
+
+    /// The same with hardly a moment between two faults.
     pub fn storm(seed: u64, nodes: usize) -> Self {
         let (trouble_within, restart_within) =
             (Duration::from_millis(300), Duration::from_millis(300));

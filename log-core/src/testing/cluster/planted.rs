@@ -1,9 +1,21 @@
 //! Old bugs, put back on purpose: a checker that never fired is only a hope.
+//!
+//! They are planted where the simulation has its hands anyway: an effect or an answer is spoiled, a call to the disk is
+//! left out, files or what recovery found in them are changed. The log itself knows nothing of them.
 
-use super::client::Said;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::client::{Request, Said};
+use super::view::View;
 use crate::broker::ProposeError;
-use crate::consensus::Persist;
-use crate::testing::{Call, Fault, Operation};
+use crate::consensus::{Message, Persist};
+use crate::disk::{Disk, OpenMode};
+use crate::entry::Entry;
+use crate::ids::{EntryIndex, TimestampMs};
+use crate::state::{Command, Committer, ExpireProducers};
+use crate::storage::{Recovered, read_entries};
+use crate::testing::{Call, Fault, Operation, SimDisk};
 
 /// A bug that the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,60 +24,190 @@ pub enum Planted {
     JournalNotSynced,
     /// The names of new journal segments are not made durable.
     SegmentNameNotSynced,
+    /// The sync of what is written first into a new journal segment does nothing.
+    SyncLeftOutAfterARoll,
     /// A step is confirmed, and its messages leave, before it is on disk.
     ToldBeforeSynced,
-    /// Votes and epochs are not written.
-    PromiseNotWritten,
-    /// Who lost leadership says "not stored" of what it had proposed.
-    UnknownSaidToBeRefused,
+    /// Votes and epochs are not written: no sync before the vote.
+    VoteNotSynced,
+    /// A leader counts a follower's disk as soon as it has sent the entries: it acknowledges before a majority has them.
+    AcknowledgedBeforeMajority,
+    /// Who lost leadership says NOT_LEADER of what it had proposed.
+    NotLeaderForAProposedBatch,
+    /// A new leader serves current reads before its own epoch's first entry is applied.
+    LeaderServesTooEarly,
+    /// A checkpoint's state is taken up as if it were of an earlier entry: the last one is applied twice.
+    AppliedWithoutTheCheckpointsIndex,
+    /// A new leader knows nothing of what producers wrote last.
+    ProducerWindowLostOnFailover,
+    /// The commit of a member of an old generation is taken for one of the present.
+    FencedMemberCommits,
+    /// A damaged entry of the journal ends it, as if it were the torn tail.
+    DamagedEntrySkipped,
     /// A node whose disk was lost comes back empty under its old name, and votes.
-    EmptyDiskUnderAnOldName,
+    RefilledNodeVotesEarly,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 6] = [
+    pub const ALL: [Planted; 13] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
+        Planted::SyncLeftOutAfterARoll,
         Planted::ToldBeforeSynced,
-        Planted::PromiseNotWritten,
-        Planted::UnknownSaidToBeRefused,
-        Planted::EmptyDiskUnderAnOldName,
+        Planted::VoteNotSynced,
+        Planted::AcknowledgedBeforeMajority,
+        Planted::NotLeaderForAProposedBatch,
+        Planted::LeaderServesTooEarly,
+        Planted::AppliedWithoutTheCheckpointsIndex,
+        Planted::ProducerWindowLostOnFailover,
+        Planted::FencedMemberCommits,
+        Planted::DamagedEntrySkipped,
+        Planted::RefilledNodeVotesEarly,
     ];
-
-    /// Spoils a call to the disk.
-    pub(super) fn spoil_call(self, call: &Call<'_>) -> Option<Fault> {
-        match self {
-            Planted::JournalNotSynced => ignored(call, Operation::SyncFile),
-            Planted::SegmentNameNotSynced => ignored(call, Operation::SyncFolder),
-            _ => None,
-        }
-    }
 
     /// Spoils a step on its way to the journal.
     pub(super) fn spoil_step(self, step: &mut Persist) {
-        if self == Planted::PromiseNotWritten {
+        if self == Self::VoteNotSynced {
             step.hard_state = None;
         }
+    }
+
+    /// What a follower will be said to have answered to a message that has only just been sent.
+    pub(super) fn forged_answer(self, message: &Message) -> Option<Message> {
+        use raft::eraftpb::MessageType::{MsgAppend, MsgAppendResponse};
+        let last = message.entries.last()?;
+        if self != Self::AcknowledgedBeforeMajority || message.get_msg_type() != MsgAppend {
+            return None;
+        }
+        let mut answer = Message::default();
+        answer.set_msg_type(MsgAppendResponse);
+        (answer.from, answer.to) = (message.to, message.from);
+        (answer.term, answer.index) = (message.term, last.index);
+        Some(answer)
     }
 
     /// Spoils an answer on its way to a client.
     pub(super) fn spoil_answer(self, said: Said) -> Said {
         match said {
             Said::Outcome(Err(ProposeError::OutcomeUnknown))
-                if self == Planted::UnknownSaidToBeRefused =>
+                if self == Self::NotLeaderForAProposedBatch =>
             {
                 Said::Outcome(Err(ProposeError::NotLeader))
             }
             said => said,
         }
     }
+
+    /// Spoils a request before the node looks at it.
+    pub(super) fn spoil_request(self, request: &mut Request, view: &View<'_>) {
+        let Request::Propose(Command::CommitOffsets(commit)) = request else {
+            return;
+        };
+        let group = view.state.group(&commit.group);
+        let member = group.and_then(|group| group.members().next().cloned());
+        if let (Self::FencedMemberCommits, Some(group), Some(member)) = (self, group, member) {
+            commit.by = Committer {
+                generation: Some(group.generation()),
+                member: Some(member.id),
+                instance: member.instance_id,
+            };
+        }
+    }
+
+    /// What a new leader does first.
+    pub(super) fn first_command(self) -> Option<Command> {
+        let everything = ExpireProducers {
+            used_before: TimestampMs(i64::MAX),
+        };
+        (self == Self::ProducerWindowLostOnFailover).then_some(Command::ExpireProducers(everything))
+    }
+
+    /// Spoils what recovery found.
+    pub(super) fn spoil_recovered(self, recovered: &mut Recovered, disk: &dyn Disk, folder: &Path) {
+        if self == Self::AppliedWithoutTheCheckpointsIndex {
+            forget_the_index(recovered, disk, folder);
+        }
+    }
+
+    /// What it makes of a folder that a start refuses, because a bit of a file is flipped.
+    pub(super) fn mend(self, disk: &SimDisk, flipped: &(PathBuf, usize)) {
+        if self == Self::DamagedEntrySkipped && is_journal(&flipped.0) {
+            cut_journal(disk, flipped).expect("the disk works");
+        }
+    }
+
+    /// Whether bits are to be flipped in the journal only.
+    pub(super) fn is_about_the_journal(self) -> bool {
+        self == Self::DamagedEntrySkipped
+    }
 }
 
-fn ignored(call: &Call<'_>, operation: Operation) -> Option<Fault> {
-    let of_journal = call
-        .path
-        .components()
-        .any(|part| part.as_os_str() == "journal");
-    (of_journal && call.operation == operation).then_some(Fault::Ignored)
+/// The checkpoint's last entry goes back among those that are to be applied.
+fn forget_the_index(recovered: &mut Recovered, disk: &dyn Disk, folder: &Path) {
+    let (Some(kept), Ok(found)) = (&mut recovered.checkpoint, read_entries(disk, folder)) else {
+        return;
+    };
+    let (last, before) = (kept.applied, EntryIndex(kept.applied.0.saturating_sub(1)));
+    let at = |index: EntryIndex| found.entries.iter().find(|entry| entry.index == index);
+    if let (Some(last), Some(before)) = (at(last), at(before)) {
+        kept.state = with_index(&kept.state, last, before).into();
+        (kept.applied, kept.epoch) = (before.index, before.epoch);
+        recovered.entries.insert(0, last.clone());
+    }
+}
+
+/// The state's bytes begin with a version byte and the index, in postcard's encoding.
+fn with_index(state: &[u8], last: &Entry, before: &Entry) -> Vec<u8> {
+    let encoded = |entry: &Entry| postcard::to_stdvec(&entry.index).expect("a number encodes");
+    let (last, before) = (encoded(last), encoded(before));
+    let rest = state[1..].strip_prefix(last.as_slice());
+    [
+        &state[..1],
+        &before,
+        rest.expect("the state is the checkpoint's"),
+    ]
+    .concat()
+}
+
+/// Zeros from the damaged byte on, and no later segments: what an unfinished write would look like.
+fn cut_journal(disk: &SimDisk, (path, byte): &(PathBuf, usize)) -> std::io::Result<()> {
+    let file = disk.open(path, OpenMode::Write)?;
+    let len = usize::try_from(file.len()?).expect("simulated files are small");
+    file.write_at(&vec![0; len - byte], *byte as u64)?;
+    for later in disk.files().keys() {
+        if is_journal(later) && path < later {
+            disk.remove_file(later)?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves out calls to the disk.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    segments: BTreeSet<PathBuf>,
+}
+
+impl LeftOut {
+    /// What becomes of a call.
+    pub(super) fn fate(&mut self, bug: Planted, call: &Call<'_>) -> Option<Fault> {
+        let spoiled = match (bug, call.operation) {
+            (Planted::JournalNotSynced, Operation::SyncFile)
+            | (Planted::SegmentNameNotSynced, Operation::SyncFolder) => is_in_journal(call.path),
+            (Planted::SyncLeftOutAfterARoll, Operation::SyncFile) => {
+                is_journal(call.path) && self.segments.insert(call.path.to_owned())
+            }
+            _ => false,
+        };
+        spoiled.then_some(Fault::Ignored)
+    }
+}
+
+fn is_in_journal(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "journal")
+}
+
+fn is_journal(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "journal")
 }

@@ -123,7 +123,10 @@ impl Process {
         planted: Option<Planted>,
     ) -> Result<Self, Failure> {
         let recovered = recover(&home.disk, &home.folder, &home.storage);
-        let recovered = recovered.map_err(|error| Failure::of(&error))?;
+        let mut recovered = recovered.map_err(|error| Failure::of(&error))?;
+        if let Some(bug) = planted {
+            bug.spoil_recovered(&mut recovered, &*home.disk, &home.folder);
+        }
         let assembled = assemble(&home.folder, home.limits, &home.identity, recovered, clock);
         let (replica, shared, log) = assembled.map_err(|error| Failure::of(&error))?;
         Ok(Self {
@@ -174,7 +177,10 @@ impl Process {
     }
 
     /// A client's request.
-    pub(super) fn asked(&mut self, asker: Asker, request: Request) -> Result<(), Failure> {
+    pub(super) fn asked(&mut self, asker: Asker, mut request: Request) -> Result<(), Failure> {
+        if let Some(bug) = self.planted {
+            bug.spoil_request(&mut request, &self.view());
+        }
         match request {
             Request::Propose(command) => self.propose(Awaiting::Client(asker), command),
             Request::Commit { caller, commit } if self.coordinator.leads() => {
@@ -190,12 +196,18 @@ impl Process {
                 self.coordinate()
             }
             Request::Commit { .. } | Request::Group(..) => self.answer(asker, Said::NotCoordinator),
+            Request::Read if self.serves_too_early() => self.answer(asker, Said::Readable(Ok(()))),
             Request::Read => {
                 let ticket = self.ticket(Awaiting::Client(asker));
                 self.take(Input::Read { ticket })
             }
             Request::Look => self.answer(asker, Said::Shown),
         }
+    }
+
+    fn serves_too_early(&self) -> bool {
+        self.planted == Some(Planted::LeaderServesTooEarly)
+            && *self.shared.leadership.borrow() == Leadership::Starting
     }
 
     fn answer(&mut self, asker: Asker, said: Said) -> Result<(), Failure> {
@@ -258,7 +270,7 @@ impl Process {
                 self.outbound.checkpoint_waits = true;
                 Ok(())
             }
-            Written::Broken(_) | Written::Panicked | Written::Ended => {
+            Written::Broken(_) | Written::Ended => {
                 unreachable!("said by the thread, not the group")
             }
         }
@@ -299,9 +311,13 @@ impl Process {
     /// Lets the coordinator follow the lead, and proposes what it wants recorded.
     fn coordinate(&mut self) -> Result<(), Failure> {
         let (now, leading) = (self.now(), self.leading());
-        {
+        let begins = {
             let state = self.shared.state.read().expect("nobody panicked");
-            self.coordinator.follow(now, leading, &state);
+            self.coordinator.follow(now, leading, &state)
+        };
+        let first = self.planted.filter(|_| begins);
+        if let Some(command) = first.and_then(Planted::first_command) {
+            self.propose(Awaiting::Nobody, command)?;
         }
         let wanted = self.coordinator.wanted();
         for (request, response) in wanted.replies {
@@ -327,7 +343,7 @@ impl Process {
                 captured,
             } => self.journal(Job::Seal(hard_state, captured)),
             Effect::TrimJournal { before } => self.journal(Job::TrimBefore(before)),
-            Effect::Send(message) => self.outbound.messages.push(message),
+            Effect::Send(message) => self.send(message),
             Effect::Answer { ticket, outcome } => {
                 self.decided(ticket, outcome.map(|(_, outcome)| outcome));
             }
@@ -342,6 +358,12 @@ impl Process {
             Effect::DropFetched => self.drop_fetched(),
             Effect::InstallSnapshot { .. } => self.installs = true,
         }
+    }
+
+    fn send(&mut self, message: Message) {
+        let forged = self.planted.and_then(|bug| bug.forged_answer(&message));
+        self.outbound.messages.push(message);
+        self.outbound.messages.extend(forged);
     }
 
     fn awaited(&mut self, ticket: Ticket) -> Awaiting {

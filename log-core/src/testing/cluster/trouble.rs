@@ -4,6 +4,7 @@ use rand::Rng;
 
 use super::event::Event;
 use super::node::Ended;
+use super::plan::Troubles;
 use super::{Cluster, Planted, ms};
 
 impl Cluster {
@@ -14,7 +15,11 @@ impl Cluster {
         }
         self.within(self.plan.trouble_within, Event::Trouble);
         let node = self.chance.random_range(0..self.plan.nodes);
-        match self.chance.random_range(0..22) {
+        let kinds = match self.plan.troubles {
+            Troubles::Everything => 22,
+            Troubles::Power => 8,
+        };
+        match self.chance.random_range(0..kinds) {
             0..=2 => self.cut_power(node),
             3..=4 => self.cut_power_at_an_operation(node),
             5 => self.cut_power_everywhere(),
@@ -37,7 +42,7 @@ impl Cluster {
         }
         self.coverage.count("power cuts");
         self.nodes[node].disk().crash();
-        if self.plan.planted == Some(Planted::EmptyDiskUnderAnOldName) {
+        if self.plan.planted == Some(Planted::RefilledNodeVotesEarly) {
             let seed = self.chance.random();
             self.nodes[node].lose_disk(seed);
         }
@@ -116,7 +121,10 @@ impl Cluster {
         }
         self.coverage.count("bits flipped");
         self.kill(node);
-        self.nodes[node].flip_bit(&mut self.chance);
+        let path = self.nodes[node].flip_bit(&mut self.chance);
+        if self.prints {
+            println!("a bit of {path:?} of node {node} is flipped");
+        }
     }
 
     fn jump_clock(&mut self, node: usize) {
