@@ -270,7 +270,7 @@ impl Process {
                 self.outbound.checkpoint_waits = true;
                 Ok(())
             }
-            Written::Broken(_) | Written::Ended => {
+            Written::Broken(_) | Written::Ended | Written::Panicked => {
                 unreachable!("said by the thread, not the group")
             }
         }
