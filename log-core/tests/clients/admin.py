@@ -110,6 +110,11 @@ def cluster():
     assert other.describe_cluster()["cluster_id"] == described.cluster_id
     assert TOPIC in other.list_topics()
     assert other.describe_topics([TOPIC])[0]["name"] == TOPIC
+    quorum = other.describe_metadata_quorum()
+    journal = quorum["topics"][0]["partitions"][0]
+    assert journal["leader_id"] == 1, journal
+    assert [voter["replica_id"] for voter in journal["current_voters"]] == [1], journal
+    assert other.describe_features()["mayday.version"]["finalized"] == (1, 1)
     other.close()
 
 

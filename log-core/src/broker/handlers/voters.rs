@@ -393,7 +393,7 @@ impl<'a> Leaving<'a> {
             }
             Unremovable::NobodyElse | Unremovable::Changing => ResponseError::RequestTimedOut,
         };
-        Failed::of(code, format!("{}: {unremovable}", self.name))
+        Failed::of(code, unremovable.to_string())
     }
 
     /// Lets another lead; what the client is told then is to ask that one.
