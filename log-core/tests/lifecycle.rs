@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use kafka_protocol::messages::{ApiKey, FetchRequest, MetadataRequest};
 use log_core::broker::{Broker, Config, StartError};
+use log_core::storage::FolderLock;
 use support::TestBroker;
 use support::records::batch_of;
 use support::wire_client::{
@@ -194,4 +195,22 @@ async fn a_broker_that_is_dropped_lets_go_of_its_folder() {
         .await
         .expect("the folder is free");
     again.shutdown().await.expect("ends cleanly");
+}
+
+/// Its clean end takes a moment after the drop: a checkpoint is its last work, and the folder is free only then.
+#[tokio::test]
+async fn a_broker_that_is_dropped_keeps_its_folder_until_its_last_thread_has_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Broker::start(on(folder.path())).await.expect("starts"));
+
+    let free = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        loop {
+            match FolderLock::acquire(folder.path()) {
+                Ok(lock) => return lock,
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+            }
+        }
+    });
+    let _lock = free.await.expect("the folder is free in the end");
+    assert!(folder.path().join("checkpoint").exists());
 }

@@ -87,6 +87,8 @@ fn run(mut log: EntryLog, waiting: &Receiver<Job>, mut written: &mut impl FnMut(
             return written(Written::Broken(error));
         }
     }
+    // Whoever hears the last word may open the folder.
+    drop(log);
     written(Written::Ended);
 }
 

@@ -131,7 +131,6 @@ impl DataFolder {
 pub(super) struct Node {
     pub(super) handle: ReplicaHandle,
     thread: ReplicaThread,
-    _lock: FolderLock,
 }
 
 impl Node {
@@ -176,14 +175,11 @@ impl Node {
             storage: config.storage,
             limits: config.limits,
             identity,
+            lock: Arc::new(data.lock),
         };
         let thread = ReplicaThread::start(replica, log, questions, shared, home, neighbours, stop)
             .map_err(NodeError::Thread)?;
-        Ok(Self {
-            handle,
-            thread,
-            _lock: data.lock,
-        })
+        Ok(Self { handle, thread })
     }
 
     /// Waits for the node's end, after `stop`. Blocks.

@@ -497,7 +497,7 @@ impl Replica {
         self.driver.tick();
         self.followers.tick();
         if !self.is_leading() {
-            return;
+            return self.let_snapshot_go(effects);
         }
         self.leave_leading_to_a_better_disk();
         self.follow_snapshots(effects);

@@ -25,8 +25,8 @@ use crate::disk::Disk;
 use crate::ids::EntryIndex;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
 use crate::storage::{
-    Captured, CheckpointError, EntryLog, EntryLogError, Identity, RecoveryError, StorageConfig,
-    Synced, recover,
+    Captured, CheckpointError, EntryLog, EntryLogError, FolderLock, Identity, RecoveryError,
+    StorageConfig, Synced, recover,
 };
 
 /// The length of the driver's tick.
@@ -102,6 +102,9 @@ pub(super) struct Home {
     pub(super) storage: StorageConfig,
     pub(super) limits: Limits,
     pub(super) identity: Identity,
+    /// Held for as long as any thread works in the folder, however the broker is dropped: a second process there would be
+    /// a second writer.
+    pub(super) lock: Arc<FolderLock>,
 }
 
 /// The running thread.
@@ -435,8 +438,12 @@ impl Runner {
             .expect("nobody panics with it")
             .take();
         let Some(held) = held else { return Ok(()) };
-        let thread = thread::Builder::new().name("snapshot".into());
-        let thread = thread.spawn(move || release(&held));
+        let lock = Arc::clone(&self.home.lock);
+        let body = move || {
+            let _lock = lock;
+            release(&held);
+        };
+        let thread = thread::Builder::new().name("snapshot".into()).spawn(body);
         thread.map(drop).map_err(BrokerStopped::Thread)
     }
 
@@ -446,8 +453,9 @@ impl Runner {
         name: &'static str,
         work: impl FnOnce() -> Heard + Send + 'static,
     ) -> Result<(), BrokerStopped> {
-        let done = self.heard_in.clone();
+        let (done, lock) = (self.heard_in.clone(), Arc::clone(&self.home.lock));
         let body = move || {
+            let _lock = lock;
             let word = catch_unwind(AssertUnwindSafe(work));
             let word = word.unwrap_or(Heard::Panicked { thread: name });
             drop(done.blocking_send(word));
@@ -498,24 +506,44 @@ impl Runner {
         let fetched = fetched.expect("only what was fetched is installed");
         self.journal.end();
         self.wait_for_threads(doors).await?;
-        fetched.finish().map_err(BrokerStopped::Install)?;
+        self.put_in_line(fetched)?;
         let Home {
             disk,
             folder,
             storage,
             limits,
             identity,
+            ..
         } = &self.home;
         let recovered = recover(disk, folder, storage).map_err(BrokerStopped::Recovery)?;
+        if recovered.installed.is_some() {
+            info!(applied = applied.0, "snapshot installed");
+            metrics::counter!("log_snapshots_installed_total").increment(1);
+        }
         let (replica, log) = assemble_again(folder, *limits, identity, recovered, &self.shared)
             .map_err(BrokerStopped::Node)?;
         self.replica = replica;
         self.journal = start_journal(log, &self.heard_in).map_err(BrokerStopped::Thread)?;
-        info!(applied = applied.0, "snapshot installed");
-        metrics::counter!("log_snapshots_installed_total").increment(1);
         self.replica
             .work(&mut self.effects)
             .map_err(BrokerStopped::Replica)
+    }
+
+    /// From here on the next start takes the snapshot over. What turns out not to be what was promised is forgotten: this
+    /// replica then starts again as it was, and the leader will tell again.
+    fn put_in_line(&mut self, fetched: Incoming) -> Result<(), BrokerStopped> {
+        match fetched.finish() {
+            Ok(()) => Ok(()),
+            Err(error @ SnapshotError::Io { .. }) => Err(BrokerStopped::Install(error)),
+            Err(error) => {
+                warn!(
+                    error = &error as &(dyn std::error::Error + 'static),
+                    "snapshot is not what was promised"
+                );
+                self.drop_fetched();
+                Ok(())
+            }
+        }
     }
 
     /// Hears the last words of the old replica's threads. What relied on their writes may be sent; nothing else matters.

@@ -50,9 +50,9 @@ impl Replica {
         let (Ok(applied), Some((asked, epoch))) = (fetched, asked) else {
             return;
         };
-        assert_eq!(applied, asked, "one snapshot is fetched at a time");
-        // Meanwhile entries may have come. What they brought may be promised to the leader: never go back.
-        if !self.driver.lacks(applied, epoch) {
+        // Meanwhile entries may have come. What they brought may be promised to the leader: never go back. And a leader
+        // whose manifest is of another entry than its message says is not believed.
+        if applied != asked || !self.driver.lacks(applied, epoch) {
             return effects.push(Effect::DropFetched);
         }
         self.let_askers_go(effects);
@@ -97,7 +97,8 @@ impl Replica {
         }
     }
 
-    fn let_snapshot_go(&mut self, effects: &mut Vec<Effect>) {
+    /// Held files keep the space of what retention deletes.
+    pub(super) fn let_snapshot_go(&mut self, effects: &mut Vec<Effect>) {
         if self.snapshot.held.take().is_some() {
             self.driver.offer_snapshot(None);
             effects.push(Effect::ReleaseSnapshot);
