@@ -90,11 +90,26 @@ pub enum RestoreError {
 /// # Errors
 /// [`RestoreError`]
 pub fn restore(restore: &Restore) -> Result<Restored, RestoreError> {
-    restore_on(
-        &(Arc::new(SystemDisk) as Arc<dyn Disk>),
-        restore,
-        Uuid::new_v4(),
-    )
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+    let done = restore_on(&disk, restore, Uuid::new_v4());
+    let is_ours = done
+        .as_ref()
+        .is_err_and(RestoreError::is_of_what_was_laid_out);
+    if is_ours {
+        // It was missing or empty before. What cannot be removed has no identity: no node starts from it.
+        drop(disk.remove_folder(&restore.data));
+    }
+    done
+}
+
+impl RestoreError {
+    /// Whether the backup was copied before it went wrong.
+    fn is_of_what_was_laid_out(&self) -> bool {
+        match self {
+            Self::Files(_) => false,
+            Self::Epoch { .. } | Self::State(_) | Self::Entries(_) => true,
+        }
+    }
 }
 
 fn restore_on(

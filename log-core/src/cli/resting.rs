@@ -6,18 +6,18 @@ use log_core::disk::SystemDisk;
 use log_core::storage::{FolderLock, FolderLockError, Identity, IdentityError};
 
 /// Whose folder it is. A backup may be looked at like the folder that it is of.
-fn identity_of(path: &Path) -> Result<Option<Identity>, NotResting> {
-    let read = match Identity::read(&SystemDisk, path) {
+fn identity_of(path: &Path) -> Result<Option<Identity>, IdentityError> {
+    match Identity::read(&SystemDisk, path) {
         Err(IdentityError::Backup { .. }) => Identity::read_backup(&SystemDisk, path),
         read => read,
-    };
-    read.map_err(NotResting::Identity)
+    }
 }
 
 /// A folder that is ours to look at until this is dropped.
 pub(super) struct RestingFolder {
     pub(super) path: PathBuf,
-    identity: Identity,
+    /// Whose it is; none where that is damaged, which is for `verify` to say.
+    identity: Option<Identity>,
     _lock: FolderLock,
 }
 
@@ -33,6 +33,9 @@ pub(super) enum NotResting {
     /// It does not say whose log it is.
     #[error(transparent)]
     Identity(IdentityError),
+    /// It cannot be told whether two folders belong together.
+    #[error("folder {} does not say any more of which cluster it is: verify it alone", folder.display())]
+    Nameless { folder: PathBuf },
     /// Two clusters have no record in common that could differ.
     #[error(
         "{} and {} are of different clusters: there is nothing to compare",
@@ -52,7 +55,11 @@ impl RestingFolder {
         if !path.is_dir() {
             return Err(NotResting::Missing { folder: folder() });
         }
-        let identity = identity_of(path)?.ok_or_else(|| NotResting::NoLog { folder: folder() })?;
+        let identity = match identity_of(path) {
+            Ok(None) => return Err(NotResting::NoLog { folder: folder() }),
+            Err(IdentityError::Damaged { .. } | IdentityError::Missing { .. }) => None,
+            read => read.map_err(NotResting::Identity)?,
+        };
         let lock = FolderLock::acquire(path).map_err(NotResting::Lock)?;
         Ok(Self {
             path: folder(),
@@ -63,16 +70,23 @@ impl RestingFolder {
 
     /// Fails where two folders are not of one cluster.
     pub(super) fn must_be_kin_of(&self, other: &Self) -> Result<(), NotResting> {
-        let cluster_id = |folder: &Self| {
-            let formed = folder.identity.formed.as_ref();
-            formed.map(|formed| formed.cluster_id.clone())
-        };
-        if cluster_id(self) == cluster_id(other) {
+        if self.cluster_id()? == other.cluster_id()? {
             return Ok(());
         }
         Err(NotResting::OtherCluster {
             folder: self.path.clone(),
             other: other.path.clone(),
         })
+    }
+
+    fn cluster_id(&self) -> Result<&str, NotResting> {
+        let formed = self
+            .identity
+            .as_ref()
+            .and_then(|known| known.formed.as_ref());
+        let formed = formed.ok_or_else(|| NotResting::Nameless {
+            folder: self.path.clone(),
+        })?;
+        Ok(&formed.cluster_id)
     }
 }

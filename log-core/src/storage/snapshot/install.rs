@@ -20,7 +20,9 @@ use crate::ids::EntryIndex;
 use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
 use crate::storage::entry_log::EntryLog;
 use crate::storage::partitions::TOPICS;
-use crate::storage::recovery::{JOURNAL, RecoveryError, StorageConfig, io_error, read_checkpoint};
+use crate::storage::recovery::{
+    JOURNAL, RecoveryError, StorageConfig, io_error, read_all, read_checkpoint,
+};
 
 /// Installs the snapshot that waits in the data folder, if one does. Returns its entry.
 ///
@@ -47,6 +49,33 @@ pub(in crate::storage) fn finish_install(
             Ok(Some(waiting.checkpoint.applied))
         }
         Some(_) | None => install.sweep_away().map(|()| None),
+    }
+}
+
+/// The folder of the snapshot that the next start puts into force, if there is one.
+pub(in crate::storage) fn waiting(disk: &dyn Disk, data_folder: &Path) -> Option<PathBuf> {
+    let applied = |folder: &Path| {
+        let bytes = read_all(disk, &CheckpointFile::path(folder)).ok()?;
+        let file = CheckpointFile::decode(&bytes).ok()?;
+        Some(file.checkpoint.applied)
+    };
+    let installed = data_folder.join(INSTALLED);
+    if !disk.exists(&CheckpointFile::path(&installed)) {
+        return None;
+    }
+    // One that cannot be read waits too: the start says so.
+    let is_overtaken = applied(&installed)
+        .is_some_and(|snapshot| applied(data_folder).is_some_and(|own| snapshot <= own));
+    (!is_overtaken).then_some(installed)
+}
+
+/// Where the topics of a snapshot that waits are by now: an install moves them before its checkpoint.
+pub(in crate::storage) fn topics_root(disk: &dyn Disk, data_folder: &Path) -> PathBuf {
+    let installed = data_folder.join(INSTALLED);
+    if disk.exists(&installed.join(TOPICS)) {
+        installed
+    } else {
+        data_folder.to_owned()
     }
 }
 

@@ -143,6 +143,45 @@ fn a_fetched_snapshot_takes_the_place_of_everything_but_the_vote() {
 }
 
 #[test]
+fn a_follower_with_a_snapshot_compares_equal_to_its_leader_and_a_difference_is_named() {
+    let leader = leader();
+    let disk = follower(2);
+    fetch(&disk, &held(&leader)).unwrap();
+    drop(recover_from(&disk).unwrap());
+    let data = Path::new(DATA);
+    let compared = || compare(&disk, data, &leader.disk, data);
+    assert_eq!(compared(), []);
+
+    let log = data.join(&held(&leader).manifest().files[1].name);
+    disk.flip_bit(&log, 11, 0);
+    let findings = compared();
+    assert_eq!(findings.len(), 1);
+    assert_eq!((&findings[0].path, findings[0].byte), (&log, Some(11)));
+}
+
+#[test]
+fn a_snapshot_that_waits_is_checked_in_place_of_what_it_replaces() {
+    let leader = leader();
+    let disk = follower(2);
+    fetch(&disk, &held(&leader)).unwrap();
+
+    let report = verify(&disk, Path::new(DATA));
+
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert_eq!(report.checkpoint.unwrap().applied, EntryIndex(12));
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    for (path, content) in files_under(&disk, "/data/installed") {
+        let path = Path::new("/data/installed").join(path);
+        for byte in (0..content.len()).step_by(7) {
+            disk.flip_bit(&path, byte, 0);
+            let report = verify(&disk, Path::new(DATA));
+            assert!(!report.is_sound(), "{} byte {byte}", path.display());
+            disk.flip_bit(&path, byte, 0);
+        }
+    }
+}
+
+#[test]
 fn a_follower_goes_on_behind_its_snapshot_and_starts_again() {
     let leader = leader();
     let disk = young_follower(2).disk.clone();
@@ -334,6 +373,10 @@ mod power_cut {
         disk.heal();
         disk.reboot();
 
+        let report = verify(&disk, Path::new(DATA));
+        if !report.is_sound() {
+            return Err(format!("not sound: {:?}", report.findings));
+        }
         let left = start(&disk.copy(seed)).map_err(|error| format!("refused: {error}"))?;
         if left != *old && left != *new {
             return Err(format!("neither the old state nor the new one: {left:?}"));

@@ -202,3 +202,38 @@ fn replicas_that_applied_the_same_hold_the_same_and_a_difference_is_named() {
     assert_eq!(findings.len(), 1);
     assert_eq!((&findings[0].path, findings[0].byte), (&path, Some(77)));
 }
+
+#[test]
+fn checkpoints_of_one_entry_that_say_different_things_differ() {
+    let (one, other) = (clean_folder(1), Node::start(&SimDisk::with_seed(2)));
+    let mut other = other;
+    let synced = other.journal_one();
+    let said = Checkpoint {
+        applied: EntryIndex(1),
+        epoch: EPOCH,
+        state: Bytes::from_static(b"another state"),
+        membership: Bytes::from_static(b"membership"),
+    };
+    other.partitions().capture(said).complete(synced).unwrap();
+
+    let findings = compare(&one.disk, Path::new(DATA), &other.disk, Path::new(DATA));
+
+    assert_eq!(findings.len(), 1);
+    assert!(
+        findings[0].found.contains("both are of entry 1"),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn what_is_there_for_other_replicas_is_named_and_no_damage() {
+    let node = clean_folder(1);
+    let disk: Arc<dyn Disk> = Arc::new(node.disk.clone());
+    drop(hold(&disk, Path::new(DATA)).unwrap());
+    node.disk
+        .create_folder(&Path::new(DATA).join("incoming"))
+        .unwrap();
+    let report = verified(&node.disk);
+    assert!(report.is_sound());
+    assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
+}

@@ -20,7 +20,9 @@ struct Side<'a> {
 }
 
 /// Compares the logs of two data folders as far as the checkpoints of both reach: partitions that both list, segments that
-/// both have, bytes that both wrote. Each difference is a finding with the path in the first folder.
+/// both have, bytes that both wrote; and where both checkpoints are of the same entry, what else they say. It does not
+/// matter whether a folder came to its files by entries or by a snapshot. Each difference is a finding with the path in
+/// the first folder.
 pub fn compare(
     disk: &dyn Disk,
     folder: &Path,
@@ -33,11 +35,14 @@ pub fn compare(
         folder: other_folder,
     };
     let mut findings = Vec::new();
-    let (Some(our_records), Some(their_records)) =
-        (ours.records(&mut findings), theirs.records(&mut findings))
-    else {
+    let (Some(our_file), Some(their_file)) = (
+        ours.checkpoint(&mut findings),
+        theirs.checkpoint(&mut findings),
+    ) else {
         return findings;
     };
+    compare_states(ours, theirs, &our_file, &their_file, &mut findings);
+    let (our_records, their_records) = (by_name(our_file), by_name(their_file));
     for (name, record) in &our_records {
         if let Some(their_record) = their_records.get(name) {
             compare_partition(ours, theirs, record, their_record, &mut findings);
@@ -48,28 +53,50 @@ pub fn compare(
 
 type Records = BTreeMap<(TopicId, TopicPartition), PartitionRecord>;
 
+fn by_name(file: CheckpointFile) -> Records {
+    let named = |record: PartitionRecord| ((record.topic_id, record.partition.clone()), record);
+    file.partitions.into_iter().map(named).collect()
+}
+
+/// Replicas that applied the same entries know the same.
+fn compare_states(
+    ours: Side<'_>,
+    theirs: Side<'_>,
+    our_file: &CheckpointFile,
+    their_file: &CheckpointFile,
+    findings: &mut Vec<Finding>,
+) {
+    let (our, their) = (&our_file.checkpoint, &their_file.checkpoint);
+    if our.applied == their.applied && our != their {
+        let their_path = CheckpointFile::path(theirs.folder);
+        findings.push(Finding {
+            severity: Severity::Damage,
+            path: CheckpointFile::path(ours.folder),
+            byte: None,
+            found: format!(
+                "both are of entry {}, and what it says differs from {}",
+                our.applied,
+                their_path.display()
+            ),
+        });
+    }
+}
+
 impl Side<'_> {
-    fn records(self, findings: &mut Vec<Finding>) -> Option<Records> {
+    fn checkpoint(self, findings: &mut Vec<Finding>) -> Option<CheckpointFile> {
         let path = CheckpointFile::path(self.folder);
         let decoded = read_all(self.disk, &path).map_err(|error| error.to_string());
         let decoded =
             decoded.and_then(|bytes| CheckpointFile::decode(&bytes).map_err(str::to_owned));
-        match decoded {
-            Ok(file) => {
-                let named =
-                    |record: PartitionRecord| ((record.topic_id, record.partition.clone()), record);
-                Some(file.partitions.into_iter().map(named).collect())
-            }
-            Err(found) => {
-                findings.push(Finding {
-                    severity: Severity::Damage,
-                    path,
-                    byte: None,
-                    found,
-                });
-                None
-            }
-        }
+        let unreadable = |found| Finding {
+            severity: Severity::Damage,
+            path,
+            byte: None,
+            found,
+        };
+        decoded
+            .map_err(|found| findings.push(unreadable(found)))
+            .ok()
     }
 
     fn log(self, record: &PartitionRecord, base_offset: Offset) -> std::path::PathBuf {

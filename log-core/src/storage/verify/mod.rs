@@ -22,6 +22,7 @@ use super::identity::{self, Identity, IdentityError};
 use super::journal::inspect;
 use super::listed_files::ListedFiles;
 use super::recovery::{JOURNAL, read_all};
+use super::snapshot::{INCOMING, INSTALLED, SNAPSHOTS, install};
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, Offset};
 
@@ -142,21 +143,52 @@ impl Report {
     }
 }
 
-/// Checks a data folder. What cannot be read is a finding like any other.
+/// Checks a data folder. What cannot be read is a finding like any other. A snapshot that the next start puts into force
+/// is checked in place of what it replaces.
 pub fn verify(disk: &dyn Disk, data_folder: &Path) -> Report {
     let mut report = Report::default();
     check_identity(disk, data_folder, &mut report);
-    let file = check_checkpoint(disk, data_folder, &mut report);
-    check_journal(disk, data_folder, &mut report);
+    let waiting = install::waiting(disk, data_folder);
+    let (root, topics) = match &waiting {
+        Some(installed) => (installed.as_path(), install::topics_root(disk, data_folder)),
+        None => (data_folder, data_folder.to_owned()),
+    };
+    let file = check_checkpoint(disk, root, &mut report);
+    check_journal(disk, data_folder, waiting.as_deref(), &mut report);
     let records = file.map_or(Vec::new(), |file| file.partitions);
     let epoch_max = report
         .checkpoint
         .map_or(LeaderEpoch(0), |checkpoint| checkpoint.epoch);
     for record in &records {
-        PartitionCheck::new(disk, data_folder, record, epoch_max).run(&mut report);
+        PartitionCheck::new(disk, &topics, record, epoch_max).run(&mut report);
     }
-    check_for_unlisted_files(disk, &ListedFiles::of(data_folder, &records), &mut report);
+    check_for_unlisted_files(disk, &ListedFiles::of(&topics, &records), &mut report);
+    note_other_folders(disk, data_folder, &mut report);
     report
+}
+
+/// What is there on behalf of another replica, or on its way from one.
+fn note_other_folders(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
+    let folders = [
+        (
+            SNAPSHOTS,
+            "links held for another replica: the next start removes them",
+        ),
+        (
+            INCOMING,
+            "a snapshot that is not fetched yet: the next start goes on with it, or removes it",
+        ),
+        (
+            INSTALLED,
+            "a snapshot that the next start puts into force, or removes where it is overtaken",
+        ),
+    ];
+    for (name, found) in folders {
+        let path = data_folder.join(name);
+        if disk.exists(&path) {
+            report.leftover(&path, None, found);
+        }
+    }
 }
 
 fn check_identity(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
@@ -204,7 +236,7 @@ fn check_checkpoint(
     }
 }
 
-fn check_journal(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
+fn check_journal(disk: &dyn Disk, data_folder: &Path, waiting: Option<&Path>, report: &mut Report) {
     let folder = data_folder.join(JOURNAL);
     if !disk.exists(&folder) && report.checkpoint.is_none() {
         return;
@@ -213,6 +245,10 @@ fn check_journal(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
     let sound = inspection.is_sound();
     report.findings.extend(inspection.findings);
     report.journal.records = inspection.records.len();
+    if waiting.is_some() {
+        // It may have heard of the snapshot already, or not: it meets one of two checkpoints.
+        return;
+    }
     let applied = report
         .checkpoint
         .map_or(EntryIndex(0), |checkpoint| checkpoint.applied);
