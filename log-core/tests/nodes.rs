@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
+use support::loopback::own_address;
 use support::records::batch_of;
 use support::wire_client::{
     WireClient, create_topic_with, latest_offset, produce, produce_request, text,
@@ -75,17 +76,13 @@ impl House {
     /// Nobody lives there yet.
     fn empty(count: usize) -> Self {
         support::write_log_lines_when_asked();
-        // All are held until all are known, so that none is given twice.
-        let held: Vec<_> = (0..count)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-            .collect();
-        let peer = |(node, listener): (u32, &TcpListener)| Peer {
-            node: NodeId(node),
-            address: listener.local_addr().expect("bound").to_string(),
+        let peer = |node: usize| Peer {
+            node: NodeId(u32::try_from(node).expect("small")),
+            address: own_address().to_string(),
         };
         Self {
             ground: tempfile::tempdir().expect("a folder"),
-            peers: (1..).zip(&held).map(peer).collect(),
+            peers: (1..=count).map(peer).collect(),
             nodes: (0..count).map(|_| None).collect(),
             disks: vec![0; count],
         }
