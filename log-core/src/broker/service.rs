@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Advertised, Config};
@@ -25,6 +26,7 @@ pub(super) struct Service {
     coordinator: CoordinatorHandle,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
+    member_changes: Semaphore,
 }
 
 /// Who asks.
@@ -64,6 +66,7 @@ impl Service {
             coordinator,
             clock,
             shutdown,
+            member_changes: Semaphore::new(1),
         }
     }
 
@@ -102,6 +105,13 @@ impl Service {
         let members = self.replica.membership();
         let waiting = self.peers.waiting().into_iter();
         waiting.filter(|it| !members.has(it.replica)).collect()
+    }
+
+    /// A turn to change the members: what one change was judged by must still hold when it is proposed. Given in the order
+    /// of asking.
+    pub(super) async fn turn_to_change_members(&self) -> SemaphorePermit<'_> {
+        let turn = self.member_changes.acquire().await;
+        turn.expect("nobody closes it")
     }
 
     /// Has the leader carry a command out.

@@ -140,6 +140,7 @@ struct Adding<'a> {
 
 impl Adding<'_> {
     async fn run(&mut self) -> Result<(), Failed> {
+        let _turn = self.service.turn_to_change_members().await;
         loop {
             check_leading(self.service)?;
             self.reached = self.next();
@@ -347,6 +348,7 @@ impl<'a> Leaving<'a> {
     }
 
     async fn run(&self) -> Result<(), Failed> {
+        let _turn = self.service.turn_to_change_members().await;
         let mut proposed = false;
         loop {
             check_leading(self.service)?;
