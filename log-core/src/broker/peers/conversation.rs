@@ -88,6 +88,8 @@ pub(super) struct Conversation {
     pub(super) peer: Name,
     /// What it is for.
     pub(super) purpose: Purpose,
+    /// The caller's process.
+    pub(super) process: u64,
 }
 
 /// Calls a node.
@@ -108,14 +110,18 @@ pub(super) async fn call(
     line.conclude(judged).await
 }
 
-/// Answers a caller.
+/// Answers a caller. One that has proved itself must still be `welcome`.
 ///
 /// # Errors
 /// [`TalkError`]: there is no connection.
-pub(super) async fn answer(us: &Us, stream: TcpStream) -> Result<Conversation, TalkError> {
+pub(super) async fn answer(
+    us: &Us,
+    stream: TcpStream,
+    welcome: impl Fn(&Hello) -> Result<(), Refusal>,
+) -> Result<Conversation, TalkError> {
     prepare(&stream).map_err(TalkError::Socket)?;
     let mut line = Line::new(stream);
-    let shaken = timeout(HANDSHAKE_WITHIN, line.greet(us));
+    let shaken = timeout(HANDSHAKE_WITHIN, line.greet(us, welcome));
     let judged = shaken.await.map_err(|_| TalkError::Silent)?;
     line.conclude(judged).await
 }
@@ -153,6 +159,13 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(&probes)
 }
 
+/// What a handshake has found out.
+struct Agreed {
+    peer: Name,
+    purpose: Purpose,
+    process: u64,
+}
+
 /// A connection on which nobody knows yet who the other is.
 struct Line {
     stream: TcpStream,
@@ -167,18 +180,19 @@ impl Line {
         }
     }
 
-    /// The caller's side. Says who answered.
+    /// The caller's side.
     async fn introduce(
         &mut self,
         us: &Us,
         wanted: Wanted,
         purpose: Purpose,
-    ) -> Result<(Name, Purpose), TalkError> {
+    ) -> Result<Agreed, TalkError> {
         let name = us.name();
         let hello = Hello {
             purpose,
             from: name.clone(),
             to: wanted,
+            process: us.process,
             nonce: nonce(),
         };
         let hello = hello.encode();
@@ -193,7 +207,11 @@ impl Line {
         let ours = Proof::of(us.secret.as_ref(), End::Caller, &said);
         self.say(FrameKind::Proof, &ours.encode()).await?;
         self.hear(FrameKind::Welcome).await?;
-        Ok((answerer.from, purpose))
+        Ok(Agreed {
+            peer: answerer.from,
+            purpose,
+            process: us.process,
+        })
     }
 
     async fn hear_greeting(&mut self) -> Result<(Bytes, Proof), TalkError> {
@@ -203,8 +221,12 @@ impl Line {
         Ok((greeting, proof))
     }
 
-    /// The answerer's side. Says who called and what for.
-    async fn greet(&mut self, us: &Us) -> Result<(Name, Purpose), TalkError> {
+    /// The answerer's side.
+    async fn greet(
+        &mut self,
+        us: &Us,
+        welcome: impl Fn(&Hello) -> Result<(), Refusal>,
+    ) -> Result<Agreed, TalkError> {
         let name = us.name();
         let hello = self.hear(FrameKind::Hello).await?;
         let caller = Hello::decode(&hello).map_err(TalkError::Refusing)?;
@@ -221,23 +243,33 @@ impl Line {
         let proof = self.hear(FrameKind::Proof).await?;
         Proof::decode(&proof)
             .and_then(|proof| proof.check(us.secret.as_ref(), End::Caller, &said))
+            .and_then(|()| welcome(&caller))
             .map_err(TalkError::Refusing)?;
         self.say(FrameKind::Welcome, &[]).await?;
-        Ok((caller.from, caller.purpose))
+        Ok(Agreed {
+            peer: caller.from,
+            purpose: caller.purpose,
+            process: caller.process,
+        })
     }
 
     /// Turns the line into a conversation, or tells the other end why not.
     async fn conclude(
         mut self,
-        judged: Result<(Name, Purpose), TalkError>,
+        judged: Result<Agreed, TalkError>,
     ) -> Result<Conversation, TalkError> {
         let error = match judged {
-            Ok((peer, purpose)) => {
+            Ok(Agreed {
+                peer,
+                purpose,
+                process,
+            }) => {
                 return Ok(Conversation {
                     stream: self.stream,
                     incoming: self.incoming,
                     peer,
                     purpose,
+                    process,
                 });
             }
             Err(error) => error,

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::answering;
 use super::conversation::{self, Conversation, TalkError};
 use super::frame::{Frame, FrameKind, put_frame};
-use super::handshake::Purpose;
+use super::handshake::{Hello, Purpose};
 use super::inner::Inner;
 use super::meters;
 use super::question;
@@ -80,7 +80,11 @@ impl Door {
         };
         let door = Arc::clone(self);
         let serving = async move {
-            let shaken = conversation::answer(&door.inner.us, stream).await;
+            let judge = |caller: &Hello| {
+                let now = door.inner.clock.elapsed();
+                door.inner.tellers.judge(now, caller)
+            };
+            let shaken = conversation::answer(&door.inner.us, stream, judge).await;
             drop(place);
             match shaken {
                 Ok(conversation) => door.serve_peer(conversation).await,
@@ -143,15 +147,19 @@ impl Door {
 
     /// Hears what a peer tells, until a newer connection of the same peer comes.
     async fn hear(&self, mut conversation: Conversation) -> Result<(), TalkError> {
-        let newest = self.inner.told_anew_by(conversation.peer.replica);
+        let (inner, replica) = (&self.inner, conversation.peer.replica);
+        let now = || inner.clock.elapsed();
+        let teller = inner.tellers.begin(now(), replica, conversation.process);
         let hearing = async {
             while let Some(frame) = conversation.next(TELLING_SILENCE_MAX).await? {
+                teller.heard(now());
                 self.take(&conversation, frame).await?;
             }
             Ok(())
         };
-        let ended = newest.run_until_cancelled(hearing).await;
-        ended.unwrap_or(Ok(()))
+        let heard = teller.superseded.run_until_cancelled(hearing).await;
+        inner.tellers.end(replica, &teller);
+        heard.unwrap_or(Ok(()))
     }
 
     async fn take(&self, conversation: &Conversation, frame: Frame) -> Result<(), TalkError> {

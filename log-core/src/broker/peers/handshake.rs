@@ -63,6 +63,8 @@ pub(super) struct Hello {
     pub(super) purpose: Purpose,
     pub(super) from: Name,
     pub(super) to: Wanted,
+    /// Chance of the caller's process: tells a restart from a second process on a copy of its folder.
+    pub(super) process: u64,
     pub(super) nonce: Nonce,
 }
 
@@ -105,6 +107,11 @@ pub(super) enum Refusal {
          empty its folder"
     )]
     SameReplica { caller: NodeId, called: NodeId },
+    #[error(
+        "two processes run as node {node} with copies of one data folder: a replica that votes twice loses records; stop the \
+         one that was started last and empty its folder"
+    )]
+    TwoProcesses { node: NodeId },
     #[error("the two nodes hold different secrets: give every node the same --peer-secret-file")]
     WrongSecret,
     #[error(
@@ -350,6 +357,7 @@ mod tests {
             purpose: Purpose::Messages,
             from: name(node, cluster),
             to: Wanted::default(),
+            process: 5,
             nonce: [7; 16],
         }
     }

@@ -12,6 +12,7 @@ use super::address_book::AddressBook;
 use super::link;
 use super::outbox::{Full, Outbox};
 use super::question::Status;
+use super::teller::Tellers;
 use super::us::Us;
 use super::waiting::WaitingRoom;
 use crate::broker::replica_handle::{Leadership, ReplicaHandle};
@@ -23,6 +24,7 @@ pub(super) struct Inner {
     pub(super) us: Us,
     pub(super) book: AddressBook,
     pub(super) waiting: WaitingRoom,
+    pub(super) tellers: Tellers,
     /// Where the messages of others go: to the replica's thread.
     pub(super) incoming: mpsc::Sender<Message>,
     pub(super) clock: Arc<dyn Clock>,
@@ -33,8 +35,6 @@ pub(super) struct Inner {
     /// There once the node is part of a cluster and its replica runs.
     replica: OnceLock<ReplicaHandle>,
     outboxes: Mutex<BTreeMap<ReplicaId, Arc<Outbox>>>,
-    /// The connection on which each replica tells; a new one takes the old one's place.
-    told_by: Mutex<BTreeMap<ReplicaId, CancellationToken>>,
 }
 
 impl Inner {
@@ -48,6 +48,7 @@ impl Inner {
             us,
             book: AddressBook::default(),
             waiting: WaitingRoom::default(),
+            tellers: Tellers::default(),
             incoming,
             clock,
             tasks: TaskTracker::new(),
@@ -55,7 +56,6 @@ impl Inner {
             stop,
             replica: OnceLock::new(),
             outboxes: Mutex::default(),
-            told_by: Mutex::default(),
         }
     }
 
@@ -181,16 +181,5 @@ impl Inner {
         {
             replica.note_quorum(quorum);
         }
-    }
-
-    /// A new connection on which `replica` tells. The token ends when a newer one comes.
-    pub(super) fn told_anew_by(&self, replica: ReplicaId) -> CancellationToken {
-        let token = self.stop.child_token();
-        let mut told_by = self.told_by.lock().unwrap_or_else(PoisonError::into_inner);
-        told_by.retain(|_, token| !token.is_cancelled());
-        if let Some(older) = told_by.insert(replica, token.clone()) {
-            older.cancel();
-        }
-        token
     }
 }

@@ -24,6 +24,7 @@ mod outbox;
 mod question;
 mod secret;
 mod snapshot_fetcher;
+mod teller;
 mod us;
 mod waiting;
 

@@ -18,6 +18,8 @@ pub(super) struct Us {
     /// The nodes to form a cluster with, this one included.
     pub(super) listed: Vec<Peer>,
     pub(super) secret: Option<Secret>,
+    /// Chance, made at each start.
+    pub(super) process: u64,
     formed: RwLock<Option<Formed>>,
 }
 
@@ -34,6 +36,7 @@ impl Us {
             address,
             listed,
             secret,
+            process: rand::random(),
             formed: RwLock::new(identity.formed.clone()),
         }
     }

@@ -47,7 +47,7 @@ async fn meet(caller: &Us, answerer: &Us, wanted: Wanted, purpose: Purpose) -> M
     let address = listener.local_addr().expect("bound").to_string();
     let answering = async {
         let (stream, _) = listener.accept().await.expect("a caller");
-        answer(answerer, stream).await
+        answer(answerer, stream, |_| Ok(())).await
     };
     let (caller, answerer) = tokio::join!(call(caller, &address, wanted, purpose), answering);
     Meeting { caller, answerer }
@@ -146,6 +146,29 @@ async fn a_node_of_no_cluster_yet_takes_questions_and_no_messages() {
     assert!(meeting.caller.is_ok() && meeting.answerer.is_ok());
 }
 
+#[tokio::test]
+async fn whoever_has_proved_itself_and_is_not_welcome_is_told_why() {
+    let (one, two) = (
+        us(1, Some("a"), Some(SECRET)),
+        us(2, Some("a"), Some(SECRET)),
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let twice = |caller: &Hello| {
+        assert_eq!((caller.from.node, caller.process), (one.node, one.process));
+        let node = caller.from.node;
+        Err(Refusal::TwoProcesses { node })
+    };
+    let answering = async {
+        let (stream, _) = listener.accept().await.expect("a caller");
+        answer(&two, stream, twice).await
+    };
+    let calling = call(&one, &address, Wanted::default(), Purpose::Messages);
+    let (caller, answerer) = tokio::join!(calling, answering);
+    let meeting = Meeting { caller, answerer };
+    meeting.both_say("two processes run as node 1");
+}
+
 /// What a node makes of a caller that says these bytes and then waits.
 async fn answered_to(bytes: &'static [u8]) -> TalkError {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -154,7 +177,7 @@ async fn answered_to(bytes: &'static [u8]) -> TalkError {
     let (stream, _) = listener.accept().await.expect("a caller");
     stranger.write_all(bytes).await.expect("said");
     let node = us(1, Some("a"), Some(SECRET));
-    let answered = answer(&node, stream).await;
+    let answered = answer(&node, stream, |_| Ok(())).await;
     answered.err().expect("no conversation")
 }
 
