@@ -136,6 +136,11 @@ fn client_config(settings: &LogSettings) -> ClientConfig {
         .set("retry.backoff.ms", "50")
         .set("retry.backoff.max.ms", "250")
         .set("topic.metadata.refresh.fast.interval.ms", "50")
+        // Asked right after its death, the others still name the leader that was: unless we ask again before it does so
+        // by itself, librdkafka waits a second.
+        .set("topic.metadata.refresh.interval.ms", "250")
+        // By default three refreshes: an election must not make it forget the topics.
+        .set("metadata.max.age.ms", "900000")
         .set("log.connection.close", "false");
     config
 }

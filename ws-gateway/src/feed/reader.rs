@@ -321,13 +321,19 @@ fn settings(config: &Config) -> ClientConfig {
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", "read_committed")
         .set("check.crcs", "true")
-        .set("fetch.wait.max.ms", "500")
+        // A partition that follows its leader to a broker a moment after another one waits for that one's fetch.
+        .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "50")
         .set("socket.connection.setup.timeout.ms", "1000")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "500")
         .set("retry.backoff.ms", "50")
-        .set("topic.metadata.refresh.fast.interval.ms", "100");
+        .set("topic.metadata.refresh.fast.interval.ms", "100")
+        // Asked right after its death, the others still name the leader that was: unless we ask again before it does so
+        // by itself, librdkafka waits a second.
+        .set("topic.metadata.refresh.interval.ms", "250")
+        // By default three refreshes: an election must not make it forget the topics.
+        .set("metadata.max.age.ms", "900000");
     settings
 }
 
