@@ -48,6 +48,8 @@ pub(crate) struct Options {
 pub(crate) struct Report {
     nodes: u32,
     press_every_ms: u64,
+    /// From the SIGKILL until another node leads and serves.
+    elected: Distribution,
     /// From the SIGKILL to the first 201 of a press that was begun after it.
     answered: Distribution,
     /// From the SIGKILL to that press on a socket of the gateway.
@@ -57,6 +59,7 @@ pub(crate) struct Report {
 
 #[derive(Debug, Serialize)]
 struct Round {
+    elected_ms: f64,
     answered_ms: f64,
     delivered_ms: f64,
     /// Presses that were not answered with 201, of all in the round: their callers see an error and press again.
@@ -95,6 +98,7 @@ pub(crate) fn run(options: &Options, workshop: &Workshop) -> Result<Report> {
     Ok(Report {
         nodes: NODES,
         press_every_ms: options.press_every_ms,
+        elected: of(|round| round.elected_ms).context("no rounds")?,
         answered: of(|round| round.answered_ms).context("no rounds")?,
         delivered: of(|round| round.delivered_ms).context("no rounds")?,
         rounds,
@@ -105,6 +109,7 @@ pub(crate) fn run(options: &Options, workshop: &Workshop) -> Result<Report> {
 struct Kill {
     node: usize,
     at: Instant,
+    elected: Instant,
 }
 
 fn kill_leader(log: &mut Log, residents: &Residents, pause: Duration) -> Result<Kill> {
@@ -115,11 +120,21 @@ fn kill_leader(log: &mut Log, residents: &Residents, pause: Duration) -> Result<
     let (node, _) = log.leader()?;
     let at = clock::now();
     log.kill(node);
+    let elected = until_elected(log)?;
     residents.wait_for("a press is answered after the kill", |calls| {
         first_answered(calls, at).is_some()
     })?;
     thread::sleep(GO_ON);
-    Ok(Kill { node, at })
+    Ok(Kill { node, at, elected })
+}
+
+fn until_elected(log: &Log) -> Result<Instant> {
+    let deadline = clock::now() + PATIENCE;
+    while log.leader().is_err() {
+        ensure!(clock::now() < deadline, "no node leads after {PATIENCE:?}");
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(clock::now())
 }
 
 /// Of those begun after the kill, the one that was answered first.
@@ -136,6 +151,7 @@ fn judge(kill: &Kill, calls: &[Call], arrivals: &[Arrival]) -> Result<Round> {
     let delivery = delivery.with_context(|| format!("press {} was not delivered", first.post))?;
     let since = |at: Instant| millis(at.saturating_duration_since(kill.at));
     Ok(Round {
+        elected_ms: since(kill.elected),
         answered_ms: since(first.ended),
         delivered_ms: since(delivery.at),
         refused: calls.iter().filter(|call| !call.is_answered()).count(),
@@ -274,6 +290,7 @@ impl fmt::Display for Report {
             "failover, SIGKILL of the leader of {} nodes, a press every {} ms",
             self.nodes, self.press_every_ms
         )?;
+        writeln!(f, "  new leader  {}", self.elected)?;
         writeln!(
             f,
             "  next 201    {}  (target: median at most 1000)",
@@ -316,16 +333,14 @@ mod tests {
             at: at(405),
         }];
 
-        let round = judge(
-            &Kill {
-                node: 0,
-                at: at(100),
-            },
-            &calls,
-            &arrivals,
-        )
-        .expect("judged");
+        let kill = Kill {
+            node: 0,
+            at: at(100),
+            elected: at(350),
+        };
+        let round = judge(&kill, &calls, &arrivals).expect("judged");
 
+        assert_eq!(round.elected_ms, 250.0);
         assert_eq!((round.answered_ms, round.delivered_ms), (300.0, 305.0));
         assert_eq!((round.refused, round.presses), (1, 4));
     }
