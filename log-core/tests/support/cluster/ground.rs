@@ -54,6 +54,16 @@ impl Ground {
         }
     }
 
+    /// Where the clients of all nodes connect.
+    pub fn client_addresses(&self) -> Vec<String> {
+        let nodes = match self {
+            Self::Loopback(nodes) => u32::try_from(nodes.len()).expect("few"),
+            Self::Namespaces(network) => network.size(),
+        };
+        let address = |node| self.addresses(node).clients.to_string();
+        (1..=nodes).map(address).collect()
+    }
+
     /// What nodes are told about each other.
     pub fn peers(&self, nodes: &[u32]) -> String {
         let peer = |node: &u32| format!("{node}@{}", self.addresses(*node).peers);

@@ -19,7 +19,7 @@ mod read_back;
 pub mod resting;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -172,10 +172,10 @@ impl Cluster {
         ids
     }
 
-    /// Where clients begin, all nodes' addresses.
+    /// Where clients begin: all nodes, also those that are to join. (A client that knows one node only, and asks it for
+    /// news every five minutes, is lost with that node.)
     pub fn bootstrap(&self) -> String {
-        let addresses = self.nodes.iter().map(|node| node.clients.to_string());
-        addresses.collect::<Vec<_>>().join(",")
+        self.ground.client_addresses().join(",")
     }
 
     /// Producers and a consumer group at work.
@@ -253,9 +253,13 @@ impl Cluster {
     }
 
     /// The same, also where it fails.
-    pub fn try_tool(&self, arguments: &[&str]) -> std::process::Output {
-        let up = self.nodes.iter().find(|node| node.is_ready());
-        let server = up.unwrap_or(&self.nodes[0]).clients.to_string();
+    fn try_tool(&self, arguments: &[&str]) -> Output {
+        let mut ready = None;
+        self.wait_until("a node is ready", || {
+            ready = self.nodes.iter().find(|node| node.is_ready());
+            ready.is_some()
+        });
+        let server = ready.expect("waited for").clients.to_string();
         Command::new(node::LOG_CORE)
             .args(arguments)
             .args(["--server", &server])

@@ -95,6 +95,10 @@ impl Network {
         run("ip", &["-n", &namespace, "link", "set", "lo", "up"]);
     }
 
+    pub fn size(&self) -> u32 {
+        self.nodes
+    }
+
     pub fn host(&self, node: u32) -> Ipv4Addr {
         self.address(u8::try_from(node).expect("few nodes"))
     }
