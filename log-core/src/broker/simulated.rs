@@ -2,7 +2,7 @@
 
 use super::quorum::Quorum;
 use super::recorded_group;
-use super::voter_plan::{self, Admission, Members};
+use super::voter_plan::{self, Admission, Members, Removal};
 use crate::consensus::{Membership, MembershipChange};
 use crate::group::CompletedRebalance;
 use crate::ids::{GroupId, ReplicaId};
@@ -23,26 +23,28 @@ pub(crate) fn recording(group: GroupId, rebalance: CompletedRebalance) -> Comman
     Command::CompleteRebalance(recorded_group::command(group, rebalance))
 }
 
-/// What brings a new replica nearer to voting in the place of another one.
+/// What brings the operator's errand forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// It votes.
+    /// Nothing: it is done.
     Done,
     /// Time.
     Wait,
     /// A change of the members.
     Change(MembershipChange),
+    /// Another has to lead first.
+    HandOver(ReplicaId),
 }
 
-/// The next step of a replacement, as the operator's tool has it from the leader.
-pub(crate) fn next_step(
+/// The next step until a replica votes, perhaps in the place of another, as the operator's tool has it from the leader.
+pub(crate) fn step_to_join(
     membership: &Membership,
     quorum: &Quorum,
     replica: ReplicaId,
-    instead_of: ReplicaId,
+    instead_of: Option<ReplicaId>,
 ) -> Step {
     let members = Members { membership, quorum };
-    match voter_plan::admission(&members, replica, Some(instead_of)) {
+    match voter_plan::admission(&members, replica, instead_of) {
         Admission::Done => Step::Done,
         Admission::WaitForSilence | Admission::CatchUp { .. } | Admission::EndJoint => Step::Wait,
         Admission::Dismiss(other) => Step::Change(MembershipChange::Remove(other)),
@@ -51,5 +53,23 @@ pub(crate) fn next_step(
             learner: replica,
             instead_of,
         }),
+    }
+}
+
+/// The next step until a replica is no member any more.
+pub(crate) fn step_to_leave(
+    membership: &Membership,
+    quorum: &Quorum,
+    replica: ReplicaId,
+    leader: ReplicaId,
+) -> Step {
+    if !membership.has(replica) {
+        return Step::Done;
+    }
+    let members = Members { membership, quorum };
+    match voter_plan::removal(&members, replica, leader) {
+        Ok(Removal::Remove) => Step::Change(MembershipChange::Remove(replica)),
+        Ok(Removal::HandOver { to }) => Step::HandOver(to),
+        Err(_) => Step::Wait,
     }
 }

@@ -131,6 +131,7 @@ impl Cluster {
         (0..plan.nodes).for_each(|node| cluster.start(node));
         (0..cluster.clients.len())
             .for_each(|client| cluster.within(ms(500), Event::Act { client }));
+        (plan.founders..plan.nodes).for_each(|node| cluster.call_operator(node));
         cluster.within(plan.trouble_within, Event::Trouble);
         cluster
     }
@@ -482,7 +483,7 @@ impl Cluster {
     /// Every client has its last answer, and all nodes have applied the same.
     fn is_settled(&self) -> bool {
         let first = self.nodes[0].applied();
-        let same = |node: &SimNode| node.applied() == first && node.replaces().is_none();
+        let same = |node: &SimNode| node.applied() == first && node.errand().is_none();
         first.is_some() && self.nodes.iter().all(same) && self.clients.iter().all(Client::is_done)
     }
 

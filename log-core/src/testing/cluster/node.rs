@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::client::{Asker, Request};
 use super::planted::LeftOut;
-use super::process::{Failure, Home, Outbound, Process};
+use super::process::{Errand, Failure, Home, Outbound, Process};
 use super::snapshots::Part;
 use super::view::View;
 use super::{Plan, Planted};
@@ -52,14 +52,34 @@ pub(super) struct SimNode {
     flipped: Option<(PathBuf, usize)>,
     /// Whether it found damage: it does not start again.
     out: bool,
-    /// Whose place it is to take, until it votes.
-    replaces: Option<ReplicaId>,
-    /// Whether the cluster has it among its members.
-    admitted: bool,
+    seat: Seat,
     full: bool,
     failing_sync: Arc<FailingSync>,
     planted: Option<Planted>,
     up: Option<Process>,
+}
+
+/// What a node is to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seat {
+    /// It votes.
+    Votes,
+    /// It is to vote, perhaps in the place of another. It starts once it is among the members.
+    Joins {
+        instead_of: Option<ReplicaId>,
+        admitted: bool,
+    },
+    /// It is to leave, and another machine to come in its place.
+    Leaves,
+}
+
+impl Seat {
+    fn joins(instead_of: Option<ReplicaId>) -> Self {
+        Self::Joins {
+            instead_of,
+            admitted: false,
+        }
+    }
 }
 
 /// Counts the syncs down to the one that fails.
@@ -107,10 +127,10 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng) -> Vec<SimNode> {
         node: NodeId(u32::try_from(number).expect("few nodes")),
         address: None,
     };
-    let founders: Vec<Founder> = (0..plan.nodes).map(founder).collect();
+    let all: Vec<Founder> = (0..plan.nodes).map(founder).collect();
     let formed = Formed {
         cluster_id: "simulated".to_owned(),
-        founders: founders.clone(),
+        founders: all[..plan.founders].to_vec(),
     };
     let node = |(number, founder): (usize, &Founder)| {
         let identity = Identity {
@@ -118,9 +138,13 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng) -> Vec<SimNode> {
             node: founder.node,
             formed: Some(formed.clone()),
         };
-        SimNode::new(number, identity, plan, chance)
+        let mut node = SimNode::new(number, identity, plan, chance);
+        if plan.founders <= number {
+            node.seat = Seat::joins(None);
+        }
+        node
     };
-    founders.iter().enumerate().map(node).collect()
+    all.iter().enumerate().map(node).collect()
 }
 
 impl SimNode {
@@ -139,8 +163,7 @@ impl SimNode {
             paused: false,
             flipped: None,
             out: false,
-            replaces: None,
-            admitted: true,
+            seat: Seat::Votes,
             full: false,
             failing_sync: Arc::default(),
             planted: plan.planted,
@@ -174,39 +197,59 @@ impl SimNode {
 
     /// The machine is gone. Another one takes its place: with an empty disk, and so under another replica id.
     pub(super) fn replace(&mut self, chance: &mut ChaCha8Rng) {
-        // Whoever has not come to vote yet leaves nobody to be replaced but the first one.
-        let voted = self.replaces.unwrap_or(self.identity.replica);
-        self.replaces = Some(voted);
+        let voted = (self.seat != Seat::Leaves).then_some(self.identity.replica);
+        self.seat = Seat::joins(voted);
         self.identity.replica = ReplicaId(chance.random_range(1..=u64::MAX));
         self.lose_disk(chance.random());
         self.full = false;
         self.flipped = None;
         self.out = false;
-        self.admitted = false;
     }
 
-    /// Whose place it is to take.
-    pub(super) fn replaces(&self) -> Option<ReplicaId> {
-        self.replaces
+    /// What the operator has to do about it.
+    pub(super) fn errand(&self) -> Option<Errand> {
+        let replica = self.identity.replica;
+        match self.seat {
+            Seat::Votes => None,
+            Seat::Joins { instead_of, .. } => Some(Errand::Join {
+                replica,
+                instead_of,
+            }),
+            Seat::Leaves => Some(Errand::Leave { replica }),
+        }
+    }
+
+    /// It is to leave the cluster.
+    pub(super) fn leaves(&mut self) {
+        self.seat = Seat::Leaves;
     }
 
     /// The cluster has it among its members: it may start.
-    pub(super) fn admitted(&mut self) {
-        self.admitted = true;
+    pub(super) fn admit(&mut self) {
+        if let Seat::Joins { admitted, .. } = &mut self.seat {
+            *admitted = true;
+        }
     }
 
     /// It votes.
     pub(super) fn votes(&mut self) {
-        self.replaces = None;
+        self.seat = Seat::Votes;
     }
 
     pub(super) fn may_start(&self) -> bool {
-        !self.out && self.admitted
+        let admitted = !matches!(
+            self.seat,
+            Seat::Joins {
+                admitted: false,
+                ..
+            }
+        );
+        !self.out && admitted
     }
 
     /// Whether the cluster must do without it, or must fear to.
     pub(super) fn is_unfit(&self) -> bool {
-        self.out || self.flipped.is_some() || self.replaces.is_some()
+        self.out || self.flipped.is_some() || self.seat != Seat::Votes
     }
 
     /// How many snapshots it has installed since it was last asked.
@@ -411,13 +454,12 @@ impl SimNode {
             .is_some_and(|process| process.knows(replica))
     }
 
-    /// Another step until a new replica votes in the place of another; none if this node does not lead.
-    pub(super) fn admit(
-        &mut self,
-        replica: ReplicaId,
-        instead_of: ReplicaId,
-    ) -> Result<Option<Step>, Ended> {
-        self.with(|process| process.admit(replica, instead_of))
+    pub(super) fn run_errand(&mut self, errand: Errand) -> Result<Option<Step>, Ended> {
+        self.with(|process| process.run_errand(errand))
+    }
+
+    pub(super) fn hand_over(&mut self) -> Result<(), Ended> {
+        self.with(Process::hand_over)
     }
 
     fn with<T>(

@@ -5,6 +5,7 @@ use rand::Rng;
 
 use super::event::Event;
 use super::node::Ended;
+use super::process::Errand;
 use super::{Cluster, ms};
 use crate::broker::simulated::Step;
 
@@ -35,32 +36,52 @@ impl Cluster {
         }
     }
 
+    /// A node is to leave, as before its machine is taken away.
+    pub(super) fn dismiss(&mut self, node: usize) {
+        if self.can_do_without(node) {
+            self.coverage.count("members dismissed");
+            self.nodes[node].leaves();
+            self.call_operator(node);
+        }
+    }
+
     /// The operator's next step with this node.
     pub(super) fn operate(&mut self, node: usize) {
         if self.nodes[node].is_out() {
             self.coverage.count("machines replaced");
             self.nodes[node].replace(&mut self.chance);
         }
-        let Some(instead_of) = self.nodes[node].replaces() else {
+        let Some(errand) = self.nodes[node].errand() else {
             return;
         };
         let replica = self.nodes[node].replica();
         if self.nodes.iter().any(|other| other.knows(replica)) && !self.nodes[node].may_start() {
-            self.nodes[node].admitted();
+            self.nodes[node].admit();
             self.within(ms(200), Event::Restart { node });
         }
         let asked = self.chance.random_range(0..self.plan.nodes);
-        if self.nodes[asked].is_up() && !self.nodes[asked].is_paused() {
-            match self.nodes[asked].admit(replica, instead_of) {
-                Ok(Some(Step::Done)) => {
-                    self.coverage.count("members replaced");
-                    self.nodes[node].votes();
-                    return;
-                }
-                Ok(_) => self.follow_up(asked),
-                Err(ended) => self.ended(asked, ended),
-            }
+        if !self.nodes[asked].is_up() || self.nodes[asked].is_paused() {
+            return self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
+        }
+        match self.nodes[asked].run_errand(errand) {
+            Ok(Some(Step::Done)) => return self.errand_done(node, errand),
+            Ok(_) => self.follow_up(asked),
+            Err(ended) => self.ended(asked, ended),
         }
         self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
+    }
+
+    fn errand_done(&mut self, node: usize, errand: Errand) {
+        match errand {
+            Errand::Join { instead_of, .. } => {
+                self.coverage.count(match instead_of {
+                    Some(_) => "members replaced",
+                    None => "members added",
+                });
+                self.nodes[node].votes();
+            }
+            // Whoever is no member any more is switched off, and another machine comes.
+            Errand::Leave { .. } => self.ended(node, Ended::Damaged),
+        }
     }
 }

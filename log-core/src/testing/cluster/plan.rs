@@ -9,8 +9,10 @@ use super::Planted;
 pub struct Plan {
     /// The seed of all chance.
     pub seed: u64,
-    /// Nodes, all of them voters at first.
+    /// Nodes, all of them voters in the end.
     pub nodes: usize,
+    /// So many of them begin; the others are added.
+    pub founders: usize,
     /// Clients of each kind.
     pub clients: Clients,
     /// What goes wrong.
@@ -66,6 +68,7 @@ impl Plan {
         Self {
             seed,
             nodes,
+            founders: nodes,
             clients,
             troubles: Troubles::Everything,
             trouble: Duration::from_secs(12),
@@ -74,6 +77,14 @@ impl Plan {
             restart_within: Duration::from_secs(2),
             checkpoint_bytes: CHECKPOINT_BYTES[usize::try_from(seed % 4).expect("below 4")],
             planted: None,
+        }
+    }
+
+    /// One node begins, and the others are added under way.
+    pub fn growing(seed: u64, nodes: usize) -> Self {
+        Self {
+            founders: 1,
+            ..Self::of(seed, nodes)
         }
     }
 

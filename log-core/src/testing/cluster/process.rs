@@ -14,7 +14,7 @@ use super::member;
 use super::view::View;
 use crate::broker::simulated::{
     Effect, Input, Job, JournalGroup, Limits, Replica, Shared, Step, Ticket, Written, assemble,
-    next_step, recording,
+    recording, step_to_join, step_to_leave,
 };
 use crate::broker::{Leadership, Outcome, ProposeError};
 use crate::clock::Clock;
@@ -48,6 +48,18 @@ pub(super) struct Home {
     pub(super) storage: StorageConfig,
     pub(super) limits: Limits,
     pub(super) identity: Identity,
+}
+
+/// What the operator wants of a leader.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Errand {
+    /// A replica is to vote, perhaps in the place of another.
+    Join {
+        replica: ReplicaId,
+        instead_of: Option<ReplicaId>,
+    },
+    /// A replica is to be no member any more.
+    Leave { replica: ReplicaId },
 }
 
 /// A snapshot on its way here.
@@ -401,23 +413,38 @@ impl Process {
         }
     }
 
-    /// One step of the operator's tool, asked of a leader: a new replica is to vote in the place of another.
-    pub(super) fn admit(
-        &mut self,
-        replica: ReplicaId,
-        instead_of: ReplicaId,
-    ) -> Result<Option<Step>, Failure> {
+    /// One step of the operator's tool, asked of a leader; none if this node does not lead.
+    pub(super) fn run_errand(&mut self, errand: Errand) -> Result<Option<Step>, Failure> {
         if self.leading().is_none() {
             return Ok(None);
         }
         let membership = self.shared.membership.borrow().clone();
         let quorum = Arc::clone(&self.shared.quorum.borrow());
-        let step = next_step(&membership, &quorum, replica, instead_of);
-        if let Step::Change(change) = step {
-            let ticket = self.ticket(Awaiting::Nobody);
-            self.take(Input::ChangeMembership { ticket, change })?;
+        let me = self.home.identity.replica;
+        let step = match errand {
+            Errand::Join {
+                replica,
+                instead_of,
+            } => step_to_join(&membership, &quorum, replica, instead_of),
+            Errand::Leave { replica } => step_to_leave(&membership, &quorum, replica, me),
+        };
+        match step {
+            Step::Change(change) => {
+                let ticket = self.ticket(Awaiting::Nobody);
+                self.take(Input::ChangeMembership { ticket, change })?;
+            }
+            Step::HandOver(to) => self.take(Input::HandOver { to })?,
+            Step::Done | Step::Wait => {}
         }
         Ok(Some(step))
+    }
+
+    /// Another is to lead, as before a planned stop.
+    pub(super) fn hand_over(&mut self) -> Result<(), Failure> {
+        match self.replica.successor() {
+            Some(to) if self.leading().is_some() => self.take(Input::HandOver { to }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it knows the replica as a member.

@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::event::Event;
-use super::node::Ended;
+use super::node::{Ended, SimNode};
 use super::plan::Troubles;
 use super::{Cluster, Planted, ms};
 
@@ -16,7 +16,7 @@ impl Cluster {
         self.within(self.plan.trouble_within, Event::Trouble);
         let node = self.chance.random_range(0..self.plan.nodes);
         let kinds = match self.plan.troubles {
-            Troubles::Everything => 22,
+            Troubles::Everything => 25,
             Troubles::Power => 8,
         };
         match self.chance.random_range(0..kinds) {
@@ -32,7 +32,9 @@ impl Cluster {
             17 => self.fail_sync(node),
             18 => self.flip_bit(node),
             19 => self.jump_clock(node),
-            _ => self.lose_machine(node),
+            20..=21 => self.lose_machine(node),
+            22..=23 => self.hand_over(node),
+            _ => self.dismiss(node),
         }
     }
 
@@ -124,6 +126,13 @@ impl Cluster {
         let path = self.nodes[node].flip_bit(&mut self.chance);
         if self.prints {
             println!("a bit of {path:?} of node {node} is flipped");
+        }
+    }
+
+    fn hand_over(&mut self, node: usize) {
+        self.coverage.count("leaders asked to hand over");
+        if !self.nodes[node].is_paused() {
+            self.with_node(node, SimNode::hand_over);
         }
     }
 
