@@ -35,6 +35,7 @@ pub(crate) mod simulated;
 mod start_error;
 mod voter_plan;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -120,6 +121,7 @@ impl Broker {
             life.tasks.spawn(async move {
                 stop.run_until_cancelled(staying).await;
             });
+            drop(timeout(SERVED_ANYHOW_AFTER, all_known(&node.handle)).await);
         } else {
             make_known(&config, &node.handle, &peers, &addresses, &life.node).await?;
         }
@@ -185,6 +187,8 @@ impl Broker {
     }
 }
 
+/// How long clients wait for voters that have never said where they are found: those that are there can serve without.
+const SERVED_ANYHOW_AFTER: Duration = Duration::from_secs(3);
 /// Connections that wait to be taken, as tokio's own listener has it.
 const BACKLOG: u32 = 1024;
 
@@ -432,6 +436,27 @@ async fn make_known(
         }
         () = stopped.cancelled() => Err(StartError::Ended),
     }
+}
+
+/// Waits until clients can be told of every voter: one that asks earlier would take the cluster for a smaller one.
+async fn all_known(replica: &ReplicaHandle) {
+    let mut applied = replica.applied();
+    while !is_all_known(replica) {
+        if applied.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn is_all_known(replica: &ReplicaHandle) -> bool {
+    let membership = replica.membership();
+    let state = replica.state();
+    let known: BTreeSet<_> = state
+        .nodes()
+        .filter(|(_, node)| registration::address(node).is_some())
+        .map(|(_, node)| node.replica)
+        .collect();
+    membership.voters.iter().all(|voter| known.contains(voter))
 }
 
 async fn close_doors_with_node(node: CancellationToken, doors: CancellationToken) {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use tokio::time::timeout;
 
 use super::answering::SETTLED_WITHIN;
 use super::conversation::{Conversation, TalkError, call};
@@ -17,7 +16,8 @@ use crate::broker::replica_handle::{Leadership, Outcome, ProposeError, ReplicaHa
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::Command;
 
-/// How long an answer from memory or a local disk may take.
+/// How long an answer from memory or a local disk may take to begin, and to bring another byte: a large one over a slow
+/// link takes the time it takes.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// What an answer takes to come back, beside the time it may take to be found.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
@@ -70,8 +70,7 @@ impl Asking {
             to.put_slice(&question::encode(request));
         });
         self.conversation.send(&frame).await?;
-        let heard = timeout(wait, self.conversation.next(wait)).await;
-        let heard = heard.map_err(|_| TalkError::Stalled(wait))??;
+        let heard = self.conversation.next(wait).await?;
         let heard = heard.ok_or(TalkError::Closed)?;
         match heard.kind {
             FrameKind::Answer => question::decode(&heard.body).map_err(|_| TalkError::Unreadable),

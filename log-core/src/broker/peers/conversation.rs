@@ -20,6 +20,8 @@ use super::handshake::{
 use super::secret::End;
 use super::us::Us;
 
+/// How long its name may take to be resolved.
+const RESOLVE_WITHIN: Duration = Duration::from_millis(500);
 /// How long a connection may take to come about. Shorter than TCP's own second before it tries again, so that a link
 /// that heals is used within this and the wait between two calls.
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
@@ -38,6 +40,8 @@ const READ_BYTES: usize = 64 << 10;
 pub(super) enum TalkError {
     #[error("where it is is not known: it has registered no address, and has not been heard of")]
     NoAddress,
+    #[error("its name cannot be resolved: no answer within {RESOLVE_WITHIN:?}")]
+    NoName,
     #[error("its name cannot be resolved: {0}")]
     Resolve(#[source] io::Error),
     #[error("not reachable: {0}")]
@@ -126,24 +130,20 @@ pub(super) async fn answer(
     line.conclude(judged).await
 }
 
+/// Connects to one of the addresses that a name has, another one first each time: one that swallows everything must not
+/// use up the time of the others for ever.
 async fn connect(address: &str) -> Result<TcpStream, TalkError> {
-    let connecting = async {
-        let mut found = tokio::net::lookup_host(address)
-            .await
-            .map_err(TalkError::Resolve)?;
-        let first = found.next().ok_or(TalkError::NoAnswer)?;
-        let mut tried = TcpStream::connect(first).await;
-        for next in found {
-            if tried.is_ok() {
-                break;
-            }
-            tried = TcpStream::connect(next).await;
-        }
-        tried.map_err(TalkError::Connect)
-    };
-    timeout(CONNECT_WITHIN, connecting)
-        .await
-        .unwrap_or(Err(TalkError::NoAnswer))
+    let found = timeout(RESOLVE_WITHIN, tokio::net::lookup_host(address)).await;
+    let found = found.map_err(|_| TalkError::NoName)?;
+    let mut found: Vec<_> = found.map_err(TalkError::Resolve)?.collect();
+    if found.is_empty() {
+        return Err(TalkError::NoName);
+    }
+    let first = rand::random_range(0..found.len());
+    found.rotate_left(first);
+    let connecting = timeout(CONNECT_WITHIN, TcpStream::connect(&found[..])).await;
+    let connected = connecting.map_err(|_| TalkError::NoAnswer)?;
+    connected.map_err(TalkError::Connect)
 }
 
 /// Small messages are awaited and never held back; a dead peer is noticed by the kernel, both when something waits to be

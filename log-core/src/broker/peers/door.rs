@@ -1,14 +1,15 @@
 //! Takes the connections of other nodes: makes sure of each, then hears what it tells or answers what it asks.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::btree_map::Entry;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -23,6 +24,8 @@ use crate::consensus::{Message, decode_message};
 
 /// Handshakes at once. A cluster has few nodes; the rest are strangers, and each is gone within a second.
 const HANDSHAKES_MAX: usize = 64;
+/// Handshakes at once with one machine: a stranger on one cannot keep the nodes on others out.
+const HANDSHAKES_PER_MACHINE_MAX: usize = 8;
 /// Connections at once on which peers ask. A question is a connection, and few are asked.
 const ASKING_MAX: usize = 64;
 /// Wait after a failed accept, so that a lack of file descriptors does not spin.
@@ -42,9 +45,30 @@ const TROUBLES_MAX: usize = 256;
 pub(super) struct Door {
     inner: Arc<Inner>,
     handshakes: Arc<Semaphore>,
+    /// Handshakes under way with each machine.
+    shaking: Mutex<BTreeMap<IpAddr, usize>>,
     asking: Arc<Semaphore>,
     /// When each was last said.
     troubles: Mutex<BTreeMap<String, Duration>>,
+}
+
+/// A place for one handshake, given back when dropped.
+struct HandshakePlace {
+    door: Arc<Door>,
+    machine: IpAddr,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for HandshakePlace {
+    fn drop(&mut self) {
+        let mut shaking = self.door.shaking();
+        if let Entry::Occupied(mut with_it) = shaking.entry(self.machine) {
+            *with_it.get_mut() -= 1;
+            if *with_it.get() == 0 {
+                with_it.remove();
+            }
+        }
+    }
 }
 
 impl Door {
@@ -52,6 +76,7 @@ impl Door {
         Arc::new(Self {
             inner,
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            shaking: Mutex::default(),
             asking: Arc::new(Semaphore::new(ASKING_MAX)),
             troubles: Mutex::default(),
         })
@@ -74,7 +99,7 @@ impl Door {
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, from: SocketAddr) {
-        let Ok(place) = Arc::clone(&self.handshakes).try_acquire_owned() else {
+        let Some(place) = self.place_for(from.ip()) else {
             debug!(%from, "no place for another handshake");
             return;
         };
@@ -92,6 +117,25 @@ impl Door {
             }
         };
         self.inner.spawn(serving);
+    }
+
+    fn place_for(self: &Arc<Self>, machine: IpAddr) -> Option<HandshakePlace> {
+        let place = Arc::clone(&self.handshakes).try_acquire_owned().ok()?;
+        let mut shaking = self.shaking();
+        let with_it = shaking.entry(machine).or_default();
+        if HANDSHAKES_PER_MACHINE_MAX <= *with_it {
+            return None;
+        }
+        *with_it += 1;
+        Some(HandshakePlace {
+            door: Arc::clone(self),
+            machine,
+            _place: place,
+        })
+    }
+
+    fn shaking(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
+        self.shaking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Said once, and again when it changes or lasts: a stranger must not fill the log.

@@ -13,6 +13,7 @@
 //! strangers out, not those who can change what passes on the cable.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,9 @@ use crate::ids::{NodeId, ReplicaId};
 
 /// The first bytes of every Hello and Greeting, in every version.
 const MAGIC: [u8; 4] = *b"MdyP";
-/// The version of what nodes say to each other.
-const PEER_VERSION: u16 = 1;
+/// The oldest and the newest version of what nodes say to each other that this software speaks. The layout of Hello is
+/// that of the first version for ever; a later one may append to it.
+const VERSIONS: RangeInclusive<u16> = 1..=1;
 /// Longest name of a cluster, of a host and port.
 const NAME_BYTES_MAX: usize = 512;
 
@@ -173,11 +175,11 @@ fn fits(text: &str) -> bool {
 
 impl Hello {
     pub(super) fn encode(&self) -> Bytes {
-        encode(self)
+        encode(&VERSIONS, self)
     }
 
     pub(super) fn decode(body: &[u8]) -> Result<Self, Refusal> {
-        let hello: Self = decode(body)?;
+        let (_, hello): (_, Self) = decode(body)?;
         if hello.from.is_sane() {
             Ok(hello)
         } else {
@@ -188,11 +190,12 @@ impl Hello {
 
 impl Greeting {
     pub(super) fn encode(&self) -> Bytes {
-        encode(self)
+        // There is one version: the one that is spoken from here on.
+        encode(&VERSIONS, self)
     }
 
     pub(super) fn decode(body: &[u8]) -> Result<Self, Refusal> {
-        let greeting: Self = decode(body)?;
+        let (_, greeting): (_, Self) = decode(body)?;
         if greeting.from.is_sane() {
             Ok(greeting)
         } else {
@@ -201,28 +204,34 @@ impl Greeting {
     }
 }
 
-/// The version comes first, outside of everything that may change with it.
-fn encode(value: &impl Serialize) -> Bytes {
+/// The versions come first, outside of everything that may change with them.
+fn encode(versions: &RangeInclusive<u16>, value: &impl Serialize) -> Bytes {
     let mut body = BytesMut::new();
     body.put_slice(&MAGIC);
-    body.put_u16(PEER_VERSION);
+    body.put_u16(*versions.start());
+    body.put_u16(*versions.end());
     body.put_slice(&postcard::to_stdvec(value).expect("plain values encode"));
     body.freeze()
 }
 
-fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+/// Reads a value and the newest version that both ends speak.
+fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(u16, T), Refusal> {
     let Some((magic, mut rest)) = body.split_first_chunk::<4>() else {
         return Err(Refusal::Nonsense);
     };
-    if *magic != MAGIC || rest.len() < 2 {
+    if *magic != MAGIC || rest.len() < 4 {
         return Err(Refusal::Nonsense);
     }
-    let heard = rest.get_u16();
-    if heard != PEER_VERSION {
-        let spoken = PEER_VERSION;
-        return Err(Refusal::Version { heard, spoken });
+    let heard = rest.get_u16()..=rest.get_u16();
+    let version = *heard.end().min(VERSIONS.end());
+    if !heard.contains(&version) || !VERSIONS.contains(&version) {
+        return Err(Refusal::Version {
+            heard: *heard.end(),
+            spoken: *VERSIONS.end(),
+        });
     }
-    postcard::from_bytes(rest).map_err(|_| Refusal::Nonsense)
+    let value = postcard::from_bytes(rest).map_err(|_| Refusal::Nonsense)?;
+    Ok((version, value))
 }
 
 /// A proof with the word whether there is a secret at all: two nodes without one get along too.
@@ -453,17 +462,24 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named_whatever_follows_it() {
-        let mut body = MAGIC.to_vec();
-        body.extend_from_slice(&9_u16.to_be_bytes());
-        body.extend_from_slice(b"what only version 9 can read");
-        assert_eq!(
-            Hello::decode(&body),
-            Err(Refusal::Version {
-                heard: 9,
-                spoken: PEER_VERSION
-            })
-        );
+    fn other_versions_are_named_whatever_follows_them_and_a_common_one_is_found() {
+        let body_of = |oldest: u16, newest: u16| {
+            let mut body = MAGIC.to_vec();
+            body.extend_from_slice(&oldest.to_be_bytes());
+            body.extend_from_slice(&newest.to_be_bytes());
+            body.extend_from_slice(&hello(2, None).encode()[8..]);
+            body.extend_from_slice(b"what a later version says besides");
+            body
+        };
+        assert_eq!(Hello::decode(&body_of(1, 9)), Ok(hello(2, None)));
+        for (oldest, newest) in [(2, 9), (0, 0), (9, 1)] {
+            let refused = Hello::decode(&body_of(oldest, newest));
+            let named = Refusal::Version {
+                heard: newest,
+                spoken: 1,
+            };
+            assert_eq!(refused, Err(named), "{oldest} to {newest}");
+        }
     }
 
     #[test]
@@ -492,7 +508,7 @@ mod tests {
         fn nonsense_is_refused_and_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(Hello::decode(&body).is_err());
             let mut ours = MAGIC.to_vec();
-            ours.extend_from_slice(&PEER_VERSION.to_be_bytes());
+            ours.extend_from_slice(&[0, 1, 0, 1]);
             ours.extend_from_slice(&body);
             let _may_be_a_greeting_by_chance = Greeting::decode(&ours).is_ok();
             let _may_be_a_proof_by_chance = Proof::decode(&body).is_ok();

@@ -30,6 +30,9 @@ const STATUS_EVERY: Duration = Duration::from_millis(250);
 /// A link to a replica that is no member and to which nothing is said any more ends.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
+/// Troubles that are remembered as said. More come only from somebody who words each refusal differently.
+const TROUBLES_MAX: usize = 32;
+
 /// Runs the link to one replica until it is no longer needed, or the broker stops.
 pub(super) fn spawn(inner: &Arc<Inner>, to: ReplicaId, outbox: Arc<Outbox>) {
     let link = Link {
@@ -105,6 +108,9 @@ impl Link {
     fn note_trouble(&mut self, address: &str, error: &TalkError) {
         self.calls_failed += 1;
         let trouble = error.to_string();
+        if TROUBLES_MAX <= self.troubles.len() {
+            self.troubles.clear();
+        }
         if !self.troubles.insert(format!("{address}: {trouble}")) {
             return;
         }

@@ -175,19 +175,29 @@ async fn take(
     .await?;
     match taken {
         Ok(()) => tries.made = 0,
-        Err(error) if error.is_retryable() && tries.made < TRIES => tries.made += 1,
+        Err(error) if tries.again_despite(&error) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(incoming)
 }
 
-/// Tries since the last part that came whole.
+/// What has gone wrong so far.
 #[derive(Default)]
 struct Tries {
+    /// Since the last part that came whole.
     made: usize,
+    /// Files that came to their end and were not as promised: all of one is fetched again, once. The leader's own may be
+    /// damaged, and then it must hear that this failed.
+    files_unlike: usize,
 }
 
 impl Tries {
+    fn again_despite(&mut self, error: &SnapshotError) -> bool {
+        self.made += 1;
+        self.files_unlike += usize::from(matches!(error, SnapshotError::File { .. }));
+        error.is_retryable() && self.made <= TRIES && self.files_unlike <= 1
+    }
+
     async fn again_after(&mut self, error: &TalkError) -> Result<(), FetchError> {
         self.made += 1;
         if TRIES < self.made {
@@ -205,4 +215,44 @@ async fn on_disk<T: Send + 'static>(
 ) -> Result<T, FetchError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| FetchError::Stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn damaged_file() -> SnapshotError {
+        SnapshotError::File {
+            name: "a".to_owned(),
+        }
+    }
+
+    fn damaged_part() -> SnapshotError {
+        SnapshotError::Chunk {
+            name: "a".to_owned(),
+            position: 0,
+            found: "damaged on its way",
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_unlike_its_promise_twice_is_given_up_though_parts_came_whole_between() {
+        let mut tries = Tries::default();
+        assert!(tries.again_despite(&damaged_file()));
+        tries.made = 0;
+        assert!(tries.again_despite(&damaged_part()));
+        tries.made = 0;
+        assert!(!tries.again_despite(&damaged_file()));
+    }
+
+    #[test]
+    fn a_part_is_asked_for_again_a_few_times() {
+        let mut tries = Tries::default();
+        let asked_again = (0..100).take_while(|_| tries.again_despite(&damaged_part()));
+        assert_eq!(asked_again.count(), TRIES);
+        assert!(!Tries::default().again_despite(&SnapshotError::NotThere {
+            file: 0,
+            position: 0
+        }));
+    }
 }
