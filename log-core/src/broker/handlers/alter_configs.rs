@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::described_config::{BROKER, TOPIC};
-use super::proposal::{Failed, settle};
+use super::proposal::{Failed, settle, told};
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
 use crate::ids::TopicName;
@@ -177,15 +177,5 @@ fn command(
                 format!("resource type {other}: only topics (2) have settings that can be changed");
             Err(Failed::of(ResponseError::InvalidRequest, message))
         }
-    }
-}
-
-fn told(done: Result<(), Failed>) -> (i16, Option<StrBytes>) {
-    match done {
-        Ok(()) => (0, None),
-        Err(failed) => (
-            failed.code.code(),
-            failed.message.map(StrBytes::from_string),
-        ),
     }
 }

@@ -4,9 +4,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
 use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
-use kafka_protocol::protocol::StrBytes;
 
-use super::proposal::{Failed, deadline, settle};
+use super::proposal::{Failed, deadline, settle, told};
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
 use crate::state::{Command, FeatureLevel, RaiseFeatureLevel};
@@ -30,10 +29,9 @@ pub(in crate::broker) async fn update(
     for asked in &request.feature_updates {
         let raised = raise(service, version, asked, &request).await;
         // From version 2 on an update has no answer of its own: it is all or nothing.
-        if let (Err(failed), 2..) = (&raised, version) {
-            return response
-                .with_error_code(failed.code.code())
-                .with_error_message(failed.message.clone().map(StrBytes::from_string));
+        if 2 <= version && raised.is_err() {
+            let (code, message) = told(raised);
+            return response.with_error_code(code).with_error_message(message);
         }
         results.push(result(asked, raised));
     }
@@ -44,15 +42,11 @@ pub(in crate::broker) async fn update(
 }
 
 fn result(asked: &FeatureUpdateKey, raised: Result<(), Failed>) -> UpdatableFeatureResult {
-    let result = UpdatableFeatureResult::default()
+    let (code, message) = told(raised);
+    UpdatableFeatureResult::default()
         .with_feature(asked.feature.clone())
-        .with_error_message(None);
-    match raised {
-        Ok(()) => result,
-        Err(failed) => result
-            .with_error_code(failed.code.code())
-            .with_error_message(failed.message.map(StrBytes::from_string)),
-    }
+        .with_error_code(code)
+        .with_error_message(message)
 }
 
 async fn raise(
@@ -122,6 +116,8 @@ fn all_are_registered(service: &Service) -> Result<(), Failed> {
 
 #[cfg(test)]
 mod tests {
+    use kafka_protocol::protocol::StrBytes;
+
     use super::*;
 
     fn asked(feature: &'static str, level: i16) -> FeatureUpdateKey {

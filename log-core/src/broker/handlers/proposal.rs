@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::protocol::StrBytes;
 use tokio::time::timeout;
 
 use crate::broker::error_code::{Asked, of_deadline, of_propose_error, of_refusal};
@@ -44,6 +45,17 @@ impl From<&Refusal> for Failed {
             code: of_refusal(refusal),
             message: Some(refusal.to_string()),
         }
+    }
+}
+
+/// An outcome as answers have it: a code, and a sentence where there is one.
+pub(super) fn told(done: Result<(), Failed>) -> (i16, Option<StrBytes>) {
+    match done {
+        Ok(()) => (0, None),
+        Err(failed) => (
+            failed.code.code(),
+            failed.message.map(StrBytes::from_string),
+        ),
     }
 }
 

@@ -37,7 +37,7 @@ pub(in crate::broker) async fn describe(
         tracing::debug!("the quorum is described as a leader last told of it");
     }
     let state = service.replica().state();
-    let known = Known::of(service, &state);
+    let known = Known::of(service, &state, version);
     let topics = request.topics.iter().map(|topic| known.topic(topic));
     let response = DescribeQuorumResponse::default()
         .with_error_message(None)
@@ -50,6 +50,7 @@ pub(in crate::broker) async fn describe(
 
 /// What this node knows of the members.
 struct Known<'a> {
+    version: i16,
     service: &'a Service,
     view: View<'a>,
     state: &'a State,
@@ -107,7 +108,7 @@ impl Known<'_> {
             has_room: self.has_room(replica),
             waiting: false,
         };
-        replica_state(node, replica)
+        self.replica_state(node, replica)
             .with_log_end_offset(member.map_or(-1, |member| end_after(member.matched)))
             .with_unknown_tagged_fields(standing.tagged())
     }
@@ -118,9 +119,21 @@ impl Known<'_> {
             waiting: true,
             ..Standing::default()
         };
-        replica_state(Some(waiting.node), waiting.replica)
+        self.replica_state(Some(waiting.node), waiting.replica)
             .with_log_end_offset(-1)
             .with_unknown_tagged_fields(standing.tagged())
+    }
+
+    fn replica_state(&self, node: Option<NodeId>, replica: ReplicaId) -> ReplicaState {
+        let state = ReplicaState::default()
+            .with_replica_id(values::wire_node(node).into())
+            .with_last_fetch_timestamp(-1)
+            .with_last_caught_up_timestamp(-1);
+        // Before version 2 replicas had no names of their own.
+        match self.version {
+            ..=1 => state,
+            2.. => state.with_replica_directory_id(values::wire_directory(replica)),
+        }
     }
 
     fn has_room(&self, replica: ReplicaId) -> bool {
@@ -151,8 +164,9 @@ impl Known<'_> {
 }
 
 impl<'a> Known<'a> {
-    fn of(service: &'a Service, state: &'a State) -> Self {
+    fn of(service: &'a Service, state: &'a State, version: i16) -> Self {
         Self {
+            version,
             service,
             view: View::new(service, state),
             state,
@@ -161,14 +175,6 @@ impl<'a> Known<'a> {
             waiting: service.waiting(),
         }
     }
-}
-
-fn replica_state(node: Option<NodeId>, replica: ReplicaId) -> ReplicaState {
-    ReplicaState::default()
-        .with_replica_id(values::wire_node(node).into())
-        .with_replica_directory_id(values::wire_directory(replica))
-        .with_last_fetch_timestamp(-1)
-        .with_last_caught_up_timestamp(-1)
 }
 
 fn wire_node((id, listeners): (NodeId, Vec<Listener>)) -> WireNode {
