@@ -23,6 +23,7 @@ use super::replica_handle::{AppliedOutcome, Asked, Leadership, ProposeError, Sha
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
 use crate::disk::Disk;
 use crate::ids::EntryIndex;
+use crate::state::State;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
 use crate::storage::{
     Captured, CheckpointError, EntryLog, EntryLogError, FolderLock, Identity, RecoveryError,
@@ -179,6 +180,14 @@ impl ReplicaThread {
         let panicked = |_| Err(BrokerStopped::Panicked { thread: "replica" });
         self.thread.join().unwrap_or_else(panicked)
     }
+}
+
+/// Installed, a snapshot that this version cannot read would stop the node at every start.
+fn can_be_gone_on_from(fetched: &Incoming) -> Result<(), Box<dyn std::error::Error>> {
+    let checkpoint = fetched.checkpoint()?;
+    State::decode(&checkpoint.state)?;
+    Membership::decode(&checkpoint.membership)?;
+    Ok(())
 }
 
 /// Once the replica is gone nobody needs the word.
@@ -532,6 +541,14 @@ impl Runner {
     /// From here on the next start takes the snapshot over. What turns out not to be what was promised is forgotten: this
     /// replica then starts again as it was, and the leader will tell again.
     fn put_in_line(&mut self, fetched: Incoming) -> Result<(), BrokerStopped> {
+        if let Err(error) = can_be_gone_on_from(&fetched) {
+            warn!(
+                error = &*error as &(dyn std::error::Error + 'static),
+                "snapshot cannot be read by this version"
+            );
+            self.drop_fetched();
+            return Ok(());
+        }
         match fetched.finish() {
             Ok(()) => Ok(()),
             Err(error @ SnapshotError::Io { .. }) => Err(BrokerStopped::Install(error)),

@@ -15,14 +15,16 @@ use super::replica::{ReplicaError, perform};
 use crate::consensus::Membership;
 use crate::disk::{Disk, SystemDisk};
 use crate::entry::{Entry, EntryKind};
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
-use crate::state::{Command, Envelope, State, StateDecodeError, UnregisterNode};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId, TimestampMs};
+use crate::state::{Command, Envelope, ExpireProducers, State, StateDecodeError, UnregisterNode};
 use crate::storage::{
     Checkpoint, Formed, Founder, Identity, Partitions, Restoring, RestoringError, StorageConfig,
 };
 
 /// How far above the backup's last epoch a restored cluster begins: more elections than the old one can have had since.
 const EPOCHS_AHEAD: u32 = 1_000_000;
+/// How many producer ids are left out: more than the old cluster can have given out since.
+const PRODUCER_IDS_AHEAD: u64 = 1_000_000;
 /// Epochs are 32 bits with a sign in Kafka's protocol; so many elections must be left.
 const EPOCH_MAX: u32 = i32::MAX.cast_unsigned() - 1_000_000;
 
@@ -130,7 +132,7 @@ fn restore_on(
     let last = rebuilt.applied;
     rebuilt.epoch = epoch_above(backup_epoch, restore.epoch)?;
     rebuilt
-        .let_the_old_members_go(&restoring.partitions)
+        .let_the_old_life_go(&restoring.partitions)
         .map_err(RestoreError::Entries)?;
     let identity = identity_after(&restoring.identity, restore.node, replica);
     let restored = Restored {
@@ -196,19 +198,30 @@ impl Rebuilt {
         Ok(())
     }
 
-    /// Clients are not to be sent to brokers that are gone. Each goes by a command of its own, as it would have in life.
-    fn let_the_old_members_go(&mut self, partitions: &Partitions) -> Result<(), ReplicaError> {
+    /// What the old cluster did after the backup is not known here, and must not be contradicted: clients are not sent to
+    /// brokers that are gone; no producer id is given out that a live producer may have; and a producer that wrote on
+    /// may start anywhere. All by commands, as it would have been in life.
+    fn let_the_old_life_go(&mut self, partitions: &Partitions) -> Result<(), ReplicaError> {
         let nodes: Vec<NodeId> = self.state.nodes().map(|(node, _)| node).collect();
         for node in nodes {
-            let envelope = Envelope {
-                proposer: self.epoch,
-                at: self.state.clock(),
-                command: Command::UnregisterNode(UnregisterNode { node }),
-            };
-            self.applied = EntryIndex(self.applied.0 + 1);
-            self.carry_out(self.applied, self.epoch, &envelope, partitions)?;
+            self.command(Command::UnregisterNode(UnregisterNode { node }), partitions)?;
         }
+        let everybody = ExpireProducers {
+            used_before: TimestampMs(i64::MAX),
+        };
+        self.command(Command::ExpireProducers(everybody), partitions)?;
+        self.state.skip_producer_ids(PRODUCER_IDS_AHEAD);
         Ok(())
+    }
+
+    fn command(&mut self, command: Command, partitions: &Partitions) -> Result<(), ReplicaError> {
+        let envelope = Envelope {
+            proposer: self.epoch,
+            at: self.state.clock(),
+            command,
+        };
+        self.applied = EntryIndex(self.applied.0 + 1);
+        self.carry_out(self.applied, self.epoch, &envelope, partitions)
     }
 
     fn checkpoint(&self, identity: &Identity) -> Checkpoint {

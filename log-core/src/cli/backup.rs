@@ -10,8 +10,8 @@ use log_core::storage::{BackedUp, back_up};
 /// What `backup` can be told.
 #[derive(Args)]
 #[command(
-    after_help = "The backup holds all that this node had on its disk: of a cluster of one and of a leader, everything that \
-                  was acknowledged. The node may run meanwhile. `log-core verify --data BACKUP` checks a backup, \
+    after_help = "The backup holds everything that this node's disk has: of a cluster of one and of a leader, everything that \
+                  was acknowledged; of a follower, what has reached it. The node may run meanwhile. `log-core verify --data BACKUP` checks a backup, \
                   `log-core restore --from BACKUP` makes a cluster of it."
 )]
 pub(super) struct Arguments {

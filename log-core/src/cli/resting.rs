@@ -57,7 +57,11 @@ impl RestingFolder {
         }
         let identity = match identity_of(path) {
             Ok(None) => return Err(NotResting::NoLog { folder: folder() }),
-            Err(IdentityError::Damaged { .. } | IdentityError::Missing { .. }) => None,
+            Err(
+                IdentityError::Damaged { .. }
+                | IdentityError::Missing { .. }
+                | IdentityError::NoJournal { .. },
+            ) => None,
             read => read.map_err(NotResting::Identity)?,
         };
         let lock = FolderLock::acquire(path).map_err(NotResting::Lock)?;

@@ -153,20 +153,23 @@ impl EntryLog {
     ) -> Result<(), EntryLogError> {
         let (mut journal, found) = Journal::open(disk, folder, config)?;
         let mut replay = Replay::of(found.records)?;
+        let mut records = Vec::new();
         if replay.begins_after != Some(index) {
             replay.check_against(checkpoint)?;
-            replay.begin_after(index, epoch);
+            // Entries that follow from the snapshot's stay, and go with a trim as ever: a beginning behind them would
+            // drop them, once the entry that they follow from is trimmed.
+            if !replay.has(index, epoch) {
+                replay.begin_after(index, epoch);
+                records.push(encode_beginning(index, epoch));
+            }
         }
         replay.raise_epoch_to(epoch);
         replay.raise_epoch_to_the_entries();
-        let commit = replay.hard_state.commit.max(index);
-        replay.hard_state.commit = commit;
+        replay.hard_state.commit = replay.hard_state.commit.max(index);
         // Committed entries cannot follow from another entry than the snapshot's.
         replay.check_against(index)?;
-        journal.append(&[
-            encode_beginning(index, epoch),
-            encode_hard_state(&replay.hard_state),
-        ])?;
+        records.push(encode_hard_state(&replay.hard_state));
+        journal.append(&records)?;
         Ok(())
     }
 
@@ -342,6 +345,19 @@ pub(super) fn replay(
     Ok((replay.hard_state, entries.collect()))
 }
 
+/// The hard state and the entries after a checkpoint, where the records of a journal go on from it.
+///
+/// # Errors
+/// [`EntryLogError::Nonsense`], [`EntryLogError::Gap`].
+pub(super) fn replay_after(
+    records: Vec<(JournalPosition, Bytes)>,
+    checkpoint: EntryIndex,
+) -> Result<(HardState, Vec<Entry>), EntryLogError> {
+    let mut replay = Replay::of(records)?;
+    let (_, entries) = replay.after(checkpoint)?;
+    Ok((replay.hard_state, entries))
+}
+
 /// Reads the records of a journal one after the other, as they were written.
 #[derive(Default)]
 struct Replay {
@@ -391,20 +407,20 @@ impl Replay {
         Ok(())
     }
 
-    /// Said twice, where a crash came in between, it says no more than once: the entry itself is gone by then.
+    /// Said twice, where a crash came in between, it says no more than once.
     fn begin_after(&mut self, index: EntryIndex, epoch: LeaderEpoch) {
         if self.begins_after == Some(index) {
             return;
         }
-        let is_it = |(_, entry): &(JournalPosition, Entry)| entry.index == index;
-        let has_it = self
-            .entries
-            .iter()
-            .find(|entry| is_it(entry))
-            .is_some_and(|(_, entry)| entry.epoch == epoch);
+        let has_it = self.has(index, epoch);
         self.entries
             .retain(|(_, entry)| has_it && index < entry.index);
         self.begins_after = Some(index);
+    }
+
+    fn has(&self, index: EntryIndex, epoch: LeaderEpoch) -> bool {
+        let mut entries = self.entries.iter().map(|(_, entry)| entry);
+        entries.any(|entry| entry.index == index && entry.epoch == epoch)
     }
 
     /// What there is after the checkpoint, once it is sure that nothing is missing in between.
@@ -712,6 +728,28 @@ mod tests {
         let (_, found) = open(&disk, 24).unwrap();
 
         assert_eq!(found.entries, entries(25..=80, 2));
+    }
+
+    #[test]
+    fn entries_kept_behind_a_snapshot_survive_the_trim_of_those_before() {
+        let disk = SimDisk::with_seed(1);
+        let (mut log, _) = open(&disk, 0).unwrap();
+        for index in 1..=100 {
+            log.write(&entries(index..=index, 1), Some(&hard_state(1, index - 1)))
+                .unwrap();
+            log.sync().unwrap();
+        }
+        drop(log);
+        let place = (EntryIndex(50), LeaderEpoch(1));
+        let disk_again: Arc<dyn Disk> = Arc::new(disk.clone());
+        EntryLog::begin_after(disk_again, Path::new(FOLDER), SMALL, EntryIndex(0), place).unwrap();
+        let (mut log, found) = open(&disk, 50).unwrap();
+        assert_eq!(found.entries, entries(51..=100, 1));
+        log.trim_before(EntryIndex(91)).unwrap();
+        drop(log);
+
+        let (_, found) = open(&disk, 90).unwrap();
+        assert_eq!(found.entries, entries(91..=100, 1));
     }
 
     #[test]

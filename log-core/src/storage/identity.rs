@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::checkpoint::CheckpointFile;
+use super::folder;
 use super::recovery::{ADVICE, JOURNAL};
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{NodeId, ReplicaId};
@@ -98,6 +99,12 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
     },
+    /// The journal is gone, and with it what the replica has promised.
+    #[error("{path} is gone, but its node is part of a cluster. {ADVICE}")]
+    NoJournal {
+        /// The journal's folder.
+        path: PathBuf,
+    },
     /// The file could not be written; nothing was promised under its names yet.
     #[error("{path}: who this data folder is cannot be written")]
     Unwritable {
@@ -164,13 +171,19 @@ impl Identity {
     /// The folder's identity, if it has one.
     ///
     /// # Errors
-    /// [`IdentityError::Unreadable`], [`IdentityError::Damaged`], [`IdentityError::Backup`], [`IdentityError::Missing`].
+    /// [`IdentityError::Unreadable`], [`IdentityError::Damaged`], [`IdentityError::Backup`], [`IdentityError::Missing`],
+    /// [`IdentityError::NoJournal`].
     pub fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Self>, IdentityError> {
         let path = folder.join(NAME);
-        if disk.exists(&path) {
-            return Self::read_file(disk, path).map(Some);
+        if !disk.exists(&path) {
+            return refuse_orphaned_log(disk, folder, path).map(|()| None);
         }
-        refuse_orphaned_log(disk, folder, path).map(|()| None)
+        let identity = Self::read_file(disk, path)?;
+        let journal = folder.join(JOURNAL);
+        if identity.formed.is_some() && !disk.exists(&journal) {
+            return Err(IdentityError::NoJournal { path: journal });
+        }
+        Ok(Some(identity))
     }
 
     /// Whose backup the folder is, if it is one.
@@ -193,11 +206,17 @@ impl Identity {
         Self::decode(&bytes).map_err(|found| IdentityError::Damaged { path, found })
     }
 
-    /// Keeps it in the folder, durably.
+    /// Keeps it in the folder, durably. A member's journal has its folder from then on: without it the replica would
+    /// start as one that has never promised anything.
     ///
     /// # Errors
     /// [`IdentityError::Unwritable`].
     pub fn keep(&self, disk: &dyn Disk, folder: &Path) -> Result<(), IdentityError> {
+        if self.formed.is_some() {
+            let path = folder.join(JOURNAL);
+            folder::make_lasting(disk, &path)
+                .map_err(|source| IdentityError::Unwritable { path, source })?;
+        }
         self.keep_as(NAME, disk, folder)
     }
 
@@ -326,7 +345,11 @@ fn refuse_orphaned_log(disk: &dyn Disk, folder: &Path, path: PathBuf) -> Result<
     if disk.exists(&backup) {
         return Err(IdentityError::Backup { path: backup });
     }
-    if disk.exists(&folder.join(JOURNAL)) || disk.exists(&CheckpointFile::path(folder)) {
+    // A member's journal gets its folder before the identity, and its files after.
+    let has_journal = disk
+        .list(&folder.join(JOURNAL))
+        .is_ok_and(|files| !files.is_empty());
+    if has_journal || disk.exists(&CheckpointFile::path(folder)) {
         return Err(IdentityError::Missing { path });
     }
     Ok(())
@@ -443,8 +466,10 @@ mod tests {
 
     #[test]
     fn a_log_without_an_identity_is_never_given_a_new_one() {
-        for orphan in ["checkpoint", "journal"] {
+        for orphan in ["checkpoint", "journal/00000000000000000000.journal"] {
             let disk = disk();
+            disk.create_folder(&Path::new(FOLDER).join("journal"))
+                .unwrap();
             write(&disk, orphan, "");
             let refused = read(&disk).unwrap_err();
             assert!(matches!(refused, IdentityError::Missing { .. }));
@@ -459,6 +484,8 @@ mod tests {
             )
         };
         let disk = disk();
+        disk.create_folder(&Path::new(FOLDER).join("journal"))
+            .unwrap();
         write(&disk, NAME, &first("9"));
         let identity = read(&disk).unwrap().unwrap();
         assert_eq!((identity.replica, identity.node), (ReplicaId(9), NodeId(3)));
@@ -470,6 +497,22 @@ mod tests {
     }
 
     #[test]
+    fn a_member_without_a_journal_is_refused_and_one_of_no_cluster_is_not() {
+        let disk = disk();
+        let journal = Path::new(FOLDER).join("journal");
+        three_founders().keep(&disk, Path::new(FOLDER)).unwrap();
+        assert!(read(&disk).unwrap().is_some());
+        disk.remove_folder(&journal).unwrap();
+        let refused = read(&disk).unwrap_err().to_string();
+        assert!(refused.starts_with("/data/journal is gone"), "{refused}");
+
+        Identity::unformed(NodeId(2), Uuid::from_u128(7))
+            .keep(&disk, Path::new(FOLDER))
+            .unwrap();
+        assert!(read(&disk).unwrap().is_some());
+    }
+
+    #[test]
     fn a_crash_while_an_identity_is_kept_leaves_the_old_one_or_the_new_one() {
         let unformed = Identity::unformed(NodeId(2), Uuid::from_u128(7));
         let mut seen = [false; 2];
@@ -478,7 +521,7 @@ mod tests {
             disk.create_folder(Path::new(FOLDER)).unwrap();
             disk.sync_folder(Path::new("/")).unwrap();
             unformed.keep(&disk, Path::new(FOLDER)).unwrap();
-            disk.crash_at(disk.operations() + 1 + seed % 5);
+            disk.crash_at(disk.operations() + 1 + seed % 8);
             three_founders().keep(&disk, Path::new(FOLDER)).unwrap_err();
             disk.reboot();
 

@@ -9,12 +9,12 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::entry::{Entry, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::storage::checkpoint::CheckpointFile;
-use crate::storage::entry_log::{ENTRY_OVERHEAD_BYTES, EntryLog, EntryLogError};
+use crate::storage::entry_log::{ENTRY_OVERHEAD_BYTES, EntryLog};
 use crate::storage::folder;
 use crate::storage::growing_file::FileEnd;
 use crate::storage::identity::Identity;
 use crate::storage::journal::JournalConfig;
-use crate::storage::journal_entries::read_entries;
+use crate::storage::journal_entries::read_entries_after;
 use crate::storage::partitions::TOPICS;
 use crate::storage::recovery::{JOURNAL, read_all};
 use crate::storage::snapshot::INSTALLED;
@@ -146,7 +146,7 @@ impl Backup<'_> {
     /// What the journal has beyond the checkpoint, decided or not: an entry that was acknowledged lies among them, and
     /// the node need not have heard yet that it was decided.
     fn entries_after(&self, applied: EntryIndex) -> Result<Vec<Entry>, BackupError> {
-        let read = read_entries(&**self.disk, self.data_folder)?;
+        let read = read_entries_after(&**self.disk, self.data_folder, applied)?;
         let mut findings = read.findings.iter();
         if let Some(finding) = findings.find(|found| Severity::Damage <= found.severity) {
             return Err(BackupError::Damaged {
@@ -154,19 +154,7 @@ impl Backup<'_> {
                 found: finding.found.clone(),
             });
         }
-        let first = read.entries.first().map(|entry| entry.index);
-        if first.is_some_and(|first| applied.0 + 1 < first.0) {
-            return Err(BackupError::Log(EntryLogError::Gap {
-                checkpoint: applied,
-                first: first.unwrap_or_default(),
-                last: read.entries.last().map_or(applied, |last| last.index),
-            }));
-        }
-        let newer = read
-            .entries
-            .into_iter()
-            .filter(|entry| applied < entry.index);
-        Ok(newer.collect())
+        Ok(read.entries)
     }
 
     fn write_journal(

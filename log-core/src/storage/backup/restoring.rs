@@ -12,7 +12,7 @@ use crate::ids::{EntryIndex, LeaderEpoch};
 use crate::storage::checkpoint::{Checkpoint, CheckpointError};
 use crate::storage::entry_log::{EntryLog, EntryLogError, Synced};
 use crate::storage::identity::{Identity, IdentityError};
-use crate::storage::journal_entries::read_entries;
+use crate::storage::journal_entries::read_entries_after;
 use crate::storage::partitions::Partitions;
 use crate::storage::recovery::{JOURNAL, RecoveryError, StorageConfig, recover};
 use crate::storage::verify::{Finding, Severity, verify};
@@ -85,21 +85,20 @@ impl Restoring {
         };
         needs_soundness(&**disk, backup)?;
         needs_new_folder(&**disk, data_folder)?;
-        let found = read_entries(&**disk, backup)?;
         let checkpoint = copy_checkpoint(&**disk, backup, data_folder)?;
         let checkpoint = checkpoint.map(|file| file.checkpoint);
+        let applied = checkpoint
+            .as_ref()
+            .map_or(EntryIndex(0), |checkpoint| checkpoint.applied);
+        let found = read_entries_after(&**disk, backup, applied)?;
         if let Some(Checkpoint { applied, epoch, .. }) = &checkpoint {
             begin_journal(disk, data_folder, config, EntryIndex(0), (*applied, *epoch))?;
         }
         let recovered = recover(disk, data_folder, &config)?;
-        let applied = checkpoint
-            .as_ref()
-            .map_or(EntryIndex(0), |checkpoint| checkpoint.applied);
-        let newer = found.entries.into_iter();
         Ok(Self {
             identity,
             epoch: found.hard_state.epoch,
-            entries: newer.filter(|entry| applied < entry.index).collect(),
+            entries: found.entries,
             partitions: recovered.partitions,
             disk: Arc::clone(disk),
             data_folder: data_folder.to_owned(),

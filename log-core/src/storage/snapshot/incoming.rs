@@ -10,13 +10,15 @@ use super::chunk::{self, CHUNK_BYTES};
 use super::manifest::{Manifest, ManifestFile, listed};
 use super::{INCOMING, INSTALLED, SnapshotError, io_error};
 use crate::disk::{Disk, DiskFile, OpenMode};
-use crate::storage::checkpoint::CheckpointFile;
+use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
 use crate::storage::growing_file::FileEnd;
 use crate::storage::partitions::TOPICS;
-use crate::storage::recovery::read_all;
+use crate::storage::recovery::{JOURNAL, read_all};
 
 /// What is fetched, so that a start knows whether to keep it.
 const MANIFEST: &str = "manifest";
+/// Room for so many segments of the journal is left on the disk: as many as lie between two checkpoints, and more.
+const JOURNAL_SEGMENTS_LEFT: u64 = 4;
 
 /// The next chunk to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,8 @@ impl Incoming {
     /// the same, are read and checked, and not fetched again. May take a while.
     ///
     /// # Errors
-    /// [`SnapshotError::Manifest`], [`SnapshotError::NoRoom`], [`SnapshotError::Waiting`], [`SnapshotError::Io`].
+    /// [`SnapshotError::Manifest`], [`SnapshotError::Waiting`], [`SnapshotError::Io`]; [`SnapshotError::NoRoom`]: what had
+    /// been fetched was dropped.
     pub fn open(
         disk: &Arc<dyn Disk>,
         data_folder: &Path,
@@ -71,7 +74,10 @@ impl Incoming {
         for file in 0..incoming.here.len() {
             incoming.resume(file)?;
         }
-        incoming.needs_room()?;
+        if let Err(error) = incoming.needs_room() {
+            Self::forget(&**disk, data_folder)?;
+            return Err(error);
+        }
         incoming.skip_what_is_whole();
         Ok(incoming)
     }
@@ -126,19 +132,30 @@ impl Incoming {
         Ok(())
     }
 
+    /// The checkpoint that came: for whoever must know that it can be gone on from before it is installed.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Incomplete`], [`SnapshotError::Unlike`], [`SnapshotError::Io`].
+    pub fn checkpoint(&self) -> Result<Checkpoint, SnapshotError> {
+        self.needs_everything()?;
+        let bytes = self.checkpoint_bytes()?;
+        let contents = self.check_contents(&bytes);
+        contents
+            .map(|contents| contents.checkpoint)
+            .map_err(|found| SnapshotError::Unlike { found })
+    }
+
     /// Makes the snapshot ready to be installed: checked, synced, and under its name, durably. The next start installs
     /// it; nothing may be written to the data folder until then.
     ///
     /// # Errors
     /// [`SnapshotError::Incomplete`]; [`SnapshotError::Unlike`]: what was fetched was dropped; [`SnapshotError::Io`].
     pub fn finish(self) -> Result<(), SnapshotError> {
-        if let Some(missing) = self.manifest.files.get(self.at) {
-            let name = missing.name.clone();
-            return Err(SnapshotError::Incomplete { name });
-        }
-        if let Err(found) = self.check_against_its_checkpoint()? {
-            Self::forget(&*self.disk, &self.data_folder)?;
-            return Err(SnapshotError::Unlike { found });
+        if let Err(error) = self.checkpoint() {
+            if matches!(error, SnapshotError::Unlike { .. }) {
+                Self::forget(&*self.disk, &self.data_folder)?;
+            }
+            return Err(error);
         }
         self.disk
             .remove_file(&self.folder.join(MANIFEST))
@@ -279,9 +296,11 @@ impl Incoming {
         self.complete(index, &*file)
     }
 
+    /// The node's own journal goes on meanwhile, and must not be what finds the disk full.
     fn needs_room(&self) -> Result<(), SnapshotError> {
         let here: u64 = self.here.iter().map(|here| here.bytes).sum();
-        let needed_bytes = self.manifest.total_bytes() - here;
+        let fetched_bytes = self.manifest.total_bytes() - here;
+        let needed_bytes = fetched_bytes + JOURNAL_SEGMENTS_LEFT * self.journal_segment_bytes()?;
         let free_bytes = self
             .disk
             .free_bytes(&self.data_folder)
@@ -296,14 +315,38 @@ impl Incoming {
         })
     }
 
-    /// The manifest said what would come; what came must say the same.
-    fn check_against_its_checkpoint(&self) -> Result<Result<(), &'static str>, SnapshotError> {
-        let path = CheckpointFile::path(&self.folder);
-        let bytes = read_all(&*self.disk, &path).map_err(io_error("read", &path))?;
-        Ok(self.check_contents(&bytes))
+    /// As long as the newest one, since all are made alike.
+    fn journal_segment_bytes(&self) -> Result<u64, SnapshotError> {
+        let folder = self.data_folder.join(JOURNAL);
+        if !self.disk.exists(&folder) {
+            return Ok(0);
+        }
+        let names = self.disk.list(&folder).map_err(io_error("list", &folder))?;
+        let Some(newest) = names.iter().rfind(|name| name.ends_with(".journal")) else {
+            return Ok(0);
+        };
+        let path = folder.join(newest);
+        let file = self.disk.open(&path, OpenMode::Read);
+        file.and_then(|file| file.len())
+            .map_err(io_error("read", &path))
     }
 
-    fn check_contents(&self, bytes: &[u8]) -> Result<(), &'static str> {
+    fn needs_everything(&self) -> Result<(), SnapshotError> {
+        match self.manifest.files.get(self.at) {
+            Some(missing) => Err(SnapshotError::Incomplete {
+                name: missing.name.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn checkpoint_bytes(&self) -> Result<Vec<u8>, SnapshotError> {
+        let path = CheckpointFile::path(&self.folder);
+        read_all(&*self.disk, &path).map_err(io_error("read", &path))
+    }
+
+    /// The manifest said what would come; what came must say the same.
+    fn check_contents(&self, bytes: &[u8]) -> Result<CheckpointFile, &'static str> {
         let contents = CheckpointFile::decode(bytes)?;
         let place = (contents.checkpoint.applied, contents.checkpoint.epoch);
         if place != (self.manifest.applied, self.manifest.epoch) {
@@ -314,7 +357,7 @@ impl Incoming {
         if listed(&contents).collect::<BTreeSet<_>>() != promised {
             return Err("it lists other files");
         }
-        Ok(())
+        Ok(contents)
     }
 
     fn path(&self, index: usize) -> PathBuf {

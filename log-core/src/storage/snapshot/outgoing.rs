@@ -11,6 +11,7 @@ use super::chunk::{self, CHUNK_BYTES};
 use super::manifest::{BYTES_MAX, Manifest};
 use super::{SNAPSHOTS, SnapshotError, io_error};
 use crate::disk::{Disk, OpenMode};
+use crate::ids::EntryIndex;
 use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
 use crate::storage::recovery::read_all;
 
@@ -22,8 +23,8 @@ pub struct Outgoing {
     checkpoint: Checkpoint,
 }
 
-/// Holds the newest durable checkpoint; `None` where there is none yet. Neither while another checkpoint is being
-/// completed, nor while another one is held: nobody may unlink a file under our hands.
+/// Holds the newest durable checkpoint; `None` where there is none yet. Not while another checkpoint is being completed:
+/// nobody may unlink a file under our hands. Each time in a folder of its own, so that letting go of one leaves the others.
 ///
 /// Nothing is synced: the links are for this process only, and the next start removes them.
 ///
@@ -42,9 +43,7 @@ pub fn hold(disk: &Arc<dyn Disk>, data_folder: &Path) -> Result<Option<Outgoing>
         let files = manifest.files.len();
         return Err(SnapshotError::TooManyFiles { files });
     }
-    let folder = data_folder
-        .join(SNAPSHOTS)
-        .join(manifest.applied.to_string());
+    let folder = new_folder(&**disk, &data_folder.join(SNAPSHOTS), manifest.applied);
     let outgoing = Outgoing {
         disk: Arc::clone(disk),
         folder,
@@ -104,9 +103,7 @@ impl Outgoing {
         Ok(bytes)
     }
 
-    /// Links of an earlier time that lie in the way are no longer used: only one snapshot is held at a time.
     fn link_all(&self, data_folder: &Path) -> Result<(), SnapshotError> {
-        self.release()?;
         for file in &self.manifest.files {
             let (from, to) = (data_folder.join(&file.name), self.folder.join(&file.name));
             let folder = to.parent().expect("files lie in folders");
@@ -119,6 +116,13 @@ impl Outgoing {
         }
         Ok(())
     }
+}
+
+/// A name that nobody has: what is held, and how often before.
+fn new_folder(disk: &dyn Disk, snapshots: &Path, applied: EntryIndex) -> PathBuf {
+    let names = (0_u64..).map(|number| snapshots.join(format!("{applied}-{number}")));
+    let mut free = names.filter(|folder| !disk.exists(folder));
+    free.next().expect("numbers do not end")
 }
 
 impl fmt::Debug for Outgoing {

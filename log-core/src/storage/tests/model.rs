@@ -353,7 +353,12 @@ const FAULTS: [(Operation, Fault); 7] = [
 impl Model {
     fn new(seed: u64, slip: Option<Slip>) -> Self {
         let disk = SimDisk::with_seed(seed);
-        give_identity(&disk);
+        // Of no cluster: the journal's folder is still to be made, and its name could be lost.
+        let folder = Path::new(DATA);
+        disk.create_folder(folder).unwrap();
+        disk.sync_folder(Path::new("/")).unwrap();
+        let identity = Identity::unformed(NodeId(1), Uuid::from_u128(2));
+        identity.keep(&disk, folder).unwrap();
         let doing = Arc::new(Mutex::new(Doing::Start));
         if let Some(Slip::LeavesOut(left_out)) = slip {
             leave_out(&disk, doing.clone(), left_out);

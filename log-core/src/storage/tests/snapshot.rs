@@ -2,9 +2,10 @@
 //! at every single operation.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use super::*;
-use crate::disk::OpenMode;
+use crate::disk::{DiskFile, OpenMode};
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::ReplicaId;
 use crate::testing::{Fault, Operation};
@@ -179,6 +180,113 @@ fn a_snapshot_that_waits_is_checked_in_place_of_what_it_replaces() {
             disk.flip_bit(&path, byte, 0);
         }
     }
+}
+
+#[test]
+fn a_snapshot_that_leaves_no_room_for_the_journal_is_not_fetched_and_what_was_goes() {
+    let leader = leader();
+    let held = held(&leader);
+    let disk = follower(2);
+    take_some(&mut incoming(&disk, held.manifest()).unwrap(), &held, 3);
+    let used: usize = disk.files().values().map(Vec::len).sum();
+    let segments = 3 * u64::from(SMALL.journal.segment_bytes);
+    disk.set_capacity(Some(used as u64 + held.manifest().total_bytes() + segments));
+    let refused = incoming(&disk, held.manifest()).unwrap_err();
+    assert!(matches!(refused, SnapshotError::NoRoom { .. }), "{refused}");
+    assert!(!disk.exists(Path::new("/data/incoming")));
+}
+
+#[test]
+fn what_came_can_be_read_before_it_is_installed() {
+    let leader = leader();
+    let held = held(&leader);
+    let disk = follower(2);
+    let mut incoming = incoming(&disk, held.manifest()).unwrap();
+    let early = incoming.checkpoint();
+    assert!(matches!(early, Err(SnapshotError::Incomplete { .. })));
+    while incoming.next().is_some() {
+        take_some(&mut incoming, &held, 1);
+    }
+    assert_eq!(incoming.checkpoint().unwrap(), *held.checkpoint());
+}
+
+#[test]
+fn letting_go_of_one_held_snapshot_leaves_the_others() {
+    let leader = leader();
+    let (first, second) = (held(&leader), held(&leader));
+    first.release().unwrap();
+    first.chunk(0, 0).unwrap_err();
+    fetch(&follower(2), &second).unwrap();
+}
+
+/// A disk on which something happens the first time that a folder is listed.
+struct Interrupted {
+    disk: SimDisk,
+    folder: PathBuf,
+    then: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Disk for Interrupted {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(path, mode)
+    }
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_folder(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let then = (folder == self.folder)
+            .then(|| self.then.lock().unwrap().take())
+            .flatten();
+        then.into_iter().for_each(|then| then());
+        self.disk.list(folder)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        self.disk.exists(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.hard_link(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_file(path)
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_folder(path)
+    }
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(folder)
+    }
+}
+
+#[test]
+fn a_backup_during_an_install_loses_nothing_that_the_node_had() {
+    let leader = leader();
+    let disk = follower(2);
+    let (held, installing) = (held(&leader), disk.clone());
+    let install = move || {
+        fetch(&installing, &held).unwrap();
+        drop(recover_from(&installing).unwrap());
+    };
+    let interrupted: Arc<dyn Disk> = Arc::new(Interrupted {
+        disk: disk.clone(),
+        // Between the copy of the files and the reading of the journal.
+        folder: Path::new(DATA).join("journal"),
+        then: std::sync::Mutex::new(Some(Box::new(install))),
+    });
+
+    let backup = back_up(&interrupted, Path::new(DATA), Path::new("/backup")).unwrap();
+
+    assert_eq!(verify(&disk, Path::new("/backup")).findings, []);
+    assert_eq!(
+        backup.last,
+        EntryIndex(12),
+        "it had entry 4 before the backup began"
+    );
 }
 
 #[test]

@@ -201,6 +201,9 @@ fn check_identity(disk: &dyn Disk, data_folder: &Path, report: &mut Report) {
         Ok(_) => {}
         Err(IdentityError::Unreadable { path, source }) => report.damage(&path, None, source),
         Err(IdentityError::Damaged { path, found }) => report.damage(&path, None, found),
+        Err(IdentityError::NoJournal { path }) => {
+            report.damage(&path, None, "the journal is missing");
+        }
         Err(_) => report.damage(&path, None, "it is missing, and the folder holds a log"),
     }
 }
