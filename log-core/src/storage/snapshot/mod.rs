@@ -11,7 +11,7 @@
 //!
 //! Each chunk carries a checksum over itself and its place, each file is checked as a whole, and the checkpoint that came
 //! must list just what the manifest promised. Until the rename the folder stands as it was; after it the snapshot takes
-//! its place, however often the power goes in between: see [`install`]. A fetch that was broken off goes on with what is
+//! its place, however often the power goes in between: see `install`. A fetch that was broken off goes on with what is
 //! there, also after a start, and also from another leader: files are known by name, length and checksum.
 
 mod chunk;
