@@ -94,11 +94,12 @@ fn the_clients_of_a_lost_cluster_go_on_with_the_one_made_of_its_backup() {
     );
     cluster.node(1).start();
     load.go_on();
-    load.wait_for_progress();
+    // The topic wants every record on two disks: until a second node is there, producers are told to come back.
     for id in [2, 3] {
         cluster.start_empty(id);
         cluster.tool(&["nodes", "add", &id.to_string()]);
     }
+    load.wait_for_progress();
 
     cluster.settle(load, group);
 }

@@ -164,9 +164,11 @@ async fn once(
     let mut told = Progress::default();
     let waited = timeout(PRESENTS_ITSELF_WITHIN, async {
         loop {
-            let quorum = Quorum::ask(client).await?;
-            if stands(&quorum) {
-                return Ok(quorum);
+            match Quorum::ask(client).await {
+                Ok(quorum) if stands(&quorum) => return Ok(quorum),
+                // For a moment the others still name a leader that was lost.
+                Err(error) if !error.is_unreachable() => return Err(error),
+                Ok(_) | Err(_) => {}
             }
             told.tell(&format!("waiting for node {node} to present itself"));
             sleep(AGAIN_AFTER).await;
