@@ -203,6 +203,7 @@ impl Replica {
         applied: (EntryIndex, LeaderEpoch),
         checkpoint_bytes: u64,
     ) -> Self {
+        let me = shared.cluster.replica;
         let last_stamp = shared.state.read().expect("nobody else has it yet").clock();
         Self {
             driver,
@@ -214,7 +215,7 @@ impl Replica {
             proposed: BTreeMap::new(),
             reads: Reads::default(),
             checkpoint: CheckpointPlan {
-                bytes_between: checkpoint_bytes,
+                bytes_between: CheckpointPlan::spread(checkpoint_bytes, me),
                 bytes_since: 0,
                 under_way: false,
                 durable: applied.0,

@@ -339,6 +339,10 @@ impl Driver {
             .apply_conf_change(&change)
             .expect("a committed change fits its predecessor");
         self.node.mut_store().set_membership(members.clone());
+        if !self.node.raft.promotable() {
+            // It could propose nothing any more, and while its heart-beats come nobody else would stand.
+            self.step_down();
+        }
         Membership::from_raft(&members)
     }
 

@@ -492,3 +492,100 @@ fn a_leader_that_steps_down_proposes_nothing_and_its_epoch_stands() {
     );
     assert_eq!(several.of(1).epoch(), LeaderEpoch(1));
 }
+
+/// 1 proposes to remove 2; it reaches 2 and 3; 1 is cut off; 2 leads.
+fn proposed_to_remove_two() -> Several {
+    let mut several = Several::founded_by(3, 3);
+    several.lead(1);
+    several.write(1, b"one");
+    several
+        .of(1)
+        .change_membership(&MembershipChange::Remove(ReplicaId(2)))
+        .unwrap();
+    several.work(0);
+    for message in std::mem::take(&mut several.said) {
+        several.of(message.to).step(message);
+    }
+    several.work(1);
+    several.work(2);
+    several.said.clear();
+    several.cut_off = vec![ReplicaId(1)];
+    for _ in 0..12 {
+        several.of(3).tick();
+    }
+    several.said.clear();
+    drop(several.of(3).work());
+    several
+}
+
+#[test]
+fn a_leader_that_is_removed_lets_a_member_lead() {
+    let mut several = proposed_to_remove_two();
+    for _ in 0..60 {
+        several.of(2).tick();
+        several.settle();
+    }
+    assert_eq!(several.of(2).epoch(), LeaderEpoch(2), "it led");
+    assert_eq!(several.voters(2), [1, 3].map(ReplicaId));
+
+    several.cut_off.clear();
+    for _ in 0..100 {
+        (1..=3).for_each(|it| several.of(it).tick());
+        several.settle();
+    }
+
+    let leads = [1, 3].map(|it| several.of(it).role() == Role::Leader);
+    let leader = match leads {
+        [true, false] => 1,
+        [false, true] => 3,
+        _ => panic!("one member leads: {leads:?}"),
+    };
+    let place = several.write(leader, b"two");
+    assert!(several.applied[0].iter().any(|entry| entry.index == place));
+}
+
+#[test]
+fn a_leader_that_is_removed_with_an_entry_on_its_way_to_disk_goes_on_as_a_follower() {
+    let mut several = proposed_to_remove_two();
+    for _ in 0..60 {
+        several.of(2).tick();
+        several.work(1);
+        several.work(2);
+        for message in std::mem::take(&mut several.said) {
+            if message.to != 1 {
+                several.of(message.to).step(message);
+            }
+        }
+        if several.of(2).role() == Role::Leader {
+            break;
+        }
+    }
+    assert_eq!(several.of(2).role(), Role::Leader);
+    several.work(1);
+    several.of(2).propose(b"two".to_vec()).unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        while let Some(work) = several.of(2).work() {
+            several.said.extend(work.send);
+            slow.extend(work.persist);
+            for entry in work.apply {
+                if entry.kind == EntryKind::Membership {
+                    several.of(2).apply_membership(&entry);
+                }
+                several.of(2).applied(entry.index);
+            }
+        }
+        for message in std::mem::take(&mut several.said) {
+            if message.to != 1 {
+                several.of(message.to).step(message);
+            }
+        }
+        several.work(2);
+    }
+    for step in slow {
+        several.of(2).persisted(step.number);
+    }
+
+    assert_ne!(several.of(2).role(), Role::Leader);
+    assert_eq!(several.voters(2), [1, 3].map(ReplicaId));
+}
