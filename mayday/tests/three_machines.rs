@@ -174,7 +174,10 @@ fn a_machine_that_cannot_take_part_says_why_in_one_sentence() {
     assert!(unlisted.contains("names no node 4"), "{unlisted}");
     let alone = complaint(&["--peers", peers], false);
     assert!(alone.contains("MAYDAY_JWT_SECRET"), "{alone}");
-    let beyond = complaint(&["--peers", "1@192.0.2.1:1,2@192.0.2.2:1,3@192.0.2.3:1"], true);
+    let beyond = complaint(
+        &["--peers", "1@192.0.2.1:1,2@192.0.2.2:1,3@192.0.2.3:1"],
+        true,
+    );
     assert!(beyond.contains("--insecure-log"), "{beyond}");
     let nonsense = complaint(&["--peers", "here"], true);
     assert!(nonsense.contains("needs NUMBER@HOST:PORT"), "{nonsense}");
