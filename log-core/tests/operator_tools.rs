@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use support::TestBroker;
+use support::loopback::own_address;
 use support::records::{AT, batch_of};
 use support::wire_client::{WireClient, create_topic, produce, produce_request, text};
 
@@ -414,8 +415,9 @@ impl Write for Screen {
 
 #[tokio::test]
 async fn a_tail_that_follows_goes_on_when_the_log_comes_back() {
-    let TestBroker { broker, folder } = TestBroker::start().await;
-    let address = broker.address();
+    let address = own_address();
+    let started = TestBroker::start_with(|config| config.listen = address).await;
+    let TestBroker { broker, folder } = started;
     let mut client = WireClient::connect(&address.to_string()).await;
     create_topic(&mut client, "an-alert", 1).await;
     produce(&mut client, "an-alert", batch_of(&["before"]))

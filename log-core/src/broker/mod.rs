@@ -121,7 +121,8 @@ impl Broker {
             life.tasks.spawn(async move {
                 stop.run_until_cancelled(staying).await;
             });
-            drop(timeout(SERVED_ANYHOW_AFTER, all_known(&node.handle)).await);
+            let all_known = until(&node.handle, is_all_known);
+            drop(timeout(SERVED_ANYHOW_AFTER, all_known).await);
         } else {
             make_known(&config, &node.handle, &peers, &addresses, &life.node).await?;
         }
@@ -426,8 +427,12 @@ async fn make_known(
     stopped: &CancellationToken,
 ) -> Result<(), StartError> {
     let mut members = replica.membership_changes();
+    let known_and_led = async {
+        registration::register(replica, peers, addresses).await;
+        until(replica, is_led).await;
+    };
     tokio::select! {
-        () = registration::register(replica, peers, addresses) => Ok(()),
+        () = known_and_led => Ok(()),
         Ok(members) = members.wait_for(|members| 1 < members.voters.len()) => {
             Err(StartError::NotListening {
                 folder: config.data.clone(),
@@ -438,16 +443,31 @@ async fn make_known(
     }
 }
 
-/// Waits until clients can be told of every voter: one that asks earlier would take the cluster for a smaller one.
-async fn all_known(replica: &ReplicaHandle) {
+/// Looks after every run of applied entries, and whenever who leads has changed.
+async fn until(replica: &ReplicaHandle, is: impl Fn(&ReplicaHandle) -> bool) {
     let mut applied = replica.applied();
-    while !is_all_known(replica) {
-        if applied.changed().await.is_err() {
+    let mut leadership = replica.leadership_changes();
+    while !is(replica) {
+        let changed = tokio::select! {
+            changed = applied.changed() => changed,
+            changed = leadership.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
 }
 
+/// A restarted node knows everybody from its checkpoint, and for a moment nobody who leads.
+fn is_led(replica: &ReplicaHandle) -> bool {
+    match replica.leadership() {
+        Leadership::Leader { .. } => true,
+        Leadership::Starting => false,
+        Leadership::Follower { leader } => leader.is_some(),
+    }
+}
+
+/// Whether clients can be told of every voter: one that asks earlier would take the cluster for a smaller one.
 fn is_all_known(replica: &ReplicaHandle) -> bool {
     let membership = replica.membership();
     let state = replica.state();
@@ -456,7 +476,7 @@ fn is_all_known(replica: &ReplicaHandle) -> bool {
         .filter(|(_, node)| registration::address(node).is_some())
         .map(|(_, node)| node.replica)
         .collect();
-    membership.voters.iter().all(|voter| known.contains(voter))
+    is_led(replica) && membership.voters.iter().all(|voter| known.contains(voter))
 }
 
 async fn close_doors_with_node(node: CancellationToken, doors: CancellationToken) {
