@@ -33,6 +33,7 @@ fn good() -> History {
         reports,
         reading: Reading { events, committed },
         records,
+        excused: None,
     }
 }
 
@@ -117,6 +118,20 @@ fn a_record_that_its_client_gave_up_is_a_breach_whether_it_is_stored_or_not() {
     let mut history = good();
     history.reports[0].outcome = Outcome::Refused("MessageTimedOut".to_owned());
     assert_found(&history, |breach| matches!(breach, Breach::GivenUp { .. }));
+}
+
+#[test]
+fn a_record_that_a_full_log_refused_must_not_be_there() {
+    let mut history = good();
+    history.excused = Some("PolicyViolation");
+    history.reports[3].outcome = Outcome::Refused("PolicyViolation".to_owned());
+    assert_found(&history, |breach| {
+        matches!(breach, Breach::StoredAllTheSame { .. })
+    });
+
+    history.records.remove(&Place(0, 3));
+    history.reading.events.pop();
+    assert_eq!(history.breaches(), []);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use support::cluster::node::LOG_CORE;
 use support::cluster::{Cluster, rounds};
 
 /// More than a checkpoint of the tests' nodes covers and a journal keeps: a node that begins now needs a snapshot.
-const BYTES_BEYOND_A_CHECKPOINT: usize = 6 << 20;
+const BYTES_BEYOND_A_CHECKPOINT: usize = 5 << 20;
 
 #[test]
 fn a_node_that_lost_its_disk_is_replaced_under_load_by_two_commands() {

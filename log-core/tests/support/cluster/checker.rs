@@ -1,7 +1,7 @@
 //! Judges what clients were told and what they read against what the log holds in the end. Decides only: it touches no
 //! cluster, so that histories made by hand show that it finds each breach.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Where a record stands: partition and offset.
@@ -78,6 +78,8 @@ pub struct Reading {
 pub struct History {
     pub reports: Vec<Report>,
     pub reading: Reading,
+    /// What a log may answer that has no room: the client is told, and the record must not be there.
+    pub excused: Option<&'static str>,
     pub records: BTreeMap<Place, Record>,
 }
 
@@ -88,6 +90,8 @@ pub enum Breach {
     Lost { id: String, at: Place },
     /// It was given up, which no fault that heals is an excuse for.
     GivenUp { id: String, code: String },
+    /// Its client was told that nothing was stored, and it is there.
+    StoredAllTheSame { id: String },
     /// It stands twice.
     Doubled { id: String, at: [Place; 2] },
     /// Nobody sent it.
@@ -161,6 +165,7 @@ impl History {
     }
 
     fn find_lost(&self, breaches: &mut Vec<Breach>) {
+        let mut refused = Vec::new();
         for report in &self.reports {
             let id = report.id.clone();
             match &report.outcome {
@@ -171,12 +176,20 @@ impl History {
                         breaches.push(Breach::Lost { id, at: *at });
                     }
                 }
-                Outcome::Refused(code) => {
+                Outcome::Refused(code) if self.excused != Some(code) => {
                     let code = code.clone();
                     breaches.push(Breach::GivenUp { id, code });
                 }
+                Outcome::Refused(_) => refused.push(id),
             }
         }
+        let stored: BTreeSet<_> = self.records.values().map(|record| &record.id).collect();
+        refused.retain(|id| stored.contains(id));
+        breaches.extend(
+            refused
+                .into_iter()
+                .map(|id| Breach::StoredAllTheSame { id }),
+        );
     }
 
     fn find_doubled_and_invented(&self, breaches: &mut Vec<Breach>) {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use log_core::disk::{Disk as _, SystemDisk};
+
 use super::program::{run, run_if_possible};
 
 /// Enough for a journal, a checkpoint and what a test writes; the file behind it takes what is used.
@@ -104,17 +106,13 @@ impl Disk {
     }
 
     /// Takes the room but for some MiB, as another program would, until what is returned is dropped.
-    pub fn fill(&self, but_mebibytes: usize) -> Ballast {
+    pub fn fill(&self, but_mebibytes: u64) -> Ballast {
         let path = self.mount.join("ballast");
         let mut file = File::create(&path).expect("created");
-        let mebibyte = vec![1; 1 << 20];
-        let mut written = 0;
-        while file.write_all(&mebibyte).is_ok() {
-            written += mebibyte.len();
-        }
-        let kept = written.saturating_sub(but_mebibytes << 20);
-        file.set_len(u64::try_from(kept).expect("small"))
-            .expect("cut");
+        let chunk = vec![1; 64 << 10];
+        while but_mebibytes << 20 < SystemDisk.free_bytes(&self.mount).expect("asked")
+            && file.write_all(&chunk).is_ok()
+        {}
         Ballast { path }
     }
 }

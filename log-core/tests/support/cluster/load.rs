@@ -130,6 +130,15 @@ impl Load {
         });
     }
 
+    /// Waits until producers are told that records cannot be taken.
+    pub fn wait_for_refusals(&self) {
+        wait_until("records are refused", || {
+            let reports = self.shared.reports.lock().expect("no holder panics");
+            let refused = |report: &Report| matches!(report.outcome, Outcome::Refused(_));
+            reports.iter().any(refused)
+        });
+    }
+
     /// Sends nothing until [`Load::go_on`], and waits until everything sent is acknowledged.
     pub fn rest(&self) {
         self.shared.resting.store(true, Ordering::SeqCst);

@@ -269,7 +269,17 @@ impl Cluster {
 
     /// Ends the clients, reads everything back, stops the nodes and looks at what each has on its disk. Fails with every
     /// promise that was broken.
-    pub fn settle(mut self, load: Load, group: Group) -> History {
+    pub fn settle(self, load: Load, group: Group) -> History {
+        self.settle_excusing(None, load, group)
+    }
+
+    /// The same where the log was allowed to refuse records with a code.
+    pub fn settle_excusing(
+        mut self,
+        excused: Option<&'static str>,
+        load: Load,
+        group: Group,
+    ) -> History {
         let reports = load.finish();
         self.wait_until_serving();
         let records = read_back::all_records(&self.bootstrap());
@@ -281,6 +291,7 @@ impl Cluster {
         let history = History {
             reports,
             reading,
+            excused,
             records,
         };
         history.assert_kept();

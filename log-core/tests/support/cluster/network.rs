@@ -11,6 +11,8 @@ use super::program::{run, run_if_possible, said};
 
 /// Every name begins so; an interface's name has at most 15 bytes.
 const PREFIX: &str = "lc";
+/// Where the bridge has its namespace; the nodes count from 1.
+const BRIDGE: u32 = 0;
 /// The last byte of this process's address.
 const HERE: u8 = 254;
 
@@ -57,20 +59,31 @@ impl Network {
         network
     }
 
+    /// The bridge stands in a namespace of its own: where the machine runs containers, its own rules would drop what
+    /// the bridge passes on.
     fn build(&self) {
-        let bridge = self.bridge();
-        run("ip", &["link", "add", &bridge, "type", "bridge"]);
+        let (bridge, link) = (self.namespace(BRIDGE), self.link(BRIDGE));
+        run("ip", &["netns", "add", &bridge]);
+        run(
+            "ip",
+            &["-n", &bridge, "link", "add", "bridge", "type", "bridge"],
+        );
+        run("ip", &["-n", &bridge, "link", "set", "bridge", "up"]);
+        let here = format!("{}/24", self.address(HERE));
         run(
             "ip",
             &[
-                "address",
-                "add",
-                &format!("{}/24", self.address(HERE)),
-                "dev",
-                &bridge,
+                "link", "add", &link, "type", "veth", "peer", "name", "here", "netns", &bridge,
             ],
         );
-        run("ip", &["link", "set", &bridge, "up"]);
+        run("ip", &["address", "add", &here, "dev", &link]);
+        run("ip", &["link", "set", &link, "up"]);
+        run(
+            "ip",
+            &[
+                "-n", &bridge, "link", "set", "here", "master", "bridge", "up",
+            ],
+        );
         for node in 1..=self.nodes {
             self.add(node, &bridge);
         }
@@ -79,13 +92,15 @@ impl Network {
     fn add(&self, node: u32, bridge: &str) {
         let (namespace, link) = (self.namespace(node), self.link(node));
         run("ip", &["netns", "add", &namespace]);
+        let pair = ["-n", bridge, "link", "add", &link, "type", "veth"];
         run(
             "ip",
-            &[
-                "link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &namespace,
-            ],
+            &[&pair[..], &["peer", "name", "eth0", "netns", &namespace]].concat(),
         );
-        run("ip", &["link", "set", &link, "master", bridge, "up"]);
+        run(
+            "ip",
+            &["-n", bridge, "link", "set", &link, "master", "bridge", "up"],
+        );
         let address = format!("{}/24", self.host(node));
         run(
             "ip",
@@ -116,13 +131,17 @@ impl Network {
         format!("{}v{node}", self.name)
     }
 
-    fn bridge(&self) -> String {
-        format!("{}b", self.name)
-    }
-
     /// Pulls the plug: nobody reaches the node, clients neither.
     pub fn unplug(&self, node: u32) {
-        run("ip", &["link", "set", &self.link(node), "down"]);
+        self.set_plug(node, "down");
+    }
+
+    fn set_plug(&self, node: u32, state: &str) {
+        let bridge = self.namespace(BRIDGE);
+        run(
+            "ip",
+            &["-n", &bridge, "link", "set", &self.link(node), state],
+        );
     }
 
     /// Cuts the node off its peers both ways; clients still reach it.
@@ -158,7 +177,7 @@ impl Network {
 
     /// Takes every fault of the node's network back.
     pub fn heal(&self, node: u32) {
-        run("ip", &["link", "set", &self.link(node), "up"]);
+        self.set_plug(node, "up");
         run(
             "ip",
             &["netns", "exec", &self.namespace(node), "iptables", "-F"],
@@ -168,12 +187,11 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for node in 1..=self.nodes {
-            // A link goes with its namespace, but only some time later.
-            run_if_possible("ip", &["link", "delete", &self.link(node)]);
-            run_if_possible("ip", &["netns", "delete", &self.namespace(node)]);
+        // A link goes with its namespace, but only some time later.
+        run_if_possible("ip", &["link", "delete", &self.link(BRIDGE)]);
+        for place in BRIDGE..=self.nodes {
+            run_if_possible("ip", &["netns", "delete", &self.namespace(place)]);
         }
-        run_if_possible("ip", &["link", "delete", &self.bridge()]);
     }
 }
 

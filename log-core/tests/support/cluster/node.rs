@@ -18,8 +18,9 @@ pub const LOG_CORE: &str = env!("CARGO_BIN_EXE_log-core");
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// Bytes of its last words.
 const WORDS: usize = 6_000;
-/// Small enough that checkpoints, trimming and snapshots happen within a test.
-const SETTINGS: &str = "checkpoint_bytes = 4194304\njournal_segment_bytes = 9437184\n";
+/// Small enough that checkpoints, trimming and snapshots happen within a test, and a disk of some MiB is enough.
+const SETTINGS: &str =
+    "checkpoint_bytes = 4194304\njournal_segment_bytes = 9437184\ndisk_reserve_bytes = 16777216\n";
 
 /// A node. Dropping it kills its process and unmounts its disk.
 pub struct Node {
@@ -114,12 +115,13 @@ impl Node {
         self.process = Some(process.expect("log-core starts"));
     }
 
-    /// Waits until it has ended by itself, as a node does that cannot go on.
-    pub fn wait_for_end(&mut self) {
-        let mut process = self.process.take().expect("it runs");
-        wait_until("the node ends by itself", || {
-            process.try_wait().expect("asked").is_some()
-        });
+    /// Starts it if it has ended by itself, as a node does that cannot go on.
+    pub fn start_if_ended(&mut self) {
+        let process = self.process.as_mut().expect("it was started");
+        if process.try_wait().expect("asked").is_some() {
+            self.process = None;
+            self.start();
+        }
     }
 
     /// SIGKILL: no chance to finish anything.
