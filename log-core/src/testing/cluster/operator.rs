@@ -4,7 +4,7 @@
 use rand::Rng;
 
 use super::event::Event;
-use super::node::Ended;
+use super::node::{Ended, SimNode};
 use super::process::Errand;
 use super::{Cluster, ms};
 use crate::broker::simulated::Step;
@@ -23,10 +23,19 @@ impl Cluster {
         self.ended(node, Ended::Damaged);
     }
 
-    /// Never more nodes may be unfit than the cluster survives.
+    /// Never more nodes may be unfit than the cluster survives. And while the others might forget in a power cut who votes,
+    /// none of them can be spared: they would wait for those who voted before.
     pub(super) fn can_do_without(&self, node: usize) -> bool {
         let unfit = self.nodes.iter().filter(|node| node.is_unfit()).count();
-        unfit < (self.plan.nodes - 1) / 2 && !self.nodes[node].is_unfit()
+        let few = unfit < (self.plan.nodes - 1) / 2 && !self.nodes[node].is_unfit();
+        few && self.members_are_known()
+    }
+
+    fn members_are_known(&self) -> bool {
+        let fit = || self.nodes.iter().filter(|node| !node.is_unfit());
+        let seats = fit().map(SimNode::replica).collect();
+        let all_fit = fit().count() == self.plan.nodes;
+        !all_fit || fit().all(|node| node.knows_for_good(&seats))
     }
 
     /// A node will not start again by itself: the operator is called.

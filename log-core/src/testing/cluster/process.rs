@@ -1,7 +1,7 @@
 //! A running node: the real replica, journal, partitions and group deciders. What its threads would do waits here until
 //! the seed says that it happens.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::broker::simulated::{
 };
 use crate::broker::{Leadership, Outcome, ProposeError};
 use crate::clock::Clock;
-use crate::consensus::{Message, Persist};
+use crate::consensus::{Membership, Message, Persist};
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
 use crate::state::Command;
@@ -113,6 +113,12 @@ pub(super) struct Process {
     pub(super) outbound: Outbound,
     shown: Option<EntryIndex>,
     led: Option<LeaderEpoch>,
+    /// The members as it last saw them, and an entry by which they were those.
+    members: (Membership, EntryIndex),
+    /// What it will know to be committed after a power cut.
+    durable_commit: EntryIndex,
+    /// The commit of the promises that the journal was asked to write.
+    promised: EntryIndex,
     planted: Option<Planted>,
     /// The step that a planted bug confirms before its time.
     told_early: Option<u64>,
@@ -139,6 +145,7 @@ impl Process {
         if let Some(bug) = planted {
             bug.spoil_recovered(&mut recovered, &*home.disk, &home.folder);
         }
+        let durable_commit = recovered.hard_state.commit;
         let assembled = assemble(&home.folder, home.limits, &home.identity, recovered, clock);
         let (replica, shared, log) = assembled.map_err(|error| Failure::of(&error))?;
         Ok(Self {
@@ -157,6 +164,9 @@ impl Process {
             outbound: Outbound::default(),
             shown: None,
             led: None,
+            members: (Membership::default(), EntryIndex(0)),
+            durable_commit,
+            promised: EntryIndex(0),
             planted,
             told_early: None,
             fetch: None,
@@ -265,8 +275,10 @@ impl Process {
         };
         let group = JournalGroup::gather(first, || self.jobs.pop_front());
         let mut said = Vec::new();
+        let promised = self.promised;
         let written = group.write(&mut self.log, &mut |word| said.push(word));
         written.map_err(|error| Failure::of(&error))?;
+        self.durable_commit = self.durable_commit.max(promised);
         said.into_iter().try_for_each(|word| self.written(word))
     }
 
@@ -399,6 +411,10 @@ impl Process {
         if let Some(bug) = self.planted {
             bug.spoil_step(&mut step);
         }
+        let promise = step
+            .hard_state
+            .map_or(EntryIndex(0), |promise| promise.commit);
+        self.promised = self.promised.max(promise);
         if self.planted == Some(Planted::ToldBeforeSynced) {
             self.told_early = Some(step.number);
             self.outbound.messages.append(&mut step.then_send);
@@ -445,6 +461,13 @@ impl Process {
             Some(to) if self.leading().is_some() => self.take(Input::HandOver { to }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether these are the voters, for all that it knows and will know after a power cut.
+    pub(super) fn knows_for_good(&self, voters: &BTreeSet<ReplicaId>) -> bool {
+        let (members, since) = &self.members;
+        let known: BTreeSet<ReplicaId> = members.voters.iter().copied().collect();
+        known == *voters && !members.is_joint() && *since <= self.durable_commit
     }
 
     /// Whether it knows the replica as a member.
@@ -494,6 +517,10 @@ impl Process {
         let applied = self.applied();
         if self.shown.replace(applied) == Some(applied) {
             return None;
+        }
+        let members = self.shared.membership.borrow().clone();
+        if members != self.members.0 {
+            self.members = (members, applied);
         }
         let mut hasher = DefaultHasher::new();
         self.view().state.encode().hash(&mut hasher);
