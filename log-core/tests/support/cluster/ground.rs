@@ -90,7 +90,8 @@ fn loopback_address() -> SocketAddr {
     const FIRST: u16 = 11_000;
     const COUNT: u16 = 20_000;
     // Test programs that run at the same time begin far from each other.
-    let begin = (std::process::id().wrapping_mul(211) % u32::from(COUNT)) as u16;
+    let spread = std::process::id().wrapping_mul(211) % u32::from(COUNT);
+    let begin = u16::try_from(spread).expect("a port");
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + (begin.wrapping_add(step)) % COUNT;

@@ -49,11 +49,15 @@ impl Network {
         static MADE: AtomicU32 = AtomicU32::new(0);
         remove_what_the_dead_left();
         let (process, made) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let [_, high, low] = [0, (process >> 7) as u8, (process << 1) as u8];
+        // Different for test programs that run at the same time, and for the networks of one.
+        let [.., high, low] = process.wrapping_mul(2).wrapping_add(made).to_be_bytes();
         let network = Self {
-            name: format!("{PREFIX}{process}{}", char::from(b'a' + (made % 26) as u8)),
+            name: format!(
+                "{PREFIX}{process}{}",
+                char::from_digit(10 + made % 26, 36).expect("a letter")
+            ),
             nodes,
-            subnet: [10, 64 | (high & 63), low ^ (made as u8)],
+            subnet: [10, 64 | (high & 63), low],
         };
         network.build();
         network
