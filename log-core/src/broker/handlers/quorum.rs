@@ -88,7 +88,7 @@ impl Known<'_> {
             .with_error_message(None)
             .with_leader_id(self.view.leader_id())
             .with_leader_epoch(self.view.leader_epoch())
-            .with_high_watermark(end_after(*self.service.replica().applied().borrow()))
+            .with_high_watermark(end_after(self.applied()))
             .with_current_voters(voters.map(|voter| self.member(*voter)).collect())
             .with_observers(
                 learners
@@ -96,6 +96,13 @@ impl Known<'_> {
                     .chain(waiting)
                     .collect(),
             )
+    }
+
+    /// The members are as of a moment ago; what is applied must not lie beyond what all of them have.
+    fn applied(&self) -> EntryIndex {
+        let applied = *self.service.replica().applied().borrow();
+        let stored = self.quorum.members.iter().map(|member| member.matched);
+        stored.max().map_or(applied, |stored| applied.min(stored))
     }
 
     fn member(&self, replica: ReplicaId) -> ReplicaState {
