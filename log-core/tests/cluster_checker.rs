@@ -114,6 +114,18 @@ fn an_acknowledged_record_that_stands_elsewhere_is_lost() {
 }
 
 #[test]
+fn a_record_that_was_acknowledged_without_its_place_must_stand_somewhere() {
+    let mut history = good();
+    history.reports[3].outcome = Outcome::AcknowledgedSomewhere;
+    assert_eq!(history.breaches(), []);
+
+    history.records.remove(&Place(0, 3));
+    assert_found(&history, |breach| {
+        matches!(breach, Breach::LostSomewhere { .. })
+    });
+}
+
+#[test]
 fn a_record_that_its_client_gave_up_is_a_breach_whether_it_is_stored_or_not() {
     let mut history = good();
     history.reports[0].outcome = Outcome::Refused("MessageTimedOut".to_owned());

@@ -47,6 +47,8 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged(Place),
+    /// Stored, librdkafka does not know where: the answer was lost, and one to a later batch of the producer's says so.
+    AcknowledgedSomewhere,
     /// librdkafka gave the record up, with this code.
     Refused(String),
 }
@@ -88,6 +90,8 @@ pub struct History {
 pub enum Breach {
     /// It was acknowledged there and something else, or nothing, stands there.
     Lost { id: String, at: Place },
+    /// It was acknowledged, and stands nowhere.
+    LostSomewhere { id: String },
     /// It was given up, which no fault that heals is an excuse for.
     GivenUp { id: String, code: String },
     /// Its client was told that nothing was stored, and it is there.
@@ -143,7 +147,7 @@ impl History {
             .iter()
             .filter_map(|report| match report.outcome {
                 Outcome::Acknowledged(place) => Some((report, place)),
-                Outcome::Refused(_) => None,
+                Outcome::AcknowledgedSomewhere | Outcome::Refused(_) => None,
             })
     }
 
@@ -166,6 +170,7 @@ impl History {
 
     fn find_lost(&self, breaches: &mut Vec<Breach>) {
         let mut refused = Vec::new();
+        let stored: BTreeSet<_> = self.records.values().map(|record| &record.id).collect();
         for report in &self.reports {
             let id = report.id.clone();
             match &report.outcome {
@@ -176,6 +181,8 @@ impl History {
                         breaches.push(Breach::Lost { id, at: *at });
                     }
                 }
+                Outcome::AcknowledgedSomewhere if stored.contains(&id) => {}
+                Outcome::AcknowledgedSomewhere => breaches.push(Breach::LostSomewhere { id }),
                 Outcome::Refused(code) if self.excused != Some(code) => {
                     let code = code.clone();
                     breaches.push(Breach::GivenUp { id, code });
@@ -183,7 +190,6 @@ impl History {
                 Outcome::Refused(_) => refused.push(id),
             }
         }
-        let stored: BTreeSet<_> = self.records.values().map(|record| &record.id).collect();
         refused.retain(|id| stored.contains(id));
         breaches.extend(
             refused

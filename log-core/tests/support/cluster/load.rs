@@ -70,7 +70,10 @@ impl ProducerContext for Context {
             Ok(record) => {
                 let next = sent.number + 1;
                 self.0.acknowledged.fetch_max(next, Ordering::SeqCst);
-                Outcome::Acknowledged(Place(record.partition(), record.offset()))
+                match record.offset() {
+                    ..0 => Outcome::AcknowledgedSomewhere,
+                    offset => Outcome::Acknowledged(Place(record.partition(), offset)),
+                }
             }
             Err((error, _)) => Outcome::Refused(code_of(error)),
         };

@@ -183,6 +183,7 @@ impl Node {
     /// Serves clients, or tells them who does.
     pub fn is_ready(&self) -> bool {
         self.readiness().is_some()
+            && TcpStream::connect_timeout(&self.clients, ANSWER_WITHIN).is_ok()
     }
 
     pub fn leads(&self) -> bool {
