@@ -111,6 +111,13 @@ pub struct Work {
 }
 
 impl Work {
+    /// Who has applied a change of the members must know it after a crash too: it would ask the former ones for their
+    /// votes, and these may be gone for good. So here alone a step of the commit index is synced.
+    fn changes_members(&self) -> bool {
+        let mut applied = self.apply.iter();
+        applied.any(|entry| entry.kind == EntryKind::Membership)
+    }
+
     /// A leader's messages may go before its own sync, but never before its epoch and vote are on disk. `raft` sees to
     /// that by the votes it waits for; the only voter waits for none, and may have learners. Were its power cut before
     /// the sync, it would lead the same epoch a second time, with other entries.
@@ -482,7 +489,7 @@ impl Driver {
         let mut persist = Persist {
             number: ready.number(),
             entries: entries.into_iter().map(tail::from_raft).collect(),
-            hard_state: ready.must_sync().then(|| self.hard_state()),
+            hard_state: (ready.must_sync() || work.changes_members()).then(|| self.hard_state()),
             then_send: ready.take_persisted_messages(),
         };
         self.node.advance_append_async(ready);

@@ -411,6 +411,38 @@ fn a_learner_receives_entries_and_takes_a_voters_place_in_one_joint_change() {
 }
 
 #[test]
+fn whoever_has_applied_a_change_of_the_members_knows_it_after_a_crash() {
+    let mut several = Several::founded_by(3, 4);
+    several.lead(1);
+    let learner = MembershipChange::AddLearner(ReplicaId(4));
+    several.of(1).change_membership(&learner).unwrap();
+    let mut known_on_disk = None;
+    while let Some(work) = several.of(1).work() {
+        several.said.extend(work.send);
+        let applies = work
+            .apply
+            .iter()
+            .find(|entry| entry.kind == EntryKind::Membership);
+        known_on_disk = known_on_disk.or(applies.map(|entry| {
+            let promised = work.persist.as_ref().and_then(|step| step.hard_state);
+            promised.is_some_and(|promised| entry.index <= promised.commit)
+        }));
+        if let Some(step) = work.persist {
+            several.said.extend(step.then_send);
+            several.of(1).persisted(step.number);
+        }
+        for message in std::mem::take(&mut several.said) {
+            several.of(message.to).step(message);
+        }
+        (1..4).for_each(|other| several.work(other));
+        for message in std::mem::take(&mut several.said) {
+            several.of(message.to).step(message);
+        }
+    }
+    assert_eq!(known_on_disk, Some(true));
+}
+
+#[test]
 fn leadership_is_handed_over_without_an_elections_silence() {
     let mut several = Several::founded_by(3, 3);
     several.lead(1);
