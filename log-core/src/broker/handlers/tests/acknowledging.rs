@@ -17,9 +17,9 @@ const ALL: i16 = -1;
 async fn leader() -> Puppet {
     let puppet = Puppet::leader().await;
     let careful = create("three", &[("min.insync.replicas", "3")]);
-    puppet.apply(careful).expect("is created");
+    puppet.apply(careful);
     let strict = create("strict", &[("mayday.acks.min", "all")]);
-    puppet.apply(strict).expect("is created");
+    puppet.apply(strict);
     puppet.has_in_sync(&[1, 2, 3]);
     puppet
 }

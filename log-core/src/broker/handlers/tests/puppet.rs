@@ -62,9 +62,9 @@ impl Puppet {
         let puppet = Self::start();
         puppet.leads(5);
         for node in 1..=3 {
-            puppet.apply(register(node)).expect("registers");
+            puppet.apply(register(node));
         }
-        puppet.apply(create(TOPIC, &[])).expect("is created");
+        puppet.apply(create(TOPIC, &[]));
         puppet.has_in_sync(&[1, 2, 3]);
         puppet
     }
@@ -135,8 +135,10 @@ impl Puppet {
         *self.replica.fails_with.lock().expect("plain value") = Some(error);
     }
 
-    pub(super) fn apply(&self, command: Command) -> Result<AppliedOutcome, ProposeError> {
-        self.replica.apply(command, None)
+    /// Has this leader carry a command out.
+    pub(super) fn apply(&self, command: Command) {
+        let (_, outcome) = self.replica.apply(command, None).expect("it leads");
+        outcome.expect("nothing refuses it");
     }
 
     /// These voters are in sync, with all that is applied on their disks; the others are silent.
