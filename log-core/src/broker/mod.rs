@@ -132,6 +132,8 @@ impl Broker {
             .map_err(|source| StartError::Listen { address, source })?;
         life.tasks
             .spawn(Listener::new(listener, service).run(life.tasks.clone()));
+        // Whoever sends clients here by it finds the port open.
+        standing.send_replace(Standing::Running(node.handle.clone()));
         Ok(Self {
             address,
             admin_address,
@@ -331,7 +333,8 @@ async fn start_node(
         spawn_blocking(move || Node::start(data, node, &disk, clock, neighbours, stop)).await;
     let node = started.map_err(|_| StartError::Ended)??;
     peers.attach(node.handle.clone());
-    standing.send_replace(Standing::Running(node.handle.clone()));
+    let reason = "waiting for somebody to lead, and for the nodes to say where clients find them";
+    standing.send_replace(Standing::Waiting(reason.to_owned()));
     Ok((node, peers))
 }
 
