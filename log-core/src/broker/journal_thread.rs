@@ -116,7 +116,7 @@ mod tests {
             EntryIndex(0),
         );
         let (log, _) = opened.expect("an empty disk");
-        let (say, said) = mpsc::channel();
+        let (say, said) = mpsc::sync_channel(1);
         let thread = JournalThread::start(log, move |word| say.send(word).expect("heard"));
         let thread = thread.expect("a thread");
 

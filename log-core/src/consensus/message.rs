@@ -391,9 +391,12 @@ mod tests {
         indexes.into_iter().map(entry).collect()
     }
 
+    /// What is wrong, and how a message gets it.
+    type Case<'a> = (&'static str, &'a dyn Fn(&mut Message));
+
     #[test]
     fn what_a_replica_never_says_is_refused() {
-        let cases: [(&str, &dyn Fn(&mut Message)); 6] = [
+        let cases: [Case<'_>; 6] = [
             ("a replica is never 0", &|message| message.to = 0),
             ("a replica is never 0", &|message| message.from = 0),
             ("an epoch has 31 bits", &|message| message.term = 1 << 31),
