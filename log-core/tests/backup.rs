@@ -6,15 +6,18 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use bytes::Bytes;
 use kafka_protocol::messages::MetadataRequest;
 use log_core::broker::{Broker, Config};
+use log_core::ids::{ProducerEpoch, ProducerId, Sequence};
+use log_core::record::ProducerStamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use support::TestBroker;
 use support::clients::python;
-use support::records::batch_of;
-use support::wire_client::{WireClient, create_topic, latest_offset, produce};
+use support::records::{batch_by, batch_of};
+use support::wire_client::{WireClient, create_topic, latest_offset, new_producer_id, produce};
 
 const TOPIC: &str = "an-alert";
 
@@ -48,7 +51,19 @@ fn success(arguments: &[&str]) -> String {
 /// A stopped log with two records, and its backup.
 struct Place {
     parent: TempDir,
+    /// Who wrote the records.
+    producer: ProducerId,
     _log: TempDir,
+}
+
+/// Two records, and the very same batch each time.
+fn first_batch_of(id: ProducerId) -> Bytes {
+    let stamp = ProducerStamp {
+        id,
+        epoch: ProducerEpoch(0),
+        base_sequence: Some(Sequence(0)),
+    };
+    batch_by(stamp, &["fire", "flood"])
 }
 
 impl Place {
@@ -56,13 +71,14 @@ impl Place {
         let TestBroker { broker, folder } = TestBroker::start().await;
         let mut client = WireClient::connect(&broker.address().to_string()).await;
         create_topic(&mut client, TOPIC, 1).await;
-        produce(&mut client, TOPIC, batch_of(&["fire", "flood"]))
-            .await
-            .expect("stored");
+        let id = ProducerId(new_producer_id(&mut client).await);
+        let stored = produce(&mut client, TOPIC, first_batch_of(id)).await;
+        assert_eq!(stored, Ok(0));
         drop(client);
         broker.shutdown().await.expect("ends cleanly");
         let place = Self {
             parent: tempfile::tempdir().expect("a folder"),
+            producer: id,
             _log: folder,
         };
         let data = place._log.path().to_str().expect("UTF-8");
@@ -116,6 +132,22 @@ async fn a_restored_log_has_the_records_and_begins_far_above_the_old_epoch() {
     drop(client);
     broker.shutdown().await.expect("ends cleanly");
     success(&["verify", "--data", &place.path("data")]);
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_with_the_old_log_is_stored_once_and_no_id_is_given_out_twice()
+ {
+    let place = Place::with_a_backup().await;
+    success(&borrowed(&place.restore(&[])));
+    let broker = broker_on(&place.path("data"), 1).await;
+    let mut client = WireClient::connect(&broker.address().to_string()).await;
+
+    let again = produce(&mut client, TOPIC, first_batch_of(place.producer)).await;
+
+    assert_eq!(again, Ok(0), "recognised");
+    assert_eq!(latest_offset(&mut client, TOPIC).await, 2);
+    assert!(place.producer.0 + 1_000_000 <= new_producer_id(&mut client).await);
+    broker.shutdown().await.expect("ends cleanly");
 }
 
 #[tokio::test]

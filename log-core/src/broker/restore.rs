@@ -15,8 +15,8 @@ use super::replica::{ReplicaError, perform};
 use crate::consensus::Membership;
 use crate::disk::{Disk, SystemDisk};
 use crate::entry::{Entry, EntryKind};
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId, TimestampMs};
-use crate::state::{Command, Envelope, ExpireProducers, State, StateDecodeError, UnregisterNode};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
+use crate::state::{Command, Envelope, State, StateDecodeError, UnregisterNode};
 use crate::storage::{
     Checkpoint, Formed, Founder, Identity, Partitions, Restoring, RestoringError, StorageConfig,
 };
@@ -199,17 +199,13 @@ impl Rebuilt {
     }
 
     /// What the old cluster did after the backup is not known here, and must not be contradicted: clients are not sent to
-    /// brokers that are gone; no producer id is given out that a live producer may have; and a producer that wrote on
-    /// may start anywhere. All by commands, as it would have been in life.
+    /// brokers that are gone, and no producer id is given out that a live producer may have. What producers wrote last
+    /// stays known: a batch whose answer was lost with the old cluster comes again, and is to be stored once.
     fn let_the_old_life_go(&mut self, partitions: &Partitions) -> Result<(), ReplicaError> {
         let nodes: Vec<NodeId> = self.state.nodes().map(|(node, _)| node).collect();
         for node in nodes {
             self.command(Command::UnregisterNode(UnregisterNode { node }), partitions)?;
         }
-        let everybody = ExpireProducers {
-            used_before: TimestampMs(i64::MAX),
-        };
-        self.command(Command::ExpireProducers(everybody), partitions)?;
         self.state.skip_producer_ids(PRODUCER_IDS_AHEAD);
         Ok(())
     }
