@@ -214,3 +214,23 @@ async fn a_broker_that_is_dropped_keeps_its_folder_until_its_last_thread_has_end
     let _lock = free.await.expect("the folder is free in the end");
     assert!(folder.path().join("checkpoint").exists());
 }
+
+/// The system chose the port; the next start asks for it by number, as whoever restarts a node does.
+#[tokio::test]
+async fn a_broker_starts_again_at_once_on_the_port_that_it_had() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Broker::start(on(folder.path())).await.expect("starts");
+    let address = first.address();
+    let mut client = WireClient::connect(&address.to_string()).await;
+    client.ask(9, MetadataRequest::default()).await;
+    // The broker hangs up first: the connection's end lingers on its port.
+    first.shutdown().await.expect("ends cleanly");
+    client.wait_for_close().await;
+    drop(client);
+
+    let mut same = on(folder.path());
+    same.listen = address;
+    let second = Broker::start(same).await.expect("starts again");
+    assert_eq!(second.address(), address);
+    second.shutdown().await.expect("ends cleanly");
+}

@@ -225,7 +225,7 @@ fn who_votes_is_known_for_good_before_the_next_machine_is_spared() {
 }
 
 /// Within so many seeds each planted bug is found, most of them within a few.
-const SEEDS_FOR_A_BUG: u64 = 50;
+const SEEDS_FOR_A_BUG: u64 = 300;
 
 #[test]
 fn every_planted_bug_is_found() {

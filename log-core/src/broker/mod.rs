@@ -269,9 +269,11 @@ fn bind_for_clients(address: SocketAddr) -> io::Result<(TcpSocket, SocketAddr)> 
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A restart must not wait for the last connections' ends; a port of the system's choice has none.
+    // A restart must not wait for the ends of the last connections, which takes both listeners' word: the one that had
+    // them, and the next. Only while the system chooses a port it would give one that somebody else has just bound.
     socket.set_reuseaddr(address.port() != 0)?;
     socket.bind(address)?;
+    socket.set_reuseaddr(true)?;
     let bound = socket.local_addr()?;
     Ok((socket, bound))
 }
