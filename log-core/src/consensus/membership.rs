@@ -76,8 +76,10 @@ pub struct InvalidMembership {
 impl Membership {
     /// A cluster of these voters.
     pub fn of_voters(voters: impl IntoIterator<Item = ReplicaId>) -> Self {
+        let mut voters: Vec<_> = voters.into_iter().collect();
+        voters.sort_unstable();
         Self {
-            voters: voters.into_iter().collect(),
+            voters,
             ..Self::default()
         }
     }
@@ -143,13 +145,29 @@ fn numbers(replicas: &[ReplicaId]) -> Vec<u64> {
     replicas.iter().map(|replica| replica.0).collect()
 }
 
+/// In order: `raft` keeps sets whose order depends on how a replica came to them, and two replicas that applied the same
+/// entry are to write the same bytes.
 fn replicas(numbers: &[u64]) -> Vec<ReplicaId> {
-    numbers.iter().copied().map(ReplicaId).collect()
+    let mut replicas: Vec<_> = numbers.iter().copied().map(ReplicaId).collect();
+    replicas.sort_unstable();
+    replicas
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_members_are_the_same_bytes_however_a_replica_came_to_know_them() {
+        let told = |voters: [u64; 3]| {
+            let mut raft = ConfState::default();
+            raft.set_voters(voters.to_vec());
+            Membership::from_raft(&raft).encode()
+        };
+        let founded = Membership::of_voters([3, 1, 2].map(ReplicaId)).encode();
+        assert_eq!(told([1, 2, 3]), told([3, 1, 2]));
+        assert_eq!(told([1, 2, 3]), founded);
+    }
 
     #[test]
     fn a_membership_is_read_back_as_it_was_written_also_in_the_middle_of_a_change() {
