@@ -4,54 +4,8 @@
 
 mod house;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-
+use house::Watcher;
 use serde_json::Value;
-
-/// `mayday watch --json`, and what it prints.
-struct Watcher {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Watcher {
-    fn start(data: &std::path::Path, line: &str, house: &str) -> Self {
-        let arguments = ["watch", "--json", "--line", line, "--house", house];
-        let mut command = house::mayday(data);
-        let mut child = command
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It says that it watches once it has subscribed.
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().unwrap())
-            .read_line(&mut said)
-            .unwrap();
-        assert!(said.starts_with("watching"), "{said}");
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-
-    fn next(&mut self) -> Value {
-        let mut line = String::new();
-        assert_ne!(
-            self.lines.read_line(&mut line).unwrap(),
-            0,
-            "the watch ended"
-        );
-        serde_json::from_str(&line).unwrap()
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 fn said(output: &std::process::Output) -> Value {
     assert!(output.status.success(), "{output:?}");
@@ -126,17 +80,7 @@ fn a_second_start_on_the_same_folder_is_told_so_in_one_sentence() {
     let (_keep, data) = house::folder();
     let _first = house::start(&data);
 
-    let ports = [
-        "--api-port",
-        "0",
-        "--gateway-port",
-        "0",
-        "--log-port",
-        "0",
-        "--admin-port",
-        "0",
-    ];
-    let second = house::run(house::mayday(&data).args(ports));
+    let second = house::run(house::mayday(&data).args(house::ANY_PORTS));
 
     let complaint = house::complaint(&second);
     assert_eq!(second.status.code(), Some(1));

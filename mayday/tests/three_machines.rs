@@ -5,13 +5,11 @@
 
 mod house;
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use house::Running;
+use house::{Running, Watcher};
 use serde_json::Value;
 
 /// The machines' folders and the list that each is told.
@@ -87,45 +85,6 @@ fn send(data: &Path, text: &str, house: &str) -> Value {
     serde_json::from_slice::<Value>(&sent.stdout).unwrap()["id"].clone()
 }
 
-/// A neighbour at one machine.
-struct Watcher {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Watcher {
-    fn at(data: &Path) -> Self {
-        let mut command: Command = house::mayday(data);
-        let mut child = command
-            .args(["watch", "--json", "--line", "hanbit", "--house", "102-304"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().unwrap())
-            .read_line(&mut said)
-            .unwrap();
-        assert!(said.starts_with("watching"), "{said}");
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-
-    fn next_id(&mut self) -> Value {
-        let mut line = String::new();
-        let read = self.lines.read_line(&mut line).unwrap();
-        assert_ne!(read, 0, "the watch ended");
-        serde_json::from_str::<Value>(&line).unwrap()["id"].clone()
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 #[test]
 fn an_alert_posted_at_one_machine_is_heard_at_another_whichever_machine_is_killed() {
     let machines = Machines::three();
@@ -137,21 +96,21 @@ fn an_alert_posted_at_one_machine_is_heard_at_another_whichever_machine_is_kille
             2 => [3, 1],
             _ => [1, 2],
         };
-        let mut neighbour = Watcher::at(machines.folder(hears));
+        let mut neighbour = Watcher::start(machines.folder(hears), "hanbit", "102-304");
         // Another round's live alerts come first to whoever is new.
         for _ in 0..round * 3 {
-            neighbour.next_id();
+            neighbour.next();
         }
         let before = send(machines.folder(posts), "before", &format!("101-{round}"));
-        assert_eq!(neighbour.next_id(), before);
+        assert_eq!(neighbour.next()["id"], before);
 
         running[killed - 1].take().unwrap().kill();
         let after = send(machines.folder(posts), "after", &format!("201-{round}"));
-        assert_eq!(neighbour.next_id(), after);
+        assert_eq!(neighbour.next()["id"], after);
 
         running[killed - 1] = Some(machines.start(killed));
         let again = send(machines.folder(killed), "again", &format!("301-{round}"));
-        assert_eq!(neighbour.next_id(), again);
+        assert_eq!(neighbour.next()["id"], again);
     }
     for machine in running.into_iter().flatten() {
         assert_eq!(machine.interrupt(), Some(0));

@@ -17,6 +17,18 @@ pub(crate) const SECRET: &str = "the secret of a house that only tests live in";
 /// How long a start, a stop or an event may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Ports of the system's choice.
+pub(crate) const ANY_PORTS: [&str; 8] = [
+    "--api-port",
+    "0",
+    "--gateway-port",
+    "0",
+    "--log-port",
+    "0",
+    "--admin-port",
+    "0",
+];
+
 /// A running `mayday`.
 pub(crate) struct Running {
     child: Child,
@@ -44,18 +56,8 @@ pub(crate) fn start(data: &Path) -> Running {
 
 /// The same with more arguments.
 pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
-    let ports = [
-        "--api-port",
-        "0",
-        "--gateway-port",
-        "0",
-        "--log-port",
-        "0",
-        "--admin-port",
-        "0",
-    ];
     let child = mayday(data)
-        .args(ports)
+        .args(ANY_PORTS)
         .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -155,4 +157,46 @@ pub(crate) fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     (folder, data)
+}
+
+/// `mayday watch --json`, and what it prints.
+pub(crate) struct Watcher {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Watcher {
+    /// Watches; it has subscribed when this returns.
+    pub(crate) fn start(data: &Path, line: &str, house: &str) -> Self {
+        let arguments = ["watch", "--json", "--line", line, "--house", house];
+        let child = mayday(data)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("the binary starts");
+        // It says that it watches once it has subscribed.
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().expect("piped"))
+            .read_line(&mut said)
+            .expect("it speaks UTF-8");
+        assert!(said.starts_with("watching"), "{said}");
+        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, lines }
+    }
+
+    /// The next event.
+    pub(crate) fn next(&mut self) -> Value {
+        let mut line = String::new();
+        let read = self.lines.read_line(&mut line).expect("it speaks UTF-8");
+        assert_ne!(read, 0, "the watch ended");
+        serde_json::from_str(&line).expect("JSON")
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }

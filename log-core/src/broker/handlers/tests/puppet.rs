@@ -20,6 +20,7 @@ use crate::broker::coordinator::Coordinator;
 use crate::broker::node::{Limits, assemble};
 use crate::broker::peers::Peers;
 use crate::broker::quorum::{Quorum, QuorumMember};
+use crate::broker::replica::perform;
 use crate::broker::replica_handle::{
     AppliedOutcome, Asked, Leadership, ProposeError, ReplicaHandle, Shared,
 };
@@ -28,8 +29,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::consensus::Membership;
 use crate::disk::{Disk, SystemDisk};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TopicId, TopicName};
-use crate::state::{Change, Command, CreateTopic, Envelope, FeatureLevel, Listener, RegisterNode};
-use crate::storage::{Identity, Partitions, recover};
+use crate::state::{Command, CreateTopic, Envelope, FeatureLevel, Listener, RegisterNode};
+use crate::storage::{Identity, recover};
 use crate::wire::{Request, RequestBody, ResponseBody};
 
 /// The topic that is there.
@@ -277,35 +278,11 @@ impl PuppetReplica {
             let applied = state.apply(index, epoch, &envelope);
             let partitions = self.shared.partitions();
             for change in applied.changes {
-                perform(&partitions, change);
+                perform(&partitions, change).expect("the folder takes it");
             }
             applied.outcome
         };
         self.shared.applied.send_replace(index);
         Ok((index, applied))
     }
-}
-
-fn perform(partitions: &Partitions, change: Change) {
-    let done = match change {
-        Change::PartitionCreated {
-            partition,
-            topic_id,
-            segment,
-        } => partitions.create(&partition, topic_id, segment),
-        Change::PartitionConfigured { partition, segment } => {
-            partitions.configure(&partition, segment)
-        }
-        Change::PartitionDeleted { partition } => partitions.delete(&partition),
-        Change::Appended {
-            partition,
-            base_offset,
-            batch,
-        } => partitions.append(&partition, base_offset, &batch),
-        Change::LogStartMoved {
-            partition,
-            log_start_offset,
-        } => partitions.move_log_start(&partition, log_start_offset),
-    };
-    done.expect("the folder takes it");
 }
