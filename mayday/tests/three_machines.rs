@@ -58,7 +58,9 @@ impl Machines {
 }
 
 fn leads(running: &Running) -> bool {
-    let asked = ureq::get(format!("{}/readyz", running.admin)).call();
+    let asked = ureq::get(format!("{}/readyz", running.admin));
+    let asked = asked.config().timeout_global(Some(house::PATIENCE)).build();
+    let asked = asked.call();
     asked.is_ok_and(|mut answer| answer.body_mut().read_to_string().unwrap().trim() == "leader")
 }
 
@@ -115,6 +117,23 @@ fn an_alert_posted_at_one_machine_is_heard_at_another_whichever_machine_is_kille
     for machine in running.into_iter().flatten() {
         assert_eq!(machine.interrupt(), Some(0));
     }
+}
+
+#[test]
+fn the_last_machine_ends_when_it_is_told_to_although_nobody_can_lead() {
+    let machines = Machines::three();
+    let mut running = machines.start_all();
+    let last = running.pop().flatten().unwrap();
+    // What its gateway has read it wants to commit before it ends, and there will be nobody to take that.
+    let mut neighbour = Watcher::start(machines.folder(3), "hanbit", "102-304");
+    let heard = send(machines.folder(3), "heard", "101-1");
+    assert_eq!(neighbour.next()["id"], heard);
+
+    for machine in running.into_iter().flatten() {
+        machine.kill();
+    }
+
+    assert_eq!(last.interrupt(), Some(0));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use resident_token::Reload;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
@@ -19,6 +21,8 @@ use crate::{
 
 /// How often the key files are looked at: how long a new key is unknown.
 const KEYS_RELOAD_EVERY: Duration = Duration::from_secs(10);
+/// How long the end waits for the log to take the feed's last commit. Only the lag that tools show depends on it.
+const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why the gateway did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -156,13 +160,20 @@ impl Gateway {
         );
         tasks.spawn(Arc::new(door).serve(listener));
 
-        let outcome = run_feed(feed, &shutdown).await;
+        let FeedThread { ended, closed } = FeedThread::start(feed)?;
+        let outcome = why_it_ended(ended.await, &shutdown);
         stop.cancel();
+        let last_commit = timeout(LAST_COMMIT_WITHIN, closed);
         drain(&shards, config.drain_window).await;
         drop(shards);
         tasks.close();
         tasks.wait().await;
         join(threads).await?;
+        if last_commit.await.is_err() {
+            info!(
+                "the log does not answer the last commit: the lag that is shown is a little too high"
+            );
+        }
         outcome
     }
 }
@@ -192,17 +203,34 @@ fn start_shards(
     Ok(started.into_iter().unzip())
 }
 
-/// Runs the feed on a thread of its own, until it ends or `shutdown` ends it.
-async fn run_feed(feed: Feed, shutdown: &CancellationToken) -> Result<(), Error> {
-    let (ended, end) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("feed".to_owned())
-        .spawn(move || {
-            // Nobody waits for it if the gateway is gone.
-            drop(ended.send(feed.run()));
+/// The feed on a thread of its own: why it stopped reading, then the end of its client.
+struct FeedThread {
+    ended: oneshot::Receiver<Result<(), FeedError>>,
+    closed: oneshot::Receiver<()>,
+}
+
+impl FeedThread {
+    fn start(mut feed: Feed) -> Result<Self, Error> {
+        let (tell_end, ended) = oneshot::channel();
+        let (tell_closed, closed) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("feed".to_owned());
+        let thread = thread.spawn(move || {
+            // Nobody listens any more if the gateway is gone.
+            _ = tell_end.send(feed.run());
+            drop(feed);
+            _ = tell_closed.send(());
         });
-    thread.map_err(Error::Threads)?;
-    match end.await {
+        thread.map_err(Error::Threads)?;
+        Ok(Self { ended, closed })
+    }
+}
+
+/// A feed ends well only when it is told to.
+fn why_it_ended(
+    end: Result<Result<(), FeedError>, oneshot::error::RecvError>,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    match end {
         Ok(outcome) if shutdown.is_cancelled() => outcome.map_err(Error::Feed),
         Ok(Ok(())) | Err(_) => Err(Error::ThreadEnded("feed")),
         Ok(Err(error)) => Err(Error::Feed(error)),

@@ -4,7 +4,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use event_model::{House, Line};
@@ -14,8 +15,9 @@ use serde_json::Value;
 
 /// The secret that every house of the tests signs with.
 pub(crate) const SECRET: &str = "the secret of a house that only tests live in";
-/// How long a start, a stop or an event may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a start, a stop or an event may take before a test gives up. Less than the 45 seconds for which librdkafka
+/// would wait for a coordinator that is not there: nothing of ours may.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Ports of the system's choice.
 pub(crate) const ANY_PORTS: [&str; 8] = [
@@ -31,7 +33,7 @@ pub(crate) const ANY_PORTS: [&str; 8] = [
 
 /// A running `mayday`.
 pub(crate) struct Running {
-    child: Child,
+    child: Kept,
     pub(crate) api: String,
     pub(crate) gateway: String,
     pub(crate) log: String,
@@ -56,30 +58,14 @@ pub(crate) fn start(data: &Path) -> Running {
 
 /// The same with more arguments.
 pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
-    let child = mayday(data)
-        .args(ANY_PORTS)
-        .args(more)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = child.expect("the binary starts");
-    let mut said = String::new();
+    let mut child = Kept::start(mayday(data).args(ANY_PORTS).args(more));
     // It prints its addresses when it is ready; before that it may only end.
-    let mut lines = BufReader::new(child.stdout.take().expect("piped"));
-    while !said.contains("Ctrl-C") {
-        if lines.read_line(&mut said).expect("it speaks UTF-8") == 0 {
-            let mut complaint = String::new();
-            child
-                .stderr
-                .take()
-                .expect("piped")
-                .read_to_string(&mut complaint)
-                .expect("it speaks UTF-8");
-            panic!("mayday ended before it was ready: {said}{complaint}");
-        }
+    let mut ready = false;
+    while !ready {
+        let line = child.said.next();
+        let line = line.unwrap_or_else(|| panic!("mayday is not ready: {}", child.complaint()));
+        ready = line.contains("Ctrl-C");
     }
-    drain(lines);
-    drain(BufReader::new(child.stderr.take().expect("piped")));
     let addresses = std::fs::read_to_string(data.join("addresses.json"))
         .expect("a ready house says where it is");
     let addresses: Value = serde_json::from_str(&addresses).expect("JSON");
@@ -93,21 +79,89 @@ pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
     }
 }
 
-/// What is printed later must not fill the pipe.
-fn drain(mut pipe: impl Read + Send + 'static) {
-    std::thread::spawn(move || std::io::copy(&mut pipe, &mut std::io::sink()));
+/// A child that does not outlive a test that fails, and what it prints.
+struct Kept {
+    child: Child,
+    said: Lines,
+    complained: Lines,
+}
+
+impl Kept {
+    fn start(command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        Self {
+            said: Lines::of(child.stdout.take().expect("piped")),
+            complained: Lines::of(child.stderr.take().expect("piped")),
+            child,
+        }
+    }
+
+    /// How it ended, within [`PATIENCE`].
+    fn end(&mut self) -> ExitStatus {
+        let pause = Duration::from_millis(20);
+        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                return status;
+            }
+            std::thread::sleep(pause);
+        }
+        panic!("it does not end: {}", self.complaint());
+    }
+
+    /// What it has complained of. It is ended first, so that this is all of it.
+    fn complaint(&mut self) -> String {
+        self.kill();
+        self.complained.0.iter().collect::<Vec<_>>().join("\n")
+    }
+
+    fn kill(&mut self) {
+        // An ended process is fine.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a child prints, line by line. It is read whether or not a test asks, so that the pipe is never full.
+struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its reader must never wait, and a test's child prints little"
+        )]
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                // Nobody asks any more: read on.
+                _ = tell.send(line.expect("it speaks UTF-8"));
+            }
+        });
+        Self(told)
+    }
+
+    /// The next line, within [`PATIENCE`]; `None` where there is none.
+    fn next(&self) -> Option<String> {
+        self.0.recv_timeout(PATIENCE).ok()
+    }
 }
 
 impl Running {
     /// SIGKILL: no chance to finish anything.
     pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+        self.child.kill();
     }
 
     /// SIGINT, as Ctrl-C sends it, and the exit code.
     pub(crate) fn interrupt(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
+        let id = self.child.child.id().to_string();
         assert!(
             Command::new("kill")
                 .args(["-INT", &id])
@@ -115,15 +169,7 @@ impl Running {
                 .expect("kill is there")
                 .success()
         );
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A failed test leaves nothing running; an ended process is fine.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.child.end().code()
     }
 }
 
@@ -160,43 +206,24 @@ pub(crate) fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// `mayday watch --json`, and what it prints.
-pub(crate) struct Watcher {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
+pub(crate) struct Watcher(Kept);
 
 impl Watcher {
     /// Watches; it has subscribed when this returns.
     pub(crate) fn start(data: &Path, line: &str, house: &str) -> Self {
         let arguments = ["watch", "--json", "--line", line, "--house", house];
-        let child = mayday(data)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = child.expect("the binary starts");
+        let child = Kept::start(mayday(data).args(arguments));
         // It says that it watches once it has subscribed.
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().expect("piped"))
-            .read_line(&mut said)
-            .expect("it speaks UTF-8");
+        let said = child.complained.next();
+        let said = said.expect("it says what it does");
         assert!(said.starts_with("watching"), "{said}");
-        let lines = BufReader::new(child.stdout.take().expect("piped"));
-        Self { child, lines }
+        Self(child)
     }
 
     /// The next event.
     pub(crate) fn next(&mut self) -> Value {
-        let mut line = String::new();
-        let read = self.lines.read_line(&mut line).expect("it speaks UTF-8");
-        assert_ne!(read, 0, "the watch ended");
+        let line = self.0.said.next();
+        let line = line.unwrap_or_else(|| panic!("no event comes: {}", self.0.complaint()));
         serde_json::from_str(&line).expect("JSON")
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }

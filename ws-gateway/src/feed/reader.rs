@@ -101,8 +101,9 @@ impl Feed {
         })
     }
 
-    /// Reads until it is stopped.
-    pub(crate) fn run(mut self) -> Result<(), FeedError> {
+    /// Reads until it is stopped. Dropping the feed afterwards waits for the log to answer the last commit, and where no
+    /// broker leads for ever: nobody who is awaited may do that.
+    pub(crate) fn run(&mut self) -> Result<(), FeedError> {
         let Some(spans) = self.wait_for_spans() else {
             return Ok(());
         };
