@@ -5,8 +5,8 @@ use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::quorum::Quorum;
 use super::replica_handle::{Leadership, ReplicaHandle};
+use crate::consensus::Quorum;
 use crate::ids::EntryIndex;
 
 /// A connection, counted while it lives.

@@ -10,7 +10,6 @@ mod connection;
 mod coordinator;
 mod disk_room;
 mod error_code;
-mod followers;
 mod frame_reader;
 mod handlers;
 mod housekeeping;
@@ -20,7 +19,6 @@ mod listener;
 mod metrics;
 mod node;
 pub mod peers;
-mod quorum;
 mod recorded_group;
 mod registration;
 mod replica;
@@ -33,7 +31,6 @@ mod service;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 mod start_error;
-mod voter_plan;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -51,7 +48,6 @@ use tracing::warn;
 
 pub use self::config::{Advertised, Config};
 pub use self::node::NodeError;
-pub use self::quorum::{Quorum, QuorumMember};
 pub use self::replica_handle::{
     AppliedOutcome, Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
 };

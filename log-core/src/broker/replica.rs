@@ -14,11 +14,11 @@ use bytes::Bytes;
 use self::checkpoints::CheckpointPlan;
 use self::reads::Reads;
 use self::snapshots::SnapshotPlan;
-use super::followers::{Followers, Tick};
-use super::quorum::Quorum;
 use super::replica_handle::{AppliedOutcome, Leadership, Outcome, ProposeError, Shared};
+use crate::consensus::followers::{Followers, Tick};
 use crate::consensus::{
-    Driver, Dropped, HeldSnapshot, Membership, MembershipChange, Message, Persist, Place, Role,
+    Driver, Dropped, HeldSnapshot, Membership, MembershipChange, Message, Persist, Place, Quorum,
+    Role,
 };
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};

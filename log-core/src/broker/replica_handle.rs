@@ -6,9 +6,8 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::disk_room::DiskRoom;
-use super::quorum::Quorum;
 use crate::clock::Clock;
-use crate::consensus::{Membership, MembershipChange};
+use crate::consensus::{Membership, MembershipChange, Quorum};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{Command, Refusal, Response, State};
 use crate::storage::Partitions;

@@ -1,9 +1,8 @@
 //! The replica's parts, for a simulation that takes the place of its threads.
 
-use super::quorum::Quorum;
 use super::recorded_group;
-use super::voter_plan::{self, Admission, Members, Removal};
-use crate::consensus::{Membership, MembershipChange};
+use crate::consensus::voter_plan::{self, Admission, Members, Removal};
+use crate::consensus::{Membership, MembershipChange, Quorum};
 use crate::group::CompletedRebalance;
 use crate::ids::{GroupId, ReplicaId};
 use crate::state::{Command, ConsumerGroup};

@@ -8,9 +8,12 @@
 //! ```
 
 mod driver;
+pub(crate) mod followers;
 mod membership;
 mod message;
+mod quorum;
 mod tail;
+pub(crate) mod voter_plan;
 
 pub use driver::{
     Driver, Dropped, FollowerProgress, HeldSnapshot, Persist, Place, ReadTicket, Restored, Role,
@@ -18,5 +21,6 @@ pub use driver::{
 };
 pub use membership::{InvalidMembership, Membership, MembershipChange};
 pub use message::{InvalidMessage, ToldSnapshot, decode_message, encode_message, told_snapshot};
+pub use quorum::{Quorum, QuorumMember};
 pub use raft::eraftpb::Message;
 pub use tail::Keep;

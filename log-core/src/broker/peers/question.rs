@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::disk_room::RoomReport;
-use crate::broker::quorum::Quorum;
 use crate::broker::replica_handle::{Outcome, ProposeError};
+use crate::consensus::Quorum;
 use crate::ids::{EntryIndex, NodeId, ProducerEpoch, ProducerId, ReplicaId, TransactionalId};
 use crate::state::{Command, FeatureLevel, Refusal, Response};
 use crate::storage::Formed;

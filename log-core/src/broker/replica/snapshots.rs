@@ -2,7 +2,7 @@
 //! rule 16).
 
 use super::{Effect, Replica, SnapshotLost};
-use crate::broker::followers::Tick;
+use crate::consensus::followers::Tick;
 use crate::consensus::{HeldSnapshot, Message, Role, SnapshotOutcome, told_snapshot};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
 

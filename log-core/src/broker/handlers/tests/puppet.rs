@@ -19,14 +19,13 @@ use crate::broker::config::{Advertised, Config};
 use crate::broker::coordinator::Coordinator;
 use crate::broker::node::{Limits, assemble};
 use crate::broker::peers::Peers;
-use crate::broker::quorum::{Quorum, QuorumMember};
 use crate::broker::replica::perform;
 use crate::broker::replica_handle::{
     AppliedOutcome, Asked, Leadership, ProposeError, ReplicaHandle, Shared,
 };
 use crate::broker::service::{Client, Service};
 use crate::clock::{Clock, SystemClock};
-use crate::consensus::Membership;
+use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::disk::{Disk, SystemDisk};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TopicId, TopicName};
 use crate::state::{Command, CreateTopic, Envelope, FeatureLevel, Listener, RegisterNode};

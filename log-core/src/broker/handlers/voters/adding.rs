@@ -12,10 +12,10 @@ use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::{Failed, deadline, settle};
 use crate::broker::registration::PEER;
 use crate::broker::service::{Service, Waiting};
-use crate::broker::voter_plan::{
+use crate::consensus::MembershipChange;
+use crate::consensus::voter_plan::{
     Admission, Members, admission, is_on, is_on_a_majority, voters_with,
 };
-use crate::consensus::MembershipChange;
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::{Command, Listener, RegisterNode};
 use crate::wire::extension::replaces;

@@ -9,13 +9,12 @@ use super::{LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, repli
 use crate::broker::error_code::{Asked, of_propose_error};
 use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::Failed;
-use crate::broker::quorum::Quorum;
 use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
-use crate::broker::voter_plan::{
+use crate::consensus::voter_plan::{
     Members, Removal, Unremovable, is_on_a_majority, removal, voters_without,
 };
-use crate::consensus::MembershipChange;
+use crate::consensus::{MembershipChange, Quorum};
 use crate::ids::ReplicaId;
 use crate::wire::values;
 

@@ -2,22 +2,22 @@
 //! how far they are; the handlers act on it one step at a time, so that asking again goes on from where it was left
 //! (DESIGN rule 15).
 
+use super::Membership;
 use super::quorum::{Quorum, QuorumMember};
-use crate::consensus::Membership;
 use crate::ids::{EntryIndex, ReplicaId};
 
 /// A learner so many entries behind may prove that it has caught up; one farther behind need not try.
 const NEAR_ENTRIES: u64 = 1_024;
 
 /// The members, and how far they are.
-pub(super) struct Members<'a> {
-    pub(super) membership: &'a Membership,
-    pub(super) quorum: &'a Quorum,
+pub(crate) struct Members<'a> {
+    pub(crate) membership: &'a Membership,
+    pub(crate) quorum: &'a Quorum,
 }
 
 /// The next step until a replica votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(crate) enum Admission {
     /// None: it votes.
     Done,
     /// The one whose place it takes is still heard of, and two must not go by one number: it has to be stopped.
@@ -43,7 +43,7 @@ pub(super) enum Admission {
 
 /// What it takes for a member to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Removal {
+pub(crate) enum Removal {
     /// It leads: another has to first.
     HandOver {
         /// The best of the others.
@@ -55,7 +55,7 @@ pub(super) enum Removal {
 
 /// Why a member must not leave now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unremovable {
+pub(crate) enum Unremovable {
     /// It is none.
     #[error("it is no member")]
     NoMember,
@@ -82,7 +82,7 @@ pub(super) enum Unremovable {
 }
 
 /// What is next until `replica` votes, perhaps in the place of another.
-pub(super) fn admission(
+pub(crate) fn admission(
     members: &Members<'_>,
     replica: ReplicaId,
     instead_of: Option<ReplicaId>,
@@ -113,7 +113,7 @@ pub(super) fn admission(
 }
 
 /// What it takes for `replica` to leave, asked on `leader`.
-pub(super) fn removal(
+pub(crate) fn removal(
     members: &Members<'_>,
     replica: ReplicaId,
     leader: ReplicaId,
@@ -139,7 +139,7 @@ pub(super) fn removal(
 }
 
 /// Those who vote once `replica` does, perhaps in the place of another.
-pub(super) fn voters_with(
+pub(crate) fn voters_with(
     membership: &Membership,
     replica: ReplicaId,
     instead_of: Option<ReplicaId>,
@@ -150,20 +150,20 @@ pub(super) fn voters_with(
 }
 
 /// Those who vote once `replica` has left.
-pub(super) fn voters_without(membership: &Membership, replica: ReplicaId) -> Vec<ReplicaId> {
+pub(crate) fn voters_without(membership: &Membership, replica: ReplicaId) -> Vec<ReplicaId> {
     let voters = membership.voters.iter().copied();
     voters.filter(|voter| *voter != replica).collect()
 }
 
 /// Whether a majority of `voters` has the entry on its disks. To have been heard of lately proves nothing: it may be two
 /// seconds old, and a change that leaves no majority cannot be taken back.
-pub(super) fn is_on_a_majority(quorum: &Quorum, voters: &[ReplicaId], entry: EntryIndex) -> bool {
+pub(crate) fn is_on_a_majority(quorum: &Quorum, voters: &[ReplicaId], entry: EntryIndex) -> bool {
     let has = voters.iter().filter(|voter| is_on(quorum, **voter, entry));
     voters.len() / 2 < has.count()
 }
 
 /// Whether the replica has the entry on its disk.
-pub(super) fn is_on(quorum: &Quorum, replica: ReplicaId, entry: EntryIndex) -> bool {
+pub(crate) fn is_on(quorum: &Quorum, replica: ReplicaId, entry: EntryIndex) -> bool {
     let member = quorum.member(replica);
     member.is_some_and(|member| entry <= member.matched)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::quorum::QuorumMember;
-use crate::consensus::{FollowerProgress, Membership};
+use super::{FollowerProgress, Membership};
 use crate::ids::{EntryIndex, ReplicaId};
 
 /// Silent for longer, a member no longer counts as there: 2 s.
@@ -16,18 +16,18 @@ const HELD_TICKS_MIN: u64 = 400;
 
 /// A moment, counted in ticks of 25 ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tick(u64);
+pub(crate) struct Tick(u64);
 
 impl Tick {
     /// How many ticks ago that was.
-    pub(super) fn since(self, earlier: Tick) -> u64 {
+    pub(crate) fn since(self, earlier: Tick) -> u64 {
         self.0 - earlier.0
     }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Followers {
+pub(crate) struct Followers {
     now: Tick,
     /// Leading since.
     began: Tick,
@@ -39,32 +39,32 @@ pub(super) struct Followers {
 }
 
 impl Followers {
-    pub(super) fn now(&self) -> Tick {
+    pub(crate) fn now(&self) -> Tick {
         self.now
     }
 
-    pub(super) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.now.0 += 1;
     }
 
     /// This replica leads from now on: everybody may be there until the silence says otherwise.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.began = self.now;
         self.fetched.clear();
     }
 
     /// A message came.
-    pub(super) fn heard(&mut self, from: ReplicaId) {
+    pub(crate) fn heard(&mut self, from: ReplicaId) {
         self.heard.insert(from, self.now);
     }
 
     /// Files are held from now on: whoever needs them is told with its next heart-beat.
-    pub(super) fn hold(&mut self) {
+    pub(crate) fn hold(&mut self) {
         self.held = self.now;
     }
 
     /// A part of a snapshot was fetched.
-    pub(super) fn served(&mut self, to: ReplicaId) {
+    pub(crate) fn served(&mut self, to: ReplicaId) {
         self.fetched.insert(to, self.now);
         self.held = self.now;
     }
@@ -75,7 +75,7 @@ impl Followers {
     }
 
     /// The members as they count now.
-    pub(super) fn seen(
+    pub(crate) fn seen(
         &self,
         me: ReplicaId,
         membership: &Membership,
@@ -94,7 +94,7 @@ impl Followers {
     }
 
     /// Where the slowest of those that are there has come to, if there are others.
-    pub(super) fn slowest(
+    pub(crate) fn slowest(
         &self,
         me: ReplicaId,
         followers: &[FollowerProgress],
@@ -106,7 +106,7 @@ impl Followers {
     }
 
     /// Those that were told to fetch a snapshot and do not, or no longer. Each is named once until it is told again.
-    pub(super) fn given_up(&mut self, followers: &[FollowerProgress]) -> Vec<ReplicaId> {
+    pub(crate) fn given_up(&mut self, followers: &[FollowerProgress]) -> Vec<ReplicaId> {
         self.fetched.retain(|replica, _| {
             let still = |known: &&FollowerProgress| known.replica == *replica;
             followers
@@ -127,7 +127,7 @@ impl Followers {
     }
 
     /// Whether the files of a snapshot have been of use to nobody for a while.
-    pub(super) fn nobody_fetches(&self, followers: &[FollowerProgress]) -> bool {
+    pub(crate) fn nobody_fetches(&self, followers: &[FollowerProgress]) -> bool {
         let fetches = followers.iter().any(|known| known.installing.is_some());
         !fetches && HELD_TICKS_MIN < self.now.since(self.held)
     }
