@@ -1,5 +1,6 @@
 //! Metadata: which brokers and topics there are, and who leads (KIP-4, KIP-430, KIP-516).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
@@ -99,6 +100,14 @@ async fn create_missing(service: &Service, request: &MetadataRequest) {
     }
 }
 
+/// The nodes of some replicas by their numbers, which people gave them; what replicas are called is chance.
+fn broker_ids(state: &State, replicas: impl IntoIterator<Item = ReplicaId>) -> Vec<BrokerId> {
+    let nodes = replicas.into_iter().filter_map(|it| state.node_of(it));
+    let nodes: BTreeSet<NodeId> = nodes.map(|(node, _)| node).collect();
+    let on_the_wire = nodes.into_iter().map(|it| values::wire_node(Some(it)));
+    on_the_wire.map(BrokerId::from).collect()
+}
+
 /// The cluster as one answer sees it.
 pub(super) struct View<'a> {
     service: &'a Service,
@@ -114,23 +123,18 @@ impl<'a> View<'a> {
     pub(super) fn new(service: &'a Service, state: &'a State) -> Self {
         let (leader, epoch) = leader_and_epoch(service);
         let quorum = service.replica().quorum();
-        let wire_node = |replica: ReplicaId| {
-            let (node, _) = state.node_of(replica)?;
-            Some(values::wire_node(Some(node)).into())
-        };
         let voters = service.replica().membership().voters;
         let members = |is: fn(&QuorumMember) -> bool| {
             let voters = quorum.members.iter().filter(|member| member.voter);
             let some = voters.filter(|member| is(member));
-            some.filter_map(|member| wire_node(member.replica))
-                .collect()
+            broker_ids(state, some.map(|member| member.replica))
         };
         Self {
             service,
             state,
             leader,
             epoch,
-            replicas: voters.into_iter().filter_map(wire_node).collect(),
+            replicas: broker_ids(state, voters),
             in_sync: members(|member| member.in_sync),
             offline: members(|member| !member.active),
         }
