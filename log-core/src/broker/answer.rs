@@ -19,7 +19,7 @@ pub(super) enum Answer {
     Body(ResponseBody),
     /// Unanswered, as it asked (produce with acks=0).
     Nothing,
-    /// Unanswered, and the connection is closed: the only way to say no to acks=0.
+    /// Unanswered, and the connection is closed: the only way to say no to acks=0, and the best to send away.
     Close,
 }
 
@@ -85,7 +85,7 @@ async fn handle(
         RequestBody::LeaveGroup(body) => membership::leave(service, version, body).await.into(),
         RequestBody::OffsetCommit(body) => committed_offsets::commit(service, body).await.into(),
         RequestBody::OffsetFetch(body) => committed_offsets::fetch(service, version, body)
-            .await
+            .await?
             .into(),
         RequestBody::OffsetDelete(body) => committed_offsets::delete(service, body).await.into(),
         RequestBody::ListGroups(body) => group_admin::list(service, version, body).await.into(),

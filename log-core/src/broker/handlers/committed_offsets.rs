@@ -253,21 +253,26 @@ fn committed_topic(
         .with_partitions(topic.partitions.iter().map(partition).collect())
 }
 
+/// `None` where another node is the coordinator, or none is: the connection is closed, which every client takes for a
+/// coordinator to look for anew. Told so in words, librdkafka looks for it and never asks again (decision 17).
 pub(in crate::broker) async fn fetch(
     service: &Service,
     version: i16,
     request: OffsetFetchRequest,
-) -> OffsetFetchResponse {
+) -> Option<OffsetFetchResponse> {
     let current = read_barrier(service, Asked::Coordinator).await.map(|_| ());
+    if let Err(ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable) = current {
+        return None;
+    }
     if version < 8 {
-        return fetch_one(service, version, request, current);
+        return Some(fetch_one(service, version, request, current));
     }
     let stable = request.require_stable;
     let groups = request
         .groups
         .into_iter()
         .map(|group| fetch_of_several(service, group, stable, current));
-    OffsetFetchResponse::default().with_groups(groups.collect())
+    Some(OffsetFetchResponse::default().with_groups(groups.collect()))
 }
 
 /// Before version 8 a request is about one group.

@@ -19,6 +19,8 @@ enum Whose {
     Coordinators,
     /// The same, and a node that does not coordinate has none.
     Listed,
+    /// The same, and a node that does not coordinate closes the connection.
+    Cut,
     /// To the controller.
     Controllers,
     /// To the leader, whoever is asked.
@@ -41,7 +43,7 @@ enum Does {
 /// No `_` arm: an API that comes does not compile until somebody has decided this.
 fn row(body: &RequestBody) -> (Whose, Does) {
     use Does::{Reads, Tells, Writes};
-    use Whose::{Anyones, Controllers, Coordinators, Forwarded, Leaders, Listed, Seekers};
+    use Whose::{Anyones, Controllers, Coordinators, Cut, Forwarded, Leaders, Listed, Seekers};
     match body {
         RequestBody::Produce(_) | RequestBody::DeleteRecords(_) => (Leaders, Writes),
         RequestBody::Fetch(_) => (Leaders, Tells),
@@ -52,8 +54,8 @@ fn row(body: &RequestBody) -> (Whose, Does) {
         | RequestBody::SyncGroup(_)
         | RequestBody::Heartbeat(_)
         | RequestBody::LeaveGroup(_) => (Coordinators, Tells),
-        RequestBody::OffsetFetch(_)
-        | RequestBody::DescribeGroups(_)
+        RequestBody::OffsetFetch(_) => (Cut, Reads),
+        RequestBody::DescribeGroups(_)
         | RequestBody::DescribeTransactions(_)
         | RequestBody::ListTransactions(_) => (Coordinators, Reads),
         RequestBody::OffsetCommit(_)
@@ -92,10 +94,14 @@ fn not_here(whose: Whose) -> Option<ResponseError> {
         Whose::Leaders => Some(ResponseError::NotLeaderOrFollower),
         Whose::Coordinators => Some(ResponseError::NotCoordinator),
         Whose::Controllers => Some(ResponseError::NotController),
+        Whose::Cut => Some(CUT_OFF),
         // A producer without a transactional id has no coordinator that it could look for: it comes back.
         Whose::Forwarded => Some(ResponseError::CoordinatorLoadInProgress),
     }
 }
+
+/// What a client makes of a closed connection.
+const CUT_OFF: ResponseError = ResponseError::NetworkException;
 
 async fn ask(
     puppet: &Puppet,
@@ -104,8 +110,12 @@ async fn ask(
 ) -> (Whose, Does, Option<ResponseError>) {
     let body = about(api.key, topic);
     let (whose, does) = row(&body);
-    let answer = puppet.ask(api.key, api.accepted.last, body).await;
-    (whose, does, ResponseError::try_from_code(code_of(&answer)))
+    let answer = puppet.ask_or_be_cut_off(api.key, api.accepted.last, body);
+    let said = match answer.await {
+        Some(answer) => ResponseError::try_from_code(code_of(&answer)),
+        None => Some(CUT_OFF),
+    };
+    (whose, does, said)
 }
 
 #[tokio::test]
@@ -153,7 +163,7 @@ async fn a_leader_that_has_not_applied_its_own_entry_yet_asks_to_come_back() {
         let expected = match whose {
             Whose::Anyones => None,
             Whose::Leaders => Some(ResponseError::LeaderNotAvailable),
-            Whose::Coordinators | Whose::Listed | Whose::Forwarded => {
+            Whose::Coordinators | Whose::Listed | Whose::Cut | Whose::Forwarded => {
                 Some(ResponseError::CoordinatorLoadInProgress)
             }
             Whose::Controllers => Some(ResponseError::NotController),
@@ -175,6 +185,7 @@ async fn a_leader_sends_nobody_away() {
         ResponseError::RequestTimedOut,
         ResponseError::NotEnoughReplicas,
         ResponseError::UnknownServerError,
+        CUT_OFF,
     ];
     for api in SERVED {
         // Each on a leader of its own: some of them delete what others ask for.

@@ -159,9 +159,21 @@ impl Puppet {
 
     /// Asks as a connection does.
     pub(super) async fn ask(&self, key: ApiKey, version: i16, body: RequestBody) -> ResponseBody {
+        let answer = self.ask_or_be_cut_off(key, version, body).await;
+        answer.unwrap_or_else(|| panic!("{key:?} was not answered"))
+    }
+
+    /// The same; `None` where the connection is closed instead.
+    pub(super) async fn ask_or_be_cut_off(
+        &self,
+        key: ApiKey,
+        version: i16,
+        body: RequestBody,
+    ) -> Option<ResponseBody> {
         match self.begin(key, version, body).await.await {
-            Answer::Body(body) => body,
-            Answer::Nothing | Answer::Close => panic!("{key:?} was not answered"),
+            Answer::Body(body) => Some(body),
+            Answer::Close => None,
+            Answer::Nothing => panic!("{key:?} was neither answered nor refused"),
         }
     }
 
