@@ -8,17 +8,24 @@ use std::time::Duration;
 
 use clap::Parser;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, InitProducerIdRequest, MetadataRequest, MetadataResponse,
+    BrokerId, CreateTopicsRequest, DescribeQuorumRequest, InitProducerIdRequest, MetadataRequest,
+    MetadataResponse, RemoveRaftVoterRequest,
 };
 use log_core::broker::peers::Peer;
-use log_core::broker::{Broker, Config};
+use log_core::broker::{Advertised, Broker, Config};
 use log_core::ids::NodeId;
 use log_core::tools::{Command, ToolError, run};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use support::holding_proxy::{Gate, HoldingProxy};
 use support::loopback::own_address;
 use support::records::batch_of;
 use support::wire_client::{
@@ -171,6 +178,24 @@ impl House {
         WireClient::connect(&self.address(leader)).await
     }
 
+    /// The leader hands over, as one that is to be removed does; nobody asks again, so that it stays.
+    async fn hand_over(&self, leader: usize) {
+        let mut client = WireClient::connect(&self.address(leader)).await;
+        let asked = DescribeQuorumRequest::default().with_topics(vec![journal()]);
+        let quorum = client.ask(2, asked).await;
+        let partition = &quorum.topics[0].partitions[0];
+        let mut voters = partition.current_voters.iter();
+        let voter = voters.find(|it| it.replica_id == partition.leader_id);
+        let voter = voter.expect("it leads");
+        let request = RemoveRaftVoterRequest::default()
+            .with_cluster_id(None)
+            .with_voter_id(voter.replica_id.0)
+            .with_voter_directory_id(voter.replica_directory_id);
+        let answer = client.ask(0, request).await;
+        let says = answer.error_message.as_deref().unwrap_or_default();
+        assert!(says.contains("has handed over"), "{answer:?}");
+    }
+
     async fn end(mut self) {
         for node in 1..=self.nodes.len() {
             if self.nodes[node - 1].is_some() {
@@ -255,6 +280,74 @@ async fn three_nodes_tell_the_same_of_themselves_and_hold_what_is_acknowledged()
         assert_eq!(house.roles(node).await, voters(&[1, 2, 3]));
     }
     house.end().await;
+}
+
+/// Where to begin, a consumer asks when it has been given its partitions: just then the leader changes, here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_whose_coordinator_changes_before_it_is_told_where_to_begin_reads_all_the_same()
+{
+    let gate = Gate::closed();
+    let listens = [1, 2, 3].map(|_| own_address());
+    let mut passing = JoinSet::new();
+    let mut advertised = Vec::new();
+    for listen in listens {
+        let proxy = HoldingProxy::bind(&gate).await;
+        advertised.push(proxy.address());
+        passing.spawn(proxy.pass_to(listen));
+    }
+    let house = House::of_with(3, |node, config| {
+        config.listen = listens[node - 1];
+        config.advertised = Some(Advertised {
+            host: advertised[node - 1].ip().to_string(),
+            port: advertised[node - 1].port(),
+        });
+    });
+    let house = house.await;
+    let former = house.leader(1).await;
+    let mut client = WireClient::connect(&house.address(former)).await;
+    create_topic_with(&mut client, "an-alert", 1, &[]).await;
+    assert_eq!(
+        produce(&mut client, "an-alert", batch_of(&["fire"])).await,
+        Ok(0)
+    );
+
+    let servers: Vec<String> = advertised.iter().map(ToString::to_string).collect();
+    let reader = spawn_blocking(move || join_and_read(&servers.join(",")));
+    timeout(PATIENCE, gate.holds_one()).await.expect("it joins");
+    house.hand_over(former).await;
+    until("another leads", async || {
+        (house.leader(former).await != former).then_some(())
+    })
+    .await;
+    gate.open();
+
+    assert_eq!(reader.await.expect("it reads"), "fire");
+    house.end().await;
+}
+
+/// The first record, as a new member of a group reads it.
+fn join_and_read(servers: &str) -> String {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", servers)
+        .set("group.id", "readers")
+        .set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    consumer.subscribe(&["an-alert"]).expect("subscribed");
+    for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
+        if let Some(Ok(record)) = consumer.poll(LOOK_EVERY) {
+            return String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
+        }
+    }
+    panic!("nothing is read");
+}
+
+/// The log's own journal, as DescribeQuorum asks for it.
+fn journal() -> TopicData {
+    let partition = PartitionData::default().with_partition_index(0);
+    TopicData::default()
+        .with_topic_name(text("__cluster_metadata").into())
+        .with_partitions(vec![partition])
 }
 
 /// One full disk is no reason to refuse a call; two are: the third alone could not keep what it took.

@@ -102,7 +102,7 @@ async fn pass_answers(
 }
 
 /// The next frame with its length in front; `None` when the sender has closed.
-async fn frame(sender: &mut tcp::OwnedReadHalf) -> Option<Vec<u8>> {
+pub async fn frame(sender: &mut tcp::OwnedReadHalf) -> Option<Vec<u8>> {
     let length = sender.read_u32().await.ok()?;
     let mut frame = length.to_be_bytes().to_vec();
     frame.resize(4 + length as usize, 0);

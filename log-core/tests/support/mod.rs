@@ -5,6 +5,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test's own words")]
 
 pub mod clients;
+pub mod holding_proxy;
 pub mod loopback;
 pub mod lossy_proxy;
 pub mod records;
