@@ -4,7 +4,7 @@ use super::recorded_group;
 use crate::consensus::voter_plan::{self, Admission, Members, Removal};
 use crate::consensus::{Membership, MembershipChange, Quorum};
 use crate::group::CompletedRebalance;
-use crate::ids::{GroupId, ReplicaId};
+use crate::ids::{EntryIndex, GroupId, ReplicaId};
 use crate::state::{Command, ConsumerGroup};
 
 pub(crate) use super::journal_group::{Job, JournalGroup, Written};
@@ -20,6 +20,11 @@ pub(crate) fn resumed(group: &ConsumerGroup) -> CompletedRebalance {
 /// The command that records a group's rebalance.
 pub(crate) fn recording(group: GroupId, rebalance: CompletedRebalance) -> Command {
     Command::CompleteRebalance(recorded_group::command(group, rebalance))
+}
+
+/// Whether a majority of the voters has the entry on its disks.
+pub(crate) fn most_have(membership: &Membership, quorum: &Quorum, entry: EntryIndex) -> bool {
+    voter_plan::is_on_a_majority(quorum, &membership.voters, entry)
 }
 
 /// What brings the operator's errand forward.

@@ -1,6 +1,5 @@
 //! One simulated machine: a disk, a clock, an identity, and the process that runs there while it is up.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -446,12 +445,6 @@ impl SimNode {
     /// A part of the snapshot that it holds for another node.
     pub(super) fn serve(&mut self, to: ReplicaId, part: Part) -> Result<Option<Bytes>, Ended> {
         self.with(|process| process.serve(to, part))
-    }
-
-    /// Whether these are the voters, for all that it knows and will know after a power cut.
-    pub(super) fn knows_for_good(&self, voters: &BTreeSet<ReplicaId>) -> bool {
-        let process = self.up.as_ref();
-        process.is_some_and(|process| process.knows_for_good(voters))
     }
 
     /// Whether it knows the replica as a member.

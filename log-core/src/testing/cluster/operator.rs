@@ -4,7 +4,7 @@
 use rand::Rng;
 
 use super::event::Event;
-use super::node::{Ended, SimNode};
+use super::node::Ended;
 use super::process::Errand;
 use super::{Cluster, ms};
 use crate::broker::simulated::Step;
@@ -23,19 +23,10 @@ impl Cluster {
         self.ended(node, Ended::Damaged);
     }
 
-    /// Never more nodes may be unfit than the cluster survives. And while the others might forget in a power cut who votes,
-    /// none of them can be spared: they would wait for those who voted before.
+    /// Never more nodes may be unfit than the cluster survives.
     pub(super) fn can_do_without(&self, node: usize) -> bool {
         let unfit = self.nodes.iter().filter(|node| node.is_unfit()).count();
-        let few = unfit < (self.plan.nodes - 1) / 2 && !self.nodes[node].is_unfit();
-        few && self.members_are_known()
-    }
-
-    fn members_are_known(&self) -> bool {
-        let fit = || self.nodes.iter().filter(|node| !node.is_unfit());
-        let seats = fit().map(SimNode::replica).collect();
-        let all_fit = fit().count() == self.plan.nodes;
-        !all_fit || fit().all(|node| node.knows_for_good(&seats))
+        unfit < (self.plan.nodes - 1) / 2 && !self.nodes[node].is_unfit()
     }
 
     /// A node will not start again by itself: the operator is called.
@@ -73,11 +64,25 @@ impl Cluster {
             return self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
         }
         match self.nodes[asked].run_errand(errand) {
-            Ok(Some(Step::Done)) => return self.errand_done(node, errand),
+            Ok(Some(Step::Done)) => {
+                self.errand_done(node, errand);
+                return self.rely_on(asked);
+            }
             Ok(_) => self.follow_up(asked),
             Err(ended) => self.ended(asked, ended),
         }
         self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
+    }
+
+    /// Whoever is told that a change is done may take the next machine away, even that of the leader who said so, and
+    /// then the power may go: those left must know who votes.
+    fn rely_on(&mut self, leader: usize) {
+        if self.is_calm() || self.chance.random_bool(0.7) || !self.can_do_without(leader) {
+            return;
+        }
+        self.coverage.count("changes of members relied on");
+        self.lose_machine(leader);
+        (0..self.plan.nodes).for_each(|node| self.cut_power(node));
     }
 
     fn errand_done(&mut self, node: usize, errand: Errand) {

@@ -46,11 +46,13 @@ pub enum Planted {
     DamagedEntrySkipped,
     /// A node whose disk was lost comes back empty under its old name, and votes.
     RefilledNodeVotesEarly,
+    /// A change of members is called done while only the leader would know of it after a power cut.
+    DoneBeforeKnown,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 13] = [
+    pub const ALL: [Planted; 14] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
@@ -64,6 +66,7 @@ impl Planted {
         Planted::FencedMemberCommits,
         Planted::DamagedEntrySkipped,
         Planted::RefilledNodeVotesEarly,
+        Planted::DoneBeforeKnown,
     ];
 
     /// Spoils a step on its way to the journal.

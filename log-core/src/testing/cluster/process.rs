@@ -1,7 +1,7 @@
 //! A running node: the real replica, journal, partitions and group deciders. What its threads would do waits here until
 //! the seed says that it happens.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::member;
 use super::view::View;
 use crate::broker::simulated::{
     Effect, Input, Job, JournalGroup, Limits, Replica, Shared, Step, Ticket, Written, assemble,
-    recording, step_to_join, step_to_leave,
+    most_have, recording, step_to_join, step_to_leave,
 };
 use crate::broker::{Leadership, Outcome, ProposeError};
 use crate::clock::Clock;
-use crate::consensus::{Membership, Message, Persist};
+use crate::consensus::{Membership, Message, Persist, Quorum};
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
 use crate::state::Command;
@@ -51,7 +51,7 @@ pub(super) struct Home {
 }
 
 /// What the operator wants of a leader.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Errand {
     /// A replica is to vote, perhaps in the place of another.
     Join {
@@ -93,8 +93,18 @@ impl Failure {
 enum Awaiting {
     Client(Asker),
     Record(Record),
+    /// The operator's tool, which is to say that the errand is done.
+    Proof(Errand, LeaderEpoch),
     /// Housekeeping asks again when its time comes.
     Nobody,
+}
+
+/// Once most voters have the entry, from the leader of the epoch, they know that the errand is done.
+#[derive(Clone, Copy)]
+struct Proof {
+    errand: Errand,
+    epoch: LeaderEpoch,
+    entry: EntryIndex,
 }
 
 pub(super) struct Process {
@@ -113,12 +123,7 @@ pub(super) struct Process {
     pub(super) outbound: Outbound,
     shown: Option<EntryIndex>,
     led: Option<LeaderEpoch>,
-    /// The members as it last saw them, and an entry by which they were those.
-    members: (Membership, EntryIndex),
-    /// What it will know to be committed after a power cut.
-    durable_commit: EntryIndex,
-    /// The commit of the promises that the journal was asked to write.
-    promised: EntryIndex,
+    proof: Option<Proof>,
     planted: Option<Planted>,
     /// The step that a planted bug confirms before its time.
     told_early: Option<u64>,
@@ -145,7 +150,6 @@ impl Process {
         if let Some(bug) = planted {
             bug.spoil_recovered(&mut recovered, &*home.disk, &home.folder);
         }
-        let durable_commit = recovered.hard_state.commit;
         let assembled = assemble(&home.folder, home.limits, &home.identity, recovered, clock);
         let (replica, shared, log) = assembled.map_err(|error| Failure::of(&error))?;
         Ok(Self {
@@ -164,9 +168,7 @@ impl Process {
             outbound: Outbound::default(),
             shown: None,
             led: None,
-            members: (Membership::default(), EntryIndex(0)),
-            durable_commit,
-            promised: EntryIndex(0),
+            proof: None,
             planted,
             told_early: None,
             fetch: None,
@@ -241,7 +243,7 @@ impl Process {
         let ticket = self.ticket(awaiting);
         let only_in = match &self.awaiting[&ticket] {
             Awaiting::Record(record) => Some(record.epoch),
-            Awaiting::Client(_) | Awaiting::Nobody => None,
+            Awaiting::Client(_) | Awaiting::Proof(..) | Awaiting::Nobody => None,
         };
         self.take(Input::Propose {
             ticket,
@@ -275,10 +277,8 @@ impl Process {
         };
         let group = JournalGroup::gather(first, || self.jobs.pop_front());
         let mut said = Vec::new();
-        let promised = self.promised;
         let written = group.write(&mut self.log, &mut |word| said.push(word));
         written.map_err(|error| Failure::of(&error))?;
-        self.durable_commit = self.durable_commit.max(promised);
         said.into_iter().try_for_each(|word| self.written(word))
     }
 
@@ -368,9 +368,7 @@ impl Process {
             } => self.journal(Job::Seal(hard_state, captured)),
             Effect::TrimJournal { before } => self.journal(Job::TrimBefore(before)),
             Effect::Send(message) => self.send(message),
-            Effect::Answer { ticket, outcome } => {
-                self.decided(ticket, outcome.map(|(_, outcome)| outcome));
-            }
+            Effect::Answer { ticket, outcome } => self.decided(ticket, outcome),
             Effect::Readable { ticket, allowed } => {
                 if let Awaiting::Client(asker) = self.awaited(ticket) {
                     self.outbound.answers.push((asker, Said::Readable(allowed)));
@@ -395,9 +393,18 @@ impl Process {
         awaiting.expect("each ticket is answered once")
     }
 
-    fn decided(&mut self, ticket: Ticket, outcome: Result<Outcome, ProposeError>) {
+    fn decided(&mut self, ticket: Ticket, decided: Result<(EntryIndex, Outcome), ProposeError>) {
+        let index = decided.as_ref().ok().map(|(index, _)| *index);
+        let outcome = decided.map(|(_, outcome)| outcome);
         match self.awaited(ticket) {
             Awaiting::Client(asker) => self.outbound.answers.push((asker, Said::Outcome(outcome))),
+            Awaiting::Proof(errand, epoch) => {
+                self.proof = index.map(|entry| Proof {
+                    errand,
+                    epoch,
+                    entry,
+                });
+            }
             Awaiting::Record(record) => {
                 let now = self.now();
                 let is_recorded = matches!(outcome, Ok(Ok(_)));
@@ -411,10 +418,6 @@ impl Process {
         if let Some(bug) = self.planted {
             bug.spoil_step(&mut step);
         }
-        let promise = step
-            .hard_state
-            .map_or(EntryIndex(0), |promise| promise.commit);
-        self.promised = self.promised.max(promise);
         if self.planted == Some(Planted::ToldBeforeSynced) {
             self.told_early = Some(step.number);
             self.outbound.messages.append(&mut step.then_send);
@@ -450,9 +453,30 @@ impl Process {
                 self.take(Input::ChangeMembership { ticket, change })?;
             }
             Step::HandOver(to) => self.take(Input::HandOver { to })?,
-            Step::Done | Step::Wait => {}
+            Step::Done => return self.prove(errand, &membership, &quorum).map(Some),
+            Step::Wait => {}
         }
         Ok(Some(step))
+    }
+
+    /// It is done once most voters would know so after a power cut.
+    fn prove(
+        &mut self,
+        errand: Errand,
+        membership: &Membership,
+        quorum: &Quorum,
+    ) -> Result<Step, Failure> {
+        if self.planted == Some(Planted::DoneBeforeKnown) {
+            return Ok(Step::Done);
+        }
+        let epoch = quorum.epoch;
+        let begun = |proof: &Proof| proof.errand == errand && proof.epoch == epoch;
+        let Some(proof) = self.proof.filter(begun) else {
+            self.propose(Awaiting::Proof(errand, epoch), Command::ExpireTransactions)?;
+            return Ok(Step::Wait);
+        };
+        let is_known = most_have(membership, quorum, proof.entry);
+        Ok(if is_known { Step::Done } else { Step::Wait })
     }
 
     /// Another is to lead, as before a planned stop.
@@ -461,13 +485,6 @@ impl Process {
             Some(to) if self.leading().is_some() => self.take(Input::HandOver { to }),
             _ => Ok(()),
         }
-    }
-
-    /// Whether these are the voters, for all that it knows and will know after a power cut.
-    pub(super) fn knows_for_good(&self, voters: &BTreeSet<ReplicaId>) -> bool {
-        let (members, since) = &self.members;
-        let known: BTreeSet<ReplicaId> = members.voters.iter().copied().collect();
-        known == *voters && !members.is_joint() && *since <= self.durable_commit
     }
 
     /// Whether it knows the replica as a member.
@@ -494,7 +511,7 @@ impl Process {
     pub(super) fn waiting(self) -> Vec<Asker> {
         let asker = |awaiting| match awaiting {
             Awaiting::Client(asker) => Some(asker),
-            Awaiting::Record(_) | Awaiting::Nobody => None,
+            Awaiting::Record(_) | Awaiting::Proof(..) | Awaiting::Nobody => None,
         };
         self.awaiting.into_values().filter_map(asker).collect()
     }
@@ -517,10 +534,6 @@ impl Process {
         let applied = self.applied();
         if self.shown.replace(applied) == Some(applied) {
             return None;
-        }
-        let members = self.shared.membership.borrow().clone();
-        if members != self.members.0 {
-            self.members = (members, applied);
         }
         let mut hasher = DefaultHasher::new();
         self.view().state.encode().hash(&mut hasher);

@@ -38,7 +38,7 @@ impl Cluster {
         }
     }
 
-    fn cut_power(&mut self, node: usize) {
+    pub(super) fn cut_power(&mut self, node: usize) {
         if self.nodes[node].is_out() {
             return;
         }

@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use tracing::info;
 use uuid::Uuid;
 
-use super::{LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, replica};
+use super::{LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica};
 use crate::broker::error_code::Asked;
 use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::{Failed, deadline, settle};
@@ -72,7 +72,7 @@ impl Adding<'_> {
             check_leading(self.service)?;
             self.reached = self.next();
             match self.reached {
-                Admission::Done => return Ok(()),
+                Admission::Done => return prove_known(self.service).await,
                 Admission::Admit => self.admit().await?,
                 Admission::Dismiss(learner) => {
                     change(self.service, MembershipChange::Remove(learner)).await?;
@@ -166,7 +166,11 @@ impl Adding<'_> {
     fn not_yet(&self) -> Failed {
         let Named { node, .. } = self.named;
         let reached = match self.reached {
-            Admission::Done => format!("node {node} votes"),
+            Admission::Done => {
+                format!(
+                    "node {node} votes, and most of the voters have not stored yet that it does"
+                )
+            }
             Admission::Admit => format!("node {node} is not a learner yet"),
             Admission::Dismiss(_) => format!("the learner that node {node} was has not gone yet"),
             Admission::WaitForSilence => {

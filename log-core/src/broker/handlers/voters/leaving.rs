@@ -5,7 +5,7 @@ use kafka_protocol::messages::RemoveRaftVoterRequest;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
-use super::{LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, replica};
+use super::{LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica};
 use crate::broker::error_code::{Asked, of_propose_error};
 use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::Failed;
@@ -27,13 +27,7 @@ pub(super) async fn remove(
     let leaving = Leaving::parse(service, request)?;
     match timeout(WAIT, leaving.run()).await {
         Ok(done) => done,
-        Err(_) => Err(Failed::of(
-            ResponseError::RequestTimedOut,
-            format!(
-                "{} is still a member: those left did not store an entry in time; ask again",
-                leaving.name
-            ),
-        )),
+        Err(_) => Err(leaving.not_yet()),
     }
 }
 
@@ -77,7 +71,7 @@ impl<'a> Leaving<'a> {
             check_leading(self.service)?;
             match self.next() {
                 // Our own change has been applied.
-                Err(Unremovable::NoMember) if proposed => return Ok(()),
+                Err(Unremovable::NoMember) if proposed => return prove_known(self.service).await,
                 Err(Unremovable::Changing) if proposed => sleep(LOOK_EVERY).await,
                 Err(unremovable) => return Err(self.not_removed(unremovable)),
                 Ok(Removal::HandOver { to }) => {
@@ -108,6 +102,21 @@ impl<'a> Leaving<'a> {
         let voters = voters_without(&self.service.replica().membership(), self.replica);
         let is_stored = |quorum: &Quorum, entry| is_on_a_majority(quorum, &voters, entry);
         prove(self.service, is_stored).await
+    }
+
+    fn not_yet(&self) -> Failed {
+        let name = &self.name;
+        let message = if self.service.replica().membership().has(self.replica) {
+            format!(
+                "{name} is still a member: those left did not store an entry in time; ask again"
+            )
+        } else {
+            format!(
+                "{name} is no member any more, but most of those left have not stored that yet: let them before another \
+                 machine is taken away"
+            )
+        };
+        Failed::of(ResponseError::RequestTimedOut, message)
     }
 
     fn not_removed(&self, unremovable: Unremovable) -> Failed {

@@ -2,11 +2,12 @@
 //!
 //! A change is made in several steps, each judged anew (`voter_plan`); an answer says that it is done, or what was reached
 //! by the deadline, and asking again goes on from there. Before a change is proposed, those who will decide afterwards
-//! prove that they are there.
+//! prove that they are there; before it is called done, that they know of it.
 
 mod adding;
 mod leaving;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
@@ -23,6 +24,7 @@ use super::proposal::{Failed, settle, told};
 use crate::broker::error_code::{Asked, of_propose_error};
 use crate::broker::replica_handle::{Leadership, ProposeError};
 use crate::broker::service::Service;
+use crate::consensus::voter_plan::is_on_a_majority;
 use crate::consensus::{MembershipChange, Quorum};
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::state::{Command, UnregisterNode};
@@ -114,20 +116,32 @@ fn check_leading(service: &Service) -> Result<(), Failed> {
     }
 }
 
-/// Proposes an entry, and waits until it is on the disks that matter.
+/// Proposes an entry, and waits until it is on the disks that matter, sent there by this leader.
 async fn prove(
     service: &Service,
     mut is_stored: impl FnMut(&Quorum, EntryIndex) -> bool,
 ) -> Result<(), Failed> {
     let failed = |error| Failed::from(of_propose_error(error, Asked::Controller));
     let mut quorum = service.replica().quorum_changes();
+    let epoch = quorum.borrow().epoch;
     // The command does only what is due anyway; what counts is its place in the journal.
     let pending = service.replica().propose(Command::ExpireTransactions).await;
     let (index, _) = pending.map_err(failed)?.applied().await.map_err(failed)?;
-    let stored = quorum.wait_for(|quorum| is_stored(quorum, index)).await;
-    stored
-        .map(|_| ())
-        .map_err(|_| failed(ProposeError::Stopped))
+    let settled = |now: &Arc<Quorum>| now.epoch != epoch || is_stored(now, index);
+    match quorum.wait_for(settled).await {
+        Ok(now) if now.epoch == epoch => Ok(()),
+        Ok(_) => Err(ResponseError::NotController.into()),
+        Err(_) => Err(failed(ProposeError::Stopped)),
+    }
+}
+
+/// Waits until a majority of the voters would know after a power cut who votes, so that the operator may take away the
+/// next machine. The leader sends an entry that it appends after it has applied a change together with that commit index,
+/// and a follower writes both at once.
+async fn prove_known(service: &Service) -> Result<(), Failed> {
+    let voters = service.replica().membership().voters;
+    let is_known = |quorum: &Quorum, entry| is_on_a_majority(quorum, &voters, entry);
+    prove(service, is_known).await
 }
 
 /// One change of members, applied. While another is under way it waits a moment: the caller looks and decides again.
