@@ -464,9 +464,10 @@ impl Runner {
     ) -> Result<(), BrokerStopped> {
         let (done, lock) = (self.heard_in.clone(), Arc::clone(&self.home.lock));
         let body = move || {
-            let _lock = lock;
             let word = catch_unwind(AssertUnwindSafe(work));
             let word = word.unwrap_or(Heard::Panicked { thread: name });
+            // Whoever hears the word may be the last: the folder is free then.
+            drop(lock);
             drop(done.blocking_send(word));
         };
         let thread = thread::Builder::new().name(name.into()).spawn(body);
