@@ -286,6 +286,11 @@ impl SimNode {
         self.flipped.is_some()
     }
 
+    /// A bit was flipped, and it has not started since.
+    pub(super) fn is_rotten(&self) -> bool {
+        self.is_flipped() && !self.is_up()
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         self.paused
     }

@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     pub(super) fn cut_power(&mut self, node: usize) {
-        if self.nodes[node].is_out() {
+        if self.nodes[node].is_out() || self.nodes[node].is_rotten() {
             return;
         }
         self.coverage.count("power cuts");
@@ -115,8 +115,8 @@ impl Cluster {
         self.nodes[node].fail_sync(which);
     }
 
-    /// Never in more files than the cluster survives, and after a kill: a power cut together with the rot of the very
-    /// last batch is the limit that the journal states.
+    /// Never in more files than the cluster survives, and after a kill, without a power cut before the next start: that
+    /// together with the rot of the very last batch is the limit that the journal states.
     fn flip_bit(&mut self, node: usize) {
         if !self.nodes[node].is_up() || !self.can_do_without(node) {
             return;
