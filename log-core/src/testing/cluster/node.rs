@@ -418,7 +418,11 @@ impl SimNode {
         self.with(Process::tick)
     }
 
+    /// What was on its way to the replica that was here before is refused at the door, as `peers` does.
     pub(super) fn hear(&mut self, message: Message) -> Result<(), Ended> {
+        if message.to != self.replica().0 {
+            return Ok(());
+        }
         self.with(|process| process.hear(message))
     }
 
