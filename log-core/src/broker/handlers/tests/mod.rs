@@ -3,6 +3,7 @@
 mod acknowledging;
 mod coordinating;
 mod leading;
+mod members;
 mod metadata;
 mod puppet;
 mod requests;

@@ -141,6 +141,12 @@ impl Puppet {
         outcome.expect("nothing refuses it");
     }
 
+    /// Until something more is proposed.
+    pub(super) async fn proposed(&self) {
+        let mut applied = self.shared.applied.subscribe();
+        applied.changed().await.expect("the puppet holds it");
+    }
+
     /// These voters are in sync, with all that is applied on their disks; the others are silent.
     pub(super) fn has_in_sync(&self, nodes: &[u64]) {
         let last = *self.shared.applied.borrow();
