@@ -193,6 +193,8 @@ impl Door {
     async fn hear(&self, mut conversation: Conversation) -> Result<(), TalkError> {
         let (inner, replica) = (&self.inner, conversation.peer.replica);
         let now = || inner.clock.elapsed();
+        // Only a part of the cluster tells. It may have presented itself a moment ago, when it was none.
+        inner.waiting.forget(replica);
         let teller = inner.tellers.begin(now(), replica, conversation.process);
         let hearing = async {
             while let Some(frame) = conversation.next(TELLING_SILENCE_MAX).await? {
