@@ -82,7 +82,7 @@ impl Cluster {
         }
         self.coverage.count("changes of members relied on");
         self.lose_machine(leader);
-        (0..self.plan.nodes).for_each(|node| self.cut_power(node));
+        self.cut_power_everywhere();
     }
 
     fn errand_done(&mut self, node: usize, errand: Errand) {

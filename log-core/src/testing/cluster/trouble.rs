@@ -38,7 +38,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn cut_power(&mut self, node: usize) {
+    fn cut_power(&mut self, node: usize) {
         if self.nodes[node].is_out() || self.nodes[node].is_rotten() {
             return;
         }
@@ -56,7 +56,7 @@ impl Cluster {
         disk.crash_at(disk.operations() + self.chance.random_range(1..40));
     }
 
-    fn cut_power_everywhere(&mut self) {
+    pub(super) fn cut_power_everywhere(&mut self) {
         self.coverage.count("power cuts everywhere");
         (0..self.plan.nodes).for_each(|node| self.cut_power(node));
     }
