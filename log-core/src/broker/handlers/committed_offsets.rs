@@ -253,7 +253,7 @@ fn committed_topic(
         .with_partitions(topic.partitions.iter().map(partition).collect())
 }
 
-/// `None` where another node is the coordinator, or none is: the connection is closed, which every client takes for a
+/// `None` where another node is the coordinator, or none is: the connection is closed, which clients take for a
 /// coordinator to look for anew. Told so in words, librdkafka looks for it and never asks again (decision 17).
 pub(in crate::broker) async fn fetch(
     service: &Service,
