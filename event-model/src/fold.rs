@@ -22,7 +22,8 @@ use crate::{
 /// How long an alert lives if nothing ends it earlier.
 pub const LIVE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How far an accept's clock may be behind its alert's.
+/// How far an accept's clock may be behind its alert's, where the accept names only the house and no alert of that house
+/// had been raised by then.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// For how long (in record time) the ids of records are remembered: an hour longer than an alert lives.
@@ -49,11 +50,6 @@ impl Alert {
     /// Under [`LIVE_FOR`] old at `now`, accepted or not. One from the future (a clock is off) is live.
     pub fn is_live(&self, now: EventTime) -> bool {
         now.millis_since(self.at) < millis(LIVE_FOR)
-    }
-
-    /// May an accept of that time, which names only the house, mean this alert?
-    fn may_be_meant_at(&self, accept_at: EventTime) -> bool {
-        accept_at.millis_since(self.at) >= -millis(CLOCK_TOLERANCE) && self.is_live(accept_at)
     }
 
     fn age_key(&self) -> AgeKey {
@@ -327,22 +323,32 @@ impl LineEvents {
         self.alerts.events.is_empty() && self.accepts.events.is_empty()
     }
 
-    /// The alert an accept belongs to, if it is known: the one it names, else the newest of the target house that was live then.
+    /// The alert that an accept belongs to, if it is known: the one that it names; else the newest that the target house
+    /// had raised by then and that was live; else the oldest that it raised within [`CLOCK_TOLERANCE`] afterwards. So an
+    /// alert that is raised after an accept never takes it over from an earlier one.
     fn meant(&self, accept: &Accept) -> Option<&Alert> {
         if let Some(alert_id) = accept.alert_id {
             return self.alerts.get(alert_id);
         }
-        let latest = (
-            accept.target.clone(),
-            accept.at.plus(CLOCK_TOLERANCE),
-            LAST_PLACE,
-            LAST_ID,
-        );
-        let earliest = (accept.target.clone(), EventTime::MIN, FIRST_PLACE, FIRST_ID);
-        let (.., newest) = self.alerts_by_house.range(earliest..=latest).next_back()?;
-        self.alerts
-            .get(*newest)
-            .filter(|alert| alert.may_be_meant_at(accept.at))
+        let raised_by_then = self
+            .raised_within(&accept.target, EventTime::MIN, accept.at)
+            .next_back()
+            .filter(|alert| alert.is_live(accept.at));
+        raised_by_then.or_else(|| {
+            let soon = accept.at.plus(CLOCK_TOLERANCE);
+            self.raised_within(&accept.target, accept.at, soon)
+                .find(|alert| accept.at < alert.at)
+        })
+    }
+
+    /// The alerts of a house raised from `from` to `to`, both inclusive, by age.
+    fn raised_within(
+        &self,
+        house: &House,
+        from: EventTime,
+        to: EventTime,
+    ) -> impl DoubleEndedIterator<Item = &Alert> {
+        by_age(&self.alerts_by_house, house, from, to).filter_map(|id| self.alerts.get(id))
     }
 
     fn standing(&self, accept: &Accept) -> Standing {
@@ -409,7 +415,7 @@ fn by_age(
     house: &House,
     from: EventTime,
     to: EventTime,
-) -> impl Iterator<Item = EventId> {
+) -> impl DoubleEndedIterator<Item = EventId> {
     // A range that ends before it begins is a panic, and a clock can be so far off that it would.
     let to = to.max(from);
     let keys =

@@ -193,17 +193,21 @@ impl Obvious {
                 .any(|(alert, _)| alert.id == named)
                 .then_some(named);
         }
-        let day = 24 * HOUR;
+        let live = |alert: &AlertRaised| accept.at.millis_since(alert.at) < 24 * HOUR;
         let of_house = self
             .alerts
             .iter()
-            .filter(|(alert, _)| alert.house == accept.target);
-        let meant = of_house.filter(|(alert, _)| {
-            alert.at <= accept.at.plus(CLOCK_TOLERANCE) && accept.at.millis_since(alert.at) < day
-        });
-        meant
-            .max_by_key(|(alert, place)| (alert.at, *place))
-            .map(|(alert, _)| alert.id)
+            .filter(|(alert, _)| alert.house == accept.target && live(alert));
+        let (earlier, later): (Vec<_>, Vec<_>) =
+            of_house.partition(|(alert, _)| alert.at <= accept.at);
+        let newest = earlier
+            .into_iter()
+            .max_by_key(|(alert, place)| (alert.at, *place));
+        let oldest_in_grace = later
+            .into_iter()
+            .filter(|(alert, _)| alert.at <= accept.at.plus(CLOCK_TOLERANCE))
+            .min_by_key(|(alert, place)| (alert.at, *place));
+        newest.or(oldest_in_grace).map(|(alert, _)| alert.id)
     }
 
     fn standing(&self, accept: &AlertAccepted) -> Standing {
@@ -250,6 +254,31 @@ proptest! {
         prop_assert_eq!(fold.len(), obvious.alerts.len() + obvious.accepts.len());
     }
 
+    /// What was told when an accept was read stays true unless an alert of the same house that was raised before the
+    /// accept, and after the one that was told, is read later.
+    #[test]
+    fn what_was_told_is_changed_only_by_an_alert_that_was_raised_in_between((records, again) in shuffled_and_repeated()) {
+        let last = fold_of(&records);
+        let mut fold = Fold::new();
+        for (read, recorded) in again.iter().enumerate() {
+            fold.add(recorded);
+            let Event::Accepted(accept) = &recorded.event else { continue };
+            let told = fold.standing(&line(), accept.id).alert_id;
+            let Some(alert) = told.and_then(|id| fold.alert(&line(), id).cloned()) else { continue };
+            if last.standing(&line(), accept.id).alert_id == told {
+                continue;
+            }
+            let in_between = again[read..].iter().any(|later| match &later.event {
+                Event::Raised(raised) => raised.house == accept.target && raised.at <= accept.at && alert.at <= raised.at
+                    || alert.at > accept.at && raised.house == accept.target && raised.at <= alert.at
+                    // A second record with the same id that stands earlier in the log counts instead of the first.
+                    || raised.id == alert.id,
+                Event::Accepted(other) => other.id == accept.id,
+            });
+            prop_assert!(in_between, "{accept:?} was told with {alert:?}");
+        }
+    }
+
     #[test]
     fn every_accept_is_listed_with_its_alert_or_among_the_orphans(records in records()) {
         let fold = fold_of(&records);
@@ -293,19 +322,39 @@ fn the_first_house_in_the_log_is_the_primary_responder() {
 }
 
 #[test]
-fn an_accept_that_names_no_alert_means_the_newest_live_one_with_five_seconds_of_grace() {
-    let alerts = [alert(0, 1, 0, 0), alert(1, 2, 0, 60_000)];
-    let standing = |millis| {
+fn an_accept_that_names_no_alert_means_the_newest_live_one_and_only_for_want_of_one_the_next_within_five_seconds()
+ {
+    let alerts = [
+        alert(0, 1, 0, 0),
+        alert(1, 2, 0, 60_000),
+        alert(2, 3, 0, 61_000),
+    ];
+    let alert_of = |millis, alerts: &[Recorded]| {
         let accept = accept(0, 10, 7, 0, None, millis);
         fold_of(alerts.iter().chain([&accept]))
             .standing(&line(), id(10))
             .alert_id
     };
-    assert_eq!(standing(54_999), Some(id(1)));
-    assert_eq!(standing(55_000), Some(id(2)));
-    assert_eq!(standing(60_000 + 24 * HOUR - 1), Some(id(2)));
-    assert_eq!(standing(60_000 + 24 * HOUR), None);
-    assert_eq!(standing(-5_001), None);
+    assert_eq!(alert_of(59_999, &alerts), Some(id(1)));
+    assert_eq!(alert_of(60_000, &alerts), Some(id(2)));
+    assert_eq!(alert_of(61_000 + 24 * HOUR - 1, &alerts), Some(id(3)));
+    assert_eq!(alert_of(61_000 + 24 * HOUR, &alerts), None);
+    assert_eq!(alert_of(-5_000, &alerts), Some(id(1)));
+    assert_eq!(alert_of(-5_001, &alerts), None);
+    let later = &alerts[1..];
+    assert_eq!(alert_of(57_000, later), Some(id(2)), "the oldest of two");
+    assert_eq!(alert_of(54_999, later), None);
+}
+
+#[test]
+fn a_later_press_never_takes_over_an_accept_that_was_told() {
+    let (first, accepted) = (alert(0, 1, 0, 0), accept(0, 10, 7, 0, None, 3_000));
+    let mut fold = fold_of([&first, &accepted]);
+    assert_eq!(fold.standing(&line(), id(10)), bound(1, 1));
+
+    fold.add(&alert(1, 2, 0, 3_001));
+
+    assert_eq!(fold.standing(&line(), id(10)), bound(1, 1));
 }
 
 #[test]
