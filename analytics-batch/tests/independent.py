@@ -3,6 +3,7 @@
 
     independent.py generate SEED EVENTS FILE     writes a log, one record per line
     independent.py figures FILE                  computes the figures of that log and prints them as JSON
+    independent.py bindings FILE                 says whose alert each accept of some histories belongs to
 
 Only the standard library. The generator puts in what a log of years holds: duplicates, orphans, late accepts,
 clocks that are off, records of the original system, drills, tests, unknown types, and records nobody can read.
@@ -342,11 +343,27 @@ def meant(accept, by_id, by_house):
     if named:
         return by_id.get(named)
     calls = by_house.get(plain(accept["body"]["target"]), [])
-    position = bisect.bisect_right(calls, (accept["at"] + 5_000, (True, 9**9, 9**9), "~"))
-    if position == 0:
-        return None
-    at, _, newest = calls[position - 1]
-    return by_id[newest] if accept["at"] - at < DAY else None
+    live = [call for call in calls if accept["at"] - call[0] < DAY]
+    earlier = [call for call in live if call[0] <= accept["at"]]
+    soon = [call for call in live if accept["at"] < call[0] <= accept["at"] + 5_000]
+    chosen = max(earlier) if earlier else min(soon) if soon else None
+    return by_id[chosen[2]] if chosen else None
+
+
+def bindings(path):
+    """For each history of a file: the alerts, each with the houses that go, in order."""
+    found = []
+    for text in open(path, encoding="utf-8"):
+        offsets = collections.Counter()
+        events = []
+        for event in json.loads(text)["events"]:
+            raised = event["type"] == "alert"
+            offsets[raised] += 1
+            place = (not raised, 0, offsets[raised])
+            at = millis(event["at"])
+            events.append({"raised": raised, "place": place, "recorded": at, "id": event["id"], "at": at, "body": event})
+        found.append({alert["id"]: [house for house, _ in alert["first_of_house"]] for alert in fold(events)["alerts"]})
+    return found
 
 
 # Figures
@@ -607,6 +624,8 @@ def main(arguments):
         with open(path, "w", encoding="utf-8") as file:
             for record in Generator(seed).run(events):
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    elif arguments[0] == "bindings":
+        json.dump(bindings(arguments[1]), sys.stdout)
     else:
         json.dump(figures(arguments[1]), sys.stdout, ensure_ascii=False)
 

@@ -203,6 +203,23 @@ fn the_figures_are_those_of_an_independent_computation() {
     }
 }
 
+/// The histories are `event-model`'s, with what its fold says of them.
+#[test]
+fn the_independent_computation_gives_each_accept_to_the_alert_that_the_fold_gives_it_to() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../event-model/tests/bindings.jsonl"
+    );
+    let found = independent(&["bindings".as_ref(), path.as_ref()]);
+    let found: Vec<Value> = serde_json::from_slice(&found).unwrap();
+    let histories = fs::read_to_string(path).unwrap();
+    let expected: Vec<Value> = histories
+        .lines()
+        .map(|history| serde_json::from_str::<Value>(history).unwrap()["responders"].take())
+        .collect();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn one_accept_left_out_is_noticed() {
     let log = Log::generate("8", "4000");

@@ -6,7 +6,7 @@
 /** @typedef {{ alert: Alert, at: number, drill: boolean, responders: Responder[] }} Call */
 
 const LIVE_MS = 24 * 3_600_000;
-// The two topics have no order between them, and two machines no common clock: an accept may look a little older than its alert.
+// Two machines have no common clock: an accept may look a little older than its alert.
 const SKEW_MS = 5_000;
 const KEPT_MAX = 300;
 const DRILL_PREFIX = '[훈련 DRILL] ';
@@ -45,17 +45,24 @@ export class Alerts {
   #acceptsByAlert() {
     /** @type {Map<string | undefined, Accept[]>} */ const byAlert = new Map();
     for (const accept of this.#accepts.values()) {
-      const id = accept.alertId ?? this.#bound(accept);
+      const id = this.alertOf(accept);
       byAlert.set(id, [...(byAlert.get(id) ?? []), accept]);
     }
     return byAlert;
   }
 
-  /** The alert of an accept that came without one: the newest of that house that was not raised after it. @param {Accept} accept */
-  #bound({ target, at }) {
+  /**
+   * The id of an accept's alert. One that came without it belongs to the newest alert that its target had raised by then, and only
+   * for want of one to the oldest raised within the clocks' difference afterwards: as the gateway's fold has it.
+   * @param {Accept} accept
+   */
+  alertOf({ alertId, target, at }) {
+    if (alertId) return alertId;
     const then = Date.parse(at);
-    const candidates = [...this.#alerts.values()].filter(({ house, at: raised }) => house === target && Date.parse(raised) <= then + SKEW_MS && then - Date.parse(raised) < LIVE_MS);
-    return candidates.sort((a, b) => Date.parse(b.at) - Date.parse(a.at))[0]?.id;
+    const raised = [...this.#alerts.values()].map(({ id, house, at }) => ({ id, house, at: Date.parse(at) }));
+    const ofHouse = raised.filter(({ house, at }) => house === target && then - at < LIVE_MS).sort((a, b) => a.at - b.at);
+    const newest = ofHouse.findLast(({ at }) => at <= then);
+    return (newest ?? ofHouse.find(({ at }) => at <= then + SKEW_MS))?.id;
   }
 
   /** What a reload of the page needs to go on from the client's position. */
@@ -73,10 +80,10 @@ export class Alerts {
   }
 }
 
-/** Distinct houses in the order of their ranks. @param {Accept[]} accepts @returns {Responder[]} */
+/** Distinct houses in the order of their ranks; without them as they were heard, which is the order of the log. @param {Accept[]} accepts @returns {Responder[]} */
 function responders(accepts) {
   const all = accepts.map(({ accept, at, rank }) => ({ house: accept, at: Date.parse(at), rank }));
-  all.sort((a, b) => (a.rank ?? Infinity) - (b.rank ?? Infinity) || a.at - b.at);
+  all.sort((a, b) => (a.rank ?? Infinity) - (b.rank ?? Infinity) || 0);
   const houses = new Set();
   return all.filter(({ house }) => !houses.has(house) && houses.add(house)).map((one, i) => ({ ...one, rank: one.rank ?? i + 1 }));
 }

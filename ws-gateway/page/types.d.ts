@@ -37,7 +37,7 @@ export interface Accept {
   target: string;
   at: string;
   status?: string;
-  /** Absent while the alert is not known: bind it to the newest live alert of `target`. */
+  /** Absent while the alert is not known: bind it to the newest alert that `target` had raised by `at`. */
   alertId?: string;
   /** 1 is the primary responder. */
   rank?: number;
