@@ -68,7 +68,7 @@ struct Kept {
     retention: Retention,
 }
 
-async fn apply_retention(service: Arc<Service>) {
+pub(super) async fn apply_retention(service: Arc<Service>) {
     for kept in limited(&service) {
         let Some(reader) = service.replica().partitions().reader(&kept.place) else {
             continue;
@@ -77,7 +77,9 @@ async fn apply_retention(service: Arc<Service>) {
         let Some(offset) = retention::log_start(kept.retention, &reader.segments(), now) else {
             continue;
         };
-        delete_before(&service, kept, offset).await;
+        if moves_log_start(&service, &kept, offset) {
+            delete_before(&service, kept, offset).await;
+        }
     }
 }
 
@@ -103,6 +105,14 @@ fn limited(service: &Service) -> Vec<Kept> {
     of_topic
         .filter(|kept| kept.retention != Retention::default())
         .collect()
+}
+
+/// Whether the command would change anything. Where all records of the last segment are too old its file stays, and the
+/// answer would be the same at every check.
+fn moves_log_start(service: &Service, kept: &Kept, offset: Offset) -> bool {
+    let state = service.replica().state();
+    let partition = state.partition(&kept.place);
+    partition.is_some_and(|it| it.log_start_offset() < offset.min(it.last_stable_offset()))
 }
 
 async fn delete_before(service: &Service, kept: Kept, offset: Offset) {

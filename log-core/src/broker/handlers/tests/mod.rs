@@ -1,6 +1,7 @@
 //! Whole requests against a node whose part in the cluster the test decides.
 
 mod acknowledging;
+mod bounds;
 mod coordinating;
 mod leading;
 mod members;

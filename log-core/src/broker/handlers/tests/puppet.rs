@@ -141,6 +141,11 @@ impl Puppet {
         outcome.expect("nothing refuses it");
     }
 
+    /// The last entry that was applied: what is proposed moves it.
+    pub(super) fn applied(&self) -> EntryIndex {
+        *self.shared.applied.borrow()
+    }
+
     /// Until something more is proposed.
     pub(super) async fn proposed(&self) {
         let mut applied = self.shared.applied.subscribe();
