@@ -4,11 +4,33 @@
 //! Positional I/O only. A write is durable after `sync_data` of its file; a new, renamed or removed name is durable
 //! after `sync_folder` of its folder. Whoever gets an error from a sync must not try again: the kernel may have
 //! dropped the pages (fsyncgate), so the bytes are unknown.
+//!
+//! Folders are made for their owner alone (0700), and so are files (0600): a call says where a person needs help.
+//!
+//! A process that has no descriptor left is no broken disk. What needs one waits for it; a few are held back for that,
+//! so that what clients take of the process's descriptors does not stop the log.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+/// What a new folder allows: everything to its owner, nothing to others.
+const FOLDER_MODE: u32 = 0o700;
+/// What a new file allows: its owner to read and write.
+const FILE_MODE: u32 = 0o600;
+/// Descriptors held back for files. The journal's next file takes one; a checkpoint, a snapshot and the folders that are
+/// synced take one each, for a moment.
+const SPARE_DESCRIPTORS: usize = 8;
+/// Wait before a descriptor is asked for again.
+const DESCRIPTOR_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// Waits between two warnings: about every ten seconds.
+const WAITS_A_WARNING: u32 = 500;
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +50,13 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`, `AlreadyExists`, `StorageFull`, and what else the system says.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
+    /// The same, but does not wait where the process has no descriptor left: for a caller that can give one back.
+    ///
+    /// # Errors
+    /// As [`Disk::open`], and what [`is_out_of_descriptors`] recognises.
+    fn open_at_once(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path, mode)
+    }
     /// Makes a folder and the missing ones above it; fine if it is there. Not durable before the parents are synced.
     ///
     /// # Errors
@@ -106,14 +135,84 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
 }
 
+/// Whether the process, or the machine, has no descriptor left: nothing is wrong with the file.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| matches!(errno, Errno::MFILE | Errno::NFILE))
+}
+
+/// Makes what is in a folder its owner's alone; says whether it was not. For a folder that an older version, or the
+/// operator, has made: what was widened on purpose can be widened again, what was never meant to be is closed.
+///
+/// # Errors
+/// What the system says, such as that the folder is another user's.
+pub fn make_private(folder: &Path) -> io::Result<bool> {
+    let mode = fs::metadata(folder)?.mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode & !0o077))?;
+    Ok(true)
+}
+
 /// The world's disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;
 
+/// Held open for when there is none left. As the process's descriptors are one table, so these are one list.
+static SPARES: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+fn spares() -> MutexGuard<'static, Vec<File>> {
+    // Changed by single pushes and pops, so whole even after a panic.
+    SPARES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes spare descriptors until there are enough, or none is left.
+fn take_spares() {
+    let mut spares = spares();
+    while spares.len() < SPARE_DESCRIPTORS {
+        let Ok(spare) = File::open("/dev/null") else {
+            return;
+        };
+        spares.push(spare);
+    }
+}
+
+/// Does what needs a descriptor for a moment or longer. Where there is none it gives up a spare one, then waits.
+fn with_descriptor<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    take_spares();
+    let mut waits = 0_u32;
+    loop {
+        match act() {
+            Err(error) if is_out_of_descriptors(&error) => {
+                if spares().pop().is_some() {
+                    continue;
+                }
+                if waits.is_multiple_of(WAITS_A_WARNING) {
+                    tracing::warn!(
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "no descriptor is left for a file: waiting for one"
+                    );
+                }
+                waits = waits.saturating_add(1);
+                sleep(DESCRIPTOR_AGAIN_AFTER);
+            }
+            done => {
+                take_spares();
+                return done;
+            }
+        }
+    }
+}
+
 impl Disk for SystemDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        with_descriptor(|| self.open_at_once(path, mode))
+    }
+
+    fn open_at_once(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options.read(true);
+        options.read(true).mode(FILE_MODE);
         match mode {
             OpenMode::Read => {}
             OpenMode::Write => {
@@ -129,12 +228,15 @@ impl Disk for SystemDisk {
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(path)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in with_descriptor(|| fs::read_dir(folder))? {
             let name = entry?.file_name().into_string();
             names.push(
                 name.map_err(|name| io::Error::other(format!("name {name:?} is not UTF-8")))?,
@@ -161,14 +263,14 @@ impl Disk for SystemDisk {
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        match fs::remove_dir_all(path) {
+        match with_descriptor(|| fs::remove_dir_all(path)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result,
         }
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        with_descriptor(|| File::open(path))?.sync_all()
     }
 
     fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
@@ -232,6 +334,40 @@ mod tests {
         assert_eq!(file.read_at(&mut buffer, 4).expect("read"), 6);
         assert_eq!(&buffer[..6], b"tlater");
         assert_eq!(file.read_at(&mut buffer, 10).expect("read"), 0);
+    }
+
+    #[test]
+    fn what_is_made_is_its_owners_alone_and_an_older_folder_becomes_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (inner, path) = (folder.path().join("a/b"), folder.path().join("a/b/file"));
+        SystemDisk.create_folder(&inner).expect("made");
+        drop(SystemDisk.open(&path, OpenMode::CreateNew).expect("made"));
+        let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o777;
+        assert_eq!((mode(&inner), mode(&path)), (0o700, 0o600));
+        assert_eq!(mode(&folder.path().join("a")), 0o700, "the ones above too");
+        assert!(!make_private(&inner).expect("looked at"));
+
+        let wide = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&inner, wide).expect("widened");
+        assert!(make_private(&inner).expect("closed"));
+        assert_eq!(mode(&inner), 0o700);
+    }
+
+    #[test]
+    fn what_finds_no_descriptor_takes_the_spare_ones_and_then_waits() {
+        let mut refusals = SPARE_DESCRIPTORS + 2;
+        let done = with_descriptor(|| {
+            if refusals == 0 {
+                return Ok("done");
+            }
+            refusals -= 1;
+            Err(io::Error::from(Errno::MFILE))
+        });
+        assert_eq!(done.expect("in the end"), "done");
+
+        let missing = with_descriptor(|| Err::<(), _>(ErrorKind::NotFound.into()));
+        let missing = missing.expect_err("another error is told");
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 
     #[test]

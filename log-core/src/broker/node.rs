@@ -16,7 +16,7 @@ use super::replica_handle::{
 use super::replica_thread::{BrokerStopped, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
 use crate::consensus::{Driver, InvalidMembership, Membership, Restored, Timing};
-use crate::disk::Disk;
+use crate::disk::{Disk, make_private};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::state::{State, StateDecodeError};
 use crate::storage::{
@@ -118,6 +118,7 @@ impl DataFolder {
                 source,
             })?;
         let lock = FolderLock::acquire(path).map_err(NodeError::Lock)?;
+        close_to_others(path);
         let identity = identity_of(disk, path, node, beginning)?;
         Ok(Self {
             identity,
@@ -188,6 +189,20 @@ impl Node {
     /// [`BrokerStopped`] when it could not go on by itself.
     pub(super) fn join(self) -> Result<(), BrokerStopped> {
         self.thread.join()
+    }
+}
+
+/// A folder of an older version, or one that the operator made, may be open to every user of the machine. With it closed,
+/// so is all that lies in it.
+fn close_to_others(path: &Path) {
+    match make_private(path) {
+        Ok(false) => {}
+        Ok(true) => warn!(path = %path.display(), "data folder was open to other users: closed"),
+        Err(error) => warn!(
+            path = %path.display(),
+            error = &error as &(dyn std::error::Error + 'static),
+            "data folder is open to other users and cannot be closed"
+        ),
     }
 }
 

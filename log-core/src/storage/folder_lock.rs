@@ -1,8 +1,11 @@
 //! One process at a time in a folder of files. The lock is the system's, so it ends with the process, however that ends.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk as _, SystemDisk};
 
 /// The name of the file that is locked.
 const NAME: &str = "lock";
@@ -45,12 +48,13 @@ impl FolderLock {
             folder: folder.to_owned(),
             source,
         };
-        fs::create_dir_all(folder).map_err(failed)?;
+        SystemDisk.create_folder(folder).map_err(failed)?;
         let name = folder.join(NAME);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(name)
             .map_err(failed)?;
         match file.try_lock() {

@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::file_pool::{FilePool, PooledFile};
 use crate::disk::{Disk, DiskFile, OpenMode};
 
 /// Read at once for a checksum.
@@ -20,27 +21,72 @@ pub(super) struct FileEnd {
 
 /// One owner appends; anybody reads what is written.
 pub(super) struct GrowingFile {
-    path: PathBuf,
-    file: Box<dyn DiskFile>,
+    file: Handle,
     end: RwLock<FileEnd>,
+}
+
+enum Handle {
+    /// A partition's, while the node runs: open when it is used.
+    Pooled(PooledFile),
+    /// Open until it is dropped: for a look.
+    Held {
+        path: PathBuf,
+        file: Box<dyn DiskFile>,
+    },
+}
+
+impl Handle {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Pooled(file) => file.path(),
+            Self::Held { path, .. } => path,
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&dyn DiskFile) -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Self::Pooled(file) => file.with(act),
+            Self::Held { file, .. } => act(&**file),
+        }
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        match self {
+            Self::Pooled(file) => file.write_at(bytes, position),
+            Self::Held { file, .. } => file.write_at(bytes, position),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::Pooled(file) => file.sync(),
+            Self::Held { file, .. } => file.sync_data(),
+        }
+    }
 }
 
 impl GrowingFile {
     /// Makes an empty file.
-    pub(super) fn make(disk: &dyn Disk, path: PathBuf) -> io::Result<Self> {
-        let file = disk.open(&path, OpenMode::CreateNew)?;
+    pub(super) fn make(pool: &Arc<FilePool>, path: PathBuf) -> io::Result<Self> {
         Ok(Self {
-            path,
-            file,
+            file: Handle::Pooled(pool.make(path)?),
             end: RwLock::default(),
         })
     }
 
-    /// Opens a file as a checkpoint recorded it. Longer is fine: the rest was written after the checkpoint, and is
-    /// dropped with [`Self::drop_what_is_beyond`].
+    /// A file as a checkpoint recorded it. Longer is fine: the rest was written after the checkpoint, and is dropped with
+    /// [`Self::drop_what_is_beyond`].
     ///
     /// # Errors
     /// `UnexpectedEof` when the file is shorter.
+    pub(super) fn pooled(pool: &Arc<FilePool>, path: PathBuf, end: FileEnd) -> io::Result<Self> {
+        Self::as_recorded(Handle::Pooled(pool.pooled(path)), end)
+    }
+
+    /// The same, open until it is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::pooled`].
     pub(super) fn open(
         disk: &dyn Disk,
         path: PathBuf,
@@ -48,7 +94,11 @@ impl GrowingFile {
         mode: OpenMode,
     ) -> io::Result<Self> {
         let file = disk.open(&path, mode)?;
-        let found = file.len()?;
+        Self::as_recorded(Handle::Held { path, file }, end)
+    }
+
+    fn as_recorded(file: Handle, end: FileEnd) -> io::Result<Self> {
+        let found = file.with(|file| file.len())?;
         if found < end.bytes {
             return Err(io::Error::new(
                 ErrorKind::UnexpectedEof,
@@ -56,7 +106,6 @@ impl GrowingFile {
             ));
         }
         Ok(Self {
-            path,
             file,
             end: RwLock::new(end),
         })
@@ -67,17 +116,21 @@ impl GrowingFile {
         if self.bytes_beyond()? == 0 {
             Ok(())
         } else {
-            self.file.set_len(self.bytes())
+            let bytes = self.bytes();
+            self.file.with(|file| file.set_len(bytes))
         }
     }
 
     /// How many bytes lie behind the known end.
     pub(super) fn bytes_beyond(&self) -> io::Result<u64> {
-        Ok(self.file.len()?.saturating_sub(self.bytes()))
+        Ok(self
+            .file
+            .with(|file| file.len())?
+            .saturating_sub(self.bytes()))
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     pub(super) fn end(&self) -> FileEnd {
@@ -106,7 +159,7 @@ impl GrowingFile {
     pub(super) fn read(&self, position: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
         let known = self.bytes().saturating_sub(position).min(bytes_max);
         let mut buffer = vec![0; usize::try_from(known).map_err(|_| ErrorKind::OutOfMemory)?];
-        let count = self.file.read_at(&mut buffer, position)?;
+        let count = self.file.with(|file| file.read_at(&mut buffer, position))?;
         if count == buffer.len() {
             Ok(buffer)
         } else {
@@ -126,6 +179,6 @@ impl GrowingFile {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync()
     }
 }

@@ -22,6 +22,7 @@ pub mod backup;
 mod batch_scan;
 pub mod checkpoint;
 pub mod entry_log;
+mod file_pool;
 mod folder;
 pub mod folder_lock;
 mod growing_file;

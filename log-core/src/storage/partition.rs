@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::file_pool::FilePool;
 use super::growing_file::FileEnd;
 use super::index_rebuild::SegmentIs;
 use super::indexer::Indexer;
@@ -289,6 +290,7 @@ impl Partition {
     /// Makes an empty partition in a new folder.
     pub(super) fn make(
         disk: &dyn Disk,
+        pool: &Arc<FilePool>,
         folder: PathBuf,
         partition: TopicPartition,
         topic_id: TopicId,
@@ -297,7 +299,7 @@ impl Partition {
         disk.create_folder(&folder)
             .map_err(|error| (folder.clone(), error))?;
         let first = Arc::new(Segment::make(
-            disk,
+            pool,
             &folder,
             Offset(0),
             settings.index_interval_bytes,
@@ -390,7 +392,7 @@ impl Partition {
     /// Appends a batch. Tells whether a new segment was begun for it.
     pub(super) fn append(
         &mut self,
-        disk: &dyn Disk,
+        pool: &Arc<FilePool>,
         batch: &[u8],
         header: &BatchHeader,
     ) -> Result<Rolled, (PathBuf, io::Error)> {
@@ -407,7 +409,7 @@ impl Partition {
             self.partition
         );
         let rolled = if self.is_full_for(header) {
-            self.roll(disk)?
+            self.roll(pool)?
         } else {
             Rolled::No
         };
@@ -458,12 +460,12 @@ impl Partition {
         age_ms.is_some_and(|age_ms| self.settings.segment_ms < age_ms)
     }
 
-    fn roll(&mut self, disk: &dyn Disk) -> Result<Rolled, (PathBuf, io::Error)> {
+    fn roll(&mut self, pool: &Arc<FilePool>) -> Result<Rolled, (PathBuf, io::Error)> {
         self.active.close(&mut self.indexer)?;
         self.mark_dirty();
         let interval_bytes = self.settings.index_interval_bytes;
         let next = Arc::new(Segment::make(
-            disk,
+            pool,
             &self.folder,
             self.active.end_offset(),
             interval_bytes,

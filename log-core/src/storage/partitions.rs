@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::checkpoint::{Captured, Checkpoint, Doomed};
+use super::file_pool::FilePool;
 use super::partition::{Partition, PartitionReader, Rolled, segment_paths};
 use crate::disk::Disk;
 use crate::ids::{Offset, TopicId, TopicPartition};
@@ -60,6 +61,7 @@ pub enum PartitionsError {
 /// The partitions of a node.
 pub struct Partitions {
     disk: Arc<dyn Disk>,
+    pool: Arc<FilePool>,
     data_folder: PathBuf,
     owned: Mutex<Owned>,
     readers: RwLock<BTreeMap<TopicPartition, Arc<PartitionReader>>>,
@@ -80,6 +82,7 @@ impl Partitions {
     /// The partitions that a recovery has put together.
     pub(super) fn assemble(
         disk: Arc<dyn Disk>,
+        pool: Arc<FilePool>,
         data_folder: &Path,
         partitions: BTreeMap<TopicPartition, Partition>,
     ) -> Self {
@@ -95,6 +98,7 @@ impl Partitions {
         });
         Self {
             disk,
+            pool,
             data_folder: data_folder.to_owned(),
             owned,
             readers,
@@ -120,6 +124,7 @@ impl Partitions {
         let folder = partition_folder(&self.data_folder, topic_id, partition);
         let made = Partition::make(
             &*self.disk,
+            &self.pool,
             folder.clone(),
             partition.clone(),
             topic_id,
@@ -194,7 +199,7 @@ impl Partitions {
         );
         let mut owned = self.owned();
         let owner = owned.get(partition)?;
-        let appended = owner.append(&*self.disk, batch, &header);
+        let appended = owner.append(&self.pool, batch, &header);
         let folder = owner.folder().to_owned();
         if appended.map_err(|error| io_error(partition, error))? == Rolled::Yes {
             owned.new_names.insert(folder);
@@ -223,6 +228,11 @@ impl Partitions {
             .flat_map(|segment| segment_paths(&folder, segment.base_offset()));
         owned.doomed.extend(files.map(Doomed::File));
         Ok(())
+    }
+
+    /// How many of their files are open.
+    pub fn open_files(&self) -> usize {
+        self.pool.open_files()
     }
 
     /// Where to read a partition.

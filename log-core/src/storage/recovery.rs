@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, CheckpointFile, Doomed};
 use super::entry_log::{EntryLog, EntryLogError, RecoveredLog};
+use super::file_pool::FilePool;
 use super::folder;
 use super::growing_file::GrowingFile;
 use super::index_rebuild;
@@ -29,10 +30,23 @@ use crate::ids::{EntryIndex, TopicPartition};
 pub(super) const JOURNAL: &str = "journal";
 
 /// Sizes of the files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
     /// Of the journal.
     pub journal: JournalConfig,
+    /// Files of partitions that are open at once; the others are opened when they are used. Default 2,961, the share of a
+    /// process that may open 20,000. Too low opens and closes files all the time, and refuses topics (a partition counts
+    /// as three); too high, with what else the process opens, meets the process's own limit.
+    pub open_partition_files_max: usize,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            journal: JournalConfig::default(),
+            open_partition_files_max: 2_961,
+        }
+    }
 }
 
 /// What [`recover`] found, and the files to go on with.
@@ -129,7 +143,8 @@ pub fn recover(
     let (checkpoint, records) = file.map_or((None, Vec::new()), |file| {
         (Some(file.checkpoint), file.partitions)
     });
-    let (partitions, mended) = recover_partitions(disk, data_folder, applied, records)?;
+    let pool = FilePool::new(Arc::clone(disk), config.open_partition_files_max);
+    let (partitions, mended) = recover_partitions(disk, pool, data_folder, applied, records)?;
     let RecoveredLog {
         hard_state,
         entries,
@@ -179,6 +194,7 @@ pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 
 fn recover_partitions(
     disk: &Arc<dyn Disk>,
+    pool: Arc<FilePool>,
     data_folder: &Path,
     checkpoint: EntryIndex,
     records: Vec<PartitionRecord>,
@@ -188,7 +204,7 @@ fn recover_partitions(
     let (mut opened, mut mended) = (Vec::new(), Vec::new());
     for record in records {
         let folder = partition_folder(data_folder, record.topic_id, &record.partition);
-        let segments = open_segments(&**disk, &folder, checkpoint, &record, &mut mended)?;
+        let segments = open_segments(&**disk, &pool, &folder, checkpoint, &record, &mut mended)?;
         opened.extend(segments.iter().cloned());
         let name = record.partition.clone();
         partitions.insert(name, Partition::resume(folder, record, segments)?);
@@ -196,13 +212,14 @@ fn recover_partitions(
     drop_what_is_not_listed(&**disk, &listed)?;
     drop_bytes_beyond(&opened)?;
     Ok((
-        Partitions::assemble(disk.clone(), data_folder, partitions),
+        Partitions::assemble(disk.clone(), pool, data_folder, partitions),
         mended,
     ))
 }
 
 fn open_segments(
     disk: &dyn Disk,
+    pool: &Arc<FilePool>,
     folder: &Path,
     checkpoint: EntryIndex,
     record: &PartitionRecord,
@@ -212,7 +229,7 @@ fn open_segments(
     for (segment, is) in record.segments_and_kinds() {
         needs_log(disk, folder, checkpoint, segment)?;
         mended.extend(index_rebuild::mend(disk, folder, segment, is)?);
-        let opened = Segment::open(disk, folder, segment, OpenMode::Write);
+        let opened = Segment::pooled(pool, folder, segment);
         segments.push(Arc::new(
             opened.map_err(|(path, source)| unopened(path, checkpoint, source))?,
         ));

@@ -5,12 +5,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::batch_scan::{BatchAt, BatchScan};
+use super::file_pool::FilePool;
 use super::growing_file::{FileEnd, GrowingFile};
 use super::indexer::{Indexer, NewEntries};
 use super::offset_index;
@@ -52,14 +53,14 @@ struct Tail {
 impl Segment {
     /// Makes the three files, empty.
     pub(super) fn make(
-        disk: &dyn Disk,
+        pool: &Arc<FilePool>,
         folder: &Path,
         base_offset: Offset,
         index_interval_bytes: u32,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let make = |extension| {
             let path = path(folder, base_offset, extension);
-            GrowingFile::make(disk, path.clone()).map_err(|error| (path, error))
+            GrowingFile::make(pool, path.clone()).map_err(|error| (path, error))
         };
         Ok(Self {
             base_offset,
@@ -74,17 +75,38 @@ impl Segment {
         })
     }
 
-    /// Opens the files as a checkpoint recorded them; see [`GrowingFile::open`]. The segment is ready once it was
+    /// The files as a checkpoint recorded them; see [`GrowingFile::pooled`]. The segment is ready once it was
     /// [resumed](Self::resume) or [closed](Self::read_latest).
+    pub(super) fn pooled(
+        pool: &Arc<FilePool>,
+        folder: &Path,
+        record: &SegmentRecord,
+    ) -> Result<Self, (PathBuf, io::Error)> {
+        Self::as_recorded(folder, record, |path, end| {
+            GrowingFile::pooled(pool, path, end)
+        })
+    }
+
+    /// The same for a look, with its files open until it is dropped.
     pub(super) fn open(
         disk: &dyn Disk,
         folder: &Path,
         record: &SegmentRecord,
         mode: OpenMode,
     ) -> Result<Self, (PathBuf, io::Error)> {
+        Self::as_recorded(folder, record, |path, end| {
+            GrowingFile::open(disk, path, end, mode)
+        })
+    }
+
+    fn as_recorded(
+        folder: &Path,
+        record: &SegmentRecord,
+        open: impl Fn(PathBuf, FileEnd) -> io::Result<GrowingFile>,
+    ) -> Result<Self, (PathBuf, io::Error)> {
         let open = |extension, end| {
             let path = path(folder, record.base_offset, extension);
-            GrowingFile::open(disk, path.clone(), end, mode).map_err(|error| (path, error))
+            open(path.clone(), end).map_err(|error| (path, error))
         };
         Ok(Self {
             base_offset: record.base_offset,
@@ -254,6 +276,8 @@ impl Segment {
             .map_err(|source| self.io(source))?;
         let whole = self.whole_batches(&bytes, first.position, below)?;
         bytes.truncate(whole);
+        // What lies behind `below` is no part of the answer, and must not be held as long as it.
+        bytes.shrink_to_fit();
         Ok(bytes.into())
     }
 

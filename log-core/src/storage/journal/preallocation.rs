@@ -68,8 +68,13 @@ impl Preallocation {
         self.file.sync_data().map_err(io_error("sync", &self.path))
     }
 
-    /// Gives the complete file its name, one that lasts.
-    pub(super) fn name(self, disk: &dyn Disk, path: &Path) -> Result<(), JournalError> {
+    /// Gives the complete file its name, one that lasts, and the file, which stays open: there may be no descriptor to open
+    /// it once more.
+    pub(super) fn name(
+        self,
+        disk: &dyn Disk,
+        path: &Path,
+    ) -> Result<Box<dyn DiskFile>, JournalError> {
         assert!(
             self.is_complete(),
             "a segment has all its zeros before it has a name"
@@ -77,7 +82,8 @@ impl Preallocation {
         disk.rename(&self.path, path)
             .map_err(io_error("rename", path))?;
         disk.sync_folder(&self.folder)
-            .map_err(io_error("sync folder", &self.folder))
+            .map_err(io_error("sync folder", &self.folder))?;
+        Ok(self.file)
     }
 
     /// Gives the room back. Should it fail, the next start does it.

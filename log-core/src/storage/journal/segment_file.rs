@@ -42,10 +42,7 @@ impl SegmentFile {
             prepared.discard(disk);
             return Err(error);
         }
-        prepared.name(disk, &path)?;
-        let file = disk
-            .open(&path, OpenMode::Write)
-            .map_err(io_error("open", &path))?;
+        let file = prepared.name(disk, &path)?;
         Ok(Self {
             file,
             path,

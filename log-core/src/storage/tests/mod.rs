@@ -33,6 +33,8 @@ const SMALL: StorageConfig = StorageConfig {
         segment_bytes: 4_096,
         record_bytes_max: 2_000,
     },
+    // So few that files are closed and opened again all the time.
+    open_partition_files_max: 5,
 };
 const SMALL_SEGMENTS: SegmentSettings = SegmentSettings {
     segment_bytes: 1_000,

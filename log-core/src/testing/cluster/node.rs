@@ -115,6 +115,8 @@ const STORAGE: StorageConfig = StorageConfig {
         segment_bytes: 16 << 10,
         record_bytes_max: 4 << 10,
     },
+    // Fewer than there are, so that files are closed and opened again.
+    open_partition_files_max: 8,
 };
 
 /// More than any simulated disk holds.
