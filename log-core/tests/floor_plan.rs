@@ -127,6 +127,13 @@ const PLAN: &[Room] = &[
             OURS,
         ],
     },
+    // Below the services and the broker: it knows none of them, and nothing of calls.
+    Room {
+        house: "crates/service-kit",
+        name: "",
+        leans_on: &[ANY],
+        never: &[KAFKA_CLIENT, CODEC, OURS, PAYLOADS],
+    },
     Room {
         house: "log-core",
         name: "ids",
