@@ -10,6 +10,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::peers::{Peer, Secret, host_and_port};
+use super::readiness::Readiness;
 use crate::group::GroupConfig;
 use crate::ids::NodeId;
 use crate::storage::StorageConfig;
@@ -28,6 +29,8 @@ pub struct Config {
     pub advertised: Option<Advertised>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served. Default: nowhere.
     pub admin: Option<SocketAddr>,
+    /// Told how far the broker has come, for a program that embeds it and has an operator's listener of its own.
+    pub readiness: Readiness,
     /// This broker's number among those of its cluster (`node.id`). Default 1.
     pub node_id: NodeId,
     /// The nodes that form a cluster together, this one included: three or five. Default: none, a cluster of one. Looked
@@ -119,6 +122,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 9092)),
             advertised: None,
             admin: None,
+            readiness: Readiness::default(),
             node_id: NodeId(1),
             peers: Vec::new(),
             peer_listen: None,

@@ -19,6 +19,7 @@ mod listener;
 mod metrics;
 mod node;
 pub mod peers;
+mod readiness;
 mod recorded_group;
 mod registration;
 mod replica;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -48,13 +49,13 @@ use tracing::warn;
 
 pub use self::config::{Advertised, Config};
 pub use self::node::NodeError;
+pub use self::readiness::Readiness;
 pub use self::replica_handle::{
     AppliedOutcome, Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
 };
 pub use self::replica_thread::BrokerStopped;
 pub use self::start_error::StartError;
 
-use self::admin::Standing;
 use self::coordinator::Coordinator;
 use self::listener::Listener;
 use self::node::{Beginning, DataFolder, Limits, Node, NodeConfig};
@@ -98,17 +99,22 @@ impl Broker {
             peers: doors.peers.as_ref().map(|(_, told)| told.clone()),
         };
         let life = Life::begin();
-        let (standing, seen) = watch::channel(Standing::Waiting("starting".to_owned()));
+        let readiness = config.readiness.clone();
+        readiness.wait_for("starting");
         if let Some(admin) = doors.admin {
             let stop = life.doors.clone();
-            life.tasks
-                .spawn(admin::serve(admin, seen, config.metrics.clone(), stop));
+            life.tasks.spawn(admin::serve(
+                admin,
+                readiness.clone(),
+                config.metrics.clone(),
+                stop,
+            ));
         }
         let world = World {
             clock: Arc::new(SystemClock::start()),
             disk: Arc::new(SystemDisk),
         };
-        let (node, peers) = start_node(&config, &world, doors.peers, &life, &standing).await?;
+        let (node, peers) = start_node(&config, &world, doors.peers, &life).await?;
         let service = serve_clients(&config, &world, &node, &peers, &addresses, &life);
         if config.peer_listen.is_some() {
             let staying =
@@ -129,7 +135,7 @@ impl Broker {
         life.tasks
             .spawn(Listener::new(listener, service).run(life.tasks.clone()));
         // Whoever sends clients here by it finds the port open.
-        standing.send_replace(Standing::Running(node.handle.clone()));
+        readiness.run(node.handle.clone());
         Ok(Self {
             address,
             admin_address,
@@ -302,12 +308,11 @@ async fn start_node(
     world: &World,
     for_peers: Option<(TcpListener, Advertised)>,
     life: &Life,
-    standing: &watch::Sender<Standing>,
 ) -> Result<(Node, Peers), StartError> {
     let mut data = take_data_folder(config, world).await?;
     let (peers, incoming) = meet_peers(config, world, &data.identity, for_peers, life)?;
     if data.identity.formed.is_none() {
-        let say = |reason| drop(standing.send_replace(Standing::Waiting(reason)));
+        let say = |reason| config.readiness.wait_for(reason);
         let unformed = data.identity.clone();
         data.identity = peers::form(&peers, &world.disk, &config.data, unformed, say)
             .await
@@ -332,7 +337,7 @@ async fn start_node(
     let node = started.map_err(|_| StartError::Ended)??;
     peers.attach(node.handle.clone());
     let reason = "waiting for somebody to lead, and for the nodes to say where clients find them";
-    standing.send_replace(Standing::Waiting(reason.to_owned()));
+    config.readiness.wait_for(reason);
     Ok((node, peers))
 }
 

@@ -1,0 +1,58 @@
+//! Whether a node serves clients, and why not: told by the node as it starts and runs, asked by the operator's listener and
+//! by the program that embeds the broker.
+
+use tokio::sync::watch;
+
+use super::replica_handle::{Leadership, ReplicaHandle};
+
+/// How far a node has come. Cloned, it is the same; made by the program that embeds the broker, it can be asked while
+/// [`super::Broker::start`] still waits for the other nodes. One broker at a time tells it.
+#[derive(Clone)]
+pub struct Readiness(watch::Sender<Stage>);
+
+#[derive(Clone)]
+enum Stage {
+    /// Its replica does not run yet, for this reason.
+    Waiting(String),
+    /// It takes part.
+    Running(ReplicaHandle),
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(watch::Sender::new(Stage::Waiting("starting".to_owned())))
+    }
+}
+
+impl std::fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Readiness").field(&self.get()).finish()
+    }
+}
+
+impl Readiness {
+    /// `leader` or `follower` where clients that ask this node are served or told which node serves them.
+    ///
+    /// # Errors
+    /// Why they are not, in a few words.
+    pub fn get(&self) -> Result<&'static str, String> {
+        let replica = match &*self.0.borrow() {
+            Stage::Waiting(reason) => return Err(reason.clone()),
+            Stage::Running(replica) => replica.clone(),
+        };
+        match replica.leadership() {
+            Leadership::Leader { .. } => Ok("leader"),
+            Leadership::Follower { leader: Some(_) } => Ok("follower"),
+            Leadership::Follower { leader: None } => Err("no leader".to_owned()),
+            Leadership::Starting => Err("starting".to_owned()),
+        }
+    }
+
+    pub(super) fn wait_for(&self, reason: impl Into<String>) {
+        self.0.send_replace(Stage::Waiting(reason.into()));
+    }
+
+    pub(super) fn run(&self, replica: ReplicaHandle) {
+        self.0.send_replace(Stage::Running(replica));
+    }
+}
