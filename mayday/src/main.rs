@@ -1,11 +1,14 @@
 //! Everything in one process, and the person's tools.
 
 mod addresses;
+mod admin;
+mod advice;
 mod cli;
 mod dlt;
 mod door;
 mod home;
 mod identity;
+mod log_supervisor;
 mod outcome;
 mod report;
 mod start;
@@ -14,6 +17,7 @@ mod watch;
 mod welcome;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -22,10 +26,15 @@ use crate::cli::{Cli, Command};
 use crate::home::Home;
 use crate::outcome::Failure;
 
+/// How long the end of the process waits for threads that nothing else waits for.
+const HUNG_THREADS_WAIT: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // A newcomer's terminal shows the welcome and what goes wrong; RUST_LOG=info shows the rest.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // A newcomer's terminal shows the welcome and what goes wrong; RUST_LOG=info shows the rest. That the log is away is
+    // said once by this program, and by the hundred by its Kafka client.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,librdkafka=off,rdkafka=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -42,7 +51,13 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let home = Home::at(cli.data, cli.jwt_secret)?;
     match cli.command {
-        None => runtime()?.block_on(start::start(&cli.start, &home)),
+        None => {
+            let runtime = runtime()?;
+            let ended = runtime.block_on(start::start(&cli.start, &home));
+            // Everything has ended in order by now, but for what a disk that hangs may hold for ever.
+            runtime.shutdown_timeout(HUNG_THREADS_WAIT);
+            ended
+        }
         Some(Command::Token(args)) => identity::token(&args, &home),
         Some(Command::Send(args)) => door::send(&args, &home),
         Some(Command::Accept(args)) => door::accept(&args, &home),

@@ -1,52 +1,102 @@
-//! Starts the whole house in one process: the log, then the doors; and ends it in the opposite order.
+//! Starts the whole house in one process: the doors first, then the log; and ends it in order. The doors outlive the log:
+//! while it is down the api keeps calls in the outbox.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Error, anyhow};
-use log_core::broker::{Broker, Config as LogConfig, StartError};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use log_core::broker::{Config as LogConfig, Readiness as LogReadiness, StartError};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use producer_api::{Config as ApiConfig, Service as Api};
 use resident_token::{KeySource, Policy, Verifier};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 use ws_gateway::{Config as GatewayConfig, Gateway};
 
 use crate::addresses::Addresses;
+use crate::admin::{self, Readiness};
+use crate::advice::with_advice;
 use crate::cli::Start;
 use crate::home::Home;
+use crate::log_supervisor::{self, LogAddress, LogStage};
 use crate::outcome::Failure;
 use crate::{together, welcome};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// A start that is not ready after so long says what it waits for: a person who sees nothing thinks that it hangs.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+/// Between two looks whether everything is ready.
+const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// How long the end waits for the log. It is done well within it, unless its disk hangs.
+const LOG_ENDS_WITHIN: Duration = Duration::from_secs(15);
 
-/// Runs everything until Ctrl-C, SIGTERM, or the end of a part.
+/// Runs everything until Ctrl-C, SIGTERM, or the end of a door.
 pub(crate) async fn start(args: &Start, home: &Home) -> Result<(), Failure> {
     home.create()?;
     let secret = home.secret_or_new()?;
-    let mut house = House::build(args, home, &secret).await?;
-    house
-        .addresses
-        .keep(home.path())
-        .context("the addresses cannot be kept in the data folder")?;
-    println!("{}", welcome::text(&house.addresses, home, &secret)?);
-    let ended = house.wait().await;
+    let mut house = House::open(args, home, &secret).await?;
+    if let Err(error) = house.addresses.keep(home.path()) {
+        warn!(
+            error = &error as &(dyn std::error::Error + 'static),
+            "the addresses cannot be kept in the data folder: commands need --api and --gateway to find this process"
+        );
+    }
+    let text = welcome::text(&house.addresses, home, &secret)?;
+    let ended = {
+        let ended = house.parts.wait();
+        tokio::pin!(ended);
+        tokio::select! {
+            () = wait_until_ready(&house.readiness) => {
+                println!("{text}");
+                ended.await
+            }
+            ended = &mut ended => ended,
+        }
+    };
     let closed = house.close().await;
     Addresses::forget(home.path());
     Ok(ended.and(closed)?)
 }
 
+/// Returns when a call would be stored and heard; says once what it waits for.
+async fn wait_until_ready(readiness: &Readiness) {
+    let told = sleep(TOLD_AFTER);
+    tokio::pin!(told);
+    let mut is_told = false;
+    while let Some(reason) = readiness.report().reason() {
+        tokio::select! {
+            () = sleep(READY_LOOK_INTERVAL) => {}
+            () = &mut told, if !is_told => {
+                is_told = true;
+                warn!(reason, "the doors are open, and not everything is ready yet: calls are kept in the outbox");
+            }
+        }
+    }
+}
+
 /// Everything that runs.
 struct House {
     addresses: Addresses,
-    log: Broker,
-    api: Part,
-    gateway: Part,
+    readiness: Arc<Readiness>,
+    parts: Parts,
+    _log_address: LogAddress,
 }
 
-/// A door and the way to close it.
+/// What runs, in the order in which it ends: each may still need the next.
+struct Parts {
+    api: Part,
+    gateway: Part,
+    log: Part,
+    admin: Part,
+}
+
+/// A part and the way to close it.
 struct Part {
     name: &'static str,
     stop: CancellationToken,
@@ -54,7 +104,8 @@ struct Part {
 }
 
 impl House {
-    async fn build(
+    /// Opens the doors and begins to start the log.
+    async fn open(
         args: &Start,
         home: &Home,
         secret: &resident_token::Secret,
@@ -64,76 +115,100 @@ impl House {
             .context("the metrics are already installed")?;
         let verifier = Verifier::open(vec![KeySource::Secret(secret.clone())], Policy::default());
         let verifier = Arc::new(verifier.context("the secret that signs tokens is no good")?);
-        let log = tokio::select! {
-            log = start_log(args, home, metrics) => log?,
-            ended = asked_to_end() => {
-                ended?;
-                return Err(anyhow!("ended before the log could serve").into());
-            }
-        };
+        let mut log_config = log_config(args, home)?;
+        let log_address = LogAddress::choose(log_config.listen)
+            .map_err(|error| with_advice(error, "the log", "--log-port"))?;
+        log_config.listen = log_address.address;
         let doors = Doors::choose(args)?;
+        let operator = SocketAddr::new(LOOPBACK, args.admin_port);
+        let (operator, operator_address) = admin::listen(operator)
+            .await
+            .map_err(|error| with_advice(error, "the operator's listener", "--admin-port"))?;
 
-        let servers = log.address().to_string();
+        let servers = log_address.address.to_string();
         let instance = args.together.node.to_string();
         let gateway = gateway_config(&doors, &servers, instance, Arc::clone(&verifier));
-        let gateway = Gateway::bind(gateway);
-        let gateway = gateway
+        let gateway = Gateway::bind(gateway)
             .await
-            .context("the gateway does not start (--gateway-port chooses another port)")?;
-        let api = Api::bind(api_config(&doors, home, &servers, verifier)).await;
-        let api = api.context("the api does not start (--api-port chooses another port)")?;
+            .map_err(|error| with_advice(error, "the gateway", "--gateway-port"))?;
+        let api = Api::bind(api_config(&doors, home, &servers, verifier))
+            .await
+            .map_err(|error| with_advice(error, "the api", "--api-port"))?;
 
         let addresses = Addresses {
             api: format!("http://{}", reachable(api.address())),
             gateway: format!("ws://{}/an-ws", reachable(gateway.address())),
             page: format!("http://{}", reachable(gateway.address())),
             log: servers,
-            admin: log
-                .admin_address()
-                .map_or_else(String::new, |admin| format!("http://{admin}")),
+            admin: format!("http://{operator_address}"),
         };
-        let tasks = TaskTracker::new();
-        let api_ready = api.ready();
-        let api = Part::spawn(
-            "the api",
-            &tasks,
-            |stop| async move { Ok(api.run(stop).await?) },
-        );
-        let gateway_ready = gateway.ready();
-        let gateway = Part::spawn("the gateway", &tasks, |stop| async move {
-            Ok(gateway.run(stop).await?)
+        let (stage, log_stage) = watch::channel(LogStage::Under(LogReadiness::default()));
+        let readiness = Arc::new(Readiness {
+            log: log_stage,
+            api: Box::new(api.readiness()),
+            gateway: Box::new(gateway.readiness()),
         });
-        let mut house = Self {
-            addresses,
-            log,
-            api,
-            gateway,
+        let tasks = TaskTracker::new();
+        let parts = Parts {
+            api: Part::spawn(
+                "the api",
+                &tasks,
+                |stop| async move { Ok(api.run(stop).await?) },
+            ),
+            gateway: Part::spawn("the gateway", &tasks, |stop| async move {
+                Ok(gateway.run(stop).await?)
+            }),
+            log: Part::spawn("the log", &tasks, |stop| {
+                log_supervisor::run(log_config, stage, stop)
+            }),
+            admin: Part::spawn("the operator's listener", &tasks, |stop| {
+                let asked = Arc::clone(&readiness);
+                async move {
+                    admin::serve(operator, asked, metrics, stop).await;
+                    Ok(())
+                }
+            }),
         };
-        tokio::select! {
-            ((), ()) = async { tokio::join!(api_ready, gateway_ready) } => Ok(house),
-            ended = house.wait() => {
-                let closed = house.close().await;
-                Err(ended.and(closed).err().unwrap_or_else(|| anyhow!("ended before it was ready")).into())
-            }
-        }
+        Ok(Self {
+            addresses,
+            readiness,
+            parts,
+            _log_address: log_address,
+        })
     }
 
-    /// Until somebody asks for the end, or a part ends by itself.
+    /// No new calls, then no more pushes, then the log; the operator may look until the end.
+    async fn close(self) -> Result<(), Error> {
+        let Parts {
+            api,
+            gateway,
+            log,
+            admin,
+        } = self.parts;
+        let api = api.close().await;
+        let gateway = gateway.close().await;
+        let log = timeout(LOG_ENDS_WITHIN, log.close()).await;
+        let log = log.unwrap_or_else(|_| {
+            Err(anyhow!(
+                "the log does not end: its disk hangs. What was acknowledged is safe"
+            ))
+        });
+        let admin = admin.close().await;
+        api.and(gateway).and(log).and(admin)
+    }
+}
+
+impl Parts {
+    /// Until the operator asks for the end, or a part ends by itself. The log does so only where its first start failed
+    /// for good.
     async fn wait(&mut self) -> Result<(), Error> {
         tokio::select! {
             asked = asked_to_end() => asked,
-            () = self.log.stopped() => Err(anyhow!("the log stopped by itself")),
+            ended = &mut self.log.task => Err(self.log.ended_early(ended)),
             ended = &mut self.api.task => Err(self.api.ended_early(ended)),
             ended = &mut self.gateway.task => Err(self.gateway.ended_early(ended)),
+            ended = &mut self.admin.task => Err(self.admin.ended_early(ended)),
         }
-    }
-
-    /// No new calls, then no more pushes, then the log: each may still need the next.
-    async fn close(self) -> Result<(), Error> {
-        let api = self.api.close().await;
-        let gateway = self.gateway.close().await;
-        let log = self.log.shutdown().await.context("the log");
-        api.and(gateway).and(log)
     }
 }
 
@@ -151,10 +226,10 @@ impl Part {
         Self { name, stop, task }
     }
 
-    fn ended_early(&self, ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Error {
+    fn ended_early(&self, ended: Result<Result<(), Error>, JoinError>) -> Error {
         match ended {
             Ok(Ok(())) => anyhow!("{} ended by itself", self.name),
-            Ok(Err(error)) => error.context(self.name),
+            Ok(Err(error)) => error,
             Err(panic) => Error::new(panic).context(self.name),
         }
     }
@@ -177,37 +252,24 @@ async fn asked_to_end() -> Result<(), Error> {
     }
 }
 
-/// Starts the log. With peers it waits for them, for as long as it takes.
-async fn start_log(
-    args: &Start,
-    home: &Home,
-    metrics: PrometheusHandle,
-) -> Result<Broker, Failure> {
+/// The log's settings, checked before any door is opened.
+fn log_config(args: &Start, home: &Home) -> Result<LogConfig, Failure> {
     let config = LogConfig {
         listen: SocketAddr::new(LOOPBACK, args.log_port),
-        admin: Some(SocketAddr::new(LOOPBACK, args.admin_port)),
-        metrics: Some(metrics),
         ..LogConfig::on(home.log())
     };
     let config = together::join(config, &args.together, home.given_secret())
         .map_err(|error| Failure::Here(error.into()))?;
-    let advice = |error: &StartError| match error {
-        StartError::Listen { .. } => "the log does not start (--log-port chooses another port)",
-        StartError::AdminListen { .. } => {
-            "the log does not start (--admin-port chooses another port)"
-        }
-        StartError::Node(_) => "the log does not start (--data chooses another folder)",
-        StartError::PeerListen { .. } => "the log does not start (--peers says where)",
-        StartError::NoPeers { .. }
-        | StartError::NotListening { .. }
-        | StartError::Settings { .. }
-        | StartError::InsecureAddress { .. }
-        | StartError::Ended => "the log does not start",
+    let address = config.listen;
+    let mistakes = config.mistakes();
+    let refused = if !mistakes.is_empty() {
+        StartError::Settings { mistakes }
+    } else if !address.ip().is_loopback() && !config.insecure_log {
+        StartError::InsecureAddress { address }
+    } else {
+        return Ok(config);
     };
-    Broker::start(config).await.map_err(|error| {
-        let advice = advice(&error);
-        Failure::Here(Error::new(error).context(advice))
-    })
+    Err(with_advice(refused, "the log", "--log-port").into())
 }
 
 /// The two doors' addresses. Each must be known before the other is opened: the page names the api, the api lets the

@@ -58,10 +58,7 @@ impl Machines {
 }
 
 fn leads(running: &Running) -> bool {
-    let asked = ureq::get(format!("{}/readyz", running.admin));
-    let asked = asked.config().timeout_global(Some(house::PATIENCE)).build();
-    let asked = asked.call();
-    asked.is_ok_and(|mut answer| answer.body_mut().read_to_string().unwrap().trim() == "leader")
+    running.readiness().1["log"]["role"] == "leader"
 }
 
 /// Who leads, once somebody does.
@@ -115,6 +112,37 @@ fn an_alert_posted_at_one_machine_is_heard_at_another_whichever_machine_is_kille
         assert_eq!(neighbour.next()["id"], again);
     }
     for machine in running.into_iter().flatten() {
+        assert_eq!(machine.interrupt(), Some(0));
+    }
+}
+
+#[test]
+fn a_machine_whose_peers_are_missing_takes_calls_and_they_are_heard_once_these_are_there() {
+    let machines = Machines::three();
+    let number = "1";
+    let told = ["--peers", &machines.peers, "--node", number];
+    let mut first = house::open_with(machines.folder(1), &told);
+    first.wait_for_readiness("its log waits", |status, said| {
+        status == 503 && said["log"]["ready"] == false && said["reason"].is_string()
+    });
+    let alone = send(machines.folder(1), "alone", "101-1");
+
+    let others = std::thread::scope(|scope| {
+        let starts = [2, 3].map(|node| {
+            scope.spawn({
+                let machines = &machines;
+                move || machines.start(node)
+            })
+        });
+        starts.map(|start| start.join().unwrap())
+    });
+    first.wait_until_ready();
+    let mut neighbour = Watcher::start(machines.folder(2), "hanbit", "102-304");
+    assert_eq!(neighbour.next()["id"], alone);
+    let again = send(machines.folder(1), "together", "101-2");
+    assert_eq!(neighbour.next()["id"], again);
+
+    for machine in [first].into_iter().chain(others) {
         assert_eq!(machine.interrupt(), Some(0));
     }
 }

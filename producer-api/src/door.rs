@@ -51,7 +51,18 @@ pub(crate) struct Call {
 impl Door {
     /// The next call would go straight through.
     pub(crate) fn is_ready(&self) -> bool {
-        self.log.reach().is_good() && self.log.is_warm()
+        self.readiness().is_ok()
+    }
+
+    /// The same, or what is missing.
+    pub(crate) fn readiness(&self) -> Result<(), &'static str> {
+        if !self.log.reach().is_good() {
+            Err("the log does not answer")
+        } else if !self.log.is_warm() {
+            Err("the log has not given the producers their ids yet")
+        } else {
+            Ok(())
+        }
     }
 
     /// Stores the call, or says where an earlier try of it is.

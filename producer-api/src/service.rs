@@ -129,6 +129,13 @@ impl Service {
         }
     }
 
+    /// Whether the next call would go straight through, and why not, for a program that embeds the service. Take it before
+    /// [`run`](Self::run).
+    pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let door = Arc::clone(&self.door);
+        move || door.readiness().map_err(str::to_owned)
+    }
+
     /// Serves until `shutdown`: then no more connections, the calls under way get their answers, and what librdkafka
     /// holds is sent, all within the grace period.
     ///

@@ -106,6 +106,16 @@ impl Gateway {
         async move { readiness.wait().await }
     }
 
+    /// Whether sockets are taken now, and why not, for a program that embeds the gateway. Take it before
+    /// [`run`](Self::run).
+    pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let readiness = self.readiness.clone();
+        move || match readiness.is_ready() {
+            true => Ok(()),
+            false => Err("it reads the log".to_owned()),
+        }
+    }
+
     /// Serves until `shutdown`, then drains: no new sockets, a Close to every socket at a random moment within the
     /// window, the end.
     ///

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod disk;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -58,25 +60,39 @@ pub(crate) fn start(data: &Path) -> Running {
 
 /// The same with more arguments.
 pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
+    let mut running = open_with(data, more);
+    running.wait_until_ready();
+    running
+}
+
+/// The same, returning when the doors are open: the log may not be there yet.
+pub(crate) fn open_with(data: &Path, more: &[&str]) -> Running {
+    let file = data.join("addresses.json");
+    // What a killed process left behind names nothing.
+    drop(std::fs::remove_file(&file));
     let mut child = Kept::start(mayday(data).args(ANY_PORTS).args(more));
-    // It prints its addresses when it is ready; before that it may only end.
-    let mut ready = false;
-    while !ready {
-        let line = child.said.next();
-        let line = line.unwrap_or_else(|| panic!("mayday is not ready: {}", child.complaint()));
-        ready = line.contains("Ctrl-C");
+    let pause = Duration::from_millis(5);
+    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        let addresses = std::fs::read_to_string(&file).unwrap_or_default();
+        let Ok(addresses) = serde_json::from_str::<Value>(&addresses) else {
+            assert!(
+                child.child.try_wait().expect("it is ours").is_none(),
+                "mayday has ended: {}",
+                child.complaint()
+            );
+            std::thread::sleep(pause);
+            continue;
+        };
+        let address = |name: &str| addresses[name].as_str().expect(name).to_owned();
+        return Running {
+            child,
+            api: address("api"),
+            gateway: address("gateway"),
+            log: address("log"),
+            admin: address("admin"),
+        };
     }
-    let addresses = std::fs::read_to_string(data.join("addresses.json"))
-        .expect("a ready house says where it is");
-    let addresses: Value = serde_json::from_str(&addresses).expect("JSON");
-    let address = |name: &str| addresses[name].as_str().expect(name).to_owned();
-    Running {
-        child,
-        api: address("api"),
-        gateway: address("gateway"),
-        log: address("log"),
-        admin: address("admin"),
-    }
+    panic!("mayday opens no door: {}", child.complaint());
 }
 
 /// A child that does not outlive a test that fails, and what it prints.
@@ -154,6 +170,43 @@ impl Lines {
 }
 
 impl Running {
+    /// It prints its welcome when it is ready; before that it may only end.
+    pub(crate) fn wait_until_ready(&mut self) {
+        loop {
+            let line = self.child.said.next();
+            let line =
+                line.unwrap_or_else(|| panic!("mayday is not ready: {}", self.child.complaint()));
+            if line.contains("Ctrl-C") {
+                return;
+            }
+        }
+    }
+
+    /// What `/readyz` says: its status and its JSON.
+    pub(crate) fn readiness(&self) -> (u16, Value) {
+        let asked = ureq::get(format!("{}/readyz", self.admin));
+        let config = asked.config().http_status_as_error(false);
+        let asked = config.timeout_global(Some(PATIENCE)).build().call();
+        asked.map_or((0, Value::Null), |mut answer| {
+            let status = answer.status().as_u16();
+            (status, answer.body_mut().read_json().unwrap_or(Value::Null))
+        })
+    }
+
+    /// Waits until `/readyz` says what is asked for, within [`PATIENCE`].
+    pub(crate) fn wait_for_readiness(&self, what: &str, is_so: impl Fn(u16, &Value) -> bool) {
+        let pause = Duration::from_millis(50);
+        let mut said = (0, Value::Null);
+        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+            said = self.readiness();
+            if is_so(said.0, &said.1) {
+                return;
+            }
+            std::thread::sleep(pause);
+        }
+        panic!("{what}: /readyz says {said:?}");
+    }
+
     /// SIGKILL: no chance to finish anything.
     pub(crate) fn kill(mut self) {
         self.child.kill();

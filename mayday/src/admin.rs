@@ -1,0 +1,181 @@
+//! The operator's listener: `/metrics`, `/healthz`, `/readyz`, on the loopback address. It outlives the log and says what
+//! each part can do now.
+
+use std::net::SocketAddr;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::advice::AdminListen;
+use crate::log_supervisor::LogStage;
+
+/// Whether a door can do its work now, or why not.
+pub(crate) type DoorReadiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// What is asked at each request.
+pub(crate) struct Readiness {
+    pub(crate) log: watch::Receiver<LogStage>,
+    pub(crate) api: DoorReadiness,
+    pub(crate) gateway: DoorReadiness,
+}
+
+/// The answer of `/readyz`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Report {
+    ready: bool,
+    /// What is missing, in one sentence; none where all is well.
+    reason: Option<String>,
+    log: PartReport,
+    api: PartReport,
+    gateway: PartReport,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct PartReport {
+    ready: bool,
+    /// `leader` or `follower`, for the log alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl PartReport {
+    fn of(part: Result<Option<&'static str>, String>) -> Self {
+        let ready = part.is_ok();
+        let (role, reason) = match part {
+            Ok(role) => (role, None),
+            Err(reason) => (None, Some(reason)),
+        };
+        Self {
+            ready,
+            role,
+            reason,
+        }
+    }
+}
+
+impl Readiness {
+    /// Ready is what every part says of itself: a call would be stored, an upgrade taken, this machine's log serves.
+    pub(crate) fn report(&self) -> Report {
+        let log = PartReport::of(self.log.borrow().get().map(Some));
+        let api = PartReport::of((self.api)().map(|()| None));
+        let gateway = PartReport::of((self.gateway)().map(|()| None));
+        let parts = [
+            ("the log", &log),
+            ("the api", &api),
+            ("the gateway", &gateway),
+        ];
+        let missing = parts
+            .iter()
+            .filter_map(|(name, part)| Some(format!("{name}: {}", part.reason.as_ref()?)));
+        let reason = missing.collect::<Vec<_>>().join("; ");
+        Report {
+            ready: log.ready && api.ready && gateway.ready,
+            reason: (!reason.is_empty()).then_some(reason),
+            log,
+            api,
+            gateway,
+        }
+    }
+}
+
+impl Report {
+    /// Why not everything is ready.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+#[derive(Clone)]
+struct Admin {
+    readiness: std::sync::Arc<Readiness>,
+    metrics: PrometheusHandle,
+}
+
+/// Takes the address.
+///
+/// # Errors
+/// It is taken, or not this machine's.
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AdminListen> {
+    let failed = |source| AdminListen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Answers until `stop`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    readiness: std::sync::Arc<Readiness>,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) {
+    let routes = Router::new()
+        .route("/metrics", get(render))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .with_state(Admin { readiness, metrics });
+    let served = axum::serve(listener, routes)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(
+            error = &error as &(dyn std::error::Error + 'static),
+            "the operator's listener ended"
+        );
+    }
+}
+
+async fn render(State(admin): State<Admin>) -> ([(&'static str, &'static str); 1], String) {
+    let kind = ("content-type", "text/plain; version=0.0.4");
+    ([kind], admin.metrics.render())
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Report>) {
+    let report = admin.readiness.report();
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readiness(api: Result<(), &'static str>, gateway: Result<(), &'static str>) -> Readiness {
+        let stopped = LogStage::Stopped("no room".into());
+        Readiness {
+            log: watch::channel(stopped).1,
+            api: Box::new(move || api.map_err(str::to_owned)),
+            gateway: Box::new(move || gateway.map_err(str::to_owned)),
+        }
+    }
+
+    #[test]
+    fn whatever_one_part_cannot_do_now_is_said_by_name_and_the_whole_is_not_ready() {
+        let report = readiness(Ok(()), Err("it reads the log")).report();
+
+        assert!(!report.ready);
+        assert_eq!(
+            report.reason(),
+            Some("the log: no room; the gateway: it reads the log")
+        );
+        let told = serde_json::to_value(&report).unwrap();
+        assert_eq!(told["api"], serde_json::json!({ "ready": true }));
+        assert_eq!(
+            told["gateway"],
+            serde_json::json!({ "ready": false, "reason": "it reads the log" })
+        );
+    }
+}
