@@ -51,6 +51,11 @@ use window::{Meter, Reader, ReaderSettings};
 /// A sleep is never longer than this, so that a clock that is set, or a machine that slept, delays a report by no more.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
+/// Between two looks whether another run is done writing.
+const TURN_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// So many looks: a minute, in which thousands of lines are written.
+const TURN_TRIES_MAX: u32 = 600;
+
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -60,6 +65,9 @@ pub enum Error {
     /// The files could not be written.
     #[error("write the report")]
     Write(#[source] WriteError),
+    /// The schedule names no moment that is still to come, as for 30 February.
+    #[error("the schedule {0:?} names no moment that is still to come")]
+    NeverDue(String),
     /// The run itself broke, which is a bug.
     #[error("the run ended without a result")]
     Broken(#[source] tokio::task::JoinError),
@@ -76,7 +84,7 @@ impl Error {
 /// and the next one is tried when it is due.
 ///
 /// # Errors
-/// [`Error`] of the one run without a schedule.
+/// [`Error`] of the one run without a schedule; [`Error::NeverDue`] of a schedule that would never write a report, at once.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let Some(schedule) = &config.schedule else {
         return report(&config, shutdown).await.map(drop);
@@ -95,8 +103,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         // Runs that became due meanwhile are not made up for: each report tells all there is.
         now = clock::now().to_timestamp().max(due);
     }
-    info!(%schedule, "the schedule names no further moment");
-    Ok(())
+    Err(Error::NeverDue(schedule.to_string()))
 }
 
 #[derive(PartialEq, Eq)]
@@ -141,7 +148,7 @@ fn read_and_write(config: &Config, stop: CancellationToken) -> Result<Written, E
         bytes_per_second: config.bytes_per_second,
         deadline: config.log_deadline,
     };
-    let mut reader = Reader::new(settings, stop).map_err(Error::Read)?;
+    let mut reader = Reader::new(settings, stop.clone()).map_err(Error::Read)?;
     let window = reader.window().map_err(Error::Read)?;
     info!(records = window.len(), %as_of, edition = %config.edition, "reading the log");
     let keep = match config.edition {
@@ -155,14 +162,28 @@ fn read_and_write(config: &Config, stop: CancellationToken) -> Result<Written, E
         .map_err(Error::Read)?;
     meter.finish();
     let gathered = gathering.finish(&config.zones);
-    let written = write(
-        &gathered,
-        &window,
-        config.edition,
-        &config.zones.default,
-        &config.folder,
-    )
-    .map_err(Error::Write)?;
+    let written = write_in_turn(config, &gathered, &window, &stop)?;
     info!(folder = %written.folder.display(), lines = written.lines, records = written.records, "report written");
     Ok(written)
+}
+
+/// Waits for another run that writes below the same folder: it is soon done.
+fn write_in_turn(
+    config: &Config,
+    gathered: &Gathered,
+    window: &Window,
+    stop: &CancellationToken,
+) -> Result<Written, Error> {
+    let (edition, zone) = (config.edition, &config.zones.default);
+    let mut tries_left = TURN_TRIES_MAX;
+    loop {
+        match write(gathered, window, edition, zone, &config.folder) {
+            Err(WriteError::InUse { .. }) if 0 < tries_left => tries_left -= 1,
+            written => return written.map_err(Error::Write),
+        }
+        if stop.is_cancelled() {
+            return Err(Error::Read(ReadError::Stopped));
+        }
+        std::thread::sleep(TURN_LOOK_INTERVAL);
+    }
 }

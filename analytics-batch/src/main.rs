@@ -1,6 +1,7 @@
 //! The binary: arguments, a settings file, signals, exit codes.
 //!
-//! Exit codes: 0 the report stands (or was told to stop), 1 it could not be made, 2 the arguments are wrong.
+//! Exit codes: 0 the report stands (or was told to stop), 1 it could not be made, 2 the arguments are wrong, or the
+//! schedule names no moment that is still to come.
 
 use std::error::Error as StdError;
 use std::io::IsTerminal;
@@ -31,7 +32,8 @@ struct Arguments {
     /// The log's address, as Kafka's bootstrap.servers. Default 127.0.0.1:9092.
     #[arg(long, value_name = "HOST:PORT", env = "MAYDAY_LOG")]
     from_address: Option<String>,
-    /// Write reports below this folder. Default `reports`.
+    /// Write reports below this folder. Default `reports`. A report of the same moment and edition replaces the earlier
+    /// one, as a whole.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
     /// Tell the figures as of this moment (RFC 3339); what happened later is left out. Default: the start of the run.
@@ -96,7 +98,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(error = &*error as &(dyn StdError + 'static), "no report");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(analytics_batch::Error::NeverDue(_)) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -117,7 +122,7 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
         .or(settings.folder)
         .unwrap_or_else(|| PathBuf::from("reports"));
     let mut config = Config::new(address, folder);
-    config.as_of = arguments.as_of;
+    config.as_of = arguments.as_of.map(not_ahead).transpose()?;
     let edition = settings
         .edition
         .map(|name| name.parse::<Edition>())
@@ -127,7 +132,10 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
         .schedule
         .map(|expression| expression.parse::<Schedule>())
         .transpose()?;
-    config.schedule = arguments.schedule.or(schedule);
+    // A moment asks for one report, now, whatever the file says of later ones.
+    config.schedule = arguments
+        .schedule
+        .or(schedule.filter(|_| config.as_of.is_none()));
     let line_zones = arguments
         .line_zone
         .iter()
@@ -145,6 +153,19 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
         config.progress = Progress::Bar;
     }
     Ok(config)
+}
+
+/// Figures as of a moment that is still to come would count calls as waited for that have not had the time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person's argument is judged at the outermost shell"
+)]
+fn not_ahead(as_of: EventTime) -> anyhow::Result<EventTime> {
+    let now = jiff::Timestamp::now();
+    if as_of <= EventTime::from(now) {
+        return Ok(as_of);
+    }
+    anyhow::bail!("--as-of {as_of} is ahead of this machine's clock, which says {now}")
 }
 
 fn settings(path: &Path) -> anyhow::Result<Settings> {
@@ -270,10 +291,20 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_that_is_asked_for_wins_over_a_schedule_in_the_file() {
+        let file = settings_file("schedule = \"0 6 * * *\"\n");
+        let path = file.path().to_str().unwrap();
+        assert!(parsed(&["--config", path]).unwrap().schedule.is_some());
+        let once = parsed(&["--config", path, "--as-of", "2026-11-20T06:00:00Z"]).unwrap();
+        assert!(once.schedule.is_none() && once.as_of.is_some());
+    }
+
+    #[test]
     fn a_setting_that_nobody_knows_and_a_zone_that_is_none_are_refused() {
         let file = settings_file("fodler = \"a\"\n");
         let refusal = parsed(&["--config", file.path().to_str().unwrap()]).unwrap_err();
         assert!(format!("{refusal:#}").contains("fodler"), "{refusal:#}");
+        assert!(parsed(&["--as-of", "9999-01-01T00:00:00Z"]).is_err());
         assert!(parsed(&["--time-zone", "Asia/Atlantis"]).is_err());
         assert!(parsed(&["--line-zone", "자이"]).is_err());
     }

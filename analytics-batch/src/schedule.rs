@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -37,7 +38,9 @@ impl FromStr for Schedule {
     type Err = ScheduleError;
 
     fn from_str(expression: &str) -> Result<Self, ScheduleError> {
-        let cron = Cron::from_str(expression);
+        // Five fields: six would be read as seconds first, and `* * * * * *` write a report every second.
+        let parser = CronParser::builder().seconds(Seconds::Disallowed);
+        let cron = parser.year(Year::Disallowed).build().parse(expression);
         cron.map(|cron| Self { cron })
             .map_err(|source| ScheduleError {
                 expression: expression.to_owned(),
@@ -95,7 +98,20 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_is_refused_and_what_never_comes_has_no_next() {
-        assert!("whenever".parse::<Schedule>().is_err());
+        for expression in [
+            "whenever",
+            "",
+            "0 6 * *",
+            "60 6 * * *",
+            "0 0 6 * * *",
+            "0 6 32 * *",
+        ] {
+            assert!(expression.parse::<Schedule>().is_err(), "{expression}");
+        }
+        assert_eq!(
+            next("0 0 29 2 *", "UTC", "2026-11-20T06:00:00Z").unwrap(),
+            "2028-02-29T00:00:00Z"
+        );
         assert_eq!(next("0 0 30 2 *", "UTC", "2026-11-20T06:00:00Z"), None);
     }
 }

@@ -252,6 +252,33 @@ async fn the_same_offsets_and_moment_give_the_same_bytes() {
     house.broker.shutdown().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_at_once_with_one_moment_publish_one_report_without_holes() {
+    let house = House101::with_topics().await;
+    house
+        .put(&encode(&alert(1), SpringTypes::Written, None), &line())
+        .await;
+    let (first, second, third) = tokio::join!(house.report(), house.report(), house.report());
+
+    assert!(first.folder == second.folder && second.folder == third.folder);
+    let lines = fs::read_dir(first.folder.join("lines")).unwrap();
+    let mut parts: Vec<_> = lines.map(|line| line.unwrap().path()).collect();
+    assert_eq!(parts.len(), 1);
+    parts.push(first.folder.join("total"));
+    for part in parts {
+        let listed = read(&part, "manifest.json")["files"].clone();
+        for (name, file) in listed.as_object().unwrap() {
+            let bytes = fs::metadata(part.join(name)).unwrap().len();
+            assert_eq!(Some(bytes), file["bytes"].as_u64(), "{name}");
+        }
+    }
+    let left = fs::read_dir(house.config().folder).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+    left.retain(|path| !path.ends_with(".lock"));
+    assert_eq!(left, [first.folder]);
+    house.broker.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_log_that_does_not_answer_is_named_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -289,4 +316,12 @@ async fn a_scheduled_batch_ends_when_it_is_told_to() {
     let shutdown = CancellationToken::new();
     shutdown.cancel();
     run(config, shutdown).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schedule_that_never_comes_is_an_error_at_the_start() {
+    let mut config = Config::new("127.0.0.1:9", "never-written");
+    config.schedule = Some("0 0 30 2 *".parse().unwrap());
+    let error = run(config, CancellationToken::new()).await.unwrap_err();
+    assert!(chain(&error).contains("0 0 30 2 *"), "{}", chain(&error));
 }

@@ -30,7 +30,7 @@ use serde_json::{Map, Value, json};
 
 use crate::gather::Gathered;
 use crate::window::Window;
-use folder::{Draft, folder_name, sha256};
+use folder::{Draft, folder_names, sha256};
 use scope::Scope;
 use table::Table;
 
@@ -70,24 +70,22 @@ pub fn write(
         Path::new("total"),
         &files(&total, &tables, gathered, window),
     )?;
-    let mut lines = 0;
-    for line in &gathered.lines {
-        let scope = Scope::line(gathered, line, edition);
-        if !scope.may_be_told() {
-            continue;
-        }
-        lines += 1;
-        let files = files(&scope, &tables::tables(&scope), gathered, window);
-        draft.write(
-            &Path::new("lines").join(folder_name(line.line.as_str())),
-            &files,
-        )?;
+    let scopes = gathered
+        .lines
+        .iter()
+        .map(|line| Scope::line(gathered, line, edition));
+    let told: Vec<Scope<'_>> = scopes.filter(Scope::may_be_told).collect();
+    // Only lines that are told count: a folder's name must not give away that there is another one.
+    let names = folder_names(told.iter().map(Scope::title));
+    for (scope, name) in told.iter().zip(names) {
+        let files = files(scope, &tables::tables(scope), gathered, window);
+        draft.write(&Path::new("lines").join(name), &files)?;
     }
     draft.publish()?;
     Ok(Written {
         report: place.join("total").join("report.html"),
         folder: place,
-        lines,
+        lines: told.len(),
         records: gathered.intake.records,
     })
 }
