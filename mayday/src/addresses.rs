@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::home::write_privately;
+
 const FILE: &str = "addresses.json";
 
 /// The addresses of a running house.
@@ -26,9 +28,7 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// Writes them into the folder; renamed into place, so a reader sees all or nothing.
     pub(crate) fn keep(&self, folder: &Path) -> io::Result<()> {
-        let draft = folder.join("addresses.json.new");
-        fs::write(&draft, serde_json::to_string_pretty(self)?)?;
-        fs::rename(draft, folder.join(FILE))
+        write_privately(folder, FILE, &serde_json::to_vec_pretty(self)?)
     }
 
     /// The ones that the last start on this folder wrote, if any. They may be out of date: the door then does not answer.

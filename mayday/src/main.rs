@@ -52,6 +52,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let home = Home::at(cli.data, cli.jwt_secret)?;
     match cli.command {
         None => {
+            // Data is its owner's alone, whichever part writes it: folders 0700, files 0600.
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
             let runtime = runtime()?;
             let ended = runtime.block_on(start::start(&cli.start, &home));
             // Everything has ended in order by now, but for what a disk that hangs may hold for ever.

@@ -177,3 +177,30 @@ fn an_operator_sees_topics_their_settings_and_records_through_mayday_log() {
     assert!(asked(&tail).contains("for the operator"));
     assert!(asked(&["topics", "describe", "an-alert", "--json"]).contains("mayday.acks.min"));
 }
+
+#[test]
+fn whatever_a_running_house_writes_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    fn open_to_others(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = path.symlink_metadata().unwrap();
+            if metadata.permissions().mode() & 0o077 != 0 {
+                found.push(path.clone());
+            }
+            if metadata.is_dir() {
+                open_to_others(&path, found);
+            }
+        }
+    }
+    let (_keep, data) = house::folder();
+    let _running = house::start(&data);
+    said(&house::run(
+        house::mayday(&data).args(["send", "--text", "x"]),
+    ));
+
+    let mut found = Vec::new();
+    open_to_others(data.parent().unwrap(), &mut found);
+
+    assert!(data.join("log").exists() && found.is_empty(), "{found:?}");
+}

@@ -193,8 +193,8 @@ impl Settings {
         let Some(file) = &self.jwt_secret_file else {
             return Ok(None);
         };
-        let secret =
-            fs::read(file).with_context(|| format!("read jwt_secret_file {}", file.display()))?;
+        let secret = resident_token::read_file(file)
+            .with_context(|| format!("read jwt_secret_file {}", file.display()))?;
         Ok(Some(Secret::new(secret).with_context(|| {
             format!("jwt_secret_file {}", file.display())
         })?))

@@ -1,7 +1,7 @@
 //! The keys that tokens are checked with. Each has one algorithm, fixed when it is read.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, crypto, jwk};
 use serde::Deserialize;
 
-use crate::{KeyError, TokenError, jws::Compact};
+use crate::{KeyError, TokenError, file::read_file, jws::Compact};
 
 /// The shortest HS256 secret that is taken: as long as the hash (RFC 7518 section 3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -150,7 +150,7 @@ impl Key {
     }
 
     fn of_pem(path: &Path) -> Result<Self, KeyError> {
-        let pem = read_file(path)?;
+        let pem = read(path)?;
         let unusable = |problem: &str| KeyError::Unusable {
             path: path.to_owned(),
             problem: problem.to_owned(),
@@ -307,7 +307,7 @@ fn keys_of_jwks(path: &Path) -> Result<Vec<Key>, KeyError> {
         path: path.to_owned(),
         problem,
     };
-    let set: JwkSet = serde_json::from_slice(&read_file(path)?)
+    let set: JwkSet = serde_json::from_slice(&read(path)?)
         .map_err(|error| unusable(format!("not a JWK Set: {error}")))?;
     let found = set.keys.len();
     let keys: Vec<Key> = set
@@ -326,8 +326,8 @@ fn keys_of_jwks(path: &Path) -> Result<Vec<Key>, KeyError> {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, KeyError> {
-    fs::read(path).map_err(|source| KeyError::Read {
+fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
+    read_file(path).map_err(|source| KeyError::Read {
         path: path.to_owned(),
         source,
     })

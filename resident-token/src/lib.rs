@@ -33,6 +33,7 @@
 mod bearer;
 mod claims;
 mod error;
+mod file;
 mod issue;
 mod jws;
 mod keys;
@@ -45,6 +46,7 @@ mod verifier;
 
 pub use bearer::{bearer, refuse_token_in_query};
 pub use error::{KeyError, TokenCode, TokenError};
+pub use file::{FILE_BYTES_MAX, read_file};
 pub use issue::Grant;
 pub use keys::{Algorithm, KeySource, SECRET_BYTES_MIN, Secret};
 pub use resident::{Resident, Role, Roles};
