@@ -267,16 +267,6 @@ async fn a_topic_can_refuse_acknowledgements_that_are_too_weak() {
 }
 
 #[tokio::test]
-async fn min_insync_replicas_above_the_brokers_refuses_acks_all_before_anything_is_written() {
-    let (broker, mut client) = broker_with(&[]).await;
-    create_topic_with(&mut client, "two", 1, &[("min.insync.replicas", "2")]).await;
-    let refused = produce(&mut client, "two", batch_of(&["x"])).await;
-    assert_eq!(refused, Err(code(ResponseError::NotEnoughReplicas)));
-    assert_eq!(latest_offset(&mut client, "two").await, 0);
-    broker.stop().await;
-}
-
-#[tokio::test]
 async fn acks_0_is_not_answered_and_when_refused_costs_the_connection() {
     let (broker, mut client) = broker_with(&["a"]).await;
     client

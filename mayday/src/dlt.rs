@@ -115,7 +115,9 @@ fn read_all(servers: &str) -> Result<BTreeMap<Origin, OwnedMessage>, Failure> {
         .set("bootstrap.servers", servers)
         .set("group.id", "mayday-dlt")
         .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "false")
+        .set("enable.partition.eof", "true")
+        // As the gateway reads: an open transaction of another client holds nothing back.
+        .set("isolation.level", "read_uncommitted")
         .create()
         .context("the log's client does not start")?;
     let mut letters = BTreeMap::new();
@@ -159,6 +161,8 @@ fn read_partition(
             Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => {
                 continue;
             }
+            // What is left before the end are a transaction's markers.
+            Err(KafkaError::PartitionEOF(_)) => return Ok(()),
             Err(error) => return Err(not_now(error)),
         };
         next = letter.offset() + 1;

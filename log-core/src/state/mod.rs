@@ -12,6 +12,7 @@ mod applied;
 mod broker_config;
 mod checkpoint;
 mod command;
+mod config_bounds;
 mod config_change;
 mod config_key;
 mod epochs;
@@ -289,7 +290,8 @@ impl State {
         self.nodes.feature_level
     }
 
-    /// Whether this topic could be made now: the answer to a CreateTopics that only wants to know.
+    /// Whether this topic could be made now: the answer to a CreateTopics that only wants to know. Whether so many voters
+    /// could store records in it is [`TopicConfig::check_storable`]'s.
     ///
     /// # Errors
     /// What the command would be refused with.
@@ -319,6 +321,21 @@ impl State {
     /// What the command would be refused with.
     pub fn check_alter_topic_configs(&self, alter: &AlterTopicConfigs) -> Result<(), Refusal> {
         self.topics.check_alter(alter).map(|_| ())
+    }
+
+    /// Whether the topic's changed settings let so many voters store records: asked before the change is proposed.
+    ///
+    /// # Errors
+    /// What the change is refused with.
+    pub fn check_alter_storable(
+        &self,
+        alter: &AlterTopicConfigs,
+        voters: usize,
+    ) -> Result<(), Refusal> {
+        let changed = self.topics.check_alter(alter)?;
+        let before = self.topic_by_id(alter.topic_id);
+        let before = before.map(|(_, topic)| topic.config());
+        Ok(changed.check_storable(before, voters)?)
     }
 }
 

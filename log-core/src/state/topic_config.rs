@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config_key::{Accepts, ConfigKey};
+use super::config_bounds::{TIMESTAMP_MS_MIN, message_bytes_min};
+use super::config_key::{Accepts, ConfigKey, list_items};
 use crate::ids::TimestampMs;
 use crate::record::{BatchLimits, Compression, CompressionLevels, SegmentSettings, TimestampType};
 
@@ -32,6 +33,7 @@ pub enum AcksMin {
     /// `acks=1` or `acks=all`.
     Leader,
     /// `acks=all`. Its records must not be lost, so DeleteRecords is refused too; retention stays the means of erasure.
+    /// And none of them may wait for another: it takes no transactions, whose end readers of committed records wait for.
     All,
 }
 
@@ -44,17 +46,17 @@ pub struct TopicSettings {
     pub compression: Option<Compression>,
     /// `compression.gzip.level` and its kin.
     pub compression_levels: CompressionLevels,
-    /// `max.message.bytes`.
+    /// `max.message.bytes`, one record at least, and what producers batch by default where only `acks=all` will do.
     pub max_message_bytes: usize,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
-    /// `message.timestamp.before.max.ms`.
+    /// `message.timestamp.before.max.ms`, a second at least.
     pub timestamp_before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`.
+    /// `message.timestamp.after.max.ms`, a second at least.
     pub timestamp_after_max_ms: i64,
     /// `min.insync.replicas`.
     pub min_insync_replicas: u32,
-    /// `retention.ms`; `None` keeps for ever.
+    /// `retention.ms`; `None` keeps for ever, as does an empty `cleanup.policy`.
     pub retention_ms: Option<u64>,
     /// `retention.bytes`, per partition; `None` keeps all.
     pub retention_bytes: Option<u64>,
@@ -180,21 +182,25 @@ struct Values<'a>(&'a BTreeMap<String, String>);
 
 impl Values<'_> {
     fn settings(&self) -> TopicSettings {
+        let acks_min = self.acks_min();
+        let timestamp_ms = |name| self.number::<i64>(name).max(TIMESTAMP_MS_MIN);
         TopicSettings {
-            acks_min: self.acks_min(),
+            acks_min,
             compression: self.compression(),
             compression_levels: CompressionLevels {
                 gzip: self.number("compression.gzip.level"),
                 lz4: self.number("compression.lz4.level"),
                 zstd: self.number("compression.zstd.level"),
             },
-            max_message_bytes: self.number("max.message.bytes"),
+            max_message_bytes: self
+                .number::<usize>("max.message.bytes")
+                .max(message_bytes_min(acks_min)),
             timestamp_type: self.timestamp_type(),
-            timestamp_before_max_ms: self.number("message.timestamp.before.max.ms"),
-            timestamp_after_max_ms: self.number("message.timestamp.after.max.ms"),
+            timestamp_before_max_ms: timestamp_ms("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: timestamp_ms("message.timestamp.after.max.ms"),
             min_insync_replicas: self.number("min.insync.replicas"),
-            retention_ms: self.unlimited("retention.ms"),
-            retention_bytes: self.unlimited("retention.bytes"),
+            retention_ms: self.retention("retention.ms"),
+            retention_bytes: self.retention("retention.bytes"),
             segment: SegmentSettings {
                 segment_bytes: self.number("segment.bytes"),
                 segment_ms: self.number("segment.ms"),
@@ -218,9 +224,11 @@ impl Values<'_> {
             .expect("values are checked against their row, and the rows' ranges fit the types here")
     }
 
-    /// -1 is "no limit".
-    fn unlimited(&self, name: &str) -> Option<u64> {
-        u64::try_from(self.number::<i64>(name)).ok()
+    /// -1 is "no limit"; there is none either once `delete` was taken from `cleanup.policy`, as in Kafka.
+    fn retention(&self, name: &str) -> Option<u64> {
+        let deletes = list_items(self.text("cleanup.policy")).any(|word| word == "delete");
+        let limit = u64::try_from(self.number::<i64>(name)).ok();
+        limit.filter(|_| deletes)
     }
 
     fn acks_min(&self) -> AcksMin {
@@ -275,7 +283,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "cleanup.policy",
         "delete",
         Accepts::ListOf(&["delete"]),
-        "What happens to old records; this log deletes, it does not compact.",
+        "What happens to old records; this log deletes, it does not compact; empty keeps them.",
     ),
     key(
         "compression.gzip.level",
@@ -371,7 +379,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         "mayday.acks.min",
         "0",
         Accepts::OneOf(&["0", "1", "all"]),
-        "The weakest acks that producers may ask for; all also refuses DeleteRecords.",
+        "The weakest acks that producers may ask for; all also refuses DeleteRecords and transactions.",
     ),
     key(
         "message.timestamp.after.max.ms",
@@ -530,6 +538,16 @@ mod tests {
         ] {
             assert!(config(&[(key, value)]).is_err(), "{key}={value}");
         }
+    }
+
+    #[test]
+    fn without_delete_in_its_cleanup_policy_a_topic_keeps_everything() {
+        let limits = [("retention.ms", "1"), ("retention.bytes", "1")];
+        let deletes = config(&[limits[0], limits[1], ("cleanup.policy", " delete ")]).unwrap();
+        assert_eq!(deletes.settings().retention_ms, Some(1));
+        let keeps = config(&[limits[0], limits[1], ("cleanup.policy", "")]).unwrap();
+        let kept = keeps.settings();
+        assert_eq!((kept.retention_ms, kept.retention_bytes), (None, None));
     }
 
     #[test]

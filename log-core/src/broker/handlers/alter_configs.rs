@@ -134,11 +134,14 @@ async fn alter(
         return Err(code.into());
     }
     let command = command(service, &named, change?)?;
+    let voters = service.replica().membership().voters.len();
+    let storable = service
+        .replica()
+        .state()
+        .check_alter_storable(&command, voters);
+    storable.map_err(|refusal| Failed::from(&refusal))?;
     if validate_only {
-        let state = service.replica().state();
-        return state
-            .check_alter_topic_configs(&command)
-            .map_err(|refusal| Failed::from(&refusal));
+        return Ok(());
     }
     settle(
         service,

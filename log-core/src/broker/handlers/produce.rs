@@ -148,7 +148,7 @@ fn check(
     records: &Bytes,
 ) -> Result<Checked, Failed> {
     let now = service.replica().wall();
-    let (place, topic_id, limits, compression, on_disks) = {
+    let (place, topic_id, limits, compression, on_disks, protected) = {
         let state = service.replica().state();
         let (place, topic, _) = find(&state, topic, partition)?;
         let settings = topic.config().settings();
@@ -161,9 +161,14 @@ fn check(
             .compression
             .map(|codec| (codec, settings.compression_levels));
         let limits = topic.batch_limits(now);
-        (place, topic.id(), limits, compression, on_disks)
+        let protected = settings.acks_min == AcksMin::All;
+        (place, topic.id(), limits, compression, on_disks, protected)
     };
     let batch = ValidBatch::check(records, &limits).map_err(|invalid| refused(&invalid))?;
+    if protected && batch.header().attributes.transactional {
+        let message = "a topic with mayday.acks.min=all takes no transactions";
+        return Err(Failed::of(ResponseError::PolicyViolation, message));
+    }
     let batch = match compression {
         Some((codec, levels)) => batch
             .recompressed(codec, levels)
@@ -192,8 +197,10 @@ fn check_acks(acks: Acks, settings: &TopicSettings) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Whether so many voters are in sync; the number, where it is more than the majority that every entry has.
+/// Whether so many voters are in sync; the number, where it is more than the majority that every entry has. No more than
+/// there are: in a cluster that has shrunk, or with an old journal's setting that cannot be met, all of them.
 fn check_in_sync(service: &Service, required: usize) -> Result<Option<usize>, Failed> {
+    let required = required.min(service.replica().membership().voters.len());
     let in_sync = service.replica().quorum().in_sync().count();
     if in_sync < required {
         let message = format!("in-sync replicas {in_sync}, min.insync.replicas {required}");

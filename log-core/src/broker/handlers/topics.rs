@@ -23,7 +23,7 @@ use super::proposal::{Failed, deadline, settle};
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{TopicId, TopicName};
-use crate::state::{Command, CreateTopic, DeleteTopic, State};
+use crate::state::{Command, CreateTopic, DeleteTopic, Refusal, State, TopicConfig};
 
 pub(in crate::broker) async fn create(
     service: &Service,
@@ -85,6 +85,7 @@ async fn create_one(
         return Err(code.into());
     }
     let create = command(service, asked)?;
+    check_storable(service, &create)?;
     if validate_only {
         let state = service.replica().state();
         state
@@ -106,6 +107,13 @@ async fn create_one(
     )
     .await?;
     created(&service.replica().state(), &name)
+}
+
+/// A topic that would refuse every record is not made.
+fn check_storable(service: &Service, create: &CreateTopic) -> Result<(), Failed> {
+    let config = TopicConfig::new(create.configs.clone());
+    let storable = config.and_then(|it| it.check_storable(None, replicas(service).into()));
+    storable.map_err(|invalid| Failed::from(&Refusal::from(invalid)))
 }
 
 fn command(service: &Service, asked: &CreatableTopic) -> Result<CreateTopic, Failed> {

@@ -1,6 +1,6 @@
 //! AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit and EndTxn: a producer's transaction (KIP-98, KIP-360, KIP-447).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
@@ -21,14 +21,14 @@ use kafka_protocol::messages::{
 use super::committed_offsets::{
     AskedCommit, SortedCommit, admit, committer, committing, unknown_of,
 };
-use super::named_partition::named;
+use super::named_partition::{find, named};
 use super::proposal::settle;
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{GroupId, TopicPartition, TransactionalId};
 use crate::state::{
-    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitTransactionOffsets,
-    EndTransaction, TransactionOutcome, TransactionalProducer,
+    AcksMin, AddOffsetsToTransaction, AddPartitionsToTransaction, Command,
+    CommitTransactionOffsets, EndTransaction, TransactionOutcome, TransactionalProducer,
 };
 use crate::wire::values;
 
@@ -73,22 +73,20 @@ pub(in crate::broker) async fn add_partitions(
     let topics = &request.v3_and_below_topics;
     // A node that does not lead has not the last word on which partitions there are.
     let elsewhere = not_leading(service.replica().leadership(), Asked::Coordinator);
-    let unknown = match elsewhere {
-        Some(_) => BTreeSet::new(),
-        None => unknown_partitions(service, topics),
+    let refused = match elsewhere {
+        Some(_) => BTreeMap::new(),
+        None => refused_partitions(service, topics),
     };
     let added = match elsewhere {
         Some(code) => Err(code),
-        None if unknown.is_empty() => add_known(service, version, &request).await,
+        None if refused.is_empty() => add_known(service, version, &request).await,
         // All or none.
         None => Err(ResponseError::OperationNotAttempted),
     };
-    let code = |topic: &str, partition: i32| match added {
-        _ if unknown.contains(&(topic.to_owned(), partition)) => {
-            ResponseError::UnknownTopicOrPartition.code()
-        }
-        Err(code) => code.code(),
-        Ok(()) => 0,
+    let code = |topic: &str, partition: i32| match (refused.get(&(topic, partition)), added) {
+        (Some(code), _) => code.code(),
+        (None, Err(code)) => code.code(),
+        (None, Ok(())) => 0,
     };
     let results = topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
@@ -112,17 +110,20 @@ fn each_partition(topics: &[AddPartitionsToTxnTopic]) -> impl Iterator<Item = (&
     })
 }
 
-fn unknown_partitions(
+/// The partitions that no transaction may write to, and why. One of a topic with `mayday.acks.min=all` would hold every
+/// later call back from readers of committed records, for as long as it is open.
+fn refused_partitions<'a>(
     service: &Service,
-    topics: &[AddPartitionsToTxnTopic],
-) -> BTreeSet<(String, i32)> {
+    topics: &'a [AddPartitionsToTxnTopic],
+) -> BTreeMap<(&'a str, i32), ResponseError> {
     let state = service.replica().state();
-    let is_known = |(topic, partition): &(&str, i32)| {
-        named(topic, *partition).is_some_and(|place| state.partition(&place).is_some())
+    let refusal = |topic: &str, partition: i32| match find(&state, topic, partition) {
+        Err(code) => Some(code),
+        Ok((_, topic, _)) => (topic.config().settings().acks_min == AcksMin::All)
+            .then_some(ResponseError::PolicyViolation),
     };
-    let unknown = each_partition(topics).filter(|place| !is_known(place));
-    unknown
-        .map(|(topic, partition)| (topic.to_owned(), partition))
+    each_partition(topics)
+        .filter_map(|(topic, partition)| Some(((topic, partition), refusal(topic, partition)?)))
         .collect()
 }
 

@@ -6,5 +6,7 @@ mod coordinating;
 mod leading;
 mod members;
 mod metadata;
+mod protected;
 mod puppet;
 mod requests;
+mod topic_settings;

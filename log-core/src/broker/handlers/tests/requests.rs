@@ -48,7 +48,7 @@ const TRANSACTION: &str = "writer";
 const TO_BE_MADE: &str = "new";
 const TOPIC_RESOURCE: i8 = 2;
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
@@ -64,7 +64,11 @@ pub(super) fn batch() -> Bytes {
 }
 
 pub(super) fn produce(topic: &str, acks: i16, timeout_ms: i32) -> RequestBody {
-    let partition = PartitionProduceData::default().with_records(Some(batch()));
+    produce_batch(topic, acks, timeout_ms, batch())
+}
+
+pub(super) fn produce_batch(topic: &str, acks: i16, timeout_ms: i32, batch: Bytes) -> RequestBody {
+    let partition = PartitionProduceData::default().with_records(Some(batch));
     let topic = TopicProduceData::default()
         .with_name(text(topic).into())
         .with_partition_data(vec![partition]);
