@@ -3,11 +3,8 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rand::Rng;
@@ -33,6 +30,8 @@ const LEAVING_MAX: usize = 8;
 const LEAVING_WAIT_MAX: Duration = Duration::from_millis(50);
 /// How long a client that is turned away may take to read why.
 const TURN_AWAY_WITHIN: Duration = Duration::from_millis(200);
+/// Between two lines of the log about it.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 /// What a client that is turned away may have sent meanwhile, in bytes.
 const REQUEST_BYTES_READ: usize = 64 * 1024;
 
@@ -50,7 +49,8 @@ pub struct Acceptor {
     listener: TcpListener,
     places: Places,
     when_full: WhenFull,
-    turned_away: AtomicU64,
+    turned_away: fn(),
+    warned_at: Mutex<Option<Instant>>,
 }
 
 /// A connection with its place.
@@ -73,7 +73,8 @@ impl Acceptor {
             listener,
             places,
             when_full,
-            turned_away: AtomicU64::new(0),
+            turned_away: || (),
+            warned_at: Mutex::default(),
         }
     }
 
@@ -82,9 +83,12 @@ impl Acceptor {
         &self.places
     }
 
-    /// How many connections found no place.
-    pub fn turned_away(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
+    /// Calls this for each connection that found no place: it counts them.
+    pub fn on_turned_away(self, turned_away: fn()) -> Self {
+        Self {
+            turned_away,
+            ..self
+        }
     }
 
     /// The next connection that found a place. Those that find none are answered at once and closed, also when the
@@ -96,22 +100,29 @@ impl Acceptor {
     pub async fn next(&self) -> Accepted {
         loop {
             self.wait_for_leavers().await;
-            match self.listener.accept().await {
-                Ok((stream, address)) => match self.admit(stream, address) {
-                    Ok(accepted) => return accepted,
-                    Err((stream, reason)) => self.no_place(stream, address, reason),
-                },
-                Err(error) if is_out_of_descriptors(&error) => {
-                    self.without_descriptors(&error).await
-                }
-                // The client gave up before it was taken, most likely.
-                Err(error) => {
-                    debug!(
-                        error = &error as &dyn std::error::Error,
-                        "a connection could not be accepted"
-                    );
-                    tokio::task::yield_now().await;
-                }
+            let Some((stream, address)) = self.accept().await else {
+                continue;
+            };
+            match self.admit(stream, address) {
+                Ok(accepted) => return accepted,
+                Err((stream, reason)) => self.no_place(stream, address, reason),
+            }
+        }
+    }
+
+    /// None: another try is due.
+    async fn accept(&self) -> Option<(TcpStream, SocketAddr)> {
+        match self.listener.accept().await {
+            Ok(accepted) => Some(accepted),
+            Err(error) if is_out_of_descriptors(&error) => self.without_descriptors(&error).await,
+            // The client gave up before it was taken, most likely.
+            Err(error) => {
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "a connection could not be accepted"
+                );
+                tokio::task::yield_now().await;
+                None
             }
         }
     }
@@ -152,32 +163,51 @@ impl Acceptor {
 
     fn no_place(&self, stream: TcpStream, address: SocketAddr, reason: NoPlace) {
         debug!(%address, %reason, "no place for another connection");
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        (self.turned_away)();
         // As many at once as there are spare descriptors, though none is short: the others are closed without a word.
         self.turn_away(stream, Spares::of_process().give_up());
     }
 
-    /// A spare is given up to take the connection, tell it so, and close it.
-    async fn without_descriptors(&self, error: &io::Error) {
-        warn!(
-            error = error as &dyn std::error::Error,
-            connections = self.places.taken(),
-            "no descriptor is left for a connection: it is turned away"
-        );
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
-        self.places.make_room(clock::steady());
+    /// A spare is given up to take the connection, tell it so, and close it. The system says that there is no descriptor
+    /// also where no connection waits, so there may be one again by the time that one comes: then it is taken after all.
+    async fn without_descriptors(&self, error: &io::Error) -> Option<(TcpStream, SocketAddr)> {
         let Some(spare) = Spares::of_process().give_up() else {
-            return sleep(ACCEPT_AGAIN_AFTER).await;
+            sleep(ACCEPT_AGAIN_AFTER).await;
+            return None;
         };
-        // Ready, since it could not be taken a moment ago; not ready, if its client has gone since.
-        let accept = timeout(ACCEPT_AGAIN_AFTER, self.listener.accept()).await;
-        match accept {
-            Ok(Ok((stream, _))) => self.turn_away(stream, Some(spare)),
+        let accepted = timeout(ACCEPT_AGAIN_AFTER, self.listener.accept()).await;
+        let (stream, address) = match accepted {
+            Ok(Ok(accepted)) => accepted,
             Ok(Err(_)) => {
                 drop(spare);
                 sleep(ACCEPT_AGAIN_AFTER).await;
+                return None;
             }
-            Err(_) => {}
+            Err(_) => return None,
+        };
+        if Spares::of_process().refill() {
+            return Some((stream, address));
+        }
+        self.warn_of(error);
+        (self.turned_away)();
+        self.places.make_room(clock::steady());
+        self.turn_away(stream, Some(spare));
+        None
+    }
+
+    fn warn_of(&self, error: &io::Error) {
+        let now = clock::steady();
+        let mut warned_at = self
+            .warned_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if warned_at.is_none_or(|at| WARN_EVERY <= now.saturating_duration_since(at)) {
+            *warned_at = Some(now);
+            warn!(
+                error = error as &dyn std::error::Error,
+                connections = self.places.taken(),
+                "no descriptor is left for a connection: it is turned away"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
 
 /// Fewer, and a program cannot keep its promises under any load.
 const FILES_MIN: usize = 512;
@@ -24,49 +25,33 @@ pub struct TooFewFiles {
     pub files: usize,
 }
 
-/// Why the limit is not known, or no good.
-#[derive(Debug, thiserror::Error)]
-pub enum FileLimitError {
-    /// It is too low, and so is the hard limit.
-    #[error(transparent)]
-    TooFew(#[from] TooFewFiles),
-    /// The system does not let this process raise its soft limit to its hard one.
-    #[error("raise the limit of open files from {from} to {to}")]
-    Raise {
-        /// The soft limit, which stays.
-        from: usize,
-        /// The hard limit, or 1,048,576 if that is lower.
-        to: usize,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-}
-
 impl FileLimit {
-    /// Raises the soft limit to the hard one, at most 1,048,576, and says what is then allowed. Done again, it changes
-    /// nothing.
+    /// Raises the soft limit to the hard one, at most 1,048,576, and says what is then allowed. Where the system does not
+    /// let us, the soft limit stays and is said. Done again, it changes nothing.
     ///
     /// # Errors
     ///
-    /// [`FileLimitError`]; the limit is as it was.
-    pub fn raise() -> Result<Self, FileLimitError> {
+    /// What is allowed is below 512.
+    pub fn raise() -> Result<Self, TooFewFiles> {
         let limit = getrlimit(Resource::Nofile);
         let soft = known(limit.current);
         let wanted = known(limit.maximum).min(FILES_MAX);
         if wanted <= soft {
-            return Ok(Self::of(soft.min(FILES_MAX))?);
+            return Self::of(soft.min(FILES_MAX));
         }
         let raised = Rlimit {
             current: Some(wanted as u64),
             maximum: limit.maximum,
         };
-        setrlimit(Resource::Nofile, raised).map_err(|error| FileLimitError::Raise {
-            from: soft,
-            to: wanted,
-            source: error.into(),
-        })?;
-        Ok(Self::of(wanted)?)
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            let error = io::Error::from(error);
+            warn!(
+                error = &error as &dyn std::error::Error,
+                soft, wanted, "the limit of open files cannot be raised"
+            );
+            return Self::of(soft);
+        }
+        Self::of(wanted)
     }
 
     /// A limit of so many files.

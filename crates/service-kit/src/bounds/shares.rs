@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{FileLimit, Memory};
+use tracing::info;
+
+use super::{FileLimit, Memory, TooFewFiles};
 
 /// Files that are no row's: the journal, the outbox, admin listeners, clients of the log, wakers, what closes.
 const KEPT_BACK: usize = 256;
@@ -81,7 +83,30 @@ pub struct DoesNotFit {
     sum: String,
 }
 
+/// Why a program cannot keep its bounds where it is started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BoundsError {
+    /// It may have too few files open.
+    #[error(transparent)]
+    TooFewFiles(#[from] TooFewFiles),
+    /// What is set does not fit.
+    #[error(transparent)]
+    DoesNotFit(#[from] DoesNotFit),
+}
+
 impl Shares {
+    /// Raises the limit of open files and divides it among the rows of this process, and says so in the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileLimit::raise`] and [`Shares::divide`]; the program should not start.
+    pub fn of_process(rows: &[(Row, Option<usize>)]) -> Result<Self, BoundsError> {
+        let memory = Memory::read();
+        let shares = Self::divide(FileLimit::raise()?, memory, rows)?;
+        info!(bounds = %shares, memory_mib = memory.bytes() >> 20, "what this process may hold");
+        Ok(shares)
+    }
+
     /// Divides the files among the rows of a program: first what is set, then the others by their proportions, each
     /// within its bounds; the one with the largest part takes what is left.
     ///

@@ -36,15 +36,16 @@ impl Spares {
         Some(GivenUp(self))
     }
 
-    /// Opens what is missing, as far as the system lets us.
-    pub(super) fn refill(&self) {
+    /// Opens what is missing, as far as the system lets us. Whether all are held.
+    pub(super) fn refill(&self) -> bool {
         let mut held = self.held();
         while held.len() < SPARES {
             let Ok(spare) = File::open("/dev/null") else {
-                return;
+                return false;
             };
             held.push(spare);
         }
+        true
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<File>> {
