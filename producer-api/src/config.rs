@@ -41,7 +41,10 @@ pub struct Config {
     /// How long a connection may take to send its next request's head. Default 20 s. Too low breaks keep-alive; too
     /// high lets silent connections use up `connections_max`.
     pub head_timeout: Duration,
-    /// Connections at once; more wait in the kernel's queue. Default 8,192: a process here has 20,000 files.
+    /// Connections at once. A quarter of them may be of one address without having brought a good token; beyond that,
+    /// and when all are taken, the connection that waited longest makes room. [`Config::new`] has the share of a process
+    /// with 20,000 files; a program takes its own from [`service_kit::bounds`]. Too low closes idle connections early;
+    /// too high takes files from the outbox.
     pub connections_max: usize,
     /// What one house may call.
     pub house_limit: HouseLimit,
@@ -140,7 +143,7 @@ impl Config {
             body_bytes_max: 16 * 1024,
             body_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(20),
-            connections_max: 8192,
+            connections_max: 1974,
             house_limit: HouseLimit::default(),
             address_unverified_max: NonZeroU32::new(5000),
             alerts_in_flight_max: 4096,

@@ -1,11 +1,12 @@
 //! What every request shares, and the path of a call from event to answer: to the log, or to the outbox.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use event_model::{
     EncodedRecord, Event, EventId, EventTime, House, IdempotencyScope, Line, SpringTypes, encode,
 };
 use resident_token::Verifier;
+use service_kit::bounds::AddressKey;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -29,7 +30,7 @@ pub(crate) struct Door {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) log: Arc<Log>,
     pub(crate) houses: Limiter<(event_model::Topic, Line, House)>,
-    pub(crate) strangers: Option<Limiter<IpAddr>>,
+    pub(crate) strangers: Option<Limiter<AddressKey>>,
     pub(crate) replays: Replays,
     pub(crate) outbox: Option<Arc<Outbox>>,
     /// Appends go on when their caller's connection breaks: the call was made.

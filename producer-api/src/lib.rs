@@ -38,7 +38,6 @@ pub mod fuzzing;
 mod household;
 mod idempotency;
 mod limiter;
-mod listener;
 mod log;
 mod outbox;
 mod payload;

@@ -3,6 +3,9 @@
 use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::Router;
+use service_kit::bounds::{
+    Acceptor, AddressKey, HttpLimits, PlaceLimits, Places, WhenFull, serve_http,
+};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -12,7 +15,6 @@ use crate::{
     door::Door,
     idempotency::Replays,
     limiter::Limiter,
-    listener::{Bounds, serve},
     log::{Log, LogSettings, TopicSettings, watch_log},
     outbox::{Outbox, OutboxError},
     routes::{admin_routes, origins, routes},
@@ -62,10 +64,10 @@ const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Longer than an election or a restart of the log.
 const MESSAGE_TIMEOUT_WITH_OUTBOX: Duration = Duration::from_secs(30);
 /// An operator's listener serves a few scrapers.
-const ADMIN_BOUNDS: Bounds = Bounds {
-    connections_max: 64,
-    head_timeout: Duration::from_secs(10),
-};
+const ADMIN_CONNECTIONS_MAX: usize = 32;
+const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The head of a request: a token of 8 KiB and what browsers add.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// Binds and runs until `shutdown`.
 ///
@@ -167,22 +169,33 @@ impl Service {
         if let Some((listener, address)) = admin {
             info!(%address, "serving the operator");
             let router = admin_routes(Arc::clone(&door), config.metrics);
-            background.spawn(serve(
-                listener,
+            background.spawn(serve_http(
+                acceptor(listener, ADMIN_CONNECTIONS_MAX),
                 router,
-                ADMIN_BOUNDS,
+                http_limits(ADMIN_HEAD_TIMEOUT),
                 connections.clone(),
                 shutdown.clone(),
             ));
         }
         info!(%address, "serving residents");
-        let bounds = Bounds {
-            connections_max: config.connections_max,
-            head_timeout: config.head_timeout,
-        };
-        serve(listener, router, bounds, connections.clone(), shutdown).await;
+        let acceptor = acceptor(listener, config.connections_max);
+        let limits = http_limits(config.head_timeout);
+        serve_http(acceptor, router, limits, connections.clone(), shutdown).await;
         stop(door, connections, background, config.shutdown_grace).await;
         Ok(())
+    }
+}
+
+/// The connections of a listener, shared among the addresses that they come from.
+fn acceptor(listener: TcpListener, connections_max: usize) -> Acceptor {
+    let places = Places::new(PlaceLimits::shared(connections_max));
+    Acceptor::new(listener, places, WhenFull::ServiceUnavailable)
+}
+
+fn http_limits(head_timeout: Duration) -> HttpLimits {
+    HttpLimits {
+        head_timeout,
+        head_bytes_max: HEAD_BYTES_MAX,
     }
 }
 
@@ -226,7 +239,7 @@ fn door(config: &Config, outbox: Option<Arc<Outbox>>) -> Result<Door, Error> {
     })
 }
 
-fn strangers<K: std::hash::Hash + Eq>(max: NonZeroU32) -> Limiter<K> {
+fn strangers(max: NonZeroU32) -> Limiter<AddressKey> {
     Limiter::new(max, STRANGERS_PERIOD / max.get(), STRANGERS_MAX)
 }
 

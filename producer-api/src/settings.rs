@@ -16,6 +16,7 @@ use event_model::SpringTypes;
 use producer_api::{Config, HouseLimit, UnknownDelivery};
 use resident_token::{KeySource, Policy, Secret, Verifier};
 use serde::Deserialize;
+use service_kit::bounds::{Row, Shares};
 
 const ENVIRONMENT_PREFIX: &str = "PRODUCER_API";
 const SECRET_VARIABLE: &str = "MAYDAY_JWT_SECRET";
@@ -144,7 +145,9 @@ impl Settings {
         put(&mut config.body_bytes_max, self.body_bytes_max);
         put(&mut config.body_timeout, self.body_timeout);
         put(&mut config.head_timeout, self.head_timeout);
-        put(&mut config.connections_max, self.connections_max);
+        let connections = [(Row::ApiConnections, self.connections_max)];
+        let shares = Shares::of_process(&connections).context("connections_max")?;
+        config.connections_max = shares.of(Row::ApiConnections);
         put(&mut config.alerts_in_flight_max, self.alerts_in_flight_max);
         put(
             &mut config.accepts_in_flight_max,

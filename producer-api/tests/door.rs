@@ -756,7 +756,7 @@ async fn calls_that_were_not_stored_do_not_count_against_their_house() {
 }
 
 #[tokio::test]
-async fn requests_without_a_good_token_are_limited_by_address_until_one_is_forgiven() {
+async fn requests_without_a_good_token_are_limited_by_address_and_silence_nobody_behind_it() {
     let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.address_unverified_max = NonZeroU32::new(3);
@@ -773,6 +773,14 @@ async fn requests_without_a_good_token_are_limited_by_address_until_one_is_forgi
     for _ in 0..3 {
         assert_eq!(door.alert("nonsense", "{}").await.status, 401);
     }
+    for _ in 0..4 {
+        assert_eq!(door.alert("nonsense", "{}").await.status, 429);
+    }
+    assert_eq!(
+        door.alert(&token("dong-101", "1503"), "{}").await.status,
+        201,
+        "a good call from the same address is taken all the same"
+    );
 
     let refused = door.alert("nonsense", "{}").await;
     assert_eq!(
