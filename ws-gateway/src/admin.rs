@@ -1,13 +1,21 @@
 //! The listener for operators: `/metrics`, `/healthz`, `/readyz`.
 
-use std::io;
+use std::time::Duration;
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
+use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::readiness::Readiness;
+
+/// A few scrapers, and the operator.
+const CONNECTIONS_MAX: usize = 32;
+const HTTP_LIMITS: HttpLimits = HttpLimits {
+    head_timeout: Duration::from_secs(10),
+    head_bytes_max: 16 * 1024,
+};
 
 #[derive(Clone)]
 struct Admin {
@@ -21,8 +29,9 @@ pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Option<PrometheusHandle>,
     readiness: Readiness,
+    connections: TaskTracker,
     stop: CancellationToken,
-) -> io::Result<()> {
+) {
     let router = Router::new()
         .route("/metrics", get(render))
         .route("/healthz", get(async || "ok\n"))
@@ -32,9 +41,9 @@ pub(crate) async fn serve(
             readiness,
             stop: stop.clone(),
         });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let places = Places::new(PlaceLimits::shared(CONNECTIONS_MAX));
+    let acceptor = Acceptor::new(listener, places, WhenFull::ServiceUnavailable);
+    serve_http(acceptor, router, HTTP_LIMITS, connections, stop).await;
 }
 
 async fn render(State(admin): State<Admin>) -> (StatusCode, String) {

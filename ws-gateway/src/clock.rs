@@ -40,3 +40,8 @@ impl Clock {
         EventTime::from_millis(self.wall().as_millisecond())
     }
 }
+
+/// Time that only grows, for shares of places.
+pub(crate) fn steady() -> Instant {
+    service_kit::clock::steady()
+}

@@ -31,8 +31,15 @@ pub struct Config {
     /// Threads that own sockets. Default one per core. More than cores only adds switches; fewer leaves cores idle
     /// when an alert goes out.
     pub shards: NonZeroUsize,
-    /// Sockets at most. Default 15,000: below the usual limit of 20,000 open files. Too low turns residents away, too
-    /// high makes `accept` fail for everybody.
+    /// Connections that speak HTTP still, at once: upgrades on their way, and the page. A quarter of them may be of one
+    /// address; beyond that, and when all are taken, the one that waited longest makes room. [`Config::new`] has the
+    /// share of a process with 20,000 files; a program takes its own from [`service_kit::bounds`]. Too low closes the
+    /// page's connections early, too high takes files from the sockets.
+    pub connections_max: usize,
+    /// Sockets at most. Half of them, and 256 of one address, may be without CONNECT; beyond that, and when all are
+    /// taken, the one that waited longest for its CONNECT makes room. [`Config::new`] has the share of a process with
+    /// 20,000 files; a program takes its own from [`service_kit::bounds`]. Too low turns residents away, too high
+    /// leaves no file for anything else.
     pub sockets_max: usize,
     /// Bytes of frames that are kept for residents who were away, per shard's ring. Default 64 MiB; the frames are
     /// shared by the shards. Too low makes reconnecting residents start from the live alerts; more costs memory.
@@ -87,7 +94,8 @@ impl Config {
             api: None,
             origins: None,
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            sockets_max: 15_000,
+            connections_max: 1_480,
+            sockets_max: 12_836,
             recent_bytes_max: 64 * 1024 * 1024,
             read_back: Duration::from_secs(24 * 60 * 60),
             drain_window: Duration::from_secs(30),
@@ -106,6 +114,9 @@ impl Config {
         }
         if self.log.trim().is_empty() {
             mistakes.push("log names no address".to_owned());
+        }
+        if self.connections_max == 0 {
+            mistakes.push("connections_max is 0: nobody could connect".to_owned());
         }
         if self.sockets_max == 0 {
             mistakes.push("sockets_max is 0: nobody could connect".to_owned());

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use mio::net::TcpStream;
 use resident_token::Resident;
+use service_kit::bounds::Place;
 
 use crate::{
     config::Pace,
@@ -24,7 +25,7 @@ use crate::{
     hub::Seat,
     outbox::{Flushed, Outbox},
     refusal::Refusal,
-    socket_count::SocketPermit,
+    socket_counts::CountedSocket,
     stomp::{Limits, Parser, Session, SubscriptionKey},
     websocket::{self, CloseCode, Decoder, FrameHeader, Opcode},
 };
@@ -111,7 +112,10 @@ pub(crate) struct Connection {
     sent_at: Duration,
     received_at: Duration,
     pinged_at: Duration,
-    _permit: SocketPermit,
+    /// Among all sockets: it waits until CONNECT, and works from then on.
+    pub(crate) place: Place,
+    /// Among those of its person and its house, from CONNECT on.
+    counted: Option<CountedSocket>,
 }
 
 /// How many frames a client may still send.
@@ -143,7 +147,7 @@ impl Connection {
         number: u64,
         socket: TcpStream,
         resident: Option<Box<Resident>>,
-        permit: SocketPermit,
+        place: Place,
         pace: &Pace,
         now: Duration,
     ) -> Self {
@@ -172,7 +176,8 @@ impl Connection {
             sent_at: now,
             received_at: now,
             pinged_at: now,
-            _permit: permit,
+            place,
+            counted: None,
         }
     }
 
@@ -216,7 +221,8 @@ impl Connection {
     }
 
     /// The token was good: larger frames, of the agreed version, may come.
-    pub(crate) fn open(&mut self, resident: Box<Resident>) {
+    pub(crate) fn open(&mut self, resident: Box<Resident>, counted: CountedSocket) {
+        self.counted = Some(counted);
         self.stage = Stage::Open {
             expires_at: resident.expires_at,
         };
@@ -517,14 +523,19 @@ impl Letter {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::{
+        net::{IpAddr, Ipv4Addr, TcpListener},
+        sync::Arc,
+    };
 
     use event_model::{House, Line};
     use resident_token::Roles;
+    use service_kit::bounds::{PlaceLimits, Places};
 
     use super::*;
     use crate::{
-        socket_count::SocketCount,
+        clock,
+        socket_counts::SocketCounts,
         stomp::{Command, Frame},
     };
 
@@ -542,12 +553,16 @@ mod tests {
         let theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (ours, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let permit = SocketCount::new(1).admit().unwrap();
+        let places = Places::new(PlaceLimits::unshared(1));
+        let address = IpAddr::from(Ipv4Addr::LOCALHOST).into();
+        let place = places
+            .admit(address, clock::steady(), Arc::new(|| ()))
+            .unwrap();
         let mut connection = Connection::new(
             1,
             TcpStream::from_std(ours),
             None,
-            permit,
+            place,
             &Pace::default(),
             Duration::ZERO,
         );
@@ -555,7 +570,7 @@ mod tests {
             .with("accept-version", "1.2")
             .with("heart-beat", "0,10000");
         connection.session.handle(connect, &mut Vec::new()).unwrap();
-        connection.open(Box::new(Resident {
+        let resident = Resident {
             subject: "kim".to_owned(),
             issuer: None,
             token_id: None,
@@ -563,7 +578,9 @@ mod tests {
             house: Some(House::new("1502").unwrap()),
             roles: Roles::default(),
             expires_at: wall(86_400),
-        }));
+        };
+        let counted = SocketCounts::default().take(&resident).unwrap();
+        connection.open(Box::new(resident), counted);
         (connection, theirs)
     }
 

@@ -4,7 +4,6 @@
 //! runtime, and given to a shard.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,45 +12,35 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use hyper::upgrade::OnUpgrade;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::TokioIo;
 use rand::Rng;
 use resident_token::{Resident, TokenError, Verifier, bearer, refuse_token_in_query};
 use serde_json::json;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use service_kit::bounds::{Client, NoPlace, Place, PlaceLimits, Places};
+use tokio::net::TcpStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     config::Config,
     page,
     readiness::Readiness,
     shard::{Order, ShardHandle, Upgraded},
-    socket_count::{SocketCount, SocketPermit},
     websocket::{Handshake, HandshakeError},
 };
 
-/// Connections that still speak HTTP. They are short; more of them wait to be accepted.
-const HTTP_CONNECTIONS_MAX: usize = 1_024;
-/// From the connection to the end of a request's head.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Sockets of one address that have said no CONNECT yet and brought no token with their upgrade.
+const UNCONNECTED_PER_ADDRESS_MAX: usize = 256;
 /// From the answer to an upgrade to the socket in a shard's hands.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
-/// How long to let others close before `accept` is tried again, when there are no more files.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where clients of the original system look for the socket.
 const ENDPOINT: &str = "/an-ws";
@@ -62,7 +51,7 @@ pub(crate) struct Door {
     clock: Clock,
     origins: Option<Vec<String>>,
     api: Option<String>,
-    sockets: SocketCount,
+    sockets: Places,
     shards: Vec<ShardHandle>,
     next_shard: AtomicUsize,
     readiness: Readiness,
@@ -81,8 +70,8 @@ enum UpgradeError {
     Origin,
     #[error("the gateway has not read the log yet")]
     NotReady,
-    #[error("the gateway has as many sockets as it takes")]
-    Full,
+    #[error("the gateway has as many sockets as it takes: {0}")]
+    Full(#[from] NoPlace),
     #[error("the gateway is being stopped")]
     Draining,
 }
@@ -91,7 +80,7 @@ enum UpgradeError {
 struct Admitted {
     handshake: Handshake,
     resident: Option<Box<Resident>>,
-    permit: SocketPermit,
+    place: Place,
 }
 
 impl Door {
@@ -108,7 +97,7 @@ impl Door {
             clock,
             origins: config.origins.clone(),
             api: config.api.clone(),
-            sockets: SocketCount::new(config.sockets_max),
+            sockets: Places::new(socket_limits(config.sockets_max)),
             shards,
             next_shard: AtomicUsize::new(0),
             readiness,
@@ -117,44 +106,8 @@ impl Door {
         }
     }
 
-    /// Accepts until it is stopped.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let router = Arc::clone(&self).router();
-        let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
-        loop {
-            let Some(place) = self
-                .or_stop(Arc::clone(&places).acquire_owned())
-                .await
-                .and_then(Result::ok)
-            else {
-                return;
-            };
-            match self.or_stop(listener.accept()).await {
-                None => return,
-                Some(Ok((socket, peer))) => {
-                    let connection = Arc::clone(&self).speak_http(socket, peer, router.clone());
-                    self.tasks.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
-                Some(Err(error)) => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "no connection could be accepted"
-                    );
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
-                }
-            }
-        }
-    }
-
-    /// The future's result, or `None` if the gateway is stopped first. Only for futures that may be dropped.
-    async fn or_stop<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        self.stop.run_until_cancelled(future).await
-    }
-
-    fn router(self: Arc<Self>) -> Router {
+    /// What the main listener serves.
+    pub(crate) fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route(ENDPOINT, get(upgrade))
             .route("/healthz", get(async || "ok\n"))
@@ -163,25 +116,9 @@ impl Door {
             .with_state(self)
     }
 
-    async fn speak_http(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, router: Router) {
-        // An alert is one small write: it must not wait for the answer to the one before.
-        if let Err(error) = socket.set_nodelay(true) {
-            debug!(error = &error as &dyn std::error::Error, %peer, "the peer is gone already");
-            return;
-        }
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
-            .with_upgrades();
-        if let Some(Err(error)) = self.or_stop(connection).await {
-            debug!(error = &error as &dyn std::error::Error, %peer, "an http connection ended badly");
-        }
-    }
-
     // ---- upgrades ----
 
-    fn admit(&self, request: &Request) -> Result<Admitted, UpgradeError> {
+    fn admit(&self, request: &Request, client: &Client) -> Result<Admitted, UpgradeError> {
         refuse_token_in_query(request.uri().query())?;
         let headers = request.headers();
         let handshake = Handshake::read(request.method(), headers)?;
@@ -193,12 +130,23 @@ impl Door {
             return Err(UpgradeError::NotReady);
         }
         let resident = self.resident(headers)?;
-        let permit = self.sockets.admit().ok_or(UpgradeError::Full)?;
+        let place = self.place(client)?;
+        if resident.is_some() {
+            place.verified();
+        }
         Ok(Admitted {
             handshake,
             resident,
-            permit,
+            place,
         })
+    }
+
+    /// A place among the sockets, which waits for its CONNECT.
+    fn place(&self, client: &Client) -> Result<Place, NoPlace> {
+        // Until a shard has the socket there is nothing to tell: the shard finds out when it takes it.
+        let evict = Arc::new(|| ());
+        let address = client.address.ip().into();
+        self.sockets.admit(address, clock::steady(), evict)
     }
 
     /// Browsers tell which page asks; other clients send no origin.
@@ -231,7 +179,7 @@ impl Door {
         self: Arc<Self>,
         upgrade: OnUpgrade,
         resident: Option<Box<Resident>>,
-        permit: SocketPermit,
+        place: Place,
     ) {
         let upgraded = match tokio::time::timeout(UPGRADE_WITHIN, upgrade).await {
             Ok(Ok(upgraded)) => upgraded,
@@ -259,7 +207,7 @@ impl Door {
             socket,
             first_bytes: parts.read_buf,
             resident,
-            permit,
+            place,
         };
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         if self.shards[shard]
@@ -272,18 +220,32 @@ impl Door {
     }
 }
 
-async fn upgrade(State(door): State<Arc<Door>>, mut request: Request) -> Response {
+/// Before its CONNECT a socket waits; connected it works for as long as it lasts, and makes room for nobody.
+fn socket_limits(sockets_max: usize) -> PlaceLimits {
+    let waiting_max = (sockets_max / 2).max(1);
+    PlaceLimits {
+        places_max: sockets_max,
+        strangers_max: UNCONNECTED_PER_ADDRESS_MAX.min(waiting_max),
+        waiting_max,
+    }
+}
+
+async fn upgrade(
+    State(door): State<Arc<Door>>,
+    Extension(client): Extension<Client>,
+    mut request: Request,
+) -> Response {
     let Admitted {
         handshake,
         resident,
-        permit,
-    } = match door.admit(&request) {
+        place,
+    } = match door.admit(&request, &client) {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
     };
     let upgrade = hyper::upgrade::on(&mut request);
     door.tasks
-        .spawn(Arc::clone(&door).hand_over(upgrade, resident, permit));
+        .spawn(Arc::clone(&door).hand_over(upgrade, resident, place));
     switching_protocols(&handshake)
 }
 
@@ -333,7 +295,7 @@ impl IntoResponse for UpgradeError {
             }
             UpgradeError::Origin => (StatusCode::FORBIDDEN, "origin_not_allowed", false),
             UpgradeError::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", true),
-            UpgradeError::Full => (StatusCode::SERVICE_UNAVAILABLE, "too_many", true),
+            UpgradeError::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many", true),
             UpgradeError::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", true),
         };
         let problem = json!({

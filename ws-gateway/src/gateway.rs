@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use resident_token::Reload;
+use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -17,8 +18,14 @@ use crate::{
     feed::{Feed, FeedError},
     readiness::Readiness,
     shard::{self, Order, ShardHandle},
+    socket_counts::SocketCounts,
 };
 
+/// An upgrade, or a piece of the page. The head holds a token of 8 KiB and what browsers add.
+const HTTP_LIMITS: HttpLimits = HttpLimits {
+    head_timeout: Duration::from_secs(10),
+    head_bytes_max: 64 * 1024,
+};
 /// How often the key files are looked at: how long a new key is unknown.
 const KEYS_RELOAD_EVERY: Duration = Duration::from_secs(10);
 /// How long the end waits for the log to take the feed's last commit. Only the lag that tools show depends on it.
@@ -144,20 +151,13 @@ impl Gateway {
         info!(listen = %self.address, admin = ?self.admin_address, log = config.log, instance = config.instance, "serving");
 
         if let Some(admin) = admin {
-            let serve = admin::serve(
+            tasks.spawn(admin::serve(
                 admin,
                 config.metrics.clone(),
                 readiness.clone(),
+                tasks.clone(),
                 stop.clone(),
-            );
-            tasks.spawn(async move {
-                if let Err(error) = serve.await {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the admin listener ended"
-                    );
-                }
-            });
+            ));
         }
         tasks.spawn(reload_keys(config.clone(), stop.clone()));
         let door = Door::new(
@@ -168,7 +168,14 @@ impl Gateway {
             stop.clone(),
             tasks.clone(),
         );
-        tasks.spawn(Arc::new(door).serve(listener));
+        let places = Places::new(PlaceLimits::shared(config.connections_max));
+        tasks.spawn(serve_http(
+            Acceptor::new(listener, places, WhenFull::ServiceUnavailable),
+            Arc::new(door).router(),
+            HTTP_LIMITS,
+            tasks.clone(),
+            stop.clone(),
+        ));
 
         let FeedThread { ended, closed } = FeedThread::start(feed)?;
         let outcome = why_it_ended(ended.await, &shutdown);
@@ -208,7 +215,9 @@ fn start_shards(
     config: &Config,
     clock: Clock,
 ) -> Result<(Vec<ShardHandle>, Vec<JoinHandle<()>>), Error> {
-    let shards = (0..config.shards.get()).map(|number| shard::start(number, config, clock));
+    let counts = SocketCounts::default();
+    let shards =
+        (0..config.shards.get()).map(|number| shard::start(number, config, clock, counts.clone()));
     let started: Vec<_> = shards.collect::<io::Result<_>>().map_err(Error::Threads)?;
     Ok(started.into_iter().unzip())
 }

@@ -42,7 +42,7 @@ mod readiness;
 mod recent;
 mod refusal;
 mod shard;
-mod socket_count;
+mod socket_counts;
 pub mod stomp;
 pub mod websocket;
 mod wheel;

@@ -14,6 +14,7 @@ use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use resident_token::{KeySource, Policy, Secret, Verifier};
 use serde::Deserialize;
+use service_kit::bounds::{Row, Shares};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -73,7 +74,10 @@ struct Settings {
     /// Threads that own sockets [default: one per core].
     #[arg(long, env = "WS_GATEWAY_SHARDS")]
     shards: Option<NonZeroUsize>,
-    /// Sockets at most [default: 15000].
+    /// Connections that speak HTTP still, at most [default: from the limit of open files].
+    #[arg(long, env = "WS_GATEWAY_CONNECTIONS_MAX")]
+    connections_max: Option<usize>,
+    /// Sockets at most [default: from the limit of open files].
     #[arg(long, env = "WS_GATEWAY_SOCKETS_MAX")]
     sockets_max: Option<usize>,
     /// Bytes of frames kept for residents who were away [default: 67108864].
@@ -158,10 +162,15 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
     config.origins = (!origins.is_empty()).then_some(origins);
     set(&mut config.instance, said.instance.or(file.instance));
     set(&mut config.shards, said.shards.or(file.shards));
-    set(
-        &mut config.sockets_max,
-        said.sockets_max.or(file.sockets_max),
-    );
+    let shares = Shares::of_process(&[
+        (
+            Row::GatewayConnections,
+            said.connections_max.or(file.connections_max),
+        ),
+        (Row::Sockets, said.sockets_max.or(file.sockets_max)),
+    ])?;
+    config.connections_max = shares.of(Row::GatewayConnections);
+    config.sockets_max = shares.of(Row::Sockets);
     set(
         &mut config.recent_bytes_max,
         said.recent_bytes_max.or(file.recent_bytes_max),

@@ -36,6 +36,14 @@ pub(crate) enum Refusal {
     /// More frames than anybody needs.
     #[error("more frames than are taken from one client")]
     TooManyFrames,
+    /// The person, or the house, has as many sockets as one may.
+    #[error(
+        "as many sockets are open as one person (20), one house (50) or one operator (200) may have"
+    )]
+    TooManySockets,
+    /// No CONNECT came, and another took the place.
+    #[error("no CONNECT came while others waited for a place")]
+    MadeRoom,
     /// The outbox is full.
     #[error("what was sent was not read")]
     SlowConsumer,
@@ -145,6 +153,18 @@ impl Refusal {
                 Retry::Later,
                 CloseCode::TryLater,
             ),
+            Refusal::TooManySockets => (
+                "too_many",
+                "too many sockets",
+                Retry::Later,
+                CloseCode::TryLater,
+            ),
+            Refusal::MadeRoom => (
+                "connect_timeout",
+                "no CONNECT in time",
+                Retry::Later,
+                CloseCode::ConnectTimeout,
+            ),
             Refusal::SlowConsumer => ("too_slow", "too slow", Retry::Now, CloseCode::TooSlow),
             Refusal::Internal => (
                 "internal",
@@ -174,6 +194,8 @@ impl Refusal {
             | Refusal::UnknownDestination
             | Refusal::ConnectTimeout
             | Refusal::TooManyFrames
+            | Refusal::TooManySockets
+            | Refusal::MadeRoom
             | Refusal::Internal => {
                 let Answer {
                     code,

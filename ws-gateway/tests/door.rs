@@ -184,10 +184,11 @@ fn pages_of_other_origins_are_kept_out_if_a_list_says_so() {
 }
 
 #[test]
-fn a_socket_too_many_is_told_to_come_back_later() {
+fn an_upgrade_too_many_without_a_connect_is_told_to_come_back_later() {
     let log = Log::start();
     let mut settings = config(&log.address());
-    settings.sockets_max = 2;
+    // Half of them may wait for their CONNECT.
+    settings.sockets_max = 4;
     let door = Door::with_config(&log, settings);
     let one = Neighbour::upgrade(door.address, "/an-ws", "").unwrap();
     let _other = Neighbour::upgrade(door.address, "/an-ws", "").unwrap();

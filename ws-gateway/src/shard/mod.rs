@@ -14,7 +14,7 @@ use std::{
     io,
     net::TcpStream,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -24,6 +24,7 @@ use event_model::{Recorded, Topic, fold::Standing};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::Rng;
 use resident_token::{Resident, Verifier};
+use service_kit::bounds::{Evict, Place};
 use slab::Slab;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
@@ -39,7 +40,7 @@ use crate::{
     push::{self, Push},
     recent::Recent,
     refusal::Refusal,
-    socket_count::SocketPermit,
+    socket_counts::SocketCounts,
     stomp::{Frame, MessageHead, ProtocolError, SubscriptionKey},
     websocket::{Event, Opcode},
     wheel::Wheel,
@@ -120,7 +121,7 @@ pub(crate) struct Upgraded {
     pub(crate) first_bytes: Bytes,
     /// Whose token the upgrade request carried.
     pub(crate) resident: Option<Box<Resident>>,
-    pub(crate) permit: SocketPermit,
+    pub(crate) place: Place,
 }
 
 /// The way to a shard.
@@ -154,6 +155,7 @@ pub(crate) fn start(
     number: usize,
     config: &Config,
     clock: Clock,
+    counts: SocketCounts,
 ) -> io::Result<(ShardHandle, JoinHandle<()>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -166,6 +168,8 @@ pub(crate) fn start(
         now: clock.elapsed(),
         pace: config.pace,
         verifier: Arc::clone(&config.verifier),
+        counts,
+        evicted: Arc::default(),
         connections: Slab::new(),
         connections_made: (number as u64) << 48,
         notices_made: 0,
@@ -192,6 +196,9 @@ struct Shard {
     now: Duration,
     pace: Pace,
     verifier: Arc<Verifier>,
+    counts: SocketCounts,
+    /// Sockets without CONNECT that were told to make room, by whoever took the place.
+    evicted: Arc<Mutex<Vec<ConnectionKey>>>,
     connections: Slab<Connection>,
     connections_made: u64,
     notices_made: u64,
@@ -252,6 +259,7 @@ impl Shard {
     }
 
     fn take_orders(&mut self) {
+        self.make_room();
         for _ in 0..ORDERS_AT_ONCE {
             match self.inbox.try_recv() {
                 Ok(order) => self.perform_order(order),
@@ -382,19 +390,35 @@ impl Shard {
             number,
             socket,
             upgraded.resident,
-            upgraded.permit,
+            upgraded.place,
             &self.pace,
             self.now,
         );
         if self.ending.is_some() {
             connection.drain_at = Some(self.now);
         }
-        entry.insert(connection);
         let key = ConnectionKey { slot, number };
+        if !connection
+            .place
+            .evict_by(evict_by(key, &self.evicted, &self.waker))
+        {
+            // It was told to make room on its way here.
+            return;
+        }
+        entry.insert(connection);
         measure::opened();
         self.schedule(key);
         let mut first_bytes = upgraded.first_bytes.to_vec();
         self.guarded(key, |shard, key| shard.take(key, &mut first_bytes));
+    }
+
+    /// Ends the sockets that were told to, at once: their descriptors are wanted by those that came in their place.
+    fn make_room(&mut self) {
+        let evicted = std::mem::take(&mut *lock(&self.evicted));
+        for key in evicted {
+            self.refuse(key, &Refusal::MadeRoom);
+            self.drop_connection(key);
+        }
     }
 
     fn drop_connection(&mut self, key: ConnectionKey) {
@@ -610,6 +634,28 @@ impl Shard {
             Err(refusal) => self.refuse(key, &refusal),
         }
     }
+}
+
+/// Tells the shard that a socket is to make room.
+fn evict_by(
+    key: ConnectionKey,
+    evicted: &Arc<Mutex<Vec<ConnectionKey>>>,
+    waker: &Arc<Waker>,
+) -> Evict {
+    let (evicted, waker) = (Arc::clone(evicted), Arc::clone(waker));
+    Arc::new(move || {
+        lock(&evicted).push(key);
+        if let Err(error) = waker.wake() {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a shard cannot be woken"
+            );
+        }
+    })
+}
+
+fn lock(evicted: &Mutex<Vec<ConnectionKey>>) -> MutexGuard<'_, Vec<ConnectionKey>> {
+    evicted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends one message to one subscription. `letter` holds it.

@@ -82,7 +82,16 @@ impl Shard {
             }
             .into());
         }
-        connection.open(resident);
+        if !connection.place.work() {
+            return Err(Refusal::MadeRoom);
+        }
+        connection.place.verified();
+        let counted = self.counts.take(&resident);
+        let counted = counted.ok_or(Refusal::TooManySockets)?;
+        let Some(connection) = self.connection(key) else {
+            return Ok(());
+        };
+        connection.open(resident, counted);
         self.schedule(key);
         Ok(())
     }

@@ -226,7 +226,7 @@ fn somebody_who_does_not_read_is_closed_with_4413_and_the_others_hear_everything
 #[test]
 fn a_neighbour_who_is_gone_costs_the_others_nothing() {
     let mut street = Street::new();
-    let mut gone: Vec<_> = (0..20).map(|_| street.subscribed()).collect();
+    let mut gone: Vec<_> = (0..15).map(|_| street.subscribed()).collect();
     let mut here = street.subscribed();
     here.settle();
     for neighbour in &mut gone {

@@ -5,7 +5,13 @@ mod neighbour;
 mod resume;
 mod sockets;
 
-use std::{collections::BTreeMap, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use event_model::{
     AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, PARTITIONS, Place,
@@ -16,13 +22,15 @@ use resident_token::{
     testing::{SECRET, trusted_keys},
 };
 
+use service_kit::bounds::{PlaceLimits, Places};
+
 use self::neighbour::Neighbour;
 use super::{Order, Read, ShardHandle};
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     config::{Config, Pace},
     feed::Digest,
-    socket_count::SocketCount,
+    socket_counts::SocketCounts,
 };
 
 /// One shard, and the log's last records as the feed would pass them on.
@@ -30,7 +38,7 @@ struct Street {
     shard: Option<ShardHandle>,
     thread: Option<JoinHandle<()>>,
     clock: Clock,
-    sockets: SocketCount,
+    sockets: Places,
     digest: Digest,
     offsets: BTreeMap<(Topic, u32), u64>,
     ids: u32,
@@ -50,12 +58,12 @@ impl Street {
 
     fn with_config(config: &Config) -> Self {
         let clock = Clock::start();
-        let (shard, thread) = super::start(0, config, clock).unwrap();
+        let (shard, thread) = super::start(0, config, clock, SocketCounts::default()).unwrap();
         Self {
             shard: Some(shard),
             thread: Some(thread),
             clock,
-            sockets: SocketCount::new(1_000),
+            sockets: Places::new(PlaceLimits::unshared(1_000)),
             digest: Digest::default(),
             offsets: BTreeMap::new(),
             ids: 0,
@@ -68,7 +76,11 @@ impl Street {
 
     /// A socket that was just upgraded.
     fn neighbour(&self) -> Neighbour {
-        let (neighbour, upgraded) = Neighbour::pair(self.sockets.admit().unwrap());
+        let address = IpAddr::from(Ipv4Addr::LOCALHOST).into();
+        let place = self
+            .sockets
+            .admit(address, clock::steady(), Arc::new(|| ()));
+        let (neighbour, upgraded) = Neighbour::pair(place.unwrap());
         self.order(Order::Adopt(upgraded));
         neighbour
     }

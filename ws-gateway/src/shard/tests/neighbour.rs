@@ -8,10 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::Value;
+use service_kit::bounds::Place;
 
 use crate::{
     shard::Upgraded,
-    socket_count::SocketPermit,
     stomp::{Command, Frame, Limits, Parser, Version},
     websocket::testing::{CLOSE, ServerFrame, TEXT, client_frame, take_server_frame},
 };
@@ -27,7 +27,7 @@ pub(super) struct Neighbour {
 
 impl Neighbour {
     /// A client, and the other end of its socket.
-    pub(super) fn pair(permit: SocketPermit) -> (Self, Upgraded) {
+    pub(super) fn pair(place: Place) -> (Self, Upgraded) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
@@ -38,7 +38,7 @@ impl Neighbour {
             socket: theirs,
             first_bytes: Bytes::new(),
             resident: None,
-            permit,
+            place,
         };
         (
             Self {

@@ -374,3 +374,55 @@ fn when_the_gateway_is_drained_every_socket_is_closed_with_1012() {
         assert_eq!(neighbour.closed(), 1012);
     }
 }
+
+#[test]
+fn a_person_has_20_sockets_and_is_told_to_come_back_later_with_one_more() {
+    let street = Street::new();
+    let token = street.token("101", "1502");
+    let mut open: Vec<_> = (0..20)
+        .map(|_| street.connected_as("1.2", &token))
+        .collect();
+
+    let mut one_more = street.neighbour();
+    one_more.say(&format!(
+        "CONNECT\naccept-version:1.2\nAuthorization:Bearer {token}\n\n\0"
+    ));
+
+    let error = one_more.hear();
+    assert_eq!(error.command, Command::Error);
+    assert_eq!(error.headers.get("code"), Some("too_many"));
+    assert_eq!(error.headers.get("retry"), Some("later"));
+    let close = one_more.websocket().unwrap();
+    assert_eq!(
+        (close.opcode, &close.payload[..2]),
+        (CLOSE, &4429u16.to_be_bytes()[..])
+    );
+
+    street.connected_as("1.2", &street.token("101", "1503"));
+    let mut leaves = open.remove(0);
+    leaves.send(&client_frame(CLOSE, b""));
+    while leaves.websocket().is_some() {}
+    street.connected_as("1.2", &token);
+}
+
+#[test]
+fn a_socket_without_connect_makes_room_and_one_that_has_connected_does_not() {
+    let street = Street::new();
+    let mut resident = street.connected();
+    let mut waiting = street.neighbour();
+    waiting.send(&client_frame(PING, b""));
+    assert_eq!(waiting.websocket().unwrap().opcode, PONG);
+    let later = clock::steady() + Duration::from_secs(60);
+
+    assert!(street.sockets.make_room(later));
+
+    assert_eq!(waiting.hear().headers.get("code"), Some("connect_timeout"));
+    let close = waiting.websocket().unwrap();
+    assert_eq!(
+        (close.opcode, &close.payload[..2]),
+        (CLOSE, &4408u16.to_be_bytes()[..])
+    );
+    assert!(waiting.websocket().is_none(), "closed at once");
+    assert!(!street.sockets.make_room(later), "nobody else waits");
+    resident.settle();
+}
