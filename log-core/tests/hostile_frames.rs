@@ -2,15 +2,18 @@
 
 mod support;
 
+use std::time::Duration;
+
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, ResponseHeader,
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, MetadataRequest, ResponseHeader,
 };
 use kafka_protocol::protocol::Decodable;
 use log_core::wire::SERVED;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use support::TestBroker;
-use support::wire_client::{WireClient, frame};
+use support::records::batch_of;
+use support::wire_client::{WireClient, create_topic, fetch_request, frame, produce};
 
 /// Resident bytes of this process, from `/proc/self/statm`.
 fn resident_bytes() -> u64 {
@@ -191,5 +194,37 @@ async fn connections_that_claim_much_and_send_little_take_no_memory() {
         200 * u64::from(CLAIMED)
     );
     drop(senders);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_nothing_make_room_and_a_reader_that_waits_does_not() {
+    let broker = TestBroker::start_with(|config| config.max_connections = 4).await;
+    let mut reader = WireClient::connect(&broker.address()).await;
+    create_topic(&mut reader, "t", 1).await;
+    reader.send(12, &fetch_request("t", 0)).await;
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        idle.push(WireClient::connect(&broker.address()).await);
+    }
+    // A connection that has waited less makes no room.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+
+    let mut newcomers = Vec::new();
+    for idle in &mut idle {
+        let mut newcomer = WireClient::connect(&broker.address()).await;
+        let metadata = MetadataRequest::default().with_topics(None);
+        assert_eq!(newcomer.ask(1, metadata).await.brokers.len(), 1);
+        assert!(
+            idle.frame().await.is_none(),
+            "the one that was idle longest has gone"
+        );
+        newcomers.push(newcomer);
+    }
+    let written = produce(&mut newcomers[0], "t", batch_of(&["heard"])).await;
+
+    assert_eq!(written, Ok(0));
+    let read = reader.answer::<FetchRequest>(12).await;
+    assert!(read.responses[0].partitions[0].records.is_some());
     broker.stop().await;
 }

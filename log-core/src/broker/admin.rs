@@ -1,15 +1,26 @@
 //! The operator's listener: `/metrics`, `/healthz`, `/readyz`. Loopback unless told otherwise; asks nobody who they are.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::readiness::Readiness;
+
+/// A few scrapers, and the operator.
+const CONNECTIONS_MAX: usize = 32;
+const HTTP_LIMITS: HttpLimits = HttpLimits {
+    head_timeout: Duration::from_secs(10),
+    head_bytes_max: 16 * 1024,
+};
 
 #[derive(Clone)]
 struct Admin {
@@ -22,6 +33,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     readiness: Readiness,
     metrics: Option<PrometheusHandle>,
+    connections: TaskTracker,
     shutdown: CancellationToken,
 ) {
     let routes = Router::new()
@@ -29,15 +41,9 @@ pub(super) async fn serve(
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .with_state(Admin { readiness, metrics });
-    let served = axum::serve(listener, routes)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(
-            error = &error as &(dyn std::error::Error + 'static),
-            "admin listener stopped"
-        );
-    }
+    let places = Places::new(PlaceLimits::shared(CONNECTIONS_MAX));
+    let acceptor = Acceptor::new(listener, places, WhenFull::ServiceUnavailable);
+    serve_http(acceptor, routes, HTTP_LIMITS, connections, shutdown).await;
 }
 
 async fn render(State(admin): State<Admin>) -> impl IntoResponse {

@@ -64,9 +64,14 @@ pub struct Config {
     /// Bytes of requests that one connection may have under way; a larger request is alone. Default 16 MiB. Too low
     /// keeps a producer from pipelining; too high lets few connections fill `queued_max_request_bytes`.
     pub connection_request_bytes_max: usize,
-    /// Connections at once (`max.connections`, which in Kafka is unbounded). More are closed as they come. Default
-    /// 2,000. Too low turns clients away; too high runs out of file descriptors.
+    /// Connections of clients at once (`max.connections`, which in Kafka is unbounded). When all are taken, the one that
+    /// asked for nothing for the longest time makes room; where none can, a new one is closed as it comes.
+    /// [`Config::on`] has 2,000; a program takes its own from [`Config::take_connections`]. Too low closes idle
+    /// connections early; too high runs out of file descriptors.
     pub max_connections: usize,
+    /// Handshakes with other nodes at once, 8 of them with one machine. Default 64. A cluster has few nodes;
+    /// too low keeps them out while strangers try.
+    pub peer_handshakes_max: usize,
     /// A connection without requests for so long is closed (`connections.max.idle.ms`). Default 10 minutes. Too low
     /// makes clients reconnect; too high keeps dead ones.
     pub connections_max_idle: Duration,
@@ -135,6 +140,7 @@ impl Config {
             queued_max_request_bytes: 256 << 20,
             connection_request_bytes_max: 16 << 20,
             max_connections: 2_000,
+            peer_handshakes_max: 64,
             connections_max_idle: Duration::from_secs(600),
             fetch_max_bytes: 55 << 20,
             group: GroupConfig::default(),
@@ -148,6 +154,15 @@ impl Config {
             disk_reserve_bytes: 256 << 20,
             checkpoint_bytes: 64 << 20,
             shutdown_grace: Duration::from_secs(5),
+        }
+    }
+
+    /// Takes so many connections in all: for clients, less what other nodes may need.
+    pub fn take_connections(&mut self, connections: usize) {
+        self.max_connections = connections;
+        if self.peer_listen.is_some() {
+            self.peer_handshakes_max = (connections / 4).clamp(16, 64);
+            self.max_connections = connections.saturating_sub(self.peer_handshakes_max);
         }
     }
 
@@ -171,6 +186,7 @@ impl Config {
             1024,
         );
         at_least("max_connections", self.max_connections, 1);
+        at_least("peer_handshakes_max", self.peer_handshakes_max, 8);
         at_least("fetch_max_bytes", self.fetch_max_bytes, 1024);
         // Else a request of the largest size would wait for memory that never comes.
         at_least(

@@ -6,10 +6,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use service_kit::bounds::Place;
+use service_kit::clock;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -28,6 +30,8 @@ use crate::wire::{self, DecodeError, EncodeError, Incoming, Reply, encode_respon
 const REQUESTS_MAX: usize = 256;
 /// How long the client may take no byte of an answer before it counts as gone.
 const WRITE_STALLED_AFTER: Duration = Duration::from_secs(30);
+/// An answer that its client has not taken after so long no longer keeps the connection's place: it may have to make room.
+const WRITE_WORKS_FOR: Duration = Duration::from_secs(1);
 /// How long a client may go on asking a node that knows no leader. Shorter closes connections in an election, which
 /// takes about half of it; longer keeps a client from the other nodes, when it is this one that is cut off: librdkafka
 /// asks whom it is connected to for as long as it is answered.
@@ -60,11 +64,29 @@ struct Queued {
     version: i16,
     answer: BoxFuture<'static, Answer>,
     _memory: Held,
-    _under_way: UnderWay,
+    _under_way: Arc<UnderWay>,
 }
 
-/// Held by each request until its answer is written: the reader's own copy is the last one when the client is idle.
-type UnderWay = Arc<()>;
+/// Held by each request until its answer is written. While there is one, the connection works and makes room for no other.
+struct UnderWay(Arc<Place>);
+
+impl UnderWay {
+    /// Another request beside those that are under way. None: the connection was told to make room.
+    fn join(others: &mut Weak<Self>, place: &Arc<Place>) -> Option<Arc<Self>> {
+        if let Some(others) = others.upgrade() {
+            return Some(others);
+        }
+        let first = place.work().then(|| Arc::new(Self(Arc::clone(place))))?;
+        *others = Arc::downgrade(&first);
+        Some(first)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.wait(clock::steady());
+    }
+}
 
 /// Serves one connection until either side is done.
 ///
@@ -75,6 +97,7 @@ pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     memory: ConnectionMemory,
+    place: Arc<Place>,
 ) -> Result<(), ConnectionError> {
     let (read_half, write_half) = stream.into_split();
     let config = service.config();
@@ -89,10 +112,10 @@ pub(super) async fn serve(
         address: peer,
         id: String::new(),
     };
-    let answering = answer_in_order(line, write_half);
+    let answering = answer_in_order(line, write_half, &place);
     tokio::pin!(answering);
     tokio::select! {
-        read = read_requests(&service, &client, reader, in_line) => match read? {
+        read = read_requests(&service, &client, reader, in_line, &place) => match read? {
             // What was asked before a shutdown is still answered; the broker bounds how long.
             Ended::Shutdown => answering.await,
             Ended::ByPeer => Ok(()),
@@ -111,8 +134,9 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
     client: &Client,
     mut reader: FrameReader<R>,
     in_line: mpsc::Sender<Queued>,
+    place: &Arc<Place>,
 ) -> Result<Ended, ConnectionError> {
-    let under_way = UnderWay::default();
+    let mut under_way = Weak::new();
     let mut leaderless = Leaderless::default();
     loop {
         let frame = tokio::select! {
@@ -120,13 +144,16 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
             () = service.shutdown().cancelled() => return Ok(Ended::Shutdown),
         };
         let frame = match frame {
-            Err(ReadError::Idle(_)) if 1 < Arc::strong_count(&under_way) => continue,
+            Err(ReadError::Idle(_)) if 0 < Weak::strong_count(&under_way) => continue,
             frame => frame?,
         };
         let Some((frame, memory)) = frame else {
             return Ok(Ended::ByPeer);
         };
         metrics::received(frame.len());
+        let Some(joined) = UnderWay::join(&mut under_way, place) else {
+            return Ok(Ended::ByPeer);
+        };
         leaderless.asked(service.replica().leadership(), service.clock().elapsed())?;
         let (correlation_id, version, answer) =
             begin(service, client, wire::decode_request(frame)?).await;
@@ -135,7 +162,7 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
             version,
             answer,
             _memory: memory,
-            _under_way: Arc::clone(&under_way),
+            _under_way: joined,
         };
         if in_line.send(queued).await.is_err() {
             return Ok(Ended::ByPeer);
@@ -189,6 +216,7 @@ async fn begin(
 async fn answer_in_order<W: AsyncWrite + Unpin>(
     mut line: mpsc::Receiver<Queued>,
     mut socket: W,
+    place: &Place,
 ) -> Result<(), ConnectionError> {
     while let Some(Queued {
         correlation_id,
@@ -202,13 +230,30 @@ async fn answer_in_order<W: AsyncWrite + Unpin>(
             Answer::Body(body) => {
                 let reply = encode_response(correlation_id, version, &body)?;
                 metrics::sent(reply.len());
-                write(&mut socket, reply).await?;
+                write_or_wait(&mut socket, reply, place).await?;
             }
             Answer::Nothing => {}
             Answer::Close => return Err(ConnectionError::UnansweredProduceRefused),
         }
     }
     Ok(())
+}
+
+/// A client that is slow to take its answer is waited for, as one that asks for nothing is.
+async fn write_or_wait<W: AsyncWrite + Unpin>(
+    socket: &mut W,
+    reply: Reply,
+    place: &Place,
+) -> Result<(), ConnectionError> {
+    let writing = write(socket, reply);
+    tokio::pin!(writing);
+    if let Ok(written) = timeout(WRITE_WORKS_FOR, writing.as_mut()).await {
+        return written;
+    }
+    place.wait(clock::steady());
+    let written = writing.await;
+    place.work();
+    written
 }
 
 async fn write<W: AsyncWrite + Unpin>(socket: &mut W, reply: Reply) -> Result<(), ConnectionError> {

@@ -1,75 +1,60 @@
 //! Takes connections and gives each a task of its own: what one does or suffers is its own affair.
+//!
+//! Clients come from a few addresses, loopback most of all, so no address has a share: when all places are taken, the
+//! connection that asked for nothing for the longest time makes room, first of the address that has most.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use service_kit::bounds::{Accepted, Acceptor, PlaceLimits, Places, WhenFull};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{Instrument, debug, debug_span};
 
 use super::connection::{self, ConnectionError};
 use super::metrics;
 use super::request_memory::RequestMemory;
 use super::service::Service;
 
-/// Wait after a failed accept, so that a lack of file descriptors does not spin.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
 pub(super) struct Listener {
-    listener: TcpListener,
+    acceptor: Acceptor,
     service: Arc<Service>,
     memory: RequestMemory,
-    places: Arc<Semaphore>,
 }
 
 impl Listener {
     pub(super) fn new(listener: TcpListener, service: Arc<Service>) -> Self {
         let config = service.config();
         let memory = RequestMemory::new(config.queued_max_request_bytes);
-        let places = Arc::new(Semaphore::new(config.max_connections));
+        let places = Places::new(PlaceLimits::unshared(config.max_connections));
         Self {
-            listener,
+            acceptor: Acceptor::new(listener, places, WhenFull::Close)
+                .on_turned_away(metrics::connection_refused),
             service,
             memory,
-            places,
         }
     }
 
     /// Accepts until shutdown.
     pub(super) async fn run(self, tasks: TaskTracker) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = self.service.shutdown().cancelled() => return,
-            };
-            match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer, &tasks),
-                Err(error) => {
-                    warn!(
-                        error = &error as &(dyn std::error::Error + 'static),
-                        "accept a connection"
-                    );
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            }
+        let shutdown = self.service.shutdown().clone();
+        while let Some(accepted) = shutdown.run_until_cancelled(self.acceptor.next()).await {
+            self.admit(accepted, &tasks);
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, tasks: &TaskTracker) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            metrics::connection_refused();
-            debug!(%peer, "no place for another connection");
-            return;
-        };
+    fn admit(&self, accepted: Accepted, tasks: &TaskTracker) {
+        let Accepted {
+            stream,
+            address,
+            place,
+            evicted,
+        } = accepted;
         let memory = self
             .memory
             .share(self.service.config().connection_request_bytes_max);
         let service = Arc::clone(&self.service);
         let serving = async move {
-            let _place: OwnedSemaphorePermit = place;
             let _counted = metrics::Connection::open();
             if let Err(error) = prepare(&stream) {
                 debug!(
@@ -78,9 +63,13 @@ impl Listener {
                 );
                 return;
             }
-            report(connection::serve(service, stream, peer, memory).await);
+            let serving = connection::serve(service, stream, address, memory, place);
+            match evicted.run_until_cancelled(serving).await {
+                Some(served) => report(served),
+                None => debug!("a connection that asked for nothing makes room"),
+            }
         };
-        tasks.spawn(serving.instrument(debug_span!("connection", %peer)));
+        tasks.spawn(serving.instrument(debug_span!("connection", peer = %address)));
     }
 }
 

@@ -107,6 +107,7 @@ impl Broker {
                 admin,
                 readiness.clone(),
                 config.metrics.clone(),
+                life.tasks.clone(),
                 stop,
             ));
         }
@@ -378,6 +379,7 @@ fn meet_peers(
         address: peers::join(&told.host, told.port),
         listed: config.peers.clone(),
         secret: config.peer_secret.clone(),
+        handshakes_max: config.peer_handshakes_max,
     };
     let clock = Arc::clone(&world.clock);
     Ok(Peers::meet(

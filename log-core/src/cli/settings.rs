@@ -8,6 +8,7 @@ use log_core::broker::peers::{Peer, Secret};
 use log_core::broker::{Advertised, Config};
 use log_core::ids::NodeId;
 use serde::Deserialize;
+use service_kit::bounds::{BoundsError, Row, Shares};
 
 /// What a file may say. Names are those of [`Config`]; an unknown one is refused.
 #[derive(Debug, Default, Deserialize)]
@@ -107,7 +108,6 @@ impl Settings {
             &mut config.connection_request_bytes_max,
             self.connection_request_bytes_max,
         );
-        set(&mut config.max_connections, self.max_connections);
         set(
             &mut config.connections_max_idle,
             self.connections_max_idle_ms.map(Duration::from_millis),
@@ -157,6 +157,9 @@ impl Settings {
         config.admin = self.admin_listen;
         config.peers = peers(self.peers.as_deref().unwrap_or_default(), &mut wrong);
         config.peer_listen = self.peer_listen;
+        if let Err(error) = take_bounds(&mut config, self.max_connections) {
+            wrong.push(error.to_string());
+        }
         config.peer_advertised = self.peer_advertised;
         config.peer_secret = secret(
             self.peer_secret_file.as_deref(),
@@ -175,6 +178,20 @@ impl Settings {
             Err(SettingsError::Wrong(wrong.join("; ")))
         }
     }
+}
+
+/// What the process may hold, divided between the files of partitions and connections.
+fn take_bounds(config: &mut Config, connections: Option<usize>) -> Result<(), BoundsError> {
+    let rows = [
+        (Row::PartitionFiles, None),
+        (Row::LogConnections, connections),
+    ];
+    let shares = Shares::of_process(&rows)?;
+    match connections {
+        Some(connections) => config.max_connections = connections,
+        None => config.take_connections(shares.of(Row::LogConnections)),
+    }
+    Ok(())
 }
 
 fn set<T>(field: &mut T, given: Option<T>) {

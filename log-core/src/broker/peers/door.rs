@@ -1,16 +1,15 @@
 //! Takes the connections of other nodes: makes sure of each, then hears what it tells or answers what it asks.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::net::{TcpListener, TcpStream};
+use service_kit::bounds::{Accepted, Acceptor, PlaceLimits, Places, WhenFull};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::SendTimeoutError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::answering;
@@ -22,14 +21,10 @@ use super::meters;
 use super::question;
 use crate::consensus::{Message, decode_message};
 
-/// Handshakes at once. A cluster has few nodes; the rest are strangers, and each is gone within a second.
-const HANDSHAKES_MAX: usize = 64;
 /// Handshakes at once with one machine: a stranger on one cannot keep the nodes on others out.
 const HANDSHAKES_PER_MACHINE_MAX: usize = 8;
 /// Connections at once on which peers ask. A question is a connection, and few are asked.
 const ASKING_MAX: usize = 64;
-/// Wait after a failed accept, so that a lack of file descriptors does not spin.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// A peer that tells nothing for so long is gone: it says how it is four times a second.
 const TELLING_SILENCE_MAX: Duration = Duration::from_secs(3);
 /// A peer that asks nothing more for so long keeps a place from others.
@@ -44,98 +39,57 @@ const TROUBLES_MAX: usize = 256;
 
 pub(super) struct Door {
     inner: Arc<Inner>,
-    handshakes: Arc<Semaphore>,
-    /// Handshakes under way with each machine.
-    shaking: Mutex<BTreeMap<IpAddr, usize>>,
+    handshakes: Places,
     asking: Arc<Semaphore>,
     /// When each was last said.
     troubles: Mutex<BTreeMap<String, Duration>>,
 }
 
-/// A place for one handshake, given back when dropped.
-struct HandshakePlace {
-    door: Arc<Door>,
-    machine: IpAddr,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for HandshakePlace {
-    fn drop(&mut self) {
-        let mut shaking = self.door.shaking();
-        if let Entry::Occupied(mut with_it) = shaking.entry(self.machine) {
-            *with_it.get_mut() -= 1;
-            if *with_it.get() == 0 {
-                with_it.remove();
-            }
-        }
-    }
-}
-
 impl Door {
-    pub(super) fn new(inner: Arc<Inner>) -> Arc<Self> {
+    pub(super) fn new(inner: Arc<Inner>, handshakes_max: usize) -> Arc<Self> {
         Arc::new(Self {
             inner,
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-            shaking: Mutex::default(),
+            handshakes: Places::new(PlaceLimits {
+                strangers_max: HANDSHAKES_PER_MACHINE_MAX,
+                ..PlaceLimits::unshared(handshakes_max)
+            }),
             asking: Arc::new(Semaphore::new(ASKING_MAX)),
             troubles: Mutex::default(),
         })
     }
 
-    /// Takes connections, for ever.
+    /// Takes connections, for ever. A handshake has its place for as long as it takes, which is a second at most; a peer
+    /// that has proven itself leaves it.
     pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let acceptor = Acceptor::new(listener, self.handshakes.clone(), WhenFull::Close);
         loop {
-            match listener.accept().await {
-                Ok((stream, from)) => self.admit(stream, from),
-                Err(error) => {
-                    warn!(
-                        error = &error as &(dyn std::error::Error + 'static),
-                        "accept a peer's connection"
-                    );
-                    sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            }
+            self.admit(acceptor.next().await);
         }
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, from: SocketAddr) {
-        let Some(place) = self.place_for(from.ip()) else {
-            debug!(%from, "no place for another handshake");
-            return;
-        };
+    fn admit(self: &Arc<Self>, accepted: Accepted) {
+        let Accepted {
+            stream,
+            address,
+            place,
+            evicted,
+        } = accepted;
         let door = Arc::clone(self);
         let serving = async move {
             let judge = |caller: &Hello| {
                 let now = door.inner.clock.elapsed();
                 door.inner.tellers.judge(now, caller)
             };
-            let shaken = conversation::answer(&door.inner.us, stream, judge).await;
+            let shaking = conversation::answer(&door.inner.us, stream, judge);
+            let shaken = evicted.run_until_cancelled(shaking).await;
             drop(place);
             match shaken {
-                Ok(conversation) => door.serve_peer(conversation).await,
-                Err(error) => door.note_trouble(from, &error),
+                Some(Ok(conversation)) => door.serve_peer(conversation).await,
+                Some(Err(error)) => door.note_trouble(address, &error),
+                None => debug!(from = %address, "a handshake makes room for another"),
             }
         };
         self.inner.spawn(serving);
-    }
-
-    fn place_for(self: &Arc<Self>, machine: IpAddr) -> Option<HandshakePlace> {
-        let place = Arc::clone(&self.handshakes).try_acquire_owned().ok()?;
-        let mut shaking = self.shaking();
-        let with_it = shaking.entry(machine).or_default();
-        if HANDSHAKES_PER_MACHINE_MAX <= *with_it {
-            return None;
-        }
-        *with_it += 1;
-        Some(HandshakePlace {
-            door: Arc::clone(self),
-            machine,
-            _place: place,
-        })
-    }
-
-    fn shaking(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
-        self.shaking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Said once, and again when it changes or lasts: a stranger must not fill the log.

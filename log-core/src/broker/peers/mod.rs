@@ -109,6 +109,8 @@ pub(in crate::broker) struct Reach {
     pub(in crate::broker) listed: Vec<Peer>,
     /// What all of them know.
     pub(in crate::broker) secret: Option<Secret>,
+    /// Handshakes at once.
+    pub(in crate::broker) handshakes_max: usize,
 }
 
 impl Peers {
@@ -128,9 +130,10 @@ impl Peers {
         stop: CancellationToken,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (incoming_in, incoming) = mpsc::channel(INCOMING_MAX);
+        let handshakes_max = reach.handshakes_max;
         let us = Us::new(identity, reach.address, reach.listed, reach.secret);
         let inner = Arc::new(Inner::new(us, incoming_in, clock, stop));
-        let door = Door::new(Arc::clone(&inner));
+        let door = Door::new(Arc::clone(&inner), handshakes_max);
         inner.spawn(door.serve(listener));
         (Self { inner: Some(inner) }, incoming)
     }
