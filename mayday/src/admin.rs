@@ -2,6 +2,7 @@
 //! each part can do now.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,12 +10,21 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::advice::AdminListen;
 use crate::log_supervisor::LogStage;
+
+/// A few scrapers, and the operator.
+const CONNECTIONS_MAX: usize = 32;
+const HTTP_LIMITS: HttpLimits = HttpLimits {
+    head_timeout: Duration::from_secs(10),
+    head_bytes_max: 16 * 1024,
+};
 
 /// Whether a door can do its work now, or why not.
 pub(crate) type DoorReadiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -123,15 +133,9 @@ pub(crate) async fn serve(
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .with_state(Admin { readiness, metrics });
-    let served = axum::serve(listener, routes)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(
-            error = &error as &(dyn std::error::Error + 'static),
-            "the operator's listener ended"
-        );
-    }
+    let places = Places::new(PlaceLimits::shared(CONNECTIONS_MAX));
+    let acceptor = Acceptor::new(listener, places, WhenFull::ServiceUnavailable);
+    serve_http(acceptor, routes, HTTP_LIMITS, TaskTracker::new(), stop).await;
 }
 
 async fn render(State(admin): State<Admin>) -> ([(&'static str, &'static str); 1], String) {

@@ -114,6 +114,9 @@ pub(crate) struct Start {
     /// The port of /metrics, /healthz and /readyz, always on the loopback address
     #[arg(long, default_value_t = 8084, value_name = "PORT")]
     pub(crate) admin_port: u16,
+    /// Bytes of a file of the log's journal [default: 32 MiB]; tests make it begin new ones soon
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) journal_segment_bytes: Option<u32>,
     #[command(flatten)]
     pub(crate) together: Together,
 }

@@ -10,6 +10,7 @@ use log_core::broker::{Config as LogConfig, Readiness as LogReadiness, StartErro
 use metrics_exporter_prometheus::PrometheusBuilder;
 use producer_api::{Config as ApiConfig, Service as Api};
 use resident_token::{KeySource, Policy, Verifier};
+use service_kit::bounds::{Row, Shares};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -47,7 +48,7 @@ pub(crate) async fn start(args: &Start, home: &Home) -> Result<(), Failure> {
             "the addresses cannot be kept in the data folder: commands need --api and --gateway to find this process"
         );
     }
-    let text = welcome::text(&house.addresses, home, &secret)?;
+    let text = welcome::text(&house.addresses, &house.bounds, home, &secret)?;
     let ended = {
         let ended = house.parts.wait();
         tokio::pin!(ended);
@@ -83,6 +84,7 @@ async fn wait_until_ready(readiness: &Readiness) {
 /// Everything that runs.
 struct House {
     addresses: Addresses,
+    bounds: Shares,
     readiness: Arc<Readiness>,
     parts: Parts,
     _log_address: LogAddress,
@@ -115,7 +117,10 @@ impl House {
             .context("the metrics are already installed")?;
         let verifier = Verifier::open(vec![KeySource::Secret(secret.clone())], Policy::default());
         let verifier = Arc::new(verifier.context("the secret that signs tokens is no good")?);
+        let bounds = Shares::of_process(&Row::HOUSE.map(|row| (row, None)))
+            .context("too few files may be open")?;
         let mut log_config = log_config(args, home)?;
+        log_config.take_connections(bounds.of(Row::LogConnections));
         let log_address = LogAddress::choose(log_config.listen)
             .map_err(|error| with_advice(error, "the log", "--log-port"))?;
         log_config.listen = log_address.address;
@@ -127,11 +132,11 @@ impl House {
 
         let servers = log_address.address.to_string();
         let instance = args.together.node.to_string();
-        let gateway = gateway_config(&doors, &servers, instance, Arc::clone(&verifier));
+        let gateway = gateway_config(&doors, &servers, instance, Arc::clone(&verifier), &bounds);
         let gateway = Gateway::bind(gateway)
             .await
             .map_err(|error| with_advice(error, "the gateway", "--gateway-port"))?;
-        let api = Api::bind(api_config(&doors, home, &servers, verifier))
+        let api = Api::bind(api_config(&doors, home, &servers, verifier, &bounds))
             .await
             .map_err(|error| with_advice(error, "the api", "--api-port"))?;
 
@@ -171,6 +176,7 @@ impl House {
         };
         Ok(Self {
             addresses,
+            bounds,
             readiness,
             parts,
             _log_address: log_address,
@@ -254,10 +260,16 @@ async fn asked_to_end() -> Result<(), Error> {
 
 /// The log's settings, checked before any door is opened.
 fn log_config(args: &Start, home: &Home) -> Result<LogConfig, Failure> {
-    let config = LogConfig {
+    let mut config = LogConfig {
         listen: SocketAddr::new(LOOPBACK, args.log_port),
         ..LogConfig::on(home.log())
     };
+    if let Some(bytes) = args.journal_segment_bytes {
+        // A record must fit into a file with room to spare; the largest batch is 1 MiB.
+        let journal = &mut config.storage.journal;
+        journal.segment_bytes = bytes;
+        journal.record_bytes_max = journal.record_bytes_max.min(bytes / 4 * 3);
+    }
     let config = together::join(config, &args.together, home.given_secret())
         .map_err(|error| Failure::Here(error.into()))?;
     let address = config.listen;
@@ -317,20 +329,30 @@ fn gateway_config(
     servers: &str,
     instance: String,
     verifier: Arc<Verifier>,
+    bounds: &Shares,
 ) -> GatewayConfig {
     let api = (!doors.api.ip().is_unspecified()).then(|| format!("http://{}", doors.api));
     GatewayConfig {
         api,
         instance,
+        connections_max: bounds.of(Row::GatewayConnections),
+        sockets_max: bounds.of(Row::Sockets),
         ..GatewayConfig::new(doors.gateway, servers.to_owned(), verifier)
     }
 }
 
-fn api_config(doors: &Doors, home: &Home, servers: &str, verifier: Arc<Verifier>) -> ApiConfig {
+fn api_config(
+    doors: &Doors,
+    home: &Home,
+    servers: &str,
+    verifier: Arc<Verifier>,
+    bounds: &Shares,
+) -> ApiConfig {
     ApiConfig {
         allowed_origins: doors.origins(),
         outbox: Some(home.outbox()),
         admin: None,
+        connections_max: bounds.of(Row::ApiConnections),
         ..ApiConfig::new(doors.api, servers.to_owned(), verifier)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use resident_token::Secret;
+use service_kit::bounds::Shares;
 
 use crate::addresses::Addresses;
 use crate::cli::{DEMO_CALLER, DEMO_LINE, DEMO_NEIGHBOUR};
@@ -14,7 +15,12 @@ use crate::outcome::Failure;
 const TOKENS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Addresses, two ready tokens, and the lines that try them.
-pub(crate) fn text(addresses: &Addresses, home: &Home, secret: &Secret) -> Result<String, Failure> {
+pub(crate) fn text(
+    addresses: &Addresses,
+    bounds: &Shares,
+    home: &Home,
+    secret: &Secret,
+) -> Result<String, Failure> {
     let Addresses {
         api,
         gateway,
@@ -34,6 +40,7 @@ pub(crate) fn text(addresses: &Addresses, home: &Home, secret: &Secret) -> Resul
   gateway           {gateway}
   log               {log} (Kafka protocol)   metrics {admin}/metrics
   data folder       {data}
+  bounds            {bounds}
 
 Raise an alert as house {DEMO_CALLER}, in another terminal:
 
