@@ -136,7 +136,7 @@ struct Swarm<'a> {
     options: &'a Options,
     poll: Poll,
     members: Vec<Member>,
-    tokens: Vec<String>,
+    lines: usize,
     chunk: Vec<u8>,
     listening: usize,
 }
@@ -147,15 +147,12 @@ impl<'a> Swarm<'a> {
             Audience::Stomp { lines, .. } => lines,
             Audience::Raw { .. } => 0,
         };
-        let tokens = (0..lines)
-            .map(|number| tokens::token(&tokens::line(number)?, "101"))
-            .collect::<Result<Vec<_>>>()?;
         let members = Vec::with_capacity(options.count);
         Ok(Self {
             options,
             poll: Poll::new()?,
             members,
-            tokens,
+            lines,
             chunk: vec![0; CHUNK_BYTES],
             listening: 0,
         })
@@ -253,7 +250,7 @@ impl<'a> Swarm<'a> {
             );
             taken = length;
             self.members[number].stage = Stage::Greeting;
-            let frame = self.connect_frame(number);
+            let frame = self.connect_frame(number)?;
             self.members[number].send(&masked(1, frame.as_bytes()))?;
         }
         while let Some(frame) = Frame::read(&received[taken..]) {
@@ -287,14 +284,16 @@ impl<'a> Swarm<'a> {
     }
 
     fn line(&self, number: usize) -> usize {
-        (self.options.first + number) % self.tokens.len()
+        (self.options.first + number) % self.lines
     }
 
-    fn connect_frame(&self, number: usize) -> String {
-        let token = &self.tokens[self.line(number)];
-        format!(
+    /// Each socket is a house of its own: one person, and one house, may have only so many.
+    fn connect_frame(&self, number: usize) -> Result<String> {
+        let line = tokens::line(self.line(number))?;
+        let token = tokens::token(&line, &(self.options.first + number).to_string())?;
+        Ok(format!(
             "CONNECT\naccept-version:1.2\nhost:bench\nheart-beat:0,25000\nAuthorization:Bearer {token}\n\n\0"
-        )
+        ))
     }
 
     fn subscribe_frame(&self, number: usize) -> String {
