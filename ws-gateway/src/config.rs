@@ -36,8 +36,8 @@ pub struct Config {
     /// share of a process with 20,000 files; a program takes its own from [`service_kit::bounds`]. Too low closes the
     /// page's connections early, too high takes files from the sockets.
     pub connections_max: usize,
-    /// Sockets at most. Half of them, and 256 of one address, may be without CONNECT; beyond that, and when all are
-    /// taken, the one that waited longest for its CONNECT makes room. [`Config::new`] has the share of a process with
+    /// Sockets at most. Half of them, at most 256, may be of one address and without CONNECT; beyond that, and when all
+    /// are taken, the one that waited longest for its CONNECT makes room. [`Config::new`] has the share of a process with
     /// 20,000 files; a program takes its own from [`service_kit::bounds`]. Too low turns residents away, too high
     /// leaves no file for anything else.
     pub sockets_max: usize,

@@ -37,7 +37,7 @@ use crate::{
     websocket::{Handshake, HandshakeError},
 };
 
-/// Sockets of one address that have said no CONNECT yet and brought no token with their upgrade.
+/// Sockets of one address that have said no CONNECT yet.
 const UNCONNECTED_PER_ADDRESS_MAX: usize = 256;
 /// From the answer to an upgrade to the socket in a shard's hands.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
@@ -131,9 +131,6 @@ impl Door {
         }
         let resident = self.resident(headers)?;
         let place = self.place(client)?;
-        if resident.is_some() {
-            place.verified();
-        }
         Ok(Admitted {
             handshake,
             resident,
@@ -222,11 +219,10 @@ impl Door {
 
 /// Before its CONNECT a socket waits; connected it works for as long as it lasts, and makes room for nobody.
 fn socket_limits(sockets_max: usize) -> PlaceLimits {
-    let waiting_max = (sockets_max / 2).max(1);
+    let half = (sockets_max / 2).max(1);
     PlaceLimits {
         places_max: sockets_max,
-        strangers_max: UNCONNECTED_PER_ADDRESS_MAX.min(waiting_max),
-        waiting_max,
+        strangers_max: UNCONNECTED_PER_ADDRESS_MAX.min(half),
     }
 }
 

@@ -5,8 +5,9 @@
 //! make room:
 //!
 //! - an address whose strangers hold its share loses the stranger of its own that waited longest;
-//! - a stage that is full, or has as many waiting as it allows, loses the one that waited longest of the address that
-//!   has most places there.
+//! - a stage that is full loses the one that waited longest of the address that has most places there;
+//! - where none of a full stage has waited so long, an address with more than twice the places of the newcomer's loses
+//!   the one that waited longest all the same: else whoever comes back at once takes each place that becomes free.
 //!
 //! Where none can be told, the new connection finds no place.
 
@@ -34,8 +35,6 @@ pub struct PlaceLimits {
     pub places_max: usize,
     /// Strangers at once of one address.
     pub strangers_max: usize,
-    /// Connections that wait at once.
-    pub waiting_max: usize,
 }
 
 impl PlaceLimits {
@@ -52,7 +51,6 @@ impl PlaceLimits {
         Self {
             places_max,
             strangers_max: usize::MAX,
-            waiting_max: usize::MAX,
         }
     }
 }
@@ -79,7 +77,6 @@ struct Stage {
     limits: PlaceLimits,
     /// Places out, without those that were told to make room.
     taken: AtomicUsize,
-    waiting: AtomicUsize,
     /// Told to make room, and still there.
     leaving: AtomicUsize,
     numbers: AtomicUsize,
@@ -116,7 +113,6 @@ impl Places {
         Self(Arc::new(Stage {
             limits,
             taken: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
             leaving: AtomicUsize::new(0),
             numbers: AtomicUsize::new(0),
             addresses: DashMap::new(),
@@ -143,12 +139,9 @@ impl Places {
             address,
             number,
         };
-        stage.waiting.fetch_add(1, Ordering::Relaxed);
         stage.taken.fetch_add(1, Ordering::Relaxed);
-        while stage.limits.places_max < stage.taken.load(Ordering::Relaxed)
-            || stage.limits.waiting_max < stage.waiting.load(Ordering::Relaxed)
-        {
-            if !stage.evict_one(now) {
+        while stage.limits.places_max < stage.taken.load(Ordering::Relaxed) {
+            if !stage.evict_one(now) && !stage.evict_one_for(address) {
                 return Err(NoPlace::Full);
             }
         }
@@ -222,13 +215,30 @@ impl Stage {
         Ok(())
     }
 
-    /// Of the address that has most places the connection that waited longest.
+    /// Of the address that has most places the connection that waited longest, if it waited long enough.
     fn evict_one(&self, now: Instant) -> bool {
+        self.evict(|address| {
+            let longest = address.longest();
+            longest.filter(|since| long_enough(*since, now))
+        })
+    }
+
+    /// The same however short it waited, of an address with more than twice as many places as the newcomer's.
+    fn evict_one_for(&self, newcomer: AddressKey) -> bool {
+        let own = self.addresses.get(&newcomer);
+        let own = own.map_or(0, |address| address.members.len());
+        self.evict(|address| {
+            let longest = address.longest();
+            longest.filter(|_| 2 * own < address.members.len())
+        })
+    }
+
+    fn evict(&self, candidate: impl Fn(&Address) -> Option<(Instant, usize)>) -> bool {
         // A connection may begin to work, or go, between the look and the removal: then there may be another.
-        while let Some(key) = self.address_to_make_room(now) {
+        while let Some(key) = self.address_to_make_room(&candidate) {
             let evicted = self.addresses.get_mut(&key).and_then(|mut address| {
-                let longest = address.longest().filter(|since| long_enough(*since, now))?;
-                address.remove(longest.1)
+                let (_, number) = candidate(&address)?;
+                address.remove(number)
             });
             if let Some(evicted) = evicted {
                 self.tell(&evicted);
@@ -238,10 +248,12 @@ impl Stage {
         false
     }
 
-    fn address_to_make_room(&self, now: Instant) -> Option<AddressKey> {
+    fn address_to_make_room(
+        &self,
+        candidate: impl Fn(&Address) -> Option<(Instant, usize)>,
+    ) -> Option<AddressKey> {
         let candidates = self.addresses.iter().filter_map(|address| {
-            let longest = address.longest();
-            let (since, _) = longest.filter(|since| long_enough(*since, now))?;
+            let (since, _) = candidate(&address)?;
             Some((
                 address.members.len(),
                 std::cmp::Reverse(since),
@@ -253,16 +265,13 @@ impl Stage {
 
     /// The member is out of its address already.
     fn tell(&self, evicted: &Member) {
-        self.left(evicted);
+        self.left();
         self.leaving.fetch_add(1, Ordering::Relaxed);
         (evicted.evict)();
     }
 
-    fn left(&self, member: &Member) {
+    fn left(&self) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
-        if member.waits_since.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 
@@ -358,16 +367,9 @@ impl Place {
         let Some(mut member) = address.remove(self.number) else {
             return false;
         };
-        let waited = member.waits_since.is_some();
         member.waits_since = since(member.waits_since);
         member.is_stranger = is_stranger(member.is_stranger);
-        let waits = member.waits_since.is_some();
         address.insert(self.number, member);
-        match (waited, waits) {
-            (true, false) => drop(self.stage.waiting.fetch_sub(1, Ordering::Relaxed)),
-            (false, true) => drop(self.stage.waiting.fetch_add(1, Ordering::Relaxed)),
-            (true, true) | (false, false) => {}
-        }
         true
     }
 }
@@ -380,7 +382,7 @@ impl Drop for Place {
             .get_mut(&self.address)
             .and_then(|mut address| address.remove(self.number));
         match member {
-            Some(member) => self.stage.left(&member),
+            Some(_) => self.stage.left(),
             None => drop(self.stage.leaving.fetch_sub(1, Ordering::Relaxed)),
         }
         let is_empty = |_: &AddressKey, address: &Address| address.members.is_empty();
@@ -529,27 +531,21 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_wait_have_a_bound_of_their_own() {
-        let limits = PlaceLimits {
-            waiting_max: 2,
-            ..PlaceLimits::unshared(10)
-        };
-        let mut scene = Scene::with(limits);
-        let working = [
-            scene.come("a", HOME).unwrap(),
-            scene.come("b", HOME).unwrap(),
-        ];
-        assert!(working.iter().all(Place::work));
-        let _waiting = [
-            scene.come("c", HOME).unwrap(),
-            scene.come("d", HOME).unwrap(),
-        ];
-        assert_eq!(scene.come("e", HOME).unwrap_err(), NoPlace::Full);
+    fn an_address_that_comes_back_at_once_does_not_take_each_place_that_becomes_free() {
+        let mut scene = Scene::with(PlaceLimits::unshared(8));
+        let mut flood: Vec<_> = (0..8)
+            .map(|_| scene.come("flood", FLOOD).unwrap())
+            .collect();
+        scene.pass(10);
+        assert_eq!(scene.come("flood", FLOOD).unwrap_err(), NoPlace::Full);
 
-        scene.pass(1_000);
+        let home: Vec<_> = (0..4)
+            .map_while(|_| scene.come("home", HOME).ok())
+            .collect();
 
-        assert!(scene.come("e", HOME).is_ok());
-        assert_eq!(scene.told(), ["c"]);
+        assert_eq!(home.len(), 2, "while the flood has more than twice as many");
+        assert_eq!(scene.told(), ["flood"; 2]);
+        flood.clear();
     }
 
     #[test]
@@ -561,7 +557,6 @@ mod tests {
         drop((first, second));
 
         assert_eq!((scene.places.taken(), scene.places.leaving()), (0, 0));
-        assert_eq!(scene.places.0.waiting.load(Ordering::Relaxed), 0);
         assert!(scene.places.0.addresses.is_empty());
     }
 
@@ -591,8 +586,7 @@ mod tests {
         fn the_bounds_hold_whatever_comes_and_an_address_of_its_own_is_let_in(
             steps in prop::collection::vec(step(), 1..200),
         ) {
-            let limits = PlaceLimits { waiting_max: 9, ..PlaceLimits::shared(12) };
-            let mut scene = Scene::with(limits);
+            let mut scene = Scene::with(PlaceLimits::shared(12));
             let mut places: Vec<Place> = Vec::new();
             for step in steps {
                 let at = |index: usize| index % places.len().max(1);
@@ -606,7 +600,6 @@ mod tests {
                     Step::Verify(index) => places[at(index)].verified(),
                 }
                 prop_assert!(scene.places.taken() <= 12);
-                prop_assert!(scene.places.0.waiting.load(Ordering::Relaxed) <= 12);
                 prop_assert_eq!(scene.places.taken() + scene.places.leaving(), places.len());
                 for from in 0..4 {
                     let address = key(&format!("10.0.0.{from}"));
