@@ -119,6 +119,18 @@ pub(crate) fn proportional_memory(pid: u32) -> Result<u64> {
     parse_proportional_memory(&read(&format!("/proc/{pid}/smaps_rollup"))?)
 }
 
+/// The most memory that a process has had in RAM at once, in bytes.
+pub(crate) fn memory_peak(pid: u32) -> Result<u64> {
+    parse_memory_peak(&read(&format!("/proc/{pid}/status"))?)
+}
+
+fn parse_memory_peak(status: &str) -> Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.context("a process's status has VmHWM")?;
+    let kibibytes = kibibytes.trim().trim_end_matches(" kB").parse::<u64>();
+    Ok(kibibytes.context("VmHWM is a number of kB")? * 1_024)
+}
+
 fn parse_proportional_memory(rollup: &str) -> Result<u64> {
     let line = rollup
         .lines()
@@ -185,6 +197,7 @@ mod tests {
         let pid = std::process::id();
         assert!(processor_time(pid).is_ok());
         assert!(0 < proportional_memory(pid).expect("it has memory"));
+        assert!(0 < memory_peak(pid).expect("it has memory"));
         assert!(0 < open_files_max().expect("it has a limit"));
     }
 }

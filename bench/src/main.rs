@@ -23,6 +23,9 @@
 //!
 //! - `failover`: SIGKILL of the leader of three nodes, until the next press is answered with 201, and delivered.
 //!
+//! - `flood`: what a resident feels while one address floods a whole house, and whether the log goes on; with `--old` by
+//!   turns with an older program.
+//!
 //! The result says how busy the machine was, and a run whose floor is more than 25 % off an idle machine's says that it
 //! does not count. Where the cores cannot be had alone, `chrt -f 10 target/release/bench ...` gives the whole run,
 //! services and floors alike, precedence over the machine's other guests. Everything happens on loopback and in one
@@ -36,6 +39,7 @@ mod clock;
 mod end_to_end;
 mod failover;
 mod fan_out;
+mod flood;
 mod floor;
 mod kafka_client;
 mod listeners;
@@ -112,6 +116,11 @@ enum Command {
         #[command(flatten)]
         failover: failover::Options,
     },
+    /// What others feel while one address floods a whole house.
+    Flood {
+        #[command(flatten)]
+        flood: flood::Options,
+    },
     /// Append, fan-out and end-to-end, one after the other.
     All {
         #[command(flatten)]
@@ -145,6 +154,8 @@ struct Outcome {
     end_to_end: Option<end_to_end::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failover: Option<failover::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flood: Option<flood::Report>,
 }
 
 fn main() -> Result<()> {
@@ -160,6 +171,7 @@ fn main() -> Result<()> {
             setting.measure(|bench| bench.end_to_end(&end_to_end, &floor))
         }
         Command::Failover { failover } => setting.measure(|bench| bench.failover(&failover)),
+        Command::Flood { flood } => setting.measure(|bench| bench.flood(&flood)),
         Command::All {
             append,
             fan_out,
@@ -208,6 +220,7 @@ impl Bench {
             fan_out: None,
             end_to_end: None,
             failover: None,
+            flood: None,
         };
         let workshop = Workshop::open(setting.programs.as_deref(), &setting.data)?;
         Ok(Self { workshop, outcome })
@@ -234,6 +247,12 @@ impl Bench {
     fn failover(&mut self, options: &failover::Options) -> Result<()> {
         let report = failover::run(options, &self.workshop).context("failover")?;
         self.outcome.failover = Some(report);
+        Ok(())
+    }
+
+    fn flood(&mut self, options: &flood::Options) -> Result<()> {
+        let report = flood::run(options, &self.workshop).context("flood")?;
+        self.outcome.flood = Some(report);
         Ok(())
     }
 }
@@ -291,6 +310,9 @@ impl fmt::Display for Outcome {
         }
         if let Some(failover) = &self.failover {
             writeln!(f, "\n{failover}")?;
+        }
+        if let Some(flood) = &self.flood {
+            writeln!(f, "\n{flood}")?;
         }
         Ok(())
     }

@@ -117,20 +117,58 @@ impl Workshop {
         Ok(service)
     }
 
+    /// A whole house in one process, which may open so many files, hard. `programs` is where another `mayday` is.
+    pub(crate) fn house(&self, programs: Option<&Path>, files: usize) -> Result<House> {
+        let program = programs.unwrap_or(&self.programs).join("mayday");
+        let (api, gateway) = (free_address()?, free_address()?);
+        let (log, admin) = (free_address()?, free_address()?);
+        let data = self.folder.path().join(format!("house-{}", api.port()));
+        let mut arguments = vec![
+            "-c".to_owned(),
+            format!("ulimit -n {files}; exec \"$0\" \"$@\""),
+            program.display().to_string(),
+        ];
+        let mut tell = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        tell("--data", data.display().to_string());
+        tell("--api-port", api.port().to_string());
+        tell("--gateway-port", gateway.port().to_string());
+        tell("--log-port", log.port().to_string());
+        tell("--admin-port", admin.port().to_string());
+        let mut service = self.start_program(Path::new("sh"), "mayday", gateway, arguments)?;
+        service.wait_until(|| is_ready(api) && is_ready(admin))?;
+        Ok(House {
+            service,
+            data,
+            api,
+            gateway,
+            log,
+            admin,
+        })
+    }
+
     fn start<A: AsRef<std::ffi::OsStr>>(
         &self,
         name: &'static str,
         address: SocketAddr,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Service> {
-        let program = self.programs.join(name);
+        self.start_program(&self.programs.join(name), name, address, arguments)
+    }
+
+    fn start_program<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        program: &Path,
+        name: &'static str,
+        address: SocketAddr,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Service> {
         let said = self
             .folder
             .path()
             .join(format!("{name}-{}.log", address.port()));
         let output = File::options().create(true).append(true).open(&said);
         let output = output.with_context(|| format!("open {}", said.display()))?;
-        let child = Command::new(&program)
+        let child = Command::new(program)
             .args(arguments)
             .env("MAYDAY_JWT_SECRET", SECRET)
             .env("RUST_LOG", "warn")
@@ -150,6 +188,42 @@ impl Workshop {
             child,
             said,
         })
+    }
+}
+
+/// A whole house in one process. Dropping it kills it and removes its data.
+#[derive(Debug)]
+pub(crate) struct House {
+    service: Service,
+    data: PathBuf,
+    pub(crate) api: SocketAddr,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) log: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl House {
+    pub(crate) fn pid(&self) -> u32 {
+        self.service.pid()
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.service.child.try_wait(), Ok(None))
+    }
+
+    /// The folder of its log's journal.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.data.join("log/journal")
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if self.service.child.kill().is_ok() {
+            let _ended = self.service.child.wait().is_ok();
+        }
+        // The workshop's folder goes as a whole at the end; this keeps the disk from filling meanwhile.
+        let _removed = std::fs::remove_dir_all(&self.data).is_ok();
     }
 }
 

@@ -67,10 +67,29 @@ pub(crate) fn start_with(data: &Path, more: &[&str]) -> Running {
 
 /// The same, returning when the doors are open: the log may not be there yet.
 pub(crate) fn open_with(data: &Path, more: &[&str]) -> Running {
+    open(data, mayday(data).args(ANY_PORTS).args(more))
+}
+
+/// Starts everything where so many files may be open, hard, and waits until it is ready.
+pub(crate) fn start_with_files(data: &Path, files: usize, more: &[&str]) -> Running {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_mayday"))
+        .env("MAYDAY_JWT_SECRET", SECRET)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null());
+    let mut running = open(data, command.args(ANY_PORTS).args(more));
+    running.wait_until_ready();
+    running
+}
+
+fn open(data: &Path, command: &mut Command) -> Running {
     let file = data.join("addresses.json");
     // What a killed process left behind names nothing.
     drop(std::fs::remove_file(&file));
-    let mut child = Kept::start(mayday(data).args(ANY_PORTS).args(more));
+    let mut child = Kept::start(command);
     let pause = Duration::from_millis(5);
     for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
         let addresses = std::fs::read_to_string(&file).unwrap_or_default();
@@ -205,6 +224,19 @@ impl Running {
             std::thread::sleep(pause);
         }
         panic!("{what}: /readyz says {said:?}");
+    }
+
+    /// Bytes of memory that the process has, of its own and shared.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.child.id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let mut lines = status.lines();
+        let resident = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident
+            .expect("it has memory")
+            .trim()
+            .trim_end_matches(" kB");
+        resident.parse::<u64>().expect("a number") << 10
     }
 
     /// SIGKILL: no chance to finish anything.

@@ -1,0 +1,213 @@
+//! A house that may open 1,024 files, under floods from one address: whoever is behind another one still calls and
+//! listens, and the log begins ten new journal files.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../../bench/src/flood/floods.rs"]
+#[allow(dead_code, reason = "the bench uses the rest")]
+mod floods;
+mod house;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use floods::{Flood, Tally, Targets};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+const FILES: usize = 1_024;
+const SEGMENT_BYTES: u64 = 2 << 20;
+const JOURNAL_FILES: u64 = 10;
+/// A flood ends by itself after so long, whatever its test does.
+const FLOOD_AT_MOST: Duration = Duration::from_secs(60);
+/// More than a second apart, so that connections of the flood have waited long enough to make room.
+const ROUNDS: usize = 3;
+const ROUND_EVERY: Duration = Duration::from_millis(700);
+/// A debug build's own, what M gives the log for requests and answers, and queues and snapshots.
+const MEMORY_MAX: u64 = 1_000 << 20;
+
+/// A house under a flood of so many connections.
+fn stands(flood: Flood, connections: usize) {
+    let (_keep, data) = house::folder();
+    let segment_bytes = SEGMENT_BYTES.to_string();
+    let running =
+        house::start_with_files(&data, FILES, &["--journal-segment-bytes", &segment_bytes]);
+    let made = house::run(house::mayday(&data).args(["log", "topics", "create", "flood"]));
+    assert!(made.status.success(), "{made:?}");
+    write_to_log(&running.log, 8);
+    let targets = Targets {
+        api: address(&running.api),
+        gateway: address(&running.gateway),
+        log: address(&running.log),
+        admin: address(&running.admin),
+        token: house::token("hanbit", "flood"),
+        line: "hanbit".to_owned(),
+        topic: "flood".to_owned(),
+    };
+    let stop = AtomicBool::new(false);
+    let begun = now();
+    let tally = scope(|threads| {
+        let flooding = threads
+            .spawn(|| floods::run(flood, &targets, connections, &stop, begun, FLOOD_AT_MOST));
+        // Also where an assertion fails the flood must end.
+        let asserted = std::panic::catch_unwind(|| {
+            let before = journal_end(&data);
+            for round in 0..ROUNDS {
+                sleep(ROUND_EVERY);
+                call(targets.api, round);
+                listen(targets.gateway, round);
+            }
+            while journal_end(&data) < before + JOURNAL_FILES * SEGMENT_BYTES {
+                write_to_log(&running.log, 2);
+            }
+            call(targets.api, ROUNDS);
+            listen(targets.gateway, ROUNDS);
+            assert_eq!(
+                running.readiness().0,
+                200,
+                "the operator's listener is open"
+            );
+            let memory = running.memory();
+            assert!(memory < MEMORY_MAX, "{} MiB of memory", memory >> 20);
+        });
+        stop.store(true, Ordering::Relaxed);
+        let tally: Tally = flooding.join().unwrap();
+        asserted.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        tally
+    });
+    assert!(0 < tally.opened, "there was no flood: {tally:?}");
+    assert_eq!(running.interrupt(), Some(0));
+}
+
+#[test]
+fn half_heads_at_the_gateway_silence_nobody_else() {
+    stands(Flood::HalfHeads, 1_100);
+}
+
+#[test]
+fn idle_keep_alive_connections_silence_nobody_else() {
+    stands(Flood::KeepAlives, 1_100);
+}
+
+#[test]
+fn upgrades_that_never_connect_silence_nobody_else() {
+    stands(Flood::Upgrades, 1_100);
+}
+
+#[test]
+fn posts_without_a_token_silence_nobody_else() {
+    stands(Flood::TokenlessPosts, 40);
+}
+
+#[test]
+fn idle_connections_to_the_log_keep_no_client_from_it() {
+    stands(Flood::IdleLog, 1_100);
+}
+
+#[test]
+fn idle_connections_to_the_admin_port_end_nothing() {
+    stands(Flood::IdleAdmin, 1_100);
+}
+
+#[test]
+fn answers_that_are_read_slowly_take_bounded_memory() {
+    stands(Flood::SlowFetches, 100);
+}
+
+#[test]
+fn groups_with_much_metadata_take_bounded_memory() {
+    stands(Flood::HeavyGroups, 200);
+}
+
+#[test]
+fn snapshots_that_are_asked_for_again_and_again_take_bounded_memory() {
+    stands(Flood::SnapshotStorm, 20);
+}
+
+/// A call of one house after another, which must be taken.
+fn call(api: SocketAddr, round: usize) {
+    let house = format!("{}", 100 + round);
+    let token = house::token("hanbit", &house);
+    let body = format!(r#"{{"line":"hanbit","house":"{house}","text":"help"}}"#);
+    let request = format!(
+        "POST /alert HTTP/1.1\r\nHost: house\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = ask(api, request.as_bytes(), b"\"id\"");
+    let taken = ["HTTP/1.1 201", "HTTP/1.1 202"];
+    assert!(
+        taken.iter().any(|taken| answer.starts_with(taken)),
+        "{answer}"
+    );
+}
+
+/// A resident's socket, which must be connected.
+fn listen(gateway: SocketAddr, round: usize) {
+    let token = house::token("hanbit", &format!("{}", 200 + round));
+    let mut request = floods::upgrade();
+    request.extend(floods::message(&format!(
+        "CONNECT\naccept-version:1.2\nhost:house\nAuthorization:Bearer {token}\n\n\0"
+    )));
+    let answer = ask(gateway, &request, b"CONNECTED\n");
+    assert!(answer.contains("CONNECTED\n"), "{answer}");
+}
+
+/// What is answered, up to what is waited for or the end.
+fn ask(address: SocketAddr, request: &[u8], until: &[u8]) -> String {
+    let mut stream = TcpStream::connect_timeout(&address, house::PATIENCE).unwrap();
+    stream.set_read_timeout(Some(house::PATIENCE)).unwrap();
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    let mut piece = [0; 4_096];
+    while !answer.windows(until.len()).any(|bytes| bytes == until) {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => answer.extend_from_slice(&piece[..read]),
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// So many MiB to a topic of its own, acknowledged.
+fn write_to_log(log: &str, mebibytes: usize) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", log)
+        .set("message.max.bytes", "1000000")
+        .create()
+        .unwrap();
+    let payload = vec![7; 512 << 10];
+    for _ in 0..2 * mebibytes {
+        producer
+            .send(
+                BaseRecord::<[u8], [u8]>::to("flood")
+                    .partition(0)
+                    .payload(&payload),
+            )
+            .unwrap();
+    }
+    producer.flush(house::PATIENCE).unwrap();
+}
+
+/// Where the newest file of the journal begins, in bytes since the journal's beginning.
+fn journal_end(data: &Path) -> u64 {
+    let files = fs::read_dir(data.join("log/journal")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let starts = names.filter_map(|name| name.split('.').next()?.parse().ok());
+    starts.max().unwrap_or(0)
+}
+
+fn address(url: &str) -> SocketAddr {
+    let address = url.split("://").last().unwrap();
+    address.split('/').next().unwrap().parse().unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is its own shell")]
+fn now() -> Instant {
+    Instant::now()
+}
