@@ -18,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use event_model::ExpectedTopic;
 use log_core::record::{BatchBuilder, NewRecord};
 use serde::Serialize;
+use service_kit::bounds::FileLimit;
 
 use self::floods::{Flood, Targets};
 use crate::clock;
@@ -35,6 +36,8 @@ const PROBE_WITHIN: Duration = Duration::from_secs(5);
 const BEFORE: Duration = Duration::from_secs(2);
 const JOURNAL_FILES: u64 = 10;
 const SEGMENT_BYTES: u64 = 32 << 20;
+/// Writes that fail one after the other until the log counts as gone.
+const TRIES: u32 = 30;
 const JOURNAL_WITHIN: Duration = Duration::from_secs(60);
 /// A topic of the bench's own: what slow readers fetch, and what fills the journal.
 const TOPIC: &str = "flood";
@@ -107,6 +110,8 @@ struct Times {
 }
 
 pub(crate) fn run(options: &Options, workshop: &Workshop) -> Result<Report> {
+    // The flood's own ends of its connections are this process's.
+    FileLimit::raise()?;
     let mut runs = Vec::new();
     for files in options.files.iter().copied() {
         for flood in chosen(&options.floods)? {
@@ -208,13 +213,17 @@ fn fill_journal(house: &House, writer: &mut Writer) -> u64 {
     let before = newest();
     let deadline = clock::now() + JOURNAL_WITHIN;
     let begun = || (newest().saturating_sub(before)) / SEGMENT_BYTES;
-    while begun() < JOURNAL_FILES && clock::now() < deadline {
+    let mut in_vain = 0;
+    while begun() < JOURNAL_FILES && in_vain < TRIES && clock::now() < deadline {
         // A client whose connection is closed comes back.
-        if writer.write().is_err() {
-            match Writer::connect(house.log) {
-                Ok(again) => *writer = again,
-                Err(_) => thread::sleep(PROBE_EVERY),
-            }
+        if writer.write().is_ok() {
+            in_vain = 0;
+            continue;
+        }
+        in_vain += 1;
+        thread::sleep(PROBE_EVERY);
+        if let Ok(again) = Writer::connect(house.log) {
+            *writer = again;
         }
     }
     begun()
