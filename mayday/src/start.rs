@@ -10,7 +10,7 @@ use log_core::broker::{Config as LogConfig, Readiness as LogReadiness, StartErro
 use metrics_exporter_prometheus::PrometheusBuilder;
 use producer_api::{Config as ApiConfig, Service as Api};
 use resident_token::{KeySource, Policy, Verifier};
-use service_kit::bounds::{Row, Shares};
+use service_kit::bounds::{Memory, Row, Shares};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -337,6 +337,7 @@ fn gateway_config(
         instance,
         connections_max: bounds.of(Row::GatewayConnections),
         sockets_max: bounds.of(Row::Sockets),
+        recent_bytes_max: Memory::read().recent_frames(),
         ..GatewayConfig::new(doors.gateway, servers.to_owned(), verifier)
     }
 }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use floods::{Flood, Tally, Targets};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use service_kit::bounds::FileLimit;
 
 const FILES: usize = 1_024;
 const SEGMENT_BYTES: u64 = 2 << 20;
@@ -33,6 +34,13 @@ const MEMORY_MAX: u64 = 1_000 << 20;
 
 /// A house under a flood of so many connections.
 fn stands(flood: Flood, connections: usize) {
+    stands_all(&[(flood, connections)]);
+}
+
+/// A house under several floods at once.
+fn stands_all(floods: &[(Flood, usize)]) {
+    // The floods' own ends of their connections are this process's.
+    FileLimit::raise().unwrap();
     let (_keep, data) = house::folder();
     let segment_bytes = SEGMENT_BYTES.to_string();
     let running =
@@ -51,9 +59,14 @@ fn stands(flood: Flood, connections: usize) {
     };
     let stop = AtomicBool::new(false);
     let begun = now();
-    let tally = scope(|threads| {
-        let flooding = threads
-            .spawn(|| floods::run(flood, &targets, connections, &stop, begun, FLOOD_AT_MOST));
+    let tallies = scope(|threads| {
+        let flood = |(flood, connections): &(Flood, usize)| {
+            let (flood, connections) = (*flood, *connections);
+            let (targets, stop) = (&targets, &stop);
+            threads
+                .spawn(move || floods::run(flood, targets, connections, stop, begun, FLOOD_AT_MOST))
+        };
+        let flooding: Vec<_> = floods.iter().map(flood).collect();
         // Also where an assertion fails the flood must end.
         let asserted = std::panic::catch_unwind(|| {
             let before = journal_end(&data);
@@ -76,11 +89,16 @@ fn stands(flood: Flood, connections: usize) {
             assert!(memory < MEMORY_MAX, "{} MiB of memory", memory >> 20);
         });
         stop.store(true, Ordering::Relaxed);
-        let tally: Tally = flooding.join().unwrap();
+        let tallies: Vec<Tally> = flooding
+            .into_iter()
+            .map(|flood| flood.join().unwrap())
+            .collect();
         asserted.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        tally
+        tallies
     });
-    assert!(0 < tally.opened, "there was no flood: {tally:?}");
+    for tally in tallies {
+        assert!(0 < tally.opened, "there was no flood: {tally:?}");
+    }
     assert_eq!(running.interrupt(), Some(0));
 }
 
@@ -97,6 +115,32 @@ fn idle_keep_alive_connections_silence_nobody_else() {
 #[test]
 fn upgrades_that_never_connect_silence_nobody_else() {
     stands(Flood::Upgrades, 1_100);
+}
+
+#[test]
+fn all_that_is_idle_together_leaves_the_log_its_files() {
+    let idle = [
+        Flood::HalfHeads,
+        Flood::KeepAlives,
+        Flood::Upgrades,
+        Flood::IdleLog,
+        Flood::IdleAdmin,
+    ];
+    stands_all(&idle.map(|flood| (flood, 1_100)));
+}
+
+#[test]
+fn a_house_that_may_open_too_few_files_says_how_many_it_needs_and_for_what() {
+    let (_keep, data) = house::folder();
+
+    let ended = house::run(house::with_files(&data, 400).args(house::ANY_PORTS));
+
+    let said = house::complaint(&ended);
+    assert!(
+        said.contains("400 open files are allowed and 512 are needed"),
+        "{said}"
+    );
+    assert!(said.contains("96 for the log's clients"), "{said}");
 }
 
 #[test]

@@ -189,7 +189,9 @@ impl Service {
 /// The connections of a listener, shared among the addresses that they come from.
 fn acceptor(listener: TcpListener, connections_max: usize) -> Acceptor {
     let places = Places::new(PlaceLimits::shared(connections_max));
-    Acceptor::new(listener, places, WhenFull::ServiceUnavailable)
+    Acceptor::new(listener, places, WhenFull::ServiceUnavailable).on_turned_away(|| {
+        metrics::counter!("producer_api_connections_turned_away_total").increment(1);
+    })
 }
 
 fn http_limits(head_timeout: Duration) -> HttpLimits {

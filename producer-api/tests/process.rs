@@ -68,6 +68,19 @@ fn every_setting_that_does_not_fit_is_named_at_once() {
 }
 
 #[test]
+fn more_connections_than_files_are_refused_with_the_sum() {
+    let (code, said) = ended(with_secret().env("PRODUCER_API_CONNECTIONS_MAX", "2000000"));
+
+    assert_eq!(code, 2);
+    for part in [
+        "2000256 open files are needed",
+        "2000000 api connections (set) + 256 for the rest",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     door::Door,
     feed::{Feed, FeedError},
+    measure,
     readiness::Readiness,
     shard::{self, Order, ShardHandle},
     socket_counts::SocketCounts,
@@ -170,7 +171,8 @@ impl Gateway {
         );
         let places = Places::new(PlaceLimits::shared(config.connections_max));
         tasks.spawn(serve_http(
-            Acceptor::new(listener, places, WhenFull::ServiceUnavailable),
+            Acceptor::new(listener, places, WhenFull::ServiceUnavailable)
+                .on_turned_away(measure::turned_away),
             Arc::new(door).router(),
             HTTP_LIMITS,
             tasks.clone(),

@@ -14,7 +14,7 @@ use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use resident_token::{KeySource, Policy, Secret, Verifier};
 use serde::Deserialize;
-use service_kit::bounds::{Row, Shares};
+use service_kit::bounds::{Memory, Row, Shares};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -80,7 +80,7 @@ struct Settings {
     /// Sockets at most [default: from the limit of open files].
     #[arg(long, env = "WS_GATEWAY_SOCKETS_MAX")]
     sockets_max: Option<usize>,
-    /// Bytes of frames kept for residents who were away [default: 67108864].
+    /// Bytes of frames kept for residents who were away [default: a sixteenth of the memory, 8 to 64 MiB].
     #[arg(long, env = "WS_GATEWAY_RECENT_BYTES_MAX")]
     recent_bytes_max: Option<usize>,
     /// Bytes that wait for one socket before its reader counts as too slow [default: 1048576].
@@ -171,10 +171,8 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
     ])?;
     config.connections_max = shares.of(Row::GatewayConnections);
     config.sockets_max = shares.of(Row::Sockets);
-    set(
-        &mut config.recent_bytes_max,
-        said.recent_bytes_max.or(file.recent_bytes_max),
-    );
+    let recent = said.recent_bytes_max.or(file.recent_bytes_max);
+    config.recent_bytes_max = recent.unwrap_or_else(|| Memory::read().recent_frames());
     set(
         &mut config.drain_window,
         said.drain_window.or(file.drain_window),

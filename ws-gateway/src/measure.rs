@@ -13,6 +13,11 @@ pub(crate) fn closed() {
     gauge!("ws_gateway_sockets").decrement(1);
 }
 
+/// A connection found no place among those that speak HTTP still.
+pub(crate) fn turned_away() {
+    counter!("ws_gateway_connections_turned_away_total").increment(1);
+}
+
 /// One event went to so many subscriptions.
 pub(crate) fn delivered(messages: u64) {
     counter!("ws_gateway_delivered_total").increment(messages);

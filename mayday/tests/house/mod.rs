@@ -72,6 +72,13 @@ pub(crate) fn open_with(data: &Path, more: &[&str]) -> Running {
 
 /// Starts everything where so many files may be open, hard, and waits until it is ready.
 pub(crate) fn start_with_files(data: &Path, files: usize, more: &[&str]) -> Running {
+    let mut running = open(data, with_files(data, files).args(ANY_PORTS).args(more));
+    running.wait_until_ready();
+    running
+}
+
+/// `mayday` where so many files may be open, hard.
+pub(crate) fn with_files(data: &Path, files: usize) -> Command {
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
@@ -80,9 +87,7 @@ pub(crate) fn start_with_files(data: &Path, files: usize, more: &[&str]) -> Runn
         .arg("--data")
         .arg(data)
         .stdin(Stdio::null());
-    let mut running = open(data, command.args(ANY_PORTS).args(more));
-    running.wait_until_ready();
-    running
+    command
 }
 
 fn open(data: &Path, command: &mut Command) -> Running {
