@@ -86,6 +86,7 @@ fn stands_all(floods: &[(Flood, usize)]) {
                 "the operator's listener is open"
             );
             let memory = running.memory();
+            println!("{} MiB of memory", memory >> 20);
             assert!(memory < MEMORY_MAX, "{} MiB of memory", memory >> 20);
         });
         stop.store(true, Ordering::Relaxed);
@@ -207,6 +208,10 @@ fn ask(address: SocketAddr, request: &[u8], until: &[u8]) -> String {
     let mut stream = TcpStream::connect_timeout(&address, house::PATIENCE).unwrap();
     stream.set_read_timeout(Some(house::PATIENCE)).unwrap();
     stream.write_all(request).unwrap();
+    read_until(&mut stream, until)
+}
+
+fn read_until(stream: &mut TcpStream, until: &[u8]) -> String {
     let mut answer = Vec::new();
     let mut piece = [0; 4_096];
     while !answer.windows(until.len()).any(|bytes| bytes == until) {
@@ -254,4 +259,53 @@ fn address(url: &str) -> SocketAddr {
 #[expect(clippy::disallowed_methods, reason = "a test is its own shell")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Each phone is a house of its own, tries until it is in, and stays.
+#[test]
+fn a_storm_of_phones_behind_one_address_all_get_in() {
+    const PHONES: usize = 150;
+    let (_keep, data) = house::folder();
+    let running = house::start_with_files(&data, FILES, &[]);
+    let gateway = address(&running.gateway);
+    let connected = || -> Option<TcpStream> {
+        let mut stream = TcpStream::connect_timeout(&gateway, house::PATIENCE).ok()?;
+        stream.set_read_timeout(Some(house::PATIENCE)).ok()?;
+        stream.write_all(&floods::upgrade()).ok()?;
+        read_until(&mut stream, b"\r\n\r\n")
+            .contains("101 Switching")
+            .then_some(stream)
+    };
+
+    let sockets: Vec<TcpStream> = scope(|threads| {
+        let phones: Vec<_> = (0..PHONES)
+            .map(|phone| {
+                threads.spawn(move || {
+                    let token = house::token("hanbit", &format!("phone-{phone}"));
+                    let connect = floods::message(&format!(
+                        "CONNECT\naccept-version:1.2\nhost:house\nAuthorization:Bearer {token}\n\n\0"
+                    ));
+                    for _ in 0..100 {
+                        if let Some(mut stream) = connected()
+                            && stream.write_all(&connect).is_ok()
+                            && read_until(&mut stream, b"CONNECTED\n").contains("CONNECTED\n")
+                        {
+                            return Some(stream);
+                        }
+                        sleep(Duration::from_millis(200));
+                    }
+                    None
+                })
+            })
+            .collect();
+        phones
+            .into_iter()
+            .filter_map(|phone| phone.join().unwrap())
+            .collect()
+    });
+
+    assert_eq!(sockets.len(), PHONES);
+    call(address(&running.api), 0);
+    drop(sockets);
+    assert_eq!(running.interrupt(), Some(0));
 }
