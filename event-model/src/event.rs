@@ -151,6 +151,14 @@ impl Event {
         }
     }
 
+    /// Puts another time in its place, where its own cannot be believed.
+    pub fn set_at(&mut self, at: EventTime) {
+        match self {
+            Self::Raised(alert) => alert.at = at,
+            Self::Accepted(accept) => accept.at = at,
+        }
+    }
+
     /// Real or not.
     pub fn status(&self) -> Status {
         match self {

@@ -29,6 +29,22 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 /// For how long (in record time) the ids of records are remembered: an hour longer than an alert lives.
 pub const ID_MEMORY: Duration = Duration::from_secs(25 * 60 * 60);
 
+/// Sets right what the log itself refutes of the timestamps of one partition's records, which come in the log's order: a
+/// record that is more than [`LIVE_FOR`] ahead of every later one was stamped by a clock that was wrong, and counts as
+/// written when the next one was. Nothing refutes the last record.
+pub fn correct_times_ahead(times: &mut [EventTime]) {
+    let mut later: Option<(EventTime, EventTime)> = None;
+    for time in times.iter_mut().rev() {
+        if let Some((next, latest)) = later
+            && latest.plus(LIVE_FOR) < *time
+        {
+            *time = next;
+        }
+        let latest = later.map_or(*time, |(_, latest)| latest.max(*time));
+        later = Some((*time, latest));
+    }
+}
+
 /// What the fold keeps of an [`AlertRaised`]: neither its text nor its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -196,6 +212,29 @@ impl Fold {
         let mut alerts = self.alerts(line);
         alerts.retain(|alert| alert.is_live(now));
         alerts
+    }
+
+    /// An alert, and those of the same house that came just before and just after it: the only ones whose accepts can be
+    /// others' than before the alert was known. Empty if it is not known.
+    pub fn alerts_beside(&self, line: &Line, id: EventId) -> Vec<&Alert> {
+        let Some(line) = self.lines.get(line) else {
+            return Vec::new();
+        };
+        let Some(alert) = line.alerts.get(id) else {
+            return Vec::new();
+        };
+        let by_age = &line.alerts_by_house;
+        let key = alert.age_key();
+        let after = (std::ops::Bound::Excluded(&key), std::ops::Bound::Unbounded);
+        let before = by_age.range(..&key).next_back();
+        let after = by_age.range(after).next();
+        before
+            .into_iter()
+            .chain([&key])
+            .chain(after)
+            .filter(|(house, ..)| *house == alert.house)
+            .filter_map(|(.., id)| line.alerts.get(*id))
+            .collect()
     }
 
     /// The accepts of an alert with their ranks, in the order of the log. Empty if the alert is not known.

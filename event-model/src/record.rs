@@ -6,6 +6,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
+use crate::fold::LIVE_FOR;
 use crate::json::scalar_text;
 use crate::{
     AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, NameError, Place, Position,
@@ -477,13 +478,18 @@ impl<'a> Body<'a> {
         id.unwrap_or(EventId::Place(self.record.place))
     }
 
+    /// The event's own time, unless it is more than a day after its record's.
     fn at(&self) -> EventTime {
         let written = self
             .record
             .header(header::TIME)
             .and_then(|time| time.parse().ok());
         let at = written.or_else(|| self.string("at")?.parse().ok());
-        at.unwrap_or(self.record.time)
+        let recorded = self.record.time;
+        // Nobody writes down today what happens in ten years: such an alert would be live for as long.
+        let is_after_its_record =
+            |at: &EventTime| EventTime::MIN < recorded && recorded.plus(LIVE_FOR) < *at;
+        at.filter(|at| !is_after_its_record(at)).unwrap_or(recorded)
     }
 
     /// An unknown status counts as real: better an alarm too many.

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use event_model::fold::{Added, CLOCK_TOLERANCE, Fold, ID_MEMORY, LIVE_FOR, Repeats, Standing};
+use event_model::fold::{
+    Added, CLOCK_TOLERANCE, Fold, ID_MEMORY, LIVE_FOR, Repeats, Standing, correct_times_ahead,
+};
 use event_model::{
     AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, Place, Recorded, Status,
     Text, Topic,
@@ -453,4 +455,28 @@ fn ids_are_looked_up_within_a_line() {
     );
     assert_eq!(fold.lines().collect::<Vec<_>>(), [&line(), &other]);
     assert!(Duration::ZERO < LIVE_FOR && LIVE_FOR < ID_MEMORY);
+}
+
+#[test]
+fn a_time_that_every_later_record_refutes_is_that_of_the_next_record() {
+    const DECADE: i64 = 87_600 * HOUR;
+    let corrected = |millis: &[i64]| {
+        let mut times: Vec<EventTime> = millis.iter().copied().map(at).collect();
+        correct_times_ahead(&mut times);
+        times
+            .into_iter()
+            .map(|time| time.as_millis() - START)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(corrected(&[0, DECADE, 5, 6]), [0, 5, 5, 6]);
+    assert_eq!(corrected(&[0, DECADE, DECADE + 1, 6]), [0, 6, 6, 6]);
+    let two_hours_apart = [2 * HOUR, 1, 2 * HOUR + 2, 3];
+    assert_eq!(corrected(&two_hours_apart), two_hours_apart);
+    assert_eq!(
+        corrected(&[0, DECADE]),
+        [0, DECADE],
+        "nothing refutes the last"
+    );
+    let one_that_waited_long = [50 * HOUR, 0, 51 * HOUR];
+    assert_eq!(corrected(&one_that_waited_long), one_that_waited_long);
 }
