@@ -6,8 +6,18 @@ use serde::Deserialize;
 
 use crate::{Policy, Resident, Role, Roles, TokenError};
 
-/// How far the issuer's clock may be ahead of ours. `exp` has no such slack: it is the issuer's promise.
-const NOT_BEFORE_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
+/// How far the issuer's clock may be ahead of ours, for `nbf`.
+const NOT_BEFORE_LEEWAY: SignedDuration = EXPIRY_LEEWAY;
+
+/// How long after its `exp` a token is still good: how far the issuer's clock may be behind ours, or ours ahead.
+pub const EXPIRY_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
+
+/// The moment from which on a token with this `exp` is refused.
+pub fn good_until(expires_at: Timestamp) -> Timestamp {
+    expires_at
+        .saturating_add(EXPIRY_LEEWAY)
+        .unwrap_or(expires_at)
+}
 
 const NAME_BYTES_MAX: usize = 512;
 
@@ -74,7 +84,7 @@ impl Claims {
     fn check_time(&self, now: Timestamp) -> Result<Timestamp, TokenError> {
         let exp = self.exp.ok_or(bad("exp", "is missing"))?;
         let expires_at = timestamp(exp).ok_or(bad("exp", "is no time"))?;
-        if expires_at <= now {
+        if good_until(expires_at) <= now {
             return Err(TokenError::Expired {
                 expired_at: expires_at,
             });

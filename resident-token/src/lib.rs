@@ -45,6 +45,7 @@ mod tests;
 mod verifier;
 
 pub use bearer::{bearer, refuse_token_in_query};
+pub use claims::{EXPIRY_LEEWAY, good_until};
 pub use error::{KeyError, TokenCode, TokenError};
 pub use file::{FILE_BYTES_MAX, read_file};
 pub use issue::Grant;

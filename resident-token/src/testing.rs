@@ -84,7 +84,8 @@ pub fn forgeries(claims: &Value, now: Timestamp) -> Vec<Forgery> {
 
 /// A token that was good until a second ago.
 pub fn expired(claims: &Value, now: Timestamp) -> String {
-    sign_with_secret(&with(claims, "exp", json!(now.as_second() - 1)))
+    let long_ago = now - crate::EXPIRY_LEEWAY - jiff::SignedDuration::from_secs(1);
+    sign_with_secret(&with(claims, "exp", json!(long_ago.as_second())))
 }
 
 /// `claims` under the trusted secret.

@@ -88,17 +88,20 @@ fn no_forgery_gets_in_where_keys_come_from_a_set() {
 }
 
 #[test]
-fn a_token_is_good_up_to_its_exp_and_not_at_it() {
+fn a_token_is_good_a_minute_beyond_its_exp_and_no_longer_as_it_is_a_minute_before_its_nbf() {
     let token = sign_with_secret(&claims());
     let exp = now() + SignedDuration::from_hours(1);
 
     assert!(
         verifier()
-            .verify(&token, exp - SignedDuration::from_millis(1))
+            .verify(
+                &token,
+                exp + crate::EXPIRY_LEEWAY - SignedDuration::from_millis(1)
+            )
             .is_ok()
     );
     assert_eq!(
-        verifier().verify(&token, exp),
+        verifier().verify(&token, exp + crate::EXPIRY_LEEWAY),
         Err(TokenError::Expired { expired_at: exp })
     );
 }
