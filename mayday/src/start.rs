@@ -334,6 +334,7 @@ fn gateway_config(
     let api = (!doors.api.ip().is_unspecified()).then(|| format!("http://{}", doors.api));
     GatewayConfig {
         api,
+        api_port: doors.api.port(),
         instance,
         connections_max: bounds.of(Row::GatewayConnections),
         sockets_max: bounds.of(Row::Sockets),

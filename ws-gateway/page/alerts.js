@@ -35,11 +35,16 @@ export class Alerts {
     return calls.sort((a, b) => Number(a.drill) - Number(b.drill) || b.at - a.at);
   }
 
-  /** A phone whose date is wrong must not hide a call: its clock is compared with itself, and record times with each other. @param {number} now */
+  /**
+   * No single clock hides a call. It is a day since it was heard, by this phone's clock compared with itself; or it is old, which takes
+   * two witnesses: this phone's clock, which may be wrong, and the other calls' times, of which one may be wrong.
+   * @param {number} now
+   */
   #live(now) {
     const all = [...this.#alerts.values()];
     const newest = Math.max(...all.map(({ at }) => Date.parse(at)));
-    return all.filter(({ id, at }) => newest - Date.parse(at) < LIVE_MS && now - (this.#heardAt.get(id) ?? now) < LIVE_MS);
+    const isOld = (/** @type {number} */ at) => LIVE_MS <= now - at && LIVE_MS <= newest - at;
+    return all.filter(({ id, at }) => !isOld(Date.parse(at)) && now - (this.#heardAt.get(id) ?? now) < LIVE_MS);
   }
 
   #acceptsByAlert() {
@@ -61,7 +66,7 @@ export class Alerts {
     const then = Date.parse(at);
     const raised = [...this.#alerts.values()].map(({ id, house, at }) => ({ id, house, at: Date.parse(at) }));
     const ofHouse = raised.filter(({ house, at }) => house === target && then - at < LIVE_MS).sort((a, b) => a.at - b.at);
-    const newest = ofHouse.findLast(({ at }) => at <= then);
+    const newest = ofHouse.filter(({ at }) => at <= then).at(-1);
     return (newest ?? ofHouse.find(({ at }) => at <= then + SKEW_MS))?.id;
   }
 

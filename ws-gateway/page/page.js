@@ -3,6 +3,7 @@
 /** @import { Call } from './alerts.js' */
 /** @import { Resident } from './resident-client.js' */
 /** @import { Alert, Accept, Delivery, Status, StatusDetail } from './types' */
+import { ApiWatch } from './api-watch.js';
 import { Alerts, isDrill, words } from './alerts.js';
 import { Card } from './card.js';
 import { RaiseForm } from './raise.js';
@@ -25,6 +26,7 @@ const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (at(
 /** @type {{ line: string, house: string }} */ let whose = { line: '', house: '' };
 /** @type {StatusDetail} */ let statusDetail = {};
 /** @type {string} */ let api;
+/** @type {ApiWatch | undefined} */ let apiWatch;
 const siren = new Siren(showSound);
 const raiseForm = new RaiseForm((call, options) => /** @type {Resident} */ (resident).raise(call, options));
 
@@ -198,7 +200,14 @@ function show() {
   showAlerts();
   showSound();
   showStatus();
+  showApi();
   showQuiet();
+}
+
+/** Only to those who could call: an operator's page cannot anyway. */
+function showApi() {
+  const status = apiWatch?.status ?? 'ready';
+  say('api-status', whose.house && status !== 'ready' ? t(`api.${status}`) : '');
 }
 
 function showAlerts() {
@@ -300,6 +309,7 @@ async function readConfig() {
   } catch {
     await new Promise((resolve) => setTimeout(resolve, CONFIG_RETRY_MS));
     await readConfig();
+apiWatch = new ApiWatch(api, show);
   }
 }
 
@@ -310,7 +320,7 @@ function listenToPerson() {
   at('sound-on').addEventListener('click', () => siren.unlock());
   at('hush').addEventListener('click', () => siren.stop());
   at('retry').addEventListener('click', () => resident?.retry());
-  at('raise').addEventListener('click', () => raiseForm.open(whose));
+  at('raise').addEventListener('click', () => (raiseForm.open(whose), apiWatch?.ask()));
   addEventListener('hashchange', () => takeFragment() && start());
 }
 

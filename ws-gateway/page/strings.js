@@ -74,6 +74,9 @@ const ko = {
   'said.drill': '훈련입니다. 실제 상황이 아닙니다. {house}. {text}',
   'said.accept': '{accept} 이웃이 {target} 호출에 가고 있습니다.',
 
+  'api.gone': '지금은 이 화면에서 도움을 요청할 수 없습니다. 119에 전화하거나 이웃에게 직접 알리세요.',
+  'api.late': '지금 보내는 도움 요청은 늦게 전달될 수 있습니다. 급하면 119나 이웃에게 직접 알리세요.',
+
   'raise.button': '도움 요청',
   'raise.title': '이웃에게 도움을 요청합니다',
   'raise.who': '{line}의 모든 이웃에게 {house} 호출이 바로 보입니다.',
@@ -172,6 +175,9 @@ const en = {
   'said.actual': 'Emergency. {house}. {text} {time}.',
   'said.drill': 'This is a drill, not a real emergency. {house}. {text}',
   'said.accept': '{accept} is going to {target}.',
+
+  'api.gone': 'You cannot call for help from this page right now. Phone 119 or tell your neighbours directly.',
+  'api.late': 'A call for help sent now may arrive late. If it is urgent, phone 119 or tell your neighbours directly.',
 
   'raise.button': 'Call for help',
   'raise.title': 'Call your neighbours for help',

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::{Value, json};
 use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -56,13 +57,23 @@ async fn render(State(admin): State<Admin>) -> (StatusCode, String) {
     }
 }
 
-/// Ready to take sockets: the log was read, and nobody has asked for the end.
-async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+/// Ready: sockets are taken, and what is heard on them is what happens now. If not, why not.
+async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Value>) {
+    let mut report = admin.readiness.report();
     if admin.stop.is_cancelled() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if admin.readiness.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "reading the log\n")
+        report.is_ready = false;
+        report.reasons.insert(0, "draining");
     }
+    let status = if report.is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = json!({
+        "ready": report.is_ready,
+        "reasons": report.reasons,
+        "viewAgeMs": report.view_age.map(|age| age.as_millis()),
+        "clockAheadMs": report.clock_ahead_ms,
+    });
+    (status, Json(body))
 }

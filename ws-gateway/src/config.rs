@@ -5,6 +5,8 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use resident_token::Verifier;
 
+use crate::memory;
+
 /// Everything the gateway is told at its start. Read once, handed down by value.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -23,8 +25,11 @@ pub struct Config {
     /// Who may connect.
     pub verifier: Arc<Verifier>,
     /// The api's origin, for the residents' page, as `http://host:8082`. `None`: the host that the page was asked
-    /// from, with port 8082.
+    /// from, with `api_port`.
     pub api: Option<String>,
+    /// The api's port on the host that the page was asked from, where `api` is `None`. Default 8082. Another one than the
+    /// api's own sends every call from the page nowhere.
+    pub api_port: u16,
     /// Origins of pages that may open a socket, as `https://host`. Default `None`: any, since it is the token that
     /// counts and there are no cookies.
     pub origins: Option<Vec<String>>,
@@ -44,7 +49,11 @@ pub struct Config {
     /// Bytes of frames that are kept for residents who were away, per shard's ring. Default 64 MiB; the frames are
     /// shared by the shards. Too low makes reconnecting residents start from the live alerts; more costs memory.
     pub recent_bytes_max: usize,
-    /// From how far back the log is read before the gateway is ready. Default 24 h: an alert lives that long. Less
+    /// Bytes that wait for all sockets together, about: beyond it the longest queue's reader counts as too slow. Default a
+    /// sixteenth of the memory, 8 to 64 MiB. Too low cuts off phones whenever many are slow, too high takes the memory.
+    pub queues_bytes_max: usize,
+    /// From how far before its newest records the log is read before the gateway is ready. Default 24 h: an alert lives
+    /// that long. Less
     /// loses ranks and bindings of older alerts' accepts.
     pub read_back: Duration,
     /// How long at most a drain spreads the closes over. Default 30 s; the few sockets of a small complex are closed
@@ -65,6 +74,9 @@ pub struct Pace {
     /// How long a socket may be silent before it is given up. Default 70 s, room for two lost answers. Must be longer
     /// than `ping_every`.
     pub silence_max: Duration,
+    /// How long a SUBSCRIBE from a position that this gateway has not read yet waits for it. Default 10 s. Too short and a
+    /// resident who changes to a gateway a little behind is told that it is; too long and nothing is told meanwhile.
+    pub wait_for_log_max: Duration,
     /// Bytes that wait for one socket before its reader counts as too slow. Default 1 MiB, which holds a whole resume.
     /// Too low cuts off phones in a lift, too high lets many slow readers take the memory.
     pub outbox_bytes_max: usize,
@@ -76,6 +88,7 @@ impl Default for Pace {
             connect_within: Duration::from_secs(10),
             ping_every: Duration::from_secs(25),
             silence_max: Duration::from_secs(70),
+            wait_for_log_max: Duration::from_secs(10),
             outbox_bytes_max: 1024 * 1024,
         }
     }
@@ -92,11 +105,13 @@ impl Config {
             instance: "1".to_owned(),
             verifier,
             api: None,
+            api_port: 8082,
             origins: None,
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             connections_max: 1_480,
             sockets_max: 12_836,
             recent_bytes_max: 64 * 1024 * 1024,
+            queues_bytes_max: memory::sixteenth(),
             read_back: Duration::from_secs(24 * 60 * 60),
             drain_window: Duration::from_secs(30),
             pace: Pace::default(),

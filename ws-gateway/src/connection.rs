@@ -8,15 +8,20 @@
 //! ```
 
 use std::{
+    collections::VecDeque,
     io::{self, Read, Write},
     net::Shutdown,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use mio::net::TcpStream;
-use resident_token::Resident;
+use resident_token::{Resident, good_until};
 use service_kit::bounds::Place;
 
 use crate::{
@@ -24,6 +29,7 @@ use crate::{
     destination::Channel,
     hub::Seat,
     outbox::{Flushed, Outbox},
+    push::Push,
     refusal::Refusal,
     socket_counts::CountedSocket,
     stomp::{Limits, Parser, Session, SubscriptionKey},
@@ -42,8 +48,11 @@ const FRAMES_PER_SECOND: u32 = 100;
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a client may take none of what it missed. Phones in a lift come back; who does not read holds our memory.
+const BACKLOG_STALLED_AFTER: Duration = Duration::from_secs(60);
+
 /// How long before a token expires its bearer is told: time enough to get another.
-pub(crate) const TELL_EXPIRY_BEFORE: Duration = Duration::from_secs(60);
+const TELL_EXPIRY_BEFORE: Duration = Duration::from_secs(60);
 
 /// How far along a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +76,43 @@ pub(crate) enum Due {
     Nothing,
     Refuse(Refusal),
     Close(CloseCode),
-    TellExpiry,
+    TellExpiry {
+        left: Duration,
+    },
     Drop,
     /// A heart-beat, a ping, or both at once.
     Speak {
         beat: bool,
         ping: bool,
     },
+}
+
+/// What a subscription is sent before anything live, as the socket takes it: frames that all sockets share, and what
+/// came meanwhile, since on one subscription nothing overtakes.
+#[derive(Debug)]
+struct Backlog {
+    subscription: SubscriptionKey,
+    items: VecDeque<BacklogItem>,
+    /// Bytes of what came meanwhile.
+    live_bytes: usize,
+}
+
+/// One message of a backlog.
+#[derive(Debug)]
+pub(crate) enum BacklogItem {
+    /// An event that was missed.
+    Missed(Arc<Push>),
+    /// An event that came while others were still to be sent.
+    Live(Arc<Push>),
+    /// A message that only this subscription is sent.
+    Note {
+        /// The second half of the MESSAGE.
+        rest: Bytes,
+        /// Its `message-id`.
+        message_id: String,
+    },
+    /// Another frame, whole: the RECEIPT of the SUBSCRIBE.
+    Frame(Vec<u8>),
 }
 
 /// What happened to the bytes that were to be sent.
@@ -108,6 +147,11 @@ pub(crate) struct Connection {
     pub(crate) drain_at: Option<Duration>,
     outbox: Outbox,
     outbox_bytes_max: usize,
+    /// What all outboxes of the shard hold, of which this one's part is `queued_here`.
+    queued: Arc<AtomicUsize>,
+    queued_here: usize,
+    backlogs: Vec<Backlog>,
+    backlog_moved_at: Duration,
     frames: FrameBudget,
     sent_at: Duration,
     received_at: Duration,
@@ -149,6 +193,7 @@ impl Connection {
         resident: Option<Box<Resident>>,
         place: Place,
         pace: &Pace,
+        queued: Arc<AtomicUsize>,
         now: Duration,
     ) -> Self {
         Self {
@@ -169,6 +214,10 @@ impl Connection {
             drain_at: None,
             outbox: Outbox::default(),
             outbox_bytes_max: pace.outbox_bytes_max,
+            queued,
+            queued_here: 0,
+            backlogs: Vec::new(),
+            backlog_moved_at: now,
             frames: FrameBudget {
                 left: FRAMES_AT_ONCE,
                 counted_at: now,
@@ -243,6 +292,7 @@ impl Connection {
 
     /// The client is done and closes soon.
     pub(crate) fn leave(&mut self, now: Duration) {
+        self.backlogs.clear();
         self.stage = Stage::Leaving {
             close_by: now + LEAVE_WITHIN,
         };
@@ -275,9 +325,9 @@ impl Connection {
             return Ok(());
         }
         let head = &frame[..head_bytes];
-        self.outbox
-            .push(head, rest, written, self.outbox_bytes_max)
-            .map_err(|_| SendError::Slow)
+        let pushed = self.outbox.push(head, rest, written, self.outbox_bytes_max);
+        self.count_queue();
+        pushed.map_err(|_| SendError::Slow)
     }
 
     fn send(&mut self, head: &[u8], rest: Bytes, now: Duration) -> Result<(), SendError> {
@@ -290,9 +340,117 @@ impl Connection {
         if written == rest.len() {
             return Ok(());
         }
-        self.outbox
-            .push(head, rest, written, self.outbox_bytes_max)
-            .map_err(|_| SendError::Slow)
+        let pushed = self.outbox.push(head, rest, written, self.outbox_bytes_max);
+        self.count_queue();
+        pushed.map_err(|_| SendError::Slow)
+    }
+
+    /// Tells the shard what this queue holds now.
+    fn count_queue(&mut self) {
+        let cost = self.outbox.cost();
+        if self.queued_here < cost {
+            self.queued
+                .fetch_add(cost - self.queued_here, Ordering::Relaxed);
+        } else {
+            self.queued
+                .fetch_sub(self.queued_here - cost, Ordering::Relaxed);
+        }
+        self.queued_here = cost;
+    }
+
+    /// Memory that waits for this socket, about.
+    pub(crate) fn queue_cost(&self) -> usize {
+        self.queued_here
+    }
+
+    // ---- what was missed ----
+
+    /// From now on a subscription is sent these before anything else.
+    pub(crate) fn begin_backlog(
+        &mut self,
+        subscription: SubscriptionKey,
+        items: VecDeque<BacklogItem>,
+        now: Duration,
+    ) {
+        if self.backlogs.is_empty() {
+            self.backlog_moved_at = now;
+        }
+        self.backlogs.push(Backlog {
+            subscription,
+            items,
+            live_bytes: 0,
+        });
+    }
+
+    /// Whether a subscription is still sent what it missed.
+    pub(crate) fn has_backlog(&self, subscription: SubscriptionKey) -> bool {
+        self.backlogs
+            .iter()
+            .any(|backlog| backlog.subscription == subscription)
+    }
+
+    /// An event for a subscription that is still sent what it missed. Bounded as the outbox is.
+    pub(crate) fn append_to_backlog(
+        &mut self,
+        subscription: SubscriptionKey,
+        item: BacklogItem,
+        now: Duration,
+    ) -> Result<(), SendError> {
+        if !self.has_backlog(subscription) {
+            self.begin_backlog(subscription, VecDeque::new(), now);
+        }
+        let bytes_max = self.outbox_bytes_max;
+        let Some(backlog) = self
+            .backlogs
+            .iter_mut()
+            .find(|backlog| backlog.subscription == subscription)
+        else {
+            return Ok(());
+        };
+        backlog.live_bytes += item.len();
+        backlog.items.push_back(item);
+        if bytes_max < backlog.live_bytes {
+            return Err(SendError::Slow);
+        }
+        Ok(())
+    }
+
+    /// The next message of what was missed, if the socket takes one now.
+    pub(crate) fn next_of_backlog(
+        &mut self,
+        now: Duration,
+    ) -> Option<(SubscriptionKey, BacklogItem)> {
+        if !self.outbox.is_empty() {
+            return None;
+        }
+        let backlog = self.backlogs.first_mut()?;
+        let subscription = backlog.subscription;
+        let item = backlog.items.pop_front();
+        if backlog.items.is_empty() {
+            self.backlogs.remove(0);
+        }
+        self.backlog_moved_at = now;
+        item.map(|item| (subscription, item))
+    }
+
+    /// A subscription has ended: it is sent nothing more. The frames that are not messages are left to be sent.
+    pub(crate) fn drop_backlog(&mut self, subscription: SubscriptionKey) -> Vec<Vec<u8>> {
+        let Some(at) = self
+            .backlogs
+            .iter()
+            .position(|backlog| backlog.subscription == subscription)
+        else {
+            return Vec::new();
+        };
+        let backlog = self.backlogs.remove(at);
+        backlog
+            .items
+            .into_iter()
+            .filter_map(|item| match item {
+                BacklogItem::Frame(frame) => Some(frame),
+                BacklogItem::Missed(_) | BacklogItem::Live(_) | BacklogItem::Note { .. } => None,
+            })
+            .collect()
     }
 
     /// How many bytes the socket takes now.
@@ -327,6 +485,7 @@ impl Connection {
 
     /// Says Close after all that is queued, and waits for the peer's.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str, now: Duration) {
+        self.backlogs.clear();
         self.stage = Stage::Closing {
             drop_by: now + CLOSE_WITHIN,
             peer_closed: false,
@@ -337,11 +496,13 @@ impl Connection {
     /// Says Close after the frame that was begun, and nothing else of what is queued.
     pub(crate) fn cut_off(&mut self, code: CloseCode, reason: &str, now: Duration) {
         self.outbox.drop_unbegun();
+        self.count_queue();
         self.close(code, reason, now);
     }
 
     /// The peer said Close: answer it, unless it is itself the answer.
     pub(crate) fn peer_closed(&mut self, now: Duration) {
+        self.backlogs.clear();
         if let Stage::Closing { drop_by, .. } = self.stage {
             self.stage = Stage::Closing {
                 drop_by,
@@ -372,7 +533,9 @@ impl Connection {
 
     /// The socket takes more. Whether all is sent.
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
-        let flushed = self.outbox.flush(&mut self.socket)?;
+        let flushed = self.outbox.flush(&mut self.socket);
+        self.count_queue();
+        let flushed = flushed?;
         self.end_if_deaf()?;
         Ok(flushed)
     }
@@ -402,7 +565,7 @@ impl Connection {
             Stage::Waiting { connect_by } if connect_by <= now => {
                 Due::Refuse(Refusal::ConnectTimeout)
             }
-            Stage::Open { expires_at } if expires_at <= wall => {
+            Stage::Open { expires_at } if good_until(expires_at) <= wall => {
                 Due::Refuse(Refusal::Token(resident_token::TokenError::Expired {
                     expired_at: expires_at,
                 }))
@@ -412,15 +575,22 @@ impl Connection {
             Stage::Closing { .. } => Due::Nothing,
             _ if self.drain_at.is_some_and(|at| at <= now) => Due::Refuse(Refusal::Draining),
             _ if self.received_at + pace.silence_max <= now => Due::Drop,
+            _ if self.is_stalled(now) => Due::Refuse(Refusal::SlowConsumer),
             Stage::Open { expires_at }
                 if !self.expiry_told && time_left(expires_at, wall) <= TELL_EXPIRY_BEFORE =>
             {
-                Due::TellExpiry
+                Due::TellExpiry {
+                    left: time_left(expires_at, wall),
+                }
             }
             Stage::Waiting { .. } | Stage::Open { .. } | Stage::Leaving { .. } => {
                 self.due_words(pace, now)
             }
         }
+    }
+
+    fn is_stalled(&self, now: Duration) -> bool {
+        !self.backlogs.is_empty() && self.backlog_moved_at + BACKLOG_STALLED_AFTER <= now
     }
 
     fn due_words(&self, pace: &Pace, now: Duration) -> Due {
@@ -454,12 +624,11 @@ impl Connection {
         let stage = match self.stage {
             Stage::Waiting { connect_by } => connect_by,
             Stage::Open { expires_at } => {
-                let ahead = if self.expiry_told {
-                    Duration::ZERO
+                if self.expiry_told {
+                    now + time_left(good_until(expires_at), wall)
                 } else {
-                    TELL_EXPIRY_BEFORE
-                };
-                now + time_left(expires_at, wall).saturating_sub(ahead)
+                    now + time_left(expires_at, wall).saturating_sub(TELL_EXPIRY_BEFORE)
+                }
             }
             Stage::Leaving { close_by } => close_by,
             Stage::Closing { drop_by, .. } => return drop_by,
@@ -469,13 +638,37 @@ impl Connection {
             .unwrap_or(Duration::MAX)
             .min(self.ping_at(pace));
         let silence = self.received_at + pace.silence_max;
+        let stalled = if self.backlogs.is_empty() {
+            Duration::MAX
+        } else {
+            self.backlog_moved_at + BACKLOG_STALLED_AFTER
+        };
         stage
             .min(words)
             .min(silence)
+            .min(stalled)
             .min(self.drain_at.unwrap_or(Duration::MAX))
     }
 }
 
+impl BacklogItem {
+    /// Bytes of its message, but for the head of the subscription.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            BacklogItem::Missed(push) | BacklogItem::Live(push) => push.rest().len(),
+            BacklogItem::Note { rest, .. } => rest.len(),
+            BacklogItem::Frame(frame) => frame.len(),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.queued.fetch_sub(self.queued_here, Ordering::Relaxed);
+    }
+}
+
+/// What is left of a token's time; zero once it has expired.
 fn time_left(expires_at: Timestamp, wall: Timestamp) -> Duration {
     Duration::try_from(expires_at.duration_since(wall)).unwrap_or_default()
 }
@@ -564,6 +757,7 @@ mod tests {
             None,
             place,
             &Pace::default(),
+            Arc::default(),
             Duration::ZERO,
         );
         let connect = Frame::new(Command::Connect)

@@ -51,6 +51,7 @@ pub(crate) struct Door {
     clock: Clock,
     origins: Option<Vec<String>>,
     api: Option<String>,
+    api_port: u16,
     sockets: Places,
     shards: Vec<ShardHandle>,
     next_shard: AtomicUsize,
@@ -97,6 +98,7 @@ impl Door {
             clock,
             origins: config.origins.clone(),
             api: config.api.clone(),
+            api_port: config.api_port,
             sockets: Places::new(socket_limits(config.sockets_max)),
             shards,
             next_shard: AtomicUsize::new(0),
@@ -126,7 +128,7 @@ impl Door {
         if self.stop.is_cancelled() {
             return Err(UpgradeError::Draining);
         }
-        if !self.readiness.is_ready() {
+        if !self.readiness.takes_sockets() {
             return Err(UpgradeError::NotReady);
         }
         let resident = self.resident(headers)?;
@@ -262,13 +264,17 @@ fn switching_protocols(handshake: &Handshake) -> Response {
 }
 
 async fn page_config(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
-    page::config(&page::api_origin(door.api.as_deref(), &headers))
+    page::config(&page::api_origin(
+        door.api.as_deref(),
+        door.api_port,
+        &headers,
+    ))
 }
 
 async fn page_file(State(door): State<Arc<Door>>, uri: Uri, headers: HeaderMap) -> Response {
     page::file(
         uri.path(),
-        &page::api_origin(door.api.as_deref(), &headers),
+        &page::api_origin(door.api.as_deref(), door.api_port, &headers),
         &headers,
     )
 }

@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     config::Config,
     door::Door,
+    event_clock::EventClock,
     feed::{Feed, FeedError},
     measure,
     readiness::Readiness,
@@ -66,6 +67,8 @@ pub struct Gateway {
     address: SocketAddr,
     admin: Option<TcpListener>,
     admin_address: Option<SocketAddr>,
+    clock: Clock,
+    event_clock: Arc<EventClock>,
     readiness: Readiness,
 }
 
@@ -88,13 +91,18 @@ impl Gateway {
             }
             None => (None, None),
         };
+        let clock = Clock::start();
+        let event_clock = Arc::new(EventClock::new(clock));
+        let readiness = Readiness::new(clock, Arc::clone(&event_clock));
         Ok(Self {
             config,
             listener,
             address,
             admin,
             admin_address,
-            readiness: Readiness::new(),
+            clock,
+            event_clock,
+            readiness,
         })
     }
 
@@ -114,13 +122,17 @@ impl Gateway {
         async move { readiness.wait().await }
     }
 
-    /// Whether sockets are taken now, and why not, for a program that embeds the gateway. Take it before
-    /// [`run`](Self::run).
+    /// What it can do now, or why not, for a program that embeds the gateway: cheap to ask, also while it runs. Take it
+    /// before [`run`](Self::run).
     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
         let readiness = self.readiness.clone();
-        move || match readiness.is_ready() {
-            true => Ok(()),
-            false => Err("it reads the log".to_owned()),
+        move || {
+            let report = readiness.report();
+            if report.is_ready {
+                Ok(())
+            } else {
+                Err(report.reasons.join(", "))
+            }
         }
     }
 
@@ -135,17 +147,19 @@ impl Gateway {
             config,
             listener,
             admin,
+            clock,
+            event_clock,
             readiness,
             ..
         } = self;
-        let clock = Clock::start();
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
-        let (shards, threads) = start_shards(&config, clock)?;
+        let (shards, threads) = start_shards(&config, clock, &event_clock)?;
         let feed = Feed::new(
             &config,
             shards.clone(),
             clock,
+            event_clock,
             readiness.clone(),
             stop.clone(),
         )?;
@@ -216,10 +230,18 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 fn start_shards(
     config: &Config,
     clock: Clock,
+    event_clock: &Arc<EventClock>,
 ) -> Result<(Vec<ShardHandle>, Vec<JoinHandle<()>>), Error> {
     let counts = SocketCounts::default();
-    let shards =
-        (0..config.shards.get()).map(|number| shard::start(number, config, clock, counts.clone()));
+    let shards = (0..config.shards.get()).map(|number| {
+        shard::start(
+            number,
+            config,
+            clock,
+            Arc::clone(event_clock),
+            counts.clone(),
+        )
+    });
     let started: Vec<_> = shards.collect::<io::Result<_>>().map_err(Error::Threads)?;
     Ok(started.into_iter().unzip())
 }

@@ -86,6 +86,9 @@ struct Settings {
     /// Bytes that wait for one socket before its reader counts as too slow [default: 1048576].
     #[arg(long, env = "WS_GATEWAY_OUTBOX_BYTES_MAX")]
     outbox_bytes_max: Option<usize>,
+    /// Bytes that wait for all sockets together [default: a sixteenth of the memory, 8 to 64 MiB].
+    #[arg(long, env = "WS_GATEWAY_QUEUES_BYTES_MAX")]
+    queues_bytes_max: Option<usize>,
     /// How long a drain spreads the closes over, as `30s` [default: 30s].
     #[arg(long, env = "WS_GATEWAY_DRAIN_WINDOW", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -173,6 +176,10 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
     config.sockets_max = shares.of(Row::Sockets);
     let recent = said.recent_bytes_max.or(file.recent_bytes_max);
     config.recent_bytes_max = recent.unwrap_or_else(|| Memory::read().recent_frames());
+    set(
+        &mut config.queues_bytes_max,
+        said.queues_bytes_max.or(file.queues_bytes_max),
+    );
     set(
         &mut config.drain_window,
         said.drain_window.or(file.drain_window),

@@ -1,5 +1,7 @@
 //! What is counted, under which names. No label holds a line, a house or a person.
 
+use std::time::Duration;
+
 use event_model::Topic;
 use metrics::{counter, gauge};
 
@@ -84,4 +86,14 @@ pub(crate) fn log_answers(answers: bool) {
 /// What became of a record that nobody can read: `kept` or `not_kept`.
 pub(crate) fn dead_letter(outcome: &'static str) {
     counter!("ws_gateway_dead_letters_total", "outcome" => outcome).increment(1);
+}
+
+/// By how many milliseconds this gateway's clock is ahead of the clock that the log's records are stamped by.
+pub(crate) fn clock_difference(ahead_ms: i64) {
+    gauge!("ws_gateway_clock_difference_seconds").set(ahead_ms as f64 / 1_000.0);
+}
+
+/// How old is what the residents know: since when the log was last known to be read to its end.
+pub(crate) fn view_age(age: Duration) {
+    gauge!("ws_gateway_view_age_seconds").set(age.as_secs_f64());
 }

@@ -13,6 +13,10 @@ use bytes::Bytes;
 /// Frames written with one system call. Linux takes 1,024 slices; more than a few dozen gain nothing.
 const FRAMES_PER_WRITE: usize = 32;
 
+/// What a queued frame costs besides its bytes: without it the answers to many small pings would cost far more than
+/// they count.
+const FRAME_OVERHEAD: usize = 96;
+
 /// The queue is full: the reader is too slow for what is sent to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SlowConsumer;
@@ -53,6 +57,11 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    /// Memory that it holds, about.
+    pub(crate) fn cost(&self) -> usize {
+        self.bytes_queued + FRAME_OVERHEAD * self.frames.len()
+    }
+
     #[cfg(test)]
     pub(crate) fn bytes_queued(&self) -> usize {
         self.bytes_queued
@@ -76,7 +85,7 @@ impl Outbox {
             head: head.into(),
             rest,
         };
-        if written == 0 && bytes_max < self.bytes_queued + frame.len() {
+        if written == 0 && bytes_max < self.cost() + frame.len() + FRAME_OVERHEAD {
             return Err(SlowConsumer);
         }
         self.bytes_queued += frame.len();
@@ -201,12 +210,25 @@ mod tests {
         outbox
             .push(b"", Bytes::from_static(b"0123456789"), 3, 15)
             .unwrap();
+        let room_for_five = 2 * FRAME_OVERHEAD + 15;
 
         assert_eq!(
-            outbox.push(b"", Bytes::from_static(b"012345"), 0, 15),
+            outbox.push(b"", Bytes::from_static(b"012345"), 0, room_for_five),
             Err(SlowConsumer)
         );
         assert_eq!(outbox.bytes_queued(), 10);
+    }
+
+    #[test]
+    fn a_thousand_answers_of_two_bytes_count_as_what_they_hold() {
+        let mut outbox = Outbox::default();
+        let fits = (0..10_000)
+            .take_while(|_| {
+                let pong = Bytes::from_static(b"\x8a\x00");
+                outbox.push(b"", pong, 0, 64 * 1024).is_ok()
+            })
+            .count();
+        assert!(fits < 1_000, "{fits} frames in 64 KiB");
     }
 
     #[test]
@@ -216,12 +238,12 @@ mod tests {
             .push(b"", Bytes::from_static(b"begun"), 2, 100)
             .unwrap();
         outbox
-            .push(b"", Bytes::from_static(b"waiting"), 0, 100)
+            .push(b"", Bytes::from_static(b"waiting"), 0, 1_000)
             .unwrap();
 
         outbox.drop_unbegun();
         outbox
-            .push(b"", Bytes::from_static(b"bye"), 0, 100)
+            .push(b"", Bytes::from_static(b"bye"), 0, 1_000)
             .unwrap();
 
         let mut socket = Trickle {

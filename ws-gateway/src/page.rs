@@ -37,14 +37,12 @@ const FILES: &[File] = files![
     "/raise.js" is "raise.js" as JAVASCRIPT,
     "/strings.js" is "strings.js" as JAVASCRIPT,
     "/alerts.js" is "alerts.js" as JAVASCRIPT,
+    "/api-watch.js" is "api-watch.js" as JAVASCRIPT,
     "/siren.js" is "siren.js" as JAVASCRIPT,
     "/sketch.js" is "sketch.js" as JAVASCRIPT,
     "/resident-client.js" is "resident-client.js" as JAVASCRIPT,
     "/icon.svg" is "icon.svg" as SVG,
 ];
-
-/// The port that producer-api listens on unless it is told otherwise.
-const API_PORT: u16 = 8082;
 
 /// Answers a request for a file of the page.
 pub(crate) fn file(path: &str, api: &str, request: &HeaderMap) -> Response {
@@ -79,7 +77,7 @@ pub(crate) fn config(api: &str) -> Response {
 
 /// The api's origin: as configured, else on the host that the page was asked from, so that a phone in the same
 /// network finds it.
-pub(crate) fn api_origin(configured: Option<&str>, request: &HeaderMap) -> String {
+pub(crate) fn api_origin(configured: Option<&str>, port: u16, request: &HeaderMap) -> String {
     if let Some(origin) = configured {
         return origin.trim_end_matches('/').to_owned();
     }
@@ -87,7 +85,7 @@ pub(crate) fn api_origin(configured: Option<&str>, request: &HeaderMap) -> Strin
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .and_then(host_name);
-    format!("http://{}:{API_PORT}", host.unwrap_or("localhost"))
+    format!("http://{}:{port}", host.unwrap_or("localhost"))
 }
 
 /// The host without its port, if it is one: it goes into a header.
@@ -137,26 +135,35 @@ mod tests {
     #[test]
     fn the_api_is_looked_for_where_the_page_was_found() {
         assert_eq!(
-            api_origin(None, &asked_from("192.168.0.7:8083")),
+            api_origin(None, 8082, &asked_from("192.168.0.7:8083")),
             "http://192.168.0.7:8082"
         );
         assert_eq!(
-            api_origin(None, &asked_from("[::1]:8083")),
+            api_origin(None, 8082, &asked_from("[::1]:8083")),
             "http://[::1]:8082"
         );
         assert_eq!(
-            api_origin(Some("https://api.example/"), &asked_from("x")),
+            api_origin(Some("https://api.example/"), 8082, &asked_from("x")),
             "https://api.example"
         );
     }
 
     #[test]
+    fn an_api_on_another_port_is_named_with_that_port() {
+        let found = api_origin(None, 9182, &asked_from("192.168.0.7:8083"));
+        assert_eq!(found, "http://192.168.0.7:9182");
+    }
+
+    #[test]
     fn a_host_that_is_none_does_not_reach_the_policy() {
         assert_eq!(
-            api_origin(None, &asked_from("x; script-src *")),
+            api_origin(None, 8082, &asked_from("x; script-src *")),
             "http://localhost:8082"
         );
-        assert_eq!(api_origin(None, &HeaderMap::new()), "http://localhost:8082");
+        assert_eq!(
+            api_origin(None, 8082, &HeaderMap::new()),
+            "http://localhost:8082"
+        );
     }
 
     #[test]

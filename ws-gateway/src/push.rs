@@ -1,6 +1,6 @@
 //! One event on its way to the sockets: encoded once, shared by all of them.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use event_model::{Event, EventId, EventTime, Line, Place, Recorded, fold::Standing, push as body};
@@ -14,8 +14,10 @@ pub(crate) struct Push {
     pub(crate) place: Place,
     pub(crate) id: EventId,
     pub(crate) kind: Kind,
-    /// When the event happened.
-    pub(crate) at: EventTime,
+    /// Whose alert it accepts, and as which.
+    pub(crate) standing: Standing,
+    /// When it became news.
+    pub(crate) heard: Heard,
     /// `{topic}-{partition}-{offset}`: the same for every receiver.
     pub(crate) message_id: String,
     /// Where a client stands once it has this.
@@ -23,6 +25,15 @@ pub(crate) struct Push {
     body: Vec<u8>,
     rest: Bytes,
     rest_replayed: OnceLock<Bytes>,
+}
+
+/// Since when an event is news, by a clock that can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It was read as it came, at this moment since the gateway's start: no wall clock has a say.
+    Live(Duration),
+    /// It was in the log when the gateway started: when it was written, by the times and the order of the records.
+    Before(EventTime),
 }
 
 /// What happened.
@@ -38,7 +49,12 @@ const CONTENT_TYPE: &str = "application/json";
 
 impl Push {
     /// Encodes an event. `standing` says which alert an accept belongs to, and its rank.
-    pub(crate) fn encode(recorded: &Recorded, standing: Standing, position: Position) -> Self {
+    pub(crate) fn encode(
+        recorded: &Recorded,
+        standing: Standing,
+        position: Position,
+        heard: Heard,
+    ) -> Self {
         let (kind, body) = match &recorded.event {
             Event::Raised(alert) => (
                 Kind::Alert,
@@ -58,7 +74,8 @@ impl Push {
             place: recorded.place,
             id: recorded.event.id(),
             kind,
-            at: recorded.event.at(),
+            standing,
+            heard,
             message_id,
             position,
             body,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use event_model::{EventId, EventTime, Line, Place, Recorded, Topic, fold::Standing};
+use event_model::{EventId, Line, Place, Recorded, Topic, fold::Standing};
 
 use crate::{
     position::{Mark, Position},
@@ -52,6 +52,8 @@ pub(crate) enum NotRecovered {
     TooMany,
     /// Not a position, or another line's.
     BadToken,
+    /// The position names a record that was not read here yet.
+    Behind,
 }
 
 impl NotRecovered {
@@ -61,6 +63,7 @@ impl NotRecovered {
             NotRecovered::Trimmed => "trimmed",
             NotRecovered::TooMany => "too-many",
             NotRecovered::BadToken => "bad-token",
+            NotRecovered::Behind => "behind",
         }
     }
 }
@@ -118,14 +121,20 @@ impl Recent {
     }
 
     /// More is known of an accept than when it was read: from now on it is replayed so.
-    pub(crate) fn correct(&mut self, recorded: &Recorded, standing: Standing) {
+    /// Whether it was told otherwise.
+    pub(crate) fn correct(&mut self, recorded: &Recorded, standing: Standing) -> bool {
         let Some(frames) = self.lines.get_mut(recorded.event.line()) else {
-            return;
+            return false;
         };
         let Some(known) = frames.iter_mut().find(|push| push.place == recorded.place) else {
-            return;
+            return false;
         };
-        *known = Arc::new(Push::encode(recorded, standing, known.position));
+        let is_other = known.standing != standing;
+        if is_other {
+            let (position, heard) = (known.position, known.heard);
+            *known = Arc::new(Push::encode(recorded, standing, position, heard));
+        }
+        is_other
     }
 
     fn drop_oldest(&mut self) {
@@ -149,12 +158,12 @@ impl Recent {
         }
     }
 
-    /// The alerts of a line raised since `since`, and their accepts, in the order they were read.
-    pub(crate) fn live_alerts(&self, line: &Line, since: EventTime) -> Vec<Arc<Push>> {
+    /// The alerts of a line that are wanted, and their accepts, in the order they were read.
+    pub(crate) fn alerts(&self, line: &Line, wanted: impl Fn(&Push) -> bool) -> Vec<Arc<Push>> {
         let frames = self.lines.get(line);
         let mut alerts: Vec<EventId> = Vec::new();
         let mut live = Vec::new();
-        let is_alert = |push: &&Arc<Push>| push.kind == Kind::Alert && since <= push.at;
+        let is_alert = |push: &&Arc<Push>| push.kind == Kind::Alert && wanted(push);
         alerts.extend(
             frames
                 .into_iter()
@@ -211,8 +220,7 @@ impl Recent {
     fn check(&self, topic: Topic, partition: u32, mark: Option<Mark>) -> Result<(), NotRecovered> {
         let known = self.partitions.get(&(topic, partition));
         match (known, mark) {
-            // Nothing was ever read: a position that names a record is of another log.
-            (None, Some(_)) => Err(NotRecovered::Epoch),
+            (None, Some(_)) => Err(NotRecovered::Behind),
             (None, None) => Ok(()),
             (Some(known), None) if known.from == 0 => Ok(()),
             (Some(_), None) => Err(NotRecovered::Trimmed),
@@ -242,6 +250,10 @@ impl Marks {
                 Err(NotRecovered::Trimmed)
             };
         }
+        let next = self.marks.back().map_or(self.from, |last| last.offset + 1);
+        if next <= mark.offset {
+            return Err(NotRecovered::Behind);
+        }
         let found = self
             .marks
             .binary_search_by_key(&mark.offset, |known| known.offset);
@@ -253,5 +265,120 @@ impl Marks {
         } else {
             Err(NotRecovered::Epoch)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_model::{Event, RecordView, SpringTypes, fold::Fold};
+
+    use super::*;
+    use crate::feed::{Digest, Moment};
+
+    /// The histories that event-model's fold is compared with its copies by, each event of them twice.
+    fn histories() -> Vec<Vec<Event>> {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../event-model/tests/bindings.jsonl"
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(history).collect()
+    }
+
+    fn history(text: &str) -> Vec<Event> {
+        let history: serde_json::Value = serde_json::from_str(text).unwrap();
+        let events = history["events"].as_array().unwrap().iter();
+        events.map(event).collect()
+    }
+
+    fn event(written: &serde_json::Value) -> Event {
+        let text = |name: &str| written[name].as_str().unwrap();
+        let name = |name| event_model::House::new(text(name)).unwrap();
+        let (id, at) = (text("id").parse().unwrap(), text("at").parse().unwrap());
+        let line = Line::new("demo").unwrap();
+        let status = event_model::Status::Actual;
+        if text("type") == "alert" {
+            return Event::Raised(event_model::AlertRaised {
+                id,
+                line,
+                house: name("house"),
+                text: event_model::Text::new("").0,
+                position: None,
+                at,
+                status,
+                warnings: vec![],
+            });
+        }
+        Event::Accepted(event_model::AlertAccepted {
+            id,
+            line,
+            responder: name("accept"),
+            target: name("target"),
+            alert_id: written["alertId"].as_str().map(|id| id.parse().unwrap()),
+            at,
+            status,
+            warnings: vec![],
+        })
+    }
+
+    #[test]
+    fn a_replay_tells_every_accept_as_the_whole_log_has_it_whatever_was_read_first() {
+        let mut told_otherwise = 0;
+        for (number, events) in histories().into_iter().enumerate() {
+            let (mut digest, mut recent) = (Digest::default(), Recent::new(1 << 20));
+            let mut fold = Fold::new();
+            let mut offsets = BTreeMap::new();
+            for event in &events {
+                let record = event_model::encode(event, SpringTypes::Omitted, None);
+                let offset: &mut u64 = offsets.entry(record.topic).or_default();
+                let place = Place {
+                    topic: record.topic,
+                    partition: 0,
+                    offset: *offset,
+                };
+                *offset += 1;
+                let headers: Vec<(&str, &[u8])> = record
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (*name, &value[..]))
+                    .collect();
+                let now = Moment {
+                    elapsed: Duration::ZERO,
+                    wall: event.at(),
+                };
+                let view = RecordView {
+                    place,
+                    time: record.timestamp,
+                    headers: &headers,
+                    value: Some(&record.value),
+                };
+                let (read, _) = digest.digest(&view, now);
+                let told = read.push.as_ref().map(|push| push.standing);
+                fold.add(&Recorded {
+                    event: event.clone(),
+                    place,
+                    time: record.timestamp,
+                });
+                if matches!(event, Event::Accepted(_)) {
+                    let standing = fold.standing(event.line(), event.id());
+                    assert_eq!(told, Some(standing), "live, history {number}");
+                }
+                recent.read(read.topic, read.partition, read.mark);
+                if let Some(push) = read.push {
+                    recent.add(push);
+                }
+                for (recorded, standing) in &read.corrected {
+                    told_otherwise += usize::from(recent.correct(recorded, *standing));
+                }
+            }
+            for push in recent.lines.values().flatten() {
+                let standing = fold.standing(&push.line, push.id);
+                assert_eq!(push.standing, standing, "history {number}: {}", push.id);
+            }
+        }
+        assert!(
+            10 < told_otherwise,
+            "the histories hold accepts read too early"
+        );
     }
 }

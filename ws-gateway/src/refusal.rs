@@ -44,6 +44,9 @@ pub(crate) enum Refusal {
     /// No CONNECT came, and another took the place.
     #[error("no CONNECT came while others waited for a place")]
     MadeRoom,
+    /// More subscriptions with all that was missed than anybody needs.
+    #[error("more of what was missed was asked for than one person is sent")]
+    TooMuchOfThePast,
     /// The outbox is full.
     #[error("what was sent was not read")]
     SlowConsumer,
@@ -165,6 +168,12 @@ impl Refusal {
                 Retry::Later,
                 CloseCode::ConnectTimeout,
             ),
+            Refusal::TooMuchOfThePast => (
+                "too_many",
+                "too many subscriptions",
+                Retry::Later,
+                CloseCode::TryLater,
+            ),
             Refusal::SlowConsumer => ("too_slow", "too slow", Retry::Now, CloseCode::TooSlow),
             Refusal::Internal => (
                 "internal",
@@ -196,6 +205,7 @@ impl Refusal {
             | Refusal::TooManyFrames
             | Refusal::TooManySockets
             | Refusal::MadeRoom
+            | Refusal::TooMuchOfThePast
             | Refusal::Internal => {
                 let Answer {
                     code,

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use event_model::SpringTypes;
 use rdkafka::{Message, message::Headers};
 
 use support::{
@@ -277,9 +278,65 @@ fn a_log_that_goes_away_is_told_and_when_it_is_back_alerts_go_on() {
 
     log.stop();
     assert_eq!(neighbour.message().1["type"], "degraded");
+    wait_until("it is not ready, and says why", || {
+        let (status, _, body) = door.get_admin("/readyz");
+        status == 503 && body.contains("log_unavailable")
+    });
     log.start_again();
     assert_eq!(neighbour.message().1["type"], "healthy");
 
     log.happens(&log.alert("101", "1502", "after"));
     assert_eq!(neighbour.message().1["text"], "after");
+    wait_until("it is ready again", || door.get_admin("/readyz").0 == 200);
+}
+
+#[test]
+fn a_quiet_log_is_not_a_log_that_is_gone() {
+    let log = Log::start();
+    let door = Door::open(&log);
+    let age = || {
+        let (_, _, body) = door.get_admin("/readyz");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        body["viewAgeMs"].as_u64().unwrap()
+    };
+
+    // The log is asked every two seconds: the age falls again although nothing happens.
+    let first = age();
+    wait_until("it grows", || first < age());
+    let mut oldest = 0;
+    wait_until("it falls", || {
+        oldest = oldest.max(age());
+        age() < oldest
+    });
+    assert_eq!(door.get_admin("/readyz").0, 200);
+}
+
+#[test]
+fn one_call_stamped_ten_years_ahead_neither_blinds_a_gateway_nor_lives_for_ten_years() {
+    let log = Log::start();
+    let decade = Duration::from_secs(3_650 * 86_400);
+    let lies = |text| {
+        let lie = log.alert_at("101", "1301", text, event_now().plus(decade));
+        let mut record = event_model::encode(&lie, SpringTypes::Omitted, None);
+        record.timestamp = event_now();
+        log.write(&log.writer(), &record);
+    };
+    lies("from 2036");
+    for event in [
+        log.alert("101", "1502", "now"),
+        log.accept("101", "1501", "1502"),
+    ] {
+        log.happens(&event);
+    }
+
+    let door = Door::open(&log);
+    let mut neighbour =
+        Neighbour::connected(door.address, "1.2", &support::house::token("101", "1602"));
+    let first = neighbour.subscribe("0", "/sub/line/101", "");
+    assert_eq!(first.len(), 3, "{first:?}");
+    lies("again");
+    log.happens(&log.accept("101", "1602", "1502"));
+
+    assert_eq!(neighbour.message().1["text"], "again");
+    assert_eq!(neighbour.message().1["rank"], 2, "ranks go on");
 }

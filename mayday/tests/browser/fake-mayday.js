@@ -93,6 +93,7 @@ export class FakeMayday {
     response.setHeader('Access-Control-Allow-Origin', '*');
     response.setHeader('Access-Control-Allow-Headers', 'Authorization, Content-Type, Idempotency-Key');
     if (request.method === 'OPTIONS') return response.end();
+    if (request.url === '/readyz') return response.end('{"ready":true}');
     let body = '';
     request.on('data', (piece) => (body += piece)).on('end', () => {
       const call = JSON.parse(body);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
 import { ROOT, clients, openChromium } from './clients.js';
+import { FakeMayday } from './fake-mayday.js';
 import { House } from './house.js';
 
 const PICTURES = `${ROOT}target/residents-page/`;
@@ -215,6 +216,27 @@ test('a token is pasted by a person who has no link, and a bad one is refused in
   await page.locator('#token').fill(house.token('101-1203'));
   await page.locator('#sign-in button').click();
   await status(page, 'connected');
+});
+
+test('a page that hears its neighbours and whose api is gone says so, in both languages', async () => {
+  const fake = await new FakeMayday().start();
+  const page = await visitor();
+  await page.goto(`${fake.page}#token=${fake.token('101-1203')}`);
+  await status(page, 'connected');
+  const said = page.locator('#api-status');
+  assert.equal(await said.isVisible(), false);
+
+  fake.api.close();
+  fake.api.closeAllConnections();
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+
+  await said.filter({ hasText: '도움을 요청할 수 없습니다' }).waitFor();
+  await assertAccessible(page, 'without an api');
+  await picture(page, 'without-api');
+  await page.locator('#language').click();
+  await said.filter({ hasText: 'You cannot call for help' }).waitFor();
+  await page.context().close();
+  await fake.end();
 });
 
 test('what a neighbour writes is text and nothing else', async () => {

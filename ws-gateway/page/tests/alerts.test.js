@@ -76,8 +76,18 @@ test('a call leaves the screen after a day', () => {
   assert.equal(known.calls(NOON + 24 * 3_600_000).length, 0);
 });
 
-test('a call is no longer live when another came a day after it', () => {
-  assert.deepEqual(heard({ alerts: [alert('a', '1', 0), alert('b', '1', 86_400)] }).calls(NOON).map((call) => call.alert.id), ['b']);
+test('a call that was missed is not live when another came a day after it and this phone knows that it is a day later', () => {
+  const known = heard({ alerts: [alert('a', '1', 0), alert('b', '1', 86_400)] });
+  assert.deepEqual(known.calls(NOON + 86_400_000 - 1).map((call) => call.alert.id), ['b', 'a']);
+  const later = new Alerts();
+  for (const one of [alert('a', '1', 0), alert('b', '1', 86_400)]) later.hearAlert(one, NOON + 86_400_000);
+  assert.deepEqual(later.calls(NOON + 86_400_000).map((call) => call.alert.id), ['b']);
+});
+
+test('one call stamped ten years ahead hides no other', () => {
+  const known = heard({ alerts: [alert('a', '1', 0), alert('lie', '2', 3650 * 86_400)] });
+  assert.deepEqual(known.calls(NOON + 1000).map((call) => call.alert.id), ['lie', 'a']);
+  assert.deepEqual(known.calls(NOON + 86_400_000), [], 'and it leaves the screen with them');
 });
 
 test('a phone whose clock is days off shows the call all the same', () => {

@@ -11,12 +11,14 @@ use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, Message,
     client::ClientContext,
+    config::RDKafkaLogLevel,
     error::KafkaError,
     message::{BorrowedMessage, DeliveryResult, Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
 use tracing::warn;
 
+use super::client_log::ClientLog;
 use crate::measure;
 
 /// How long a stop waits for what is on its way.
@@ -29,9 +31,17 @@ pub(super) struct DeadLetters {
 }
 
 /// Hears what became of each.
-struct Reports;
+struct Reports(ClientLog);
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = ();
@@ -45,7 +55,11 @@ impl ProducerContext for Reports {
 }
 
 impl DeadLetters {
-    pub(super) fn open(log: &str, instance: &str) -> Result<Self, KafkaError> {
+    pub(super) fn open(
+        log: &str,
+        instance: &str,
+        client_log: ClientLog,
+    ) -> Result<Self, KafkaError> {
         let reader = format!("ws-gateway.{instance}");
         let mut settings = ClientConfig::new();
         settings
@@ -55,7 +69,7 @@ impl DeadLetters {
             .set("linger.ms", "0")
             .set("message.timeout.ms", "60000");
         Ok(Self {
-            writer: settings.create_with_context(Reports)?,
+            writer: settings.create_with_context(Reports(client_log))?,
             reader,
         })
     }

@@ -11,16 +11,17 @@ use std::{
 };
 
 use event_model::{
-    AlertAccepted, DecodeError, Decoded, Event, EventId, EventTime, PARTITIONS, Place, RecordView,
-    Recorded, Topic, decode,
-    fold::{Added, Fold, ID_MEMORY, RankedAccept, Standing},
+    AlertAccepted, DecodeError, Decoded, Event, EventId, EventTime, Line, PARTITIONS, Place,
+    RecordView, Recorded, Topic, decode,
+    fold::{Added, Alert, Fold, ID_MEMORY, LIVE_FOR, RankedAccept, Standing, correct_times_ahead},
     partition_for,
 };
 
 use crate::{
+    event_clock,
     measure::{self, RecordOutcome},
     position::{Mark, Position},
-    push::Push,
+    push::{Heard, Push},
     shard::Read,
 };
 
@@ -28,7 +29,10 @@ use crate::{
 /// rings would not hold more.
 const COLLECTED_MAX: usize = 100_000;
 
-/// How often what is no longer needed is forgotten, in record time.
+/// The last records of each partition that are asked for the time.
+const VOUCHING: usize = 3;
+
+/// How often what is no longer needed is forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What the events add up to so far.
@@ -37,14 +41,28 @@ pub(crate) struct Digest {
     fold: Fold,
     positions: BTreeMap<u32, Position>,
     collected: BTreeMap<(Topic, u32), VecDeque<Taken>>,
-    pruned_at: Option<EventTime>,
+    /// A moment that is past, and when that was known, since the gateway's start.
+    known: Option<(EventTime, Duration)>,
+    /// The times of the last records.
+    last_times: VecDeque<EventTime>,
+    pruned_at: Duration,
 }
 
-/// A record that was taken, and the event in it if it has a new one.
+/// Now, by both clocks of this gateway.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// Since the start: it only grows.
+    pub(crate) elapsed: Duration,
+    /// The wall's, which may be wrong.
+    pub(crate) wall: EventTime,
+}
+
+/// A record that was read, and the event in it if it has one.
 #[derive(Debug)]
 struct Taken {
     place: Place,
     id: EventId,
+    /// When it was written, as far as its own time can be believed.
     time: EventTime,
     event: Option<Recorded>,
 }
@@ -56,70 +74,127 @@ impl Digest {
     ///
     /// It is no event: it is passed over, and the caller should say so.
     pub(crate) fn collect(&mut self, record: &RecordView<'_>) -> Result<(), DecodeError> {
-        let (taken, error) = self.take(record);
+        let (taken, error) = take(record);
         let collected = self
             .collected
             .entry((taken.place.topic, taken.place.partition))
             .or_default();
-        if collected.len() == COLLECTED_MAX {
-            collected.pop_front();
-        }
         collected.push_back(taken);
+        let dropped = (COLLECTED_MAX < collected.len()).then(|| collected.pop_front());
+        if let Some(mut dropped) = dropped.flatten() {
+            self.learn(&mut dropped);
+        }
         error.map_or(Ok(()), Err)
     }
 
-    /// What was collected, in the order of its times: each partition in its own order, the partitions merged.
-    pub(crate) fn collected(&mut self) -> Vec<Read> {
+    /// What was collected, in the order of its times: each partition in its own order, the partitions merged. And the
+    /// latest moment that enough of the records vouch for.
+    pub(crate) fn collected(&mut self, now: Moment) -> (Vec<Read>, Option<EventTime>) {
+        let newest = self.newest_collected();
+        self.known = newest.map(|newest| (newest, now.elapsed));
         let mut queues = std::mem::take(&mut self.collected);
+        queues.values_mut().for_each(believe_the_order);
+        for taken in queues.values_mut().flatten() {
+            self.learn(taken);
+        }
         let mut reads = Vec::new();
         while let Some(taken) = pop_earliest(&mut queues) {
-            reads.push(self.read(taken));
+            let heard = Heard::Before(taken.time);
+            reads.push(self.read(taken, heard));
         }
-        reads
+        (reads, newest)
     }
 
-    /// Takes a record and says what the shards are told.
-    pub(crate) fn digest(&mut self, record: &RecordView<'_>) -> (Read, Option<DecodeError>) {
-        let (taken, error) = self.take(record);
-        self.prune(record.time);
+    /// The latest moment that enough of the collected records vouch for.
+    pub(crate) fn newest_collected(&self) -> Option<EventTime> {
+        let last_ones = self.collected.values().flat_map(|queue| {
+            let mut times: Vec<EventTime> = queue.iter().map(|taken| taken.time).collect();
+            correct_times_ahead(&mut times);
+            times.into_iter().rev().take(VOUCHING)
+        });
+        event_clock::vouched_for(last_ones.collect())
+    }
+
+    /// Whether the collected records of a partition reach back to `since`.
+    pub(crate) fn reaches_back(&self, topic: Topic, partition: u32, since: EventTime) -> bool {
+        let first = self
+            .collected
+            .get(&(topic, partition))
+            .and_then(VecDeque::front);
+        first.is_some_and(|first| first.time < since)
+    }
+
+    /// Takes a record that came now and says what the shards are told.
+    pub(crate) fn digest(
+        &mut self,
+        record: &RecordView<'_>,
+        now: Moment,
+    ) -> (Read, Option<DecodeError>) {
+        let (mut taken, error) = take(record);
+        taken.time = self.believable(record.time, now);
+        self.learn(&mut taken);
+        self.prune(now);
         let corrected = taken
             .event
             .as_ref()
-            .map(|recorded| self.accepts_read_before(recorded));
-        let mut read = self.read(taken);
+            .map(|recorded| self.accepts_beside(recorded));
+        let mut read = self.read(taken, Heard::Live(now.elapsed));
         read.corrected = corrected.unwrap_or_default();
         (read, error)
     }
 
-    fn take(&mut self, record: &RecordView<'_>) -> (Taken, Option<DecodeError>) {
-        let place = record.place;
-        let taken = |id, event| Taken {
-            place,
-            id,
-            time: record.time,
-            event,
-        };
-        let nothing = || taken(EventId::Place(place), None);
-        match decode(record) {
-            Ok(Decoded::Event(recorded)) => {
-                let id = recorded.event.id();
-                let added = self.fold.add(&recorded);
-                measure::record(place.topic, outcome(added));
-                let is_new = matches!(added, Added::New | Added::TooOld);
-                (taken(id, is_new.then_some(recorded)), None)
-            }
-            Ok(Decoded::UnknownType { .. }) => {
-                measure::record(place.topic, RecordOutcome::UnknownType);
-                (nothing(), None)
-            }
-            Err(error) => {
-                measure::record(place.topic, RecordOutcome::Undecodable);
-                (nothing(), Some(error))
-            }
+    /// The fold learns of an event, at the time that is believed. One that it knows is none any more.
+    fn learn(&mut self, taken: &mut Taken) {
+        let Some(recorded) = &taken.event else { return };
+        let mut believed = recorded.clone();
+        believed.time = taken.time;
+        if taken.time.plus(LIVE_FOR) < recorded.event.at() {
+            believed.event.set_at(taken.time);
+        }
+        let added = self.fold.add(&believed);
+        measure::record(taken.place.topic, outcome(added));
+        if matches!(added, Added::Again | Added::Duplicate) {
+            taken.event = None;
         }
     }
 
-    fn read(&mut self, taken: Taken) -> Read {
+    /// A record that comes now was not written long ago, nor will it be: one that says so was stamped by a wrong clock.
+    fn believable(&mut self, time: EventTime, now: Moment) -> EventTime {
+        self.hear_witness(time, now);
+        let latest = self.present(now).max(now.wall);
+        let earliest = self.present(now).minus(LIVE_FOR);
+        if latest.plus(LIVE_FOR) < time {
+            latest
+        } else if time < earliest {
+            self.present(now)
+        } else {
+            time
+        }
+    }
+
+    /// Neither records nor this gateway's clock move the present forward without the other.
+    fn hear_witness(&mut self, time: EventTime, now: Moment) {
+        self.last_times.push_back(time);
+        if self.last_times.len() <= VOUCHING {
+            return;
+        }
+        self.last_times.pop_front();
+        let last_times = self.last_times.iter().copied().collect();
+        let vouched = event_clock::vouched_for(last_times).unwrap_or_default();
+        let present = vouched.min(now.wall);
+        if self.present(now) < present {
+            self.known = Some((present, now.elapsed));
+        }
+    }
+
+    /// No later than now: a moment that records vouched for, and the time since then.
+    fn present(&self, now: Moment) -> EventTime {
+        self.known.map_or(EventTime::MIN, |(moment, then)| {
+            moment.plus(now.elapsed.saturating_sub(then))
+        })
+    }
+
+    fn read(&mut self, taken: Taken, heard: Heard) -> Read {
         let Place {
             topic,
             partition,
@@ -131,7 +206,9 @@ impl Digest {
             .entry(partition)
             .or_insert_with(|| Position::start(partition));
         *position = position.with(topic, mark);
-        let push = taken.event.map(|recorded| Arc::new(self.encode(&recorded)));
+        let push = taken
+            .event
+            .map(|recorded| Arc::new(self.encode(&recorded, heard)));
         Read {
             topic,
             partition,
@@ -141,7 +218,7 @@ impl Digest {
         }
     }
 
-    fn encode(&self, recorded: &Recorded) -> Push {
+    fn encode(&self, recorded: &Recorded, heard: Heard) -> Push {
         let line = recorded.event.line();
         let standing = match &recorded.event {
             Event::Raised(_) => Standing::default(),
@@ -156,20 +233,28 @@ impl Digest {
             .get(&partition)
             .copied()
             .unwrap_or(Position::start(partition));
-        Push::encode(recorded, standing, position)
+        Push::encode(recorded, standing, position, heard)
     }
 
-    /// The accepts of an alert that came before it. They were sent as they came; who was away is sent them with
-    /// their alert and rank.
-    fn accepts_read_before(&self, recorded: &Recorded) -> Vec<(Recorded, Standing)> {
-        let Event::Raised(alert) = &recorded.event else {
+    /// The accepts that an alert may have changed: those that came before it, and those of the alerts that it may have
+    /// taken accepts from. They were sent as they came; who was away is sent them with their alert and rank.
+    fn accepts_beside(&self, recorded: &Recorded) -> Vec<(Recorded, Standing)> {
+        let Event::Raised(raised) = &recorded.event else {
             return Vec::new();
         };
-        let accepts = self.fold.accepts(&alert.line, alert.id);
+        let beside = self.fold.alerts_beside(&raised.line, raised.id);
+        beside
+            .into_iter()
+            .flat_map(|alert| self.accepts_of(&raised.line, alert))
+            .collect()
+    }
+
+    fn accepts_of(&self, line: &Line, alert: &Alert) -> Vec<(Recorded, Standing)> {
+        let accepts = self.fold.accepts(line, alert.id);
         let bound = |ranked: &RankedAccept<'_>| {
             let accept = AlertAccepted {
                 id: ranked.accept.id,
-                line: alert.line.clone(),
+                line: line.clone(),
                 responder: ranked.accept.responder.clone(),
                 target: ranked.accept.target.clone(),
                 alert_id: ranked.accept.alert_id,
@@ -194,12 +279,33 @@ impl Digest {
         accepts.iter().map(bound).collect()
     }
 
-    /// By the records' own time: a gateway that catches up forgets nothing that it still needs.
-    fn prune(&mut self, now: EventTime) {
-        let since = self.pruned_at.get_or_insert(now);
-        if since.plus(PRUNE_EVERY) <= now {
-            *since = now;
-            self.fold.prune(now.minus(ID_MEMORY));
+    /// No single record, and no clock alone, makes this gateway forget.
+    fn prune(&mut self, now: Moment) {
+        if self.pruned_at + PRUNE_EVERY <= now.elapsed {
+            self.pruned_at = now.elapsed;
+            self.fold.prune(self.present(now).minus(ID_MEMORY));
+        }
+    }
+}
+
+fn take(record: &RecordView<'_>) -> (Taken, Option<DecodeError>) {
+    let place = record.place;
+    let taken = |id, event| Taken {
+        place,
+        id,
+        time: record.time,
+        event,
+    };
+    let nothing = || taken(EventId::Place(place), None);
+    match decode(record) {
+        Ok(Decoded::Event(recorded)) => (taken(recorded.event.id(), Some(recorded)), None),
+        Ok(Decoded::UnknownType { .. }) => {
+            measure::record(place.topic, RecordOutcome::UnknownType);
+            (nothing(), None)
+        }
+        Err(error) => {
+            measure::record(place.topic, RecordOutcome::Undecodable);
+            (nothing(), Some(error))
         }
     }
 }
@@ -208,6 +314,17 @@ fn outcome(added: Added) -> RecordOutcome {
     match added {
         Added::New | Added::TooOld => RecordOutcome::Event,
         Added::Again | Added::Duplicate => RecordOutcome::Duplicate,
+    }
+}
+
+/// A record was written no earlier than the one before it, whatever its own time says, and not years after it.
+fn believe_the_order(queue: &mut VecDeque<Taken>) {
+    let mut times: Vec<EventTime> = queue.iter().map(|taken| taken.time).collect();
+    correct_times_ahead(&mut times);
+    let mut latest = EventTime::MIN;
+    for (taken, time) in queue.iter_mut().zip(times) {
+        latest = latest.max(time);
+        taken.time = latest;
     }
 }
 

@@ -3,11 +3,15 @@
 //! `reader` talks to the log, `digest` knows what the records mean; a thread of their own carries both, since a
 //! Kafka client's reads block and an alert must not wait for anybody's turn on a runtime.
 
+mod client_log;
 mod dead_letters;
 mod digest;
 mod reader;
 mod watch;
 
-pub(crate) use digest::Digest;
+pub(crate) use digest::{Digest, Moment};
 pub(crate) use reader::Feed;
 pub use reader::FeedError;
+
+/// The log's client, as reader and watch share it.
+type Consumer = rdkafka::consumer::BaseConsumer<client_log::ClientLog>;

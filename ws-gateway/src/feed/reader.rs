@@ -1,6 +1,8 @@
-//! The Kafka client: every partition of both topics, from `read_back` ago to now, and then as it comes.
+//! The Kafka client: every partition of both topics, from `read_back` before its newest records to now, and then as it
+//! comes.
 //!
-//! It assigns the partitions to itself: every gateway reads everything, and starts by time whatever was committed.
+//! It assigns the partitions to itself: every gateway reads everything, and starts by the records' own times whatever was
+//! committed and whatever this machine's clock says.
 //! What it commits, to a group of its own, only shows its lag to an operator's tools.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -8,17 +10,20 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use event_model::{EventTime, PARTITIONS, Place, RecordView, Topic};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer},
+    consumer::{CommitMode, Consumer as _},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Digest, dead_letters::DeadLetters, watch};
+use super::{
+    Consumer, Digest, Moment, client_log::ClientLog, dead_letters::DeadLetters, watch::Watch,
+};
 use crate::{
     clock::Clock,
     config::Config,
+    event_clock::{EventClock, TOLERANCE},
     readiness::Readiness,
     shard::{Order, Read, ShardEnded, ShardHandle},
 };
@@ -29,6 +34,8 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long one wait for records lasts: how soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
+/// Records of each partition that are read in any case, however old: they say what time it is on the log's clock.
+const TAIL: i64 = 1_000;
 /// How often the place reached is committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
 
@@ -55,6 +62,15 @@ impl From<ShardEnded> for FeedError {
     }
 }
 
+/// From where on the log is read.
+#[derive(Debug, Clone, Copy)]
+enum ReadFrom {
+    /// Its last records.
+    Tail,
+    /// All from the first of this time on.
+    Time(EventTime),
+}
+
 /// Where the log begins for this gateway, and where it ended when it was asked.
 #[derive(Debug, Clone, Copy)]
 struct Span {
@@ -66,11 +82,12 @@ type Spans = BTreeMap<(Topic, u32), Span>;
 
 /// The reader's thread.
 pub(crate) struct Feed {
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<Consumer>,
     dead_letters: DeadLetters,
     digest: Digest,
     shards: Vec<ShardHandle>,
     clock: Clock,
+    event_clock: Arc<EventClock>,
     read_back: Duration,
     readiness: Readiness,
     stop: CancellationToken,
@@ -82,18 +99,24 @@ impl Feed {
         config: &Config,
         shards: Vec<ShardHandle>,
         clock: Clock,
+        event_clock: Arc<EventClock>,
         readiness: Readiness,
         stop: CancellationToken,
     ) -> Result<Self, FeedError> {
-        let consumer = Arc::new(settings(config).create().map_err(FeedError::Settings)?);
-        let dead_letters =
-            DeadLetters::open(&config.log, &config.instance).map_err(FeedError::Settings)?;
+        let client_log = ClientLog::new(clock);
+        let consumer: Consumer = settings(config)
+            .create_with_context(client_log.clone())
+            .map_err(FeedError::Settings)?;
+        let consumer = Arc::new(consumer);
+        let dead_letters = DeadLetters::open(&config.log, &config.instance, client_log)
+            .map_err(FeedError::Settings)?;
         Ok(Self {
             consumer,
             dead_letters,
             digest: Digest::default(),
             shards,
             clock,
+            event_clock,
             read_back: config.read_back,
             readiness,
             stop,
@@ -104,12 +127,10 @@ impl Feed {
     /// Reads until it is stopped. Dropping the feed afterwards waits for the log to answer the last commit, and where no
     /// broker leads for ever: nobody who is awaited may do that.
     pub(crate) fn run(&mut self) -> Result<(), FeedError> {
-        let Some(spans) = self.wait_for_spans() else {
+        let Some(spans) = self.catch_up()? else {
             return Ok(());
         };
-        self.assign(&spans)?;
-        self.catch_up(&spans)?;
-        self.watch()?;
+        self.watch(&spans)?;
         while !self.stop.is_cancelled() {
             self.read_one()?;
             self.commit_now_and_then();
@@ -122,10 +143,10 @@ impl Feed {
     // ---- before it is ready ----
 
     /// Asks until the log answers and both topics are there: producer-api makes them.
-    fn wait_for_spans(&self) -> Option<Spans> {
+    fn wait_for_spans(&self, from: ReadFrom) -> Option<Spans> {
         let mut last_problem = String::new();
         while !self.stop.is_cancelled() {
-            match self.spans() {
+            match self.spans(from) {
                 Ok(spans) => return Some(spans),
                 Err(problem) if problem != last_problem => {
                     info!(problem, "waiting for the log");
@@ -138,12 +159,11 @@ impl Feed {
         None
     }
 
-    fn spans(&self) -> Result<Spans, String> {
-        let since = self.clock.event_time().minus(self.read_back);
+    fn spans(&self, from: ReadFrom) -> Result<Spans, String> {
         let mut spans = Spans::new();
         for topic in Topic::ALL {
             for partition in 0..self.partitions(topic)? {
-                spans.insert((topic, partition), self.span(topic, partition, since)?);
+                spans.insert((topic, partition), self.span(topic, partition, from)?);
             }
         }
         Ok(spans)
@@ -169,12 +189,16 @@ impl Feed {
         Ok(partitions)
     }
 
-    fn span(&self, topic: Topic, partition: u32, since: EventTime) -> Result<Span, String> {
+    fn span(&self, topic: Topic, partition: u32, from: ReadFrom) -> Result<Span, String> {
         let partition = i32::try_from(partition).map_err(|error| error.to_string())?;
         let (low, end) = self
             .consumer
             .fetch_watermarks(topic.name(), partition, ASK_WITHIN)
             .map_err(|error| error.to_string())?;
+        let tail = (end - TAIL).max(low);
+        let ReadFrom::Time(since) = from else {
+            return Ok(Span { start: tail, end });
+        };
         let mut asked = TopicPartitionList::new();
         asked
             .add_partition_offset(
@@ -192,9 +216,9 @@ impl Feed {
             .first()
             .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset);
         let start = match offset {
-            Some(Offset::Offset(offset)) => offset.max(low),
+            Some(Offset::Offset(offset)) => offset.clamp(low, tail),
             // Nothing is that young.
-            _ => end,
+            _ => tail,
         };
         Ok(Span { start, end })
     }
@@ -210,8 +234,52 @@ impl Feed {
         self.consumer.assign(&assignment).map_err(FeedError::Assign)
     }
 
-    /// Reads to where the log ended when it was asked, and tells the shards all of it.
-    fn catch_up(&mut self, spans: &Spans) -> Result<(), FeedError> {
+    /// Reads from `read_back` before the log's newest records to where it ended when it was asked, and tells the shards
+    /// all of it. `None`: it was stopped.
+    fn catch_up(&mut self) -> Result<Option<Spans>, FeedError> {
+        let Some(mut spans) = self.wait_for_spans(ReadFrom::Tail) else {
+            return Ok(None);
+        };
+        let mut records = self.collect(&spans)?;
+        if let Some(since) = self.not_reached_by(&spans) {
+            self.digest = Digest::default();
+            match self.wait_for_spans(ReadFrom::Time(since)) {
+                Some(further) => spans = further,
+                None => return Ok(None),
+            }
+            records = self.collect(&spans)?;
+        }
+        let (reads, newest) = self.digest.collected(self.now());
+        for read in reads {
+            self.tell(&read, Order::Remember)?;
+        }
+        self.event_clock.caught_up(newest);
+        if self.event_clock.ahead_ms() != 0 {
+            self.tell_clocks_differ();
+        }
+        info!(records, "caught up with the log");
+        self.readiness.caught_up();
+        Ok(Some(spans))
+    }
+
+    /// How far back the log must be read, where its tails do not reach.
+    fn not_reached_by(&self, tails: &Spans) -> Option<EventTime> {
+        let newest = self
+            .digest
+            .newest_collected()
+            .unwrap_or_else(|| self.clock.event_time());
+        let since = newest.minus(self.read_back);
+        let falls_short = |((topic, partition), span): (&(Topic, u32), &Span)| {
+            0 < span.start
+                && span.start + TAIL == span.end
+                && !self.digest.reaches_back(*topic, *partition, since)
+        };
+        tails.iter().any(falls_short).then_some(since)
+    }
+
+    /// Reads the spans to their ends. How many records that were.
+    fn collect(&mut self, spans: &Spans) -> Result<u64, FeedError> {
+        self.assign(spans)?;
         let mut missing: BTreeMap<(Topic, u32), i64> = spans
             .iter()
             .filter(|(_, span)| span.start < span.end)
@@ -229,12 +297,31 @@ impl Feed {
                 missing.remove(&key);
             }
         }
-        for read in self.digest.collected() {
-            self.tell(&read, Order::Remember)?;
+        for ((topic, partition), span) in spans {
+            let end = u64::try_from(span.end).unwrap_or(0);
+            self.readiness.read_to(*topic, *partition, end);
         }
-        info!(records, "caught up with the log");
-        self.readiness.caught_up();
-        Ok(())
+        Ok(records)
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            elapsed: self.clock.elapsed(),
+            wall: self.clock.event_time(),
+        }
+    }
+
+    fn tell_clocks_differ(&self) {
+        let ahead_ms = self.event_clock.ahead_ms();
+        if ahead_ms == 0 {
+            info!("the clocks of this gateway and of the log's records agree again");
+        } else {
+            warn!(
+                ahead_ms,
+                tolerance_ms = TOLERANCE.as_millis(),
+                "the clocks of this gateway and of the log's records differ: one of them is wrong"
+            );
+        }
     }
 
     fn collect_one(&mut self) -> Option<Place> {
@@ -253,12 +340,18 @@ impl Feed {
     // ---- from then on ----
 
     /// On a thread of its own, which ends with this one's stop: its questions must not hold an alert up.
-    fn watch(&self) -> Result<(), FeedError> {
-        let (consumer, shards) = (Arc::clone(&self.consumer), self.shards.clone());
-        let stop = self.stop.clone();
+    fn watch(&self, spans: &Spans) -> Result<(), FeedError> {
+        let watch = Watch {
+            consumer: Arc::clone(&self.consumer),
+            partitions: spans.keys().copied().collect(),
+            shards: self.shards.clone(),
+            clock: self.clock,
+            readiness: self.readiness.clone(),
+            stop: self.stop.clone(),
+        };
         let thread = std::thread::Builder::new().name("feed-watch".to_owned());
         thread
-            .spawn(move || watch::run(&consumer, &shards, &stop))
+            .spawn(move || watch.run())
             .map_err(FeedError::Thread)?;
         Ok(())
     }
@@ -267,9 +360,16 @@ impl Feed {
         let Some(message) = poll(&self.consumer) else {
             return Ok(());
         };
-        let Some((read, error)) = with_record(&message, |record| self.digest.digest(record)) else {
+        let now = self.now();
+        let digested = with_record(&message, |record| {
+            (self.digest.digest(record, now), record.place, record.time)
+        });
+        let Some(((read, error), place, time)) = digested else {
             return Ok(());
         };
+        if self.event_clock.heard(time) {
+            self.tell_clocks_differ();
+        }
         if let Some(error) = error {
             warn!(
                 error = &error as &dyn std::error::Error,
@@ -279,7 +379,10 @@ impl Feed {
                 .keep(&message, read.topic, &error, self.clock.wall());
         }
         drop(message);
-        self.tell(&read, Order::Deliver)
+        self.tell(&read, Order::Deliver)?;
+        self.readiness
+            .read_to(place.topic, place.partition, place.offset + 1);
+        Ok(())
     }
 
     fn tell(&self, read: &Read, order: impl Fn(Read) -> Order) -> Result<(), FeedError> {
@@ -339,7 +442,7 @@ fn settings(config: &Config) -> ClientConfig {
     settings
 }
 
-fn poll(consumer: &BaseConsumer) -> Option<BorrowedMessage<'_>> {
+fn poll(consumer: &Consumer) -> Option<BorrowedMessage<'_>> {
     match consumer.poll(POLL)? {
         Ok(message) => Some(message),
         Err(error) => {

@@ -4,14 +4,17 @@
 use std::{sync::Arc, time::Duration};
 
 use event_model::Topic;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{consumer::Consumer as _, error::KafkaError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::Consumer;
 use crate::{
+    clock::Clock,
     measure,
-    shard::{Notice, Order, ShardEnded, ShardHandle},
+    readiness::Readiness,
+    shard::{LogEnds, Notice, Order, ShardEnded, ShardHandle},
 };
 
 /// Between two questions.
@@ -21,28 +24,74 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How soon a stop is noticed.
 const NAP: Duration = Duration::from_millis(100);
 
-/// Asks, and tells the subscribers of notices when the answer changes.
-pub(super) fn run(consumer: &Arc<BaseConsumer>, shards: &[ShardHandle], stop: &CancellationToken) {
-    let mut answered = true;
-    while nap(stop) {
-        let answers = consumer
-            .fetch_metadata(Some(Topic::Alert.name()), ANSWER_WITHIN)
-            .is_ok();
-        measure::log_answers(answers);
-        if answers != answered && tell(shards, answers).is_err() {
-            return;
-        }
-        answered = answers;
-    }
+/// Asks the leader of every partition where the log ends.
+pub(super) struct Watch {
+    pub(super) consumer: Arc<Consumer>,
+    pub(super) partitions: Vec<(Topic, u32)>,
+    pub(super) shards: Vec<ShardHandle>,
+    pub(super) clock: Clock,
+    pub(super) readiness: Readiness,
+    pub(super) stop: CancellationToken,
 }
 
-/// Whether to go on.
-fn nap(stop: &CancellationToken) -> bool {
-    let naps = ASK_EVERY.as_millis() / NAP.as_millis();
-    (0..naps).all(|_| {
-        std::thread::sleep(NAP);
-        !stop.is_cancelled()
-    })
+impl Watch {
+    /// Asks, and tells the subscribers of notices when the answer changes, the shards where the log ends, and the
+    /// operator how old the residents' view is.
+    pub(super) fn run(&self) {
+        let mut answered = true;
+        loop {
+            let asked = self.log_ends();
+            let answers = asked.is_ok();
+            measure::log_answers(answers);
+            if let Ok(ends) = asked
+                && self.tell_ends(ends).is_err()
+            {
+                return;
+            }
+            if answers != answered && tell(&self.shards, answers).is_err() {
+                return;
+            }
+            answered = answers;
+            if !self.nap() {
+                return;
+            }
+        }
+    }
+
+    fn log_ends(&self) -> Result<LogEnds, KafkaError> {
+        let asked_at = self.clock.elapsed();
+        let ends = self.partitions.iter().map(|(topic, partition)| {
+            let number = i32::try_from(*partition).unwrap_or(i32::MAX);
+            let (_, end) = self
+                .consumer
+                .fetch_watermarks(topic.name(), number, ANSWER_WITHIN)?;
+            Ok(((*topic, *partition), u64::try_from(end).unwrap_or(0)))
+        });
+        Ok(LogEnds {
+            asked_at,
+            ends: ends.collect::<Result<_, KafkaError>>()?,
+        })
+    }
+
+    fn tell_ends(&self, ends: LogEnds) -> Result<(), ShardEnded> {
+        self.readiness.log_ended_at(ends.clone());
+        for shard in &self.shards {
+            shard.order_blocking(Order::LogEnds(ends.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether to go on.
+    fn nap(&self) -> bool {
+        let naps = ASK_EVERY.as_millis() / NAP.as_millis();
+        (0..naps).all(|_| {
+            std::thread::sleep(NAP);
+            if let Some(age) = self.readiness.view_age() {
+                measure::view_age(age);
+            }
+            !self.stop.is_cancelled()
+        })
+    }
 }
 
 fn tell(shards: &[ShardHandle], answers: bool) -> Result<(), ShardEnded> {

@@ -6,6 +6,8 @@
 //!
 //! A panic while one socket is served ends that socket only.
 
+mod ahead;
+mod backfill;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,10 @@ use std::{
     io,
     net::TcpStream,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -32,11 +37,12 @@ use tracing::{debug, error, info, warn};
 use crate::{
     clock::Clock,
     config::{Config, Pace},
-    connection::{Connection, Letter, SendError},
+    connection::{BacklogItem, Connection, Letter, SendError},
     destination::Channel,
+    event_clock::EventClock,
     hub::Hub,
     measure,
-    position::Mark,
+    position::{Mark, Position},
     push::{self, Push},
     recent::Recent,
     refusal::Refusal,
@@ -45,6 +51,9 @@ use crate::{
     websocket::{Event, Opcode},
     wheel::Wheel,
 };
+
+pub(crate) use self::ahead::LogEnds;
+use self::{ahead::PendingSubscribe, backfill::BackfillBudgets};
 
 /// Orders that wait for a shard. The log's reader waits when it is full: a broadcast takes milliseconds.
 const ORDERS_MAX: usize = 1_024;
@@ -75,6 +84,8 @@ struct Subscriber {
     head: MessageHead,
     /// Whether its session counts what it was sent.
     acknowledges: bool,
+    /// The position that it came with, which this gateway had not reached, and when: what is older was heard before.
+    ahead: Option<(Position, Duration)>,
 }
 
 /// What a shard is asked to do.
@@ -86,6 +97,8 @@ pub(crate) enum Order {
     Remember(Read),
     /// The same, and everybody who subscribes to its line is sent it.
     Deliver(Read),
+    /// How far the log goes.
+    LogEnds(LogEnds),
     /// Something that the subscribers of notices are told.
     Notify(Notice),
     /// Close all sockets within this time, and end.
@@ -155,6 +168,7 @@ pub(crate) fn start(
     number: usize,
     config: &Config,
     clock: Clock,
+    event_clock: Arc<EventClock>,
     counts: SocketCounts,
 ) -> io::Result<(ShardHandle, JoinHandle<()>)> {
     let poll = Poll::new()?;
@@ -165,6 +179,7 @@ pub(crate) fn start(
         inbox,
         waker: Arc::clone(&waker),
         clock,
+        event_clock,
         now: clock.elapsed(),
         pace: config.pace,
         verifier: Arc::clone(&config.verifier),
@@ -180,6 +195,14 @@ pub(crate) fn start(
         read_buffer: Vec::new(),
         lasting: None,
         unfinished: Vec::new(),
+        unfilled: Vec::new(),
+        pending: Vec::new(),
+        pending_changed: false,
+        judged_at: Duration::ZERO,
+        log_ends: LogEnds::default(),
+        backfill_budgets: BackfillBudgets::default(),
+        queued: Arc::default(),
+        queued_max: config.queues_bytes_max / config.shards,
         ending: None,
     };
     let thread = std::thread::Builder::new()
@@ -193,6 +216,7 @@ struct Shard {
     inbox: mpsc::Receiver<Order>,
     waker: Arc<Waker>,
     clock: Clock,
+    event_clock: Arc<EventClock>,
     now: Duration,
     pace: Pace,
     verifier: Arc<Verifier>,
@@ -211,6 +235,18 @@ struct Shard {
     lasting: Option<Notice>,
     /// Sockets that have more to read than their turn allowed.
     unfinished: Vec<ConnectionKey>,
+    /// Sockets that take more of what they missed than their turn allowed.
+    unfilled: Vec<ConnectionKey>,
+    /// Subscriptions from a position that was not read here yet.
+    pending: Vec<PendingSubscribe>,
+    /// Whether more is known than when they were last looked at, and when that was.
+    pending_changed: bool,
+    judged_at: Duration,
+    log_ends: LogEnds,
+    backfill_budgets: BackfillBudgets,
+    /// Memory that all outboxes of this shard hold, about, and its bound.
+    queued: Arc<AtomicUsize>,
+    queued_max: usize,
     /// When this thread ends, whoever is still there.
     ending: Option<Duration>,
 }
@@ -232,6 +268,9 @@ impl Shard {
             for key in std::mem::take(&mut self.unfinished) {
                 self.guarded(key, Self::read);
             }
+            for key in std::mem::take(&mut self.unfilled) {
+                self.guarded(key, Self::fill);
+            }
             for event in &events {
                 match event.token() {
                     WAKER => self.take_orders(),
@@ -241,6 +280,24 @@ impl Shard {
                 }
             }
             self.turn_wheel();
+            self.judge_pending();
+            self.shed_queues();
+        }
+    }
+
+    /// All queues together hold no more than their bound: the longest goes first.
+    fn shed_queues(&mut self) {
+        while self.queued_max < self.queued.load(Ordering::Relaxed) {
+            let longest = self
+                .connections
+                .iter()
+                .filter(|(_, connection)| connection.listens())
+                .max_by_key(|(_, connection)| connection.queue_cost());
+            let Some((slot, connection)) = longest.filter(|(_, one)| 0 < one.queue_cost()) else {
+                return;
+            };
+            let number = connection.number;
+            self.refuse(ConnectionKey { slot, number }, &Refusal::SlowConsumer);
         }
     }
 
@@ -250,12 +307,14 @@ impl Shard {
     }
 
     fn wait(&self) -> Option<Duration> {
-        if !self.unfinished.is_empty() {
+        if !self.unfinished.is_empty() || !self.unfilled.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = self.clock.elapsed();
         let ending = self.ending.map(|ending| ending.saturating_sub(now));
-        self.wheel.sleep(now).into_iter().chain(ending).min()
+        let judging = self.next_judgement(now);
+        let sleeps = self.wheel.sleep(now).into_iter();
+        sleeps.chain(ending).chain(judging).min()
     }
 
     fn take_orders(&mut self) {
@@ -288,6 +347,10 @@ impl Shard {
                     self.deliver(&push);
                 }
             }
+            Order::LogEnds(ends) => {
+                self.log_ends = ends;
+                self.pending_changed = true;
+            }
             Order::Notify(notice) => {
                 self.notify(&notice);
                 self.lasting = Some(notice).filter(|notice| notice.lasts);
@@ -299,6 +362,7 @@ impl Shard {
     // ---- what the log says ----
 
     fn remember(&mut self, read: Read) -> Option<Arc<Push>> {
+        self.pending_changed = true;
         self.recent.read(read.topic, read.partition, read.mark);
         if let Some(push) = &read.push {
             self.recent.add(Arc::clone(push));
@@ -309,26 +373,45 @@ impl Shard {
         read.push
     }
 
-    fn deliver(&mut self, push: &Push) {
+    fn deliver(&mut self, push: &Arc<Push>) {
         let mut trouble = Vec::new();
+        let mut to_fill = Vec::new();
         let mut delivered = 0u64;
         self.letter.load(push.rest());
         for subscriber in self.hub.subscribers(&Channel::Line(push.line.clone())) {
             let Some(connection) = self.connections.get_mut(subscriber.connection.slot) else {
                 continue;
             };
-            match deliver_to(
-                connection,
-                subscriber,
-                &mut self.letter,
-                &push.message_id,
-                self.now,
-            ) {
+            let was_heard = subscriber
+                .ahead
+                .as_ref()
+                .is_some_and(|ahead| self.log_ends.covered(ahead, push));
+            let sent = if was_heard || connection.has_backlog(subscriber.subscription) {
+                let item = if was_heard {
+                    BacklogItem::Missed(Arc::clone(push))
+                } else {
+                    BacklogItem::Live(Arc::clone(push))
+                };
+                to_fill.push(subscriber.connection);
+                connection.append_to_backlog(subscriber.subscription, item, self.now)
+            } else {
+                deliver_to(
+                    connection,
+                    subscriber,
+                    &mut self.letter,
+                    &push.message_id,
+                    self.now,
+                )
+            };
+            match sent {
                 Ok(()) => delivered += 1,
                 Err(error) => trouble.push((subscriber.connection, error)),
             }
         }
         measure::delivered(delivered);
+        for key in to_fill {
+            self.fill(key);
+        }
         for (key, error) in trouble {
             self.unsent(key, error);
         }
@@ -392,6 +475,7 @@ impl Shard {
             upgraded.resident,
             upgraded.place,
             &self.pace,
+            Arc::clone(&self.queued),
             self.now,
         );
         if self.ending.is_some() {
@@ -425,6 +509,7 @@ impl Shard {
         if self.connection(key).is_none() {
             return;
         }
+        self.pending.retain(|pending| pending.key != key);
         let mut connection = self.connections.remove(key.slot);
         for (_, seat) in connection.seats.drain(..) {
             self.hub.leave(seat);
@@ -576,6 +661,7 @@ impl Shard {
         for (_, seat) in std::mem::take(&mut connection.seats) {
             self.hub.leave(seat);
         }
+        self.pending.retain(|pending| pending.key != key);
         self.schedule(key);
     }
 
@@ -620,11 +706,7 @@ impl Shard {
                 .handle(frame, &mut effects)
                 .map_err(Refusal::Protocol)
         });
-        let performed = taken.and_then(|()| {
-            effects
-                .into_iter()
-                .try_for_each(|effect| self.perform(key, effect))
-        });
+        let performed = taken.and_then(|()| self.perform_all(key, effects));
         match performed {
             Ok(()) => {
                 if let Some(connection) = self.connection(key) {

@@ -1,32 +1,22 @@
 //! What a session asks of its shard, and what is due to a connection.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use event_model::{Line, PARTITIONS, fold::LIVE_FOR, partition_for};
-use resident_token::{Resident, TokenError, bearer};
+use resident_token::{Resident, TokenError, bearer, good_until};
 use serde_json::json;
 use tracing::debug;
 
 use super::{ConnectionKey, Notice, Shard, Subscriber, deliver_to};
 use crate::{
-    connection::{Due, SendError, TELL_EXPIRY_BEFORE},
+    connection::{Due, SendError},
     destination::Channel,
     measure,
     outbox::Flushed,
     position::Position,
-    push::{self, Push},
-    recent::{NotRecovered, SNAPSHOT_WINDOW},
     refusal::Refusal,
     stomp::{AckMode, Effect, Subscribe, SubscriptionKey},
     websocket::CloseCode,
 };
-
-/// What a new subscription is sent before anything live.
-struct Missed {
-    frames: Vec<Arc<Push>>,
-    /// The answer to a resume.
-    answer: Option<serde_json::Value>,
-}
 
 impl Shard {
     /// # Errors
@@ -38,7 +28,7 @@ impl Shard {
                 self.authenticate(key, authorization.as_deref())
             }
             Effect::Renew { authorization } => self.renew(key, authorization.as_deref()),
-            Effect::Subscribe(subscribe) => self.subscribe(key, subscribe),
+            Effect::Subscribe(subscribe) => self.subscribe(key, subscribe, Vec::new()),
             Effect::Unsubscribe(subscription) => {
                 self.unsubscribe(key, subscription);
                 Ok(())
@@ -76,7 +66,7 @@ impl Shard {
         let resident = fresh
             .or_else(|| connection.resident.take())
             .ok_or(TokenError::Missing)?;
-        if resident.expires_at <= wall {
+        if good_until(resident.expires_at) <= wall {
             return Err(TokenError::Expired {
                 expired_at: resident.expires_at,
             }
@@ -117,68 +107,76 @@ impl Shard {
         Ok(())
     }
 
-    /// Joins, and then sends what was missed: nothing can happen between the two, since both are done here.
-    fn subscribe(&mut self, key: ConnectionKey, subscribe: Subscribe) -> Result<(), Refusal> {
+    /// What follows a SUBSCRIBE, its RECEIPT, waits until the subscription is sent what it missed.
+    pub(super) fn perform_all(
+        &mut self,
+        key: ConnectionKey,
+        effects: Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
+            match effect {
+                Effect::Subscribe(subscribe) => {
+                    self.subscribe(key, subscribe, effects.by_ref().collect())?;
+                }
+                effect => self.perform(key, effect)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn subscribe(
+        &mut self,
+        key: ConnectionKey,
+        subscribe: Subscribe,
+        then: Vec<Effect>,
+    ) -> Result<(), Refusal> {
         let Some(connection) = self.connections.get_mut(key.slot) else {
             return Ok(());
         };
         let resident = connection.resident.as_deref().ok_or(TokenError::Missing)?;
-        let channel = Channel::of(&subscribe.destination, resident)?;
-        if channel == Channel::Silent {
-            return Ok(());
+        match Channel::of(&subscribe.destination, resident)? {
+            Channel::Line(line) => return self.subscribe_line(key, subscribe, line, then),
+            Channel::Notice => {
+                self.join(key, &subscribe, Channel::Notice, None);
+                self.tell_what_lasts(key);
+            }
+            Channel::Silent => {}
         }
+        self.perform_all(key, then)
+    }
+
+    /// From now on the subscription hears its channel.
+    pub(super) fn join(
+        &mut self,
+        key: ConnectionKey,
+        subscribe: &Subscribe,
+        channel: Channel,
+        ahead: Option<(Position, Duration)>,
+    ) {
+        let Some(connection) = self.connections.get_mut(key.slot) else {
+            return;
+        };
         let subscriber = Subscriber {
             connection: key,
             subscription: subscribe.key,
             head: subscribe.head.clone(),
             acknowledges: subscribe.ack != AckMode::Auto,
+            ahead,
         };
-        let seat = self.hub.join(channel.clone(), subscriber);
+        let seat = self.hub.join(channel, subscriber);
         connection.seats.push((subscribe.key, seat));
-        match channel {
-            Channel::Line(line) => self.catch_up(key, &subscribe, &line),
-            Channel::Notice => {
-                if let Some(notice) = self.lasting.clone() {
-                    self.tell(key, &notice);
-                }
-            }
-            Channel::Silent => {}
-        }
-        Ok(())
     }
 
-    fn catch_up(&mut self, key: ConnectionKey, subscribe: &Subscribe, line: &Line) {
-        let missed = self.missed(subscribe, line);
-        measure::replayed(missed.frames.len());
-        let answer = missed.answer.map(|body| {
-            let message_id = format!("resume-{:x}-{}", key.number, subscribe.key.0);
-            (push::note("resume", &message_id, &body), message_id)
-        });
-        let frames = missed
-            .frames
-            .iter()
-            .map(|push| (push.rest_replayed().clone(), push.message_id.clone()));
-        for (rest, message_id) in answer.into_iter().chain(frames) {
-            self.letter.load(&rest);
-            let Some(connection) = self.connections.get_mut(key.slot) else {
-                return;
-            };
-            let Some((_, seat)) = connection.seats.last() else {
-                return;
-            };
-            let Some(subscriber) = self.hub.subscriber(seat) else {
-                return;
-            };
-            if let Err(error) = deliver_to(
-                connection,
-                subscriber,
-                &mut self.letter,
-                &message_id,
-                self.now,
-            ) {
-                return self.unsent(key, error);
-            }
+    /// What a subscriber of notices would have been told before.
+    fn tell_what_lasts(&mut self, key: ConnectionKey) {
+        if let Some(notice) = self.lasting.clone() {
+            self.tell(key, &notice);
         }
+        if let Some(connection) = self.connection(key) {
+            connection.expiry_told = false;
+        }
+        self.schedule(key);
     }
 
     /// A notice to one connection, on its subscriptions to notices.
@@ -206,50 +204,6 @@ impl Shard {
         }
     }
 
-    fn missed(&self, subscribe: &Subscribe, line: &Line) -> Missed {
-        let now = self.clock.event_time();
-        let Some(token) = &subscribe.resume_from else {
-            let since = now.minus(SNAPSHOT_WINDOW);
-            let frames = if subscribe.snapshot {
-                self.recent.live_alerts(line, since)
-            } else {
-                Vec::new()
-            };
-            return Missed {
-                frames,
-                answer: None,
-            };
-        };
-        let partition = partition_for(line, PARTITIONS);
-        let position = self.recent.position(partition);
-        match self.since(line, token, partition) {
-            Ok(frames) => Missed {
-                answer: Some(recovered(frames.len(), position)),
-                frames,
-            },
-            Err(reason) => {
-                let frames = self.recent.live_alerts(line, now.minus(LIVE_FOR));
-                Missed {
-                    answer: Some(not_recovered(reason, frames.len(), position)),
-                    frames,
-                }
-            }
-        }
-    }
-
-    fn since(
-        &self,
-        line: &Line,
-        token: &str,
-        partition: u32,
-    ) -> Result<Vec<Arc<Push>>, NotRecovered> {
-        if token == "now" {
-            return Ok(Vec::new());
-        }
-        let position: Position = token.parse().map_err(|_| NotRecovered::BadToken)?;
-        self.recent.since(line, partition, &position)
-    }
-
     fn unsubscribe(&mut self, key: ConnectionKey, subscription: SubscriptionKey) {
         let Some(connection) = self.connections.get_mut(key.slot) else {
             return;
@@ -263,9 +217,14 @@ impl Shard {
             let (_, seat) = connection.seats.swap_remove(at);
             self.hub.leave(seat);
         }
+        let mut receipts = connection.drop_backlog(subscription);
+        receipts.extend(self.give_up_pending(key, subscription));
+        for receipt in receipts {
+            self.send_stomp(key, &receipt);
+        }
     }
 
-    fn send_stomp(&mut self, key: ConnectionKey, frame: &[u8]) {
+    pub(super) fn send_stomp(&mut self, key: ConnectionKey, frame: &[u8]) {
         let now = self.now;
         let Some(connection) = self.connection(key) else {
             return;
@@ -284,6 +243,7 @@ impl Shard {
         for (_, seat) in std::mem::take(&mut connection.seats) {
             self.hub.leave(seat);
         }
+        self.pending.retain(|pending| pending.key != key);
         self.schedule(key);
     }
 
@@ -325,7 +285,7 @@ impl Shard {
         };
         match connection.flush() {
             Ok(Flushed::Blocked) => {}
-            Ok(Flushed::Empty) if !connection.is_done() => {}
+            Ok(Flushed::Empty) if !connection.is_done() => self.fill(key),
             Ok(Flushed::Empty) | Err(_) => self.drop_connection(key),
         }
     }
@@ -358,9 +318,9 @@ impl Shard {
             Due::Nothing => {}
             Due::Refuse(refusal) => self.refuse(key, &refusal),
             Due::Close(code) => self.close(key, code),
-            Due::TellExpiry => {
+            Due::TellExpiry { left } => {
                 connection.expiry_told = true;
-                self.tell(key, &token_expiring());
+                self.tell(key, &token_expiring(left));
             }
             Due::Drop => self.drop_connection(key),
             Due::Speak { beat, ping } => {
@@ -394,22 +354,11 @@ impl Shard {
     }
 }
 
-fn token_expiring() -> Notice {
-    let body = json!({"type": "token-expiring", "inMs": TELL_EXPIRY_BEFORE.as_millis()});
+fn token_expiring(left: Duration) -> Notice {
+    let body = json!({"type": "token-expiring", "inMs": left.as_millis()});
     Notice {
         name: "token-expiring",
         body,
         lasts: false,
     }
-}
-
-fn recovered(count: usize, position: Position) -> serde_json::Value {
-    json!({"type": "resume", "recovered": true, "count": count, "position": position.to_string()})
-}
-
-fn not_recovered(reason: NotRecovered, count: usize, position: Position) -> serde_json::Value {
-    json!({
-        "type": "resume", "recovered": false, "reason": reason.as_str(), "count": count,
-        "position": position.to_string(),
-    })
 }

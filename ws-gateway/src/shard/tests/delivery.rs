@@ -224,6 +224,38 @@ fn somebody_who_does_not_read_is_closed_with_4413_and_the_others_hear_everything
 }
 
 #[test]
+fn all_slow_readers_together_have_a_bound_and_the_longest_queue_goes_first() {
+    let verifier = Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap());
+    let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
+    config.queues_bytes_max = 1024 * 1024;
+    config.shards = std::num::NonZeroUsize::MIN;
+    config.pace.outbox_bytes_max = 1024 * 1024 * 1024;
+    let mut street = Street::with_config(&config);
+    let mut slow: Vec<_> = (0..3).map(|_| street.subscribed()).collect();
+    let mut quick = street.subscribed();
+    for neighbour in slow.iter_mut().chain([&mut quick]) {
+        neighbour.settle();
+    }
+    let text = "x".repeat(500);
+    let alert = street.alert("101", "1502", &text);
+    let read = street.record(&alert);
+
+    // Far more than the kernel takes.
+    for _ in 0..240 {
+        for _ in 0..50 {
+            street.order(Order::Deliver(read.clone()));
+        }
+        for _ in 0..50 {
+            assert_eq!(quick.message().1["text"], text);
+        }
+    }
+
+    for neighbour in &mut slow {
+        assert_eq!(neighbour.closed(), 4413);
+    }
+}
+
+#[test]
 fn a_neighbour_who_is_gone_costs_the_others_nothing() {
     let mut street = Street::new();
     let mut gone: Vec<_> = (0..15).map(|_| street.subscribed()).collect();

@@ -18,18 +18,20 @@ use event_model::{
     RecordView, SpringTypes, Status, Text, Topic, partition_for,
 };
 use resident_token::{
-    Grant, Policy, Role, Secret, Verifier,
+    EXPIRY_LEEWAY, Grant, Policy, Role, Secret, Verifier,
     testing::{SECRET, trusted_keys},
 };
 
 use service_kit::bounds::{PlaceLimits, Places};
 
 use self::neighbour::Neighbour;
-use super::{Order, Read, ShardHandle};
+use super::{LogEnds, Order, Read, ShardHandle};
 use crate::{
     clock::{self, Clock},
     config::{Config, Pace},
-    feed::Digest,
+    event_clock::EventClock,
+    feed::{Digest, Moment},
+    push::Heard,
     socket_counts::SocketCounts,
 };
 
@@ -58,7 +60,9 @@ impl Street {
 
     fn with_config(config: &Config) -> Self {
         let clock = Clock::start();
-        let (shard, thread) = super::start(0, config, clock, SocketCounts::default()).unwrap();
+        let event_clock = Arc::new(EventClock::new(clock));
+        let counts = SocketCounts::default();
+        let (shard, thread) = super::start(0, config, clock, event_clock, counts).unwrap();
         Self {
             shard: Some(shard),
             thread: Some(thread),
@@ -114,6 +118,16 @@ impl Street {
             house: Some(House::new(house).unwrap()),
             roles: roles.iter().copied().collect(),
             ..Grant::new(format!("{line}/{house}"), expires_at)
+        })
+    }
+
+    /// A token that is good for so long and no longer.
+    fn token_good_for(&self, house: &str, lasts: Duration) -> String {
+        let good_until = self.clock.wall() + jiff::SignedDuration::try_from(lasts).unwrap();
+        Secret::new(SECRET).unwrap().issue(&Grant {
+            line: Some(Line::new("101").unwrap()),
+            house: Some(House::new(house).unwrap()),
+            ..Grant::new(format!("101/{house}"), good_until - EXPIRY_LEEWAY)
         })
     }
 
@@ -177,7 +191,11 @@ impl Street {
             headers: &headers,
             value: Some(&record.value),
         };
-        self.digest.digest(&view).0
+        let now = Moment {
+            elapsed: self.clock.elapsed(),
+            wall: self.clock.event_time(),
+        };
+        self.digest.digest(&view, now).0
     }
 
     /// The event happens now: whoever is subscribed hears it.
@@ -188,8 +206,20 @@ impl Street {
 
     /// The event was in the log when the gateway started.
     fn happened(&mut self, event: &Event) {
-        let read = self.record(event);
+        let mut read = self.record(event);
+        if let Some(push) = read.push.as_mut().and_then(Arc::get_mut) {
+            push.heard = Heard::Before(event.at());
+        }
         self.order(Order::Remember(read));
+    }
+
+    /// The log answers that it ends where this street's log does.
+    fn log_answers(&self) {
+        let ends = self.offsets.iter().map(|(key, next)| (*key, *next));
+        self.order(Order::LogEnds(LogEnds {
+            asked_at: self.clock.elapsed(),
+            ends: ends.collect(),
+        }));
     }
 }
 

@@ -255,3 +255,212 @@ fn nothing_overtakes_on_a_subscription_that_catches_up() {
             .collect::<Vec<_>>()
     );
 }
+
+/// A street whose gateway has read less than another one: the events that both know, and a position beyond them.
+fn two_gateways() -> (Street, Street, Vec<Event>, String) {
+    two_gateways_that_wait(Duration::from_secs(60))
+}
+
+fn two_gateways_that_wait(wait_for_log_max: Duration) -> (Street, Street, Vec<Event>, String) {
+    let mut other = Street::new();
+    let mut behind = Street::with_pace(Pace {
+        wait_for_log_max,
+        ..Pace::default()
+    });
+    let events: Vec<Event> = ["first", "second", "third"]
+        .map(|text| other.alert("101", "1502", text))
+        .into();
+    let mut neighbour = other.subscribed();
+    neighbour.settle();
+    for event in &events {
+        other.happens(event);
+    }
+    let positions: Vec<String> = events
+        .iter()
+        .map(|_| {
+            let (frame, _) = neighbour.message();
+            frame.headers.get("position").unwrap().to_owned()
+        })
+        .collect();
+    behind.happens(&events[0]);
+    (behind, other, events, positions[1].clone())
+}
+
+fn resume_answer(neighbour: &mut neighbour::Neighbour) -> serde_json::Value {
+    let (frame, body) = neighbour.message();
+    assert_eq!(frame.headers.get("type"), Some("resume"), "{body}");
+    body
+}
+
+#[test]
+fn a_position_ahead_of_the_gateway_waits_until_it_was_read_and_nothing_is_heard_twice() {
+    let (mut behind, _other, events, position) = two_gateways();
+    let mut neighbour = behind.connected();
+    neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
+    assert_eq!(neighbour.settle(), [], "no answer and no RECEIPT yet");
+
+    behind.happens(&events[1]);
+
+    let answer = resume_answer(&mut neighbour);
+    assert_eq!(
+        (&answer["recovered"], &answer["count"]),
+        (&true.into(), &0.into())
+    );
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("r-0"));
+    behind.happens(&events[2]);
+    let (frame, body) = neighbour.message();
+    assert_eq!(body["text"], "third");
+    assert_eq!(frame.headers.get("replayed"), None, "it is news");
+}
+
+#[test]
+fn a_position_that_the_log_itself_has_no_record_for_is_of_another_log() {
+    let (mut behind, _other, events, position) = two_gateways();
+    let mut neighbour = behind.connected();
+    behind.log_answers();
+    neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
+    assert_eq!(
+        neighbour.settle(),
+        [],
+        "an answer from before counts for nothing"
+    );
+
+    behind.log_answers();
+
+    let answer = resume_answer(&mut neighbour);
+    assert_eq!(
+        (&answer["recovered"], &answer["reason"]),
+        (&false.into(), &"epoch".into())
+    );
+    assert_eq!(neighbour.message().1["text"], "first");
+    behind.happens(&events[1]);
+    neighbour.hear();
+    let (frame, _) = neighbour.message();
+    assert_eq!(
+        frame.headers.get("replayed"),
+        None,
+        "a new call of the new log"
+    );
+}
+
+#[test]
+fn a_gateway_that_stays_behind_says_so_and_tells_nothing_older_than_the_position_as_live() {
+    let (mut behind, _other, events, position) = two_gateways_that_wait(Duration::from_millis(200));
+    let mut neighbour = behind.connected();
+    neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
+
+    let answer = resume_answer(&mut neighbour);
+    assert_eq!(
+        (&answer["recovered"], &answer["reason"]),
+        (&false.into(), &"behind".into())
+    );
+    assert_eq!(answer["count"], 1);
+    assert_eq!(neighbour.message().1["text"], "first");
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("r-0"));
+
+    behind.happens(&events[1]);
+    behind.happens(&events[2]);
+    for (text, replayed) in [("second", Some("true")), ("third", None)] {
+        let (frame, body) = neighbour.message();
+        assert_eq!(
+            (&body["text"], frame.headers.get("replayed")),
+            (&text.into(), replayed)
+        );
+    }
+}
+
+#[test]
+fn a_subscription_that_waits_and_is_ended_is_answered_and_hears_nothing() {
+    let (mut behind, _other, events, position) = two_gateways();
+    let mut neighbour = behind.connected();
+    neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
+    neighbour.say("UNSUBSCRIBE\nid:0\nreceipt:u\n\n\0");
+    let answered = neighbour.settle();
+
+    behind.happens(&events[1]);
+    behind.happens(&events[2]);
+
+    assert_eq!(neighbour.settle(), []);
+    let receipts: Vec<_> = answered
+        .iter()
+        .map(|frame| frame.headers.get("receipt-id"))
+        .collect();
+    assert_eq!(receipts, [Some("r-0"), Some("u")]);
+}
+
+#[test]
+fn a_call_stamped_ten_years_ahead_is_live_no_longer_than_any_other() {
+    let mut street = Street::new();
+    let decade = Duration::from_secs(3_650 * 86_400);
+    let in_ten_years = street.clock.event_time().plus(decade);
+    let lie = street.alert_at("101", "1401", "from 2036", in_ten_years);
+    let alert = street.alert("101", "1502", "after it");
+    for event in [&lie, &alert] {
+        street.happens(event);
+    }
+    let accept = street.accept("101", "1501", "1502");
+    street.happens(&accept);
+
+    let sent = sent_first(&street, "");
+
+    assert_eq!(texts(&sent), ["from 2036", "after it", "1502"]);
+    assert_eq!(sent[2].1["rank"], 1, "the fold goes on");
+}
+
+#[test]
+fn snapshots_asked_for_again_and_again_cost_who_asks_and_nothing_is_sent_of_one_that_was_ended() {
+    let mut street = Street::new();
+    let text = "x".repeat(500);
+    for _ in 0..500 {
+        let alert = street.alert("101", "1502", &text);
+        street.happens(&alert);
+    }
+    let mut neighbour = street.connected();
+    // Half a megabyte each: the socket and its reader take a few of them.
+    for round in 0..200 {
+        neighbour.say(&format!(
+            "SUBSCRIBE\nid:{round}\ndestination:/sub/line/101\n\n\0UNSUBSCRIBE\nid:{round}\n\n\0"
+        ));
+    }
+
+    let mut bytes = 0;
+    let close = loop {
+        let frame = neighbour.websocket().expect("Close comes before the end");
+        bytes += frame.payload.len();
+        if crate::websocket::testing::CLOSE == frame.opcode {
+            break u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+        }
+    };
+    assert_eq!(close, 4429);
+    assert!(bytes < 24 * 1024 * 1024, "{bytes} bytes for 20 kB");
+}
+
+#[test]
+fn a_snapshot_larger_than_the_outbox_reaches_a_client_that_reads_slowly_and_what_comes_meanwhile_follows_it()
+ {
+    let mut street = Street::with_pace(Pace {
+        outbox_bytes_max: 64 * 1024,
+        ..Pace::default()
+    });
+    let text = "x".repeat(500);
+    for _ in 0..8_000 {
+        let alert = street.alert("101", "1502", &text);
+        street.happens(&alert);
+    }
+    let mut neighbour = street.connected();
+    neighbour.subscribe("0", "/sub/line/101", "");
+    let mut other = street.subscribed();
+    while other.hear().command == crate::stomp::Command::Message {}
+    let live = street.alert("101", "1502", "live");
+    street.happens(&live);
+
+    for _ in 0..8_000 {
+        assert_eq!(neighbour.message().0.headers.get("replayed"), Some("true"));
+    }
+    assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("r-0"));
+    let (frame, body) = neighbour.message();
+    assert_eq!(
+        (&body["text"], frame.headers.get("replayed")),
+        (&"live".into(), None)
+    );
+}

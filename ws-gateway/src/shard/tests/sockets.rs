@@ -210,7 +210,7 @@ fn a_token_that_expires_ends_the_session() {
     let street = Street::new();
     let mut neighbour = street.connected_as(
         "1.2",
-        &street.token_for("101", "1", &[], Duration::from_millis(1_500)),
+        &street.token_good_for("1", Duration::from_millis(1_500)),
     );
     assert_eq!(neighbour.refused(), ("token_expired".to_owned(), 4401));
 }
@@ -220,7 +220,7 @@ fn a_new_token_of_the_same_person_keeps_the_session() {
     let street = Street::new();
     let mut neighbour = street.connected_as(
         "1.2",
-        &street.token_for("101", "1", &[], Duration::from_millis(1_500)),
+        &street.token_good_for("1", Duration::from_millis(1_500)),
     );
     let fresh = street.token("101", "1");
     neighbour.say(&format!(
@@ -231,7 +231,7 @@ fn a_new_token_of_the_same_person_keeps_the_session() {
     // The old one has ended when another, with the same end, has.
     let mut other = street.connected_as(
         "1.2",
-        &street.token_for("101", "2", &[], Duration::from_millis(1_500)),
+        &street.token_good_for("2", Duration::from_millis(1_500)),
     );
     assert_eq!(other.refused().1, 4401);
 
@@ -245,7 +245,29 @@ fn whoever_hears_notices_is_told_that_the_token_expires_soon() {
     let mut neighbour = street.connected_as("1.2", &street.token_for("101", "1", &[], lasts));
     neighbour.subscribe("n", "/user/queue/notice", "");
     neighbour.settle();
-    assert_eq!(neighbour.message().1["type"], "token-expiring");
+    let (_, notice) = neighbour.message();
+    assert_eq!(notice["type"], "token-expiring");
+    let left = notice["inMs"].as_u64().unwrap();
+    assert!(50_000 < left && left <= 60_000, "{left} ms");
+}
+
+#[test]
+fn a_token_that_has_four_seconds_left_is_told_to_have_no_more_and_again_to_who_asks_later() {
+    let street = Street::new();
+    let lasts = Duration::from_secs(4);
+    let mut neighbour = street.connected_as("1.2", &street.token_for("101", "1", &[], lasts));
+    for subscription in ["early", "late"] {
+        neighbour.subscribe(subscription, "/user/queue/notice", "");
+        neighbour.settle();
+        let (frame, notice) = neighbour.message();
+        assert_eq!(frame.headers.get("subscription"), Some("early"));
+        assert_eq!(notice["type"], "token-expiring");
+        assert!(notice["inMs"].as_u64().unwrap() <= 4_000, "{notice}");
+    }
+    assert_eq!(
+        neighbour.message().0.headers.get("subscription"),
+        Some("late")
+    );
 }
 
 #[test]

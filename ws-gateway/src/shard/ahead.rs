@@ -1,0 +1,194 @@
+//! A client that is ahead of this gateway: its position names a record that was not read here yet.
+//!
+//! That is no other log: another gateway was quicker. The SUBSCRIBE waits, and is judged once the record was read, or
+//! once the log itself is known to end before it. After `Pace::wait_for_log_max` it is told `behind`, gets the live alerts, and what
+//! is older than its position comes as `replayed`, never again as live.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use event_model::{Line, PARTITIONS, Topic, partition_for};
+
+use super::{ConnectionKey, Shard};
+use crate::{
+    position::Position,
+    push::Push,
+    recent::NotRecovered,
+    refusal::Refusal,
+    stomp::{Effect, Subscribe, SubscriptionKey},
+};
+
+/// How often those that wait are looked at, at most, while the gateway catches up.
+const JUDGE_EVERY: Duration = Duration::from_millis(20);
+/// How many SUBSCRIBEs of one connection wait; one more is told at once.
+const PENDING_MAX: usize = 4;
+
+/// Where the log ended when it was asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogEnds {
+    /// When it was asked, since the gateway's start.
+    pub(crate) asked_at: Duration,
+    /// The offset that the next record gets.
+    pub(crate) ends: BTreeMap<(Topic, u32), u64>,
+}
+
+/// A SUBSCRIBE that waits.
+#[derive(Debug)]
+pub(super) struct PendingSubscribe {
+    pub(super) key: ConnectionKey,
+    subscribe: Subscribe,
+    line: Line,
+    since: Duration,
+    /// What follows once it is done: its RECEIPT.
+    then: Vec<Effect>,
+}
+
+impl LogEnds {
+    /// Whether the log, asked after `since`, has no record at a place that the position names: it is another log's.
+    fn refute(&self, position: &Position, since: Duration) -> bool {
+        let is_beyond = |topic| {
+            let end = self.ends.get(&(topic, position.partition));
+            position
+                .mark(topic)
+                .is_some_and(|mark| end.is_some_and(|end| *end <= mark.offset))
+        };
+        since <= self.asked_at && Topic::ALL.into_iter().any(is_beyond)
+    }
+
+    /// Whether a client that came with a position (and when) has heard this event before.
+    pub(super) fn covered(&self, (position, since): &(Position, Duration), push: &Push) -> bool {
+        push.place.partition == position.partition
+            && position.covers(push.place.topic, push.place.offset)
+            && !self.refute(position, *since)
+    }
+}
+
+impl Shard {
+    pub(super) fn subscribe_line(
+        &mut self,
+        key: ConnectionKey,
+        subscribe: Subscribe,
+        line: Line,
+        then: Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let Some(token) = &subscribe.resume_from else {
+            let backfill = self.snapshot(&subscribe, &line);
+            return self.join_line(key, &subscribe, line, backfill, None, then);
+        };
+        let outcome = self.since(&line, token);
+        let waiting = self.pending.iter().filter(|pending| pending.key == key);
+        if matches!(outcome, Err(NotRecovered::Behind)) && waiting.count() < PENDING_MAX {
+            self.pending.push(PendingSubscribe {
+                key,
+                subscribe,
+                line,
+                since: self.now,
+                then,
+            });
+            return Ok(());
+        }
+        self.resume(key, &subscribe, line, outcome, then)
+    }
+
+    fn resume(
+        &mut self,
+        key: ConnectionKey,
+        subscribe: &Subscribe,
+        line: Line,
+        outcome: Result<Vec<Arc<Push>>, NotRecovered>,
+        then: Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let position: Option<Position> = subscribe
+            .resume_from
+            .as_ref()
+            .and_then(|token| token.parse().ok());
+        let ahead = match outcome {
+            Err(NotRecovered::Behind) => position.map(|position| (position, self.now)),
+            Ok(_) | Err(_) => None,
+        };
+        let backfill = self.resumed(&line, outcome);
+        self.join_line(key, subscribe, line, backfill, ahead, then)
+    }
+
+    fn since(&self, line: &Line, token: &str) -> Result<Vec<Arc<Push>>, NotRecovered> {
+        if token == "now" {
+            return Ok(Vec::new());
+        }
+        let position: Position = token.parse().map_err(|_| NotRecovered::BadToken)?;
+        self.recent
+            .since(line, partition_for(line, PARTITIONS), &position)
+    }
+
+    /// Looks at the SUBSCRIBEs that wait. Called after all that may have changed what is known.
+    pub(super) fn judge_pending(&mut self) {
+        if self.next_judgement(self.now) != Some(Duration::ZERO) {
+            return;
+        }
+        (self.pending_changed, self.judged_at) = (false, self.now);
+        for pending in std::mem::take(&mut self.pending) {
+            let Some(outcome) = self.judged(&pending) else {
+                self.pending.push(pending);
+                continue;
+            };
+            let PendingSubscribe {
+                key,
+                subscribe,
+                line,
+                then,
+                ..
+            } = pending;
+            if let Err(refusal) = self.resume(key, &subscribe, line, outcome, then) {
+                self.refuse(key, &refusal);
+            }
+        }
+    }
+
+    /// `None`: it goes on waiting.
+    fn judged(&self, pending: &PendingSubscribe) -> Option<Result<Vec<Arc<Push>>, NotRecovered>> {
+        let token = pending.subscribe.resume_from.as_deref()?;
+        let outcome = self.since(&pending.line, token);
+        if !matches!(outcome, Err(NotRecovered::Behind)) {
+            return Some(outcome);
+        }
+        let is_of_another_log = token
+            .parse()
+            .is_ok_and(|position: Position| self.log_ends.refute(&position, pending.since));
+        if is_of_another_log {
+            return Some(Err(NotRecovered::Epoch));
+        }
+        (pending.since + self.pace.wait_for_log_max <= self.now).then_some(outcome)
+    }
+
+    /// How long until those that wait are looked at: when one has waited long enough, or soon after something changed.
+    pub(super) fn next_judgement(&self, now: Duration) -> Option<Duration> {
+        // Those that wait stand in the order in which they came.
+        let until = self.pending.first()?.since + self.pace.wait_for_log_max;
+        let soon = self.judged_at + JUDGE_EVERY;
+        let at = if self.pending_changed {
+            soon.min(until)
+        } else {
+            until
+        };
+        Some(at.saturating_sub(now))
+    }
+
+    /// The subscription has ended before it began: the frames that are still to be sent about it.
+    pub(super) fn give_up_pending(
+        &mut self,
+        key: ConnectionKey,
+        subscription: SubscriptionKey,
+    ) -> Vec<Vec<u8>> {
+        let is_it = |pending: &PendingSubscribe| {
+            pending.key == key && pending.subscribe.key == subscription
+        };
+        let Some(at) = self.pending.iter().position(is_it) else {
+            return Vec::new();
+        };
+        let frames = self.pending.remove(at).then.into_iter();
+        frames
+            .filter_map(|effect| match effect {
+                Effect::Send(frame) => Some(frame),
+                _ => None,
+            })
+            .collect()
+    }
+}
