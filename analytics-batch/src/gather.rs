@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use event_model::fold::{Fold, Repeats};
+use event_model::fold::{Fold, Repeats, correct_times_ahead};
 use event_model::{
     AlertRaised, DecodeError, Decoded, Event, EventId, EventTime, House, Line, Place, RecordView,
-    Recorded, Status, Warning, decode,
+    Recorded, Status, Topic, Warning, decode,
 };
 use jiff::tz::TimeZone;
 
@@ -41,6 +41,10 @@ pub struct Gathering {
     fold: Fold,
     facts: BTreeMap<(Line, EventId), Facts>,
     intake: Intake,
+    /// The timestamps of all records, by partition, to tell what the log itself refutes of them.
+    times: BTreeMap<(Topic, u32), Vec<(u64, EventTime)>>,
+    /// Events after the moment the report is about, by their own word.
+    later: Vec<Recorded>,
 }
 
 /// What became of the records that were read.
@@ -97,29 +101,68 @@ impl Gathering {
             fold: Fold::new(),
             facts: BTreeMap::new(),
             intake: Intake::default(),
+            times: BTreeMap::new(),
+            later: Vec::new(),
         }
     }
 
     /// Takes a record.
     pub fn take(&mut self, record: &RecordView<'_>) {
         self.intake.records += 1;
+        let Place {
+            topic,
+            partition,
+            offset,
+        } = record.place;
+        let times = self.times.entry((topic, partition)).or_default();
+        times.push((offset, record.time));
         match decode(record) {
-            Ok(Decoded::Event(recorded)) => self.take_event(&recorded),
+            Ok(Decoded::Event(recorded)) => self.take_event(recorded),
             Ok(Decoded::UnknownType { .. }) => self.intake.unknown_types += 1,
             Err(error) => self.reject(record.place, &error),
         }
     }
 
-    fn take_event(&mut self, recorded: &Recorded) {
+    fn take_event(&mut self, recorded: Recorded) {
         let event = &recorded.event;
         if event.status() == Status::Test || event.line().is_reserved() {
             self.intake.tests += 1;
         } else if self.as_of < event.at() {
-            self.intake.after_as_of += 1;
+            self.later.push(recorded);
         } else {
-            self.fold.add(recorded);
+            self.fold.add(&recorded);
             if let Event::Raised(alert) = event {
-                self.keep_facts(alert, recorded);
+                self.keep_facts(alert, &recorded);
+            }
+        }
+    }
+
+    /// An event of ten years ahead whose record others followed is one of today, and counts.
+    fn take_later(&mut self) {
+        let mut corrected: BTreeMap<Place, EventTime> = BTreeMap::new();
+        for ((topic, partition), mut records) in std::mem::take(&mut self.times) {
+            records.sort_unstable();
+            let mut times: Vec<EventTime> = records.iter().map(|(_, time)| *time).collect();
+            correct_times_ahead(&mut times);
+            for ((offset, written), time) in records.into_iter().zip(times) {
+                if written != time {
+                    let place = Place {
+                        topic,
+                        partition,
+                        offset,
+                    };
+                    corrected.insert(place, time);
+                }
+            }
+        }
+        for mut recorded in std::mem::take(&mut self.later) {
+            if let Some(time) = corrected.get(&recorded.place) {
+                recorded.event.set_at(*time);
+            }
+            if self.as_of < recorded.event.at() {
+                self.intake.after_as_of += 1;
+            } else {
+                self.take_event(recorded);
             }
         }
     }
@@ -164,6 +207,7 @@ impl Gathering {
 
     /// All records are read: what do they add up to?
     pub fn finish(mut self, zones: &Zones) -> Gathered {
+        self.take_later();
         let mut houses = Houses::default();
         let lines = self
             .fold

@@ -165,7 +165,7 @@ class Generator:
     def trouble(self):
         chance = self.chance
         line, at = chance.choice(LINES[:-1]), self.moment()
-        kind = chance.randrange(7)
+        kind = chance.randrange(8)
         if kind == 0:
             self.put("an-alert", line, at, {"ce_type": "alert.resolved.v1"}, "{}")
         elif kind == 1:
@@ -176,6 +176,12 @@ class Generator:
             self.put("an-alert", line, at, {}, None)
         elif kind == 4:
             self.put("an-alert", line, at, {}, json.dumps({"line": line, "house": "a/b"}))
+        elif kind == 7:
+            # A clock ten years ahead; of some only the event's own time, of others the record's too.
+            stamped = at + 3650 * DAY
+            headers = {"ce_type": "alert.raised.v1", "ce_id": self.uuid(), "ce_time": written(stamped)}
+            value = json.dumps({"line": line, "house": "101동 1호", "text": ""})
+            self.put("an-alert", line, at, headers, value, time=chance.choice([at, stamped]))
         elif kind == 5:
             self.event("an-alert", "alert.raised.v1", "__canary", at, {"house": "__probe", "text": ""})
         else:
@@ -214,8 +220,9 @@ def read(path):
     reasons = collections.Counter()
     events = []
     as_of = AS_OF_MS
-    for text in open(path, encoding="utf-8"):
-        record = json.loads(text)
+    records = [json.loads(text) for text in open(path, encoding="utf-8")]
+    believed = believable(records)
+    for record in records:
         left_out["records"] += 1
         headers = record["headers"]
         kind = headers.get("ce_type", {"an-alert": "alert.raised.v1", "an-accept": "alert.accepted.v1"}[record["topic"]])
@@ -234,7 +241,7 @@ def read(path):
             "place": place,
             "recorded": record["timestamp"],
             "id": headers.get("ce_id", "%s-%d-%d" % (record["topic"], record["partition"], record["offset"])),
-            "at": millis(headers["ce_time"]) if "ce_time" in headers else record["timestamp"],
+            "at": at_of(record, believed),
             "status": headers.get("ce_status", "Actual"),
             "body": body,
         }
@@ -245,6 +252,33 @@ def read(path):
         else:
             events.append(event)
     return events, left_out, reasons
+
+
+def at_of(record, believed):
+    """No later than a day after its record; and where its record's own time cannot be true, the next one's."""
+    at = millis(record["headers"]["ce_time"]) if "ce_time" in record["headers"] else record["timestamp"]
+    if at > record["timestamp"] + DAY:
+        at = record["timestamp"]
+    place = (record["topic"], record["partition"], record["offset"])
+    return believed[place] if at > AS_OF_MS and believed[place] != record["timestamp"] else at
+
+
+def believable(records):
+    """A record more than a day ahead of all that follow it in its partition was written when the next one was."""
+    believed = {}
+    by_partition = collections.defaultdict(list)
+    for record in records:
+        by_partition[record["topic"], record["partition"]].append(record)
+    for same in by_partition.values():
+        same.sort(key=lambda record: record["offset"])
+        following, latest = None, None
+        for record in reversed(same):
+            time = record["timestamp"]
+            if latest is not None and time > latest + DAY:
+                time = following
+            following, latest = time, time if latest is None else max(latest, time)
+            believed[record["topic"], record["partition"], record["offset"]] = time
+    return believed
 
 
 def understand(record, kind):
