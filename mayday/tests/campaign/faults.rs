@@ -1,0 +1,166 @@
+//! What is done to the machines, chosen from a seed, and undone after a while.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::machine::Machine;
+use crate::network::Network;
+
+/// One kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// SIGKILL, and a start when it is over.
+    Kill,
+    /// SIGTERM, and a start when it is over.
+    Restart,
+    /// SIGSTOP and SIGCONT.
+    Pause,
+    /// Each sync takes so many milliseconds longer.
+    SlowSyncs(u32),
+    /// Each sync fails.
+    FailingSyncs,
+    /// Another program takes all the room.
+    FullDisk,
+    /// Nearly no descriptor is free.
+    FewFiles,
+    /// The wall clock is off by so many seconds.
+    Clock(i64),
+    /// Nobody reaches the machine.
+    Unplugged,
+    /// Its peers and it do not hear each other; clients reach it.
+    Parted,
+    /// It does not hear its peers.
+    Deaf,
+    /// Its peers do not hear it.
+    Mute,
+}
+
+const HOUR: i64 = 3_600;
+const YEAR: i64 = 365 * 24 * HOUR;
+
+const ON_ANY_MACHINE: [Fault; 18] = [
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Restart,
+    Fault::Pause,
+    Fault::Pause,
+    Fault::SlowSyncs(100),
+    Fault::SlowSyncs(1_000),
+    Fault::SlowSyncs(3_000),
+    Fault::FailingSyncs,
+    Fault::FullDisk,
+    Fault::FullDisk,
+    Fault::FewFiles,
+    Fault::Clock(-30),
+    Fault::Clock(2 * HOUR),
+    Fault::Clock(-2 * HOUR),
+    Fault::Clock(30 * HOUR),
+    Fault::Clock(2 * YEAR),
+    Fault::Clock(-2 * YEAR),
+];
+const ON_A_NETWORK: [Fault; 4] = [Fault::Unplugged, Fault::Parted, Fault::Deaf, Fault::Mute];
+
+/// Some trouble at some machines, for a while, and a while without.
+#[derive(Clone, Debug)]
+pub(crate) struct Round {
+    pub(crate) fault: Fault,
+    /// Which of them, from 0.
+    pub(crate) machines: Vec<usize>,
+    pub(crate) lasts: Duration,
+    pub(crate) rest: Duration,
+}
+
+/// The rounds of a seed, without end.
+pub(crate) struct Rounds {
+    chance: StdRng,
+    machines: usize,
+    faults: Vec<Fault>,
+}
+
+impl Rounds {
+    /// `only` names the kinds that are wanted, as their names begin; empty means all.
+    pub(crate) fn new(seed: u64, machines: usize, only: &str) -> Self {
+        let mut faults = ON_ANY_MACHINE.to_vec();
+        if 1 < machines {
+            faults.extend(ON_A_NETWORK);
+        }
+        let wanted: Vec<&str> = only.split(',').filter(|name| !name.is_empty()).collect();
+        faults.retain(|fault| {
+            let name = format!("{fault:?}");
+            wanted.is_empty() || wanted.iter().any(|wanted| name.starts_with(wanted))
+        });
+        Self {
+            chance: StdRng::seed_from_u64(seed),
+            machines,
+            faults,
+        }
+    }
+}
+
+impl Iterator for Rounds {
+    type Item = Round;
+
+    fn next(&mut self) -> Option<Round> {
+        let fault = *self.faults.choose(&mut self.chance)?;
+        let first = self.chance.random_range(0..self.machines);
+        let all: Vec<usize> = (0..self.machines).collect();
+        // Mostly one machine is in trouble, now and then all are.
+        let machines = if self.chance.random_ratio(1, 5) {
+            all
+        } else {
+            vec![first]
+        };
+        Some(Round {
+            fault,
+            machines,
+            lasts: Duration::from_millis(self.chance.random_range(300..5_000)),
+            rest: Duration::from_millis(self.chance.random_range(0..3_000)),
+        })
+    }
+}
+
+impl Fault {
+    /// Begins. Says whether this machine lets us.
+    pub(crate) fn begin(self, machine: &mut Machine, network: Option<&Network>) -> bool {
+        let number = machine.number;
+        match self {
+            Self::Kill => machine.kill(),
+            Self::Restart => machine.stop(),
+            Self::Pause => machine.signal("STOP"),
+            Self::SlowSyncs(millis) => {
+                return machine.sync_with(&format!("delay_enter={}000", millis));
+            }
+            Self::FailingSyncs => return machine.sync_with("error=EIO"),
+            Self::FullDisk => return machine.fill_disk(),
+            Self::FewFiles => return machine.limit_files(true),
+            Self::Clock(seconds) => return machine.set_clock(seconds),
+            Self::Unplugged => on(network).unplug(number),
+            Self::Parted => on(network).part_from_peers(number),
+            Self::Deaf => on(network).deafen(number),
+            Self::Mute => on(network).silence(number),
+        }
+        true
+    }
+
+    /// Ends: all is as it was.
+    pub(crate) fn end(self, machine: &mut Machine, network: Option<&Network>) {
+        match self {
+            Self::Kill | Self::Restart => machine.start(),
+            Self::Pause => machine.signal("CONT"),
+            Self::SlowSyncs(_) | Self::FailingSyncs => machine.sync_as_ever(),
+            Self::FullDisk => machine.empty_disk(),
+            Self::FewFiles => drop(machine.limit_files(false)),
+            Self::Clock(_) => drop(machine.set_clock(0)),
+            Self::Unplugged | Self::Parted | Self::Deaf | Self::Mute => {
+                on(network).heal(machine.number);
+            }
+        }
+    }
+}
+
+fn on(network: Option<&Network>) -> &Network {
+    network.expect("this trouble is chosen on a network only")
+}
