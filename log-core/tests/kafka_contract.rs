@@ -7,12 +7,22 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, MetadataResponse, ProduceRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    MetadataResponse, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest,
 };
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence};
 use log_core::record::{Attributes, BatchBuilder, ProducerStamp};
@@ -702,5 +712,100 @@ async fn nothing_is_appended_to_a_partition_that_is_not_in_the_producers_open_tr
 
     assert_eq!(refused, Err(code(ResponseError::InvalidTxnState)));
     assert_eq!(latest_offset(&mut client, "a").await, 0);
+    broker.stop().await;
+}
+
+// --- What Apache Kafka 4.1.1 was seen to answer
+
+/// -1 and -2 mean "none" and "the beginning" to some clients; Kafka keeps what it is given.
+#[tokio::test]
+async fn a_group_may_commit_minus_1_and_minus_2_and_gets_them_back() {
+    let (broker, mut client) = broker_with(&["a"]).await;
+    for offset in [7, -1, -2, i64::MIN] {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_committed_offset(offset)
+            .with_committed_metadata(Some(text("m")));
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(text("a").into())
+            .with_partitions(vec![partition]);
+        let commit = OffsetCommitRequest::default()
+            .with_group_id(text("group").into())
+            .with_generation_id_or_member_epoch(-1)
+            .with_topics(vec![topic]);
+        let committed = client.ask(8, commit).await;
+        assert_eq!(committed.topics[0].partitions[0].error_code, 0, "{offset}");
+
+        let fetch = OffsetFetchRequest::default()
+            .with_group_id(text("group").into())
+            .with_topics(None);
+        let fetched = client.ask(7, fetch).await;
+        let partition = &fetched.topics[0].partitions[0];
+        let metadata = partition.metadata.as_ref().map(|text| text.as_str());
+        assert_eq!((partition.committed_offset, metadata), (offset, Some("m")));
+    }
+    broker.stop().await;
+}
+
+/// The time is for followers; what the leader has to do itself is waited for.
+#[tokio::test]
+async fn records_are_deleted_and_it_is_said_so_also_to_a_client_that_gives_no_time() {
+    let (broker, mut client) = broker_with(&["a"]).await;
+    produce(&mut client, "a", batch_of(&["x", "y", "z"]))
+        .await
+        .expect("stored");
+    for (offset, timeout_ms, low) in [(1, 0, 1), (2, -1, 2), (-1, 0, 3)] {
+        let partition = DeleteRecordsPartition::default().with_offset(offset);
+        let topic = DeleteRecordsTopic::default()
+            .with_name(text("a").into())
+            .with_partitions(vec![partition]);
+        let request = DeleteRecordsRequest::default()
+            .with_timeout_ms(timeout_ms)
+            .with_topics(vec![topic]);
+        let deleted = client.ask(2, request).await;
+        let partition = &deleted.topics[0].partitions[0];
+        assert_eq!((partition.error_code, partition.low_watermark), (0, low));
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_setting_that_is_not_set_can_be_deleted_and_delete_can_be_taken_from_the_cleanup_policy()
+{
+    const DELETE: i8 = 1;
+    const SUBTRACT: i8 = 3;
+    let (broker, mut client) = broker_with(&["a"]).await;
+    for (key, operation, value) in [
+        ("retention.ms", DELETE, None),
+        ("no.such.key", DELETE, None),
+        ("cleanup.policy", SUBTRACT, Some("delete")),
+        ("cleanup.policy", SUBTRACT, Some("compact")),
+    ] {
+        let config = AlterableConfig::default()
+            .with_name(text(key))
+            .with_config_operation(operation)
+            .with_value(value.map(text));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("a"))
+            .with_configs(vec![config]);
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let altered = client.ask(1, request).await;
+        assert_eq!(altered.responses[0].error_code, 0, "{key}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn metadata_by_id_in_a_version_that_has_no_place_for_it_is_an_invalid_request() {
+    let (broker, mut client) = broker_with(&["a"]).await;
+    for version in [10, 11] {
+        let unnamed = MetadataRequestTopic::default().with_name(None);
+        let request = MetadataRequest::default().with_topics(Some(vec![unnamed]));
+        let answer = client.ask(version, request).await;
+        assert_eq!(
+            answer.topics[0].error_code,
+            code(ResponseError::InvalidRequest)
+        );
+    }
     broker.stop().await;
 }

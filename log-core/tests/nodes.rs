@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     BrokerId, CreateTopicsRequest, DescribeQuorumRequest, InitProducerIdRequest, MetadataRequest,
     MetadataResponse, RemoveRaftVoterRequest,
@@ -460,6 +461,37 @@ async fn a_fourth_node_is_added_and_another_removed_and_the_leader_hands_over_fi
     assert_eq!(
         produce(&mut client, "an-alert", batch_of(&["out"])).await,
         Ok(1)
+    );
+    house.end().await;
+}
+
+/// As by any broker of Kafka: a client asks whom it happens to be connected to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_asked_for_at_a_follower_is_made() {
+    let switched_on = |_, config: &mut Config| config.auto_create_topics_enable = true;
+    let house = House::of_with(3, switched_on).await;
+    let leader = house.leader(1).await;
+    let follower = (1..=3).find(|node| *node != leader).expect("two of them");
+    let mut client = WireClient::connect(&house.address(follower)).await;
+    let asked = |allowed| {
+        let named = MetadataRequestTopic::default().with_name(Some(text("new").into()));
+        MetadataRequest::default()
+            .with_topics(Some(vec![named]))
+            .with_allow_auto_topic_creation(allowed)
+    };
+
+    let refused = client.ask(12, asked(false)).await;
+    assert_ne!(refused.topics[0].error_code, 0, "not allowed");
+    until("made", async || {
+        let metadata = client.ask(12, asked(true)).await;
+        let topic = &metadata.topics[0];
+        (topic.error_code == 0 && topic.partitions.len() == 2).then_some(())
+    })
+    .await;
+    let mut leaders = house.leaders_client(follower).await;
+    assert_eq!(
+        produce(&mut leaders, "new", batch_of(&["fire"])).await,
+        Ok(0)
     );
     house.end().await;
 }

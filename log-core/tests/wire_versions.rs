@@ -5,6 +5,9 @@ mod support;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{
@@ -13,6 +16,10 @@ use kafka_protocol::messages::delete_records_request::{
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
+use kafka_protocol::messages::describe_topic_partitions_request::{
+    Cursor, TopicRequest as DescribedTopic,
+};
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -41,6 +48,7 @@ use log_core::wire::SERVED;
 use support::TestBroker;
 use support::records::batch_of;
 use support::wire_client::{WireClient, text};
+use uuid::Uuid;
 
 const TOPIC: &str = "wire-versions";
 
@@ -81,6 +89,10 @@ async fn ask(client: &mut WireClient, api: ApiKey, version: i16) {
         ApiKey::IncrementalAlterConfigs => incremental_alter_configs(client, version).await,
         ApiKey::DescribeCluster => describe_cluster(client, version).await,
         ApiKey::DescribeLogDirs => describe_log_dirs(client, version).await,
+        ApiKey::AlterPartitionReassignments => alter_reassignments(client, version).await,
+        ApiKey::ElectLeaders => elect_leaders(client, version).await,
+        ApiKey::ListConfigResources => list_config_resources(client, version).await,
+        ApiKey::DescribeTopicPartitions => describe_topic_partitions(client, version).await,
         ApiKey::ListPartitionReassignments => list_reassignments(client, version).await,
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch(client, version).await,
         ApiKey::AddPartitionsToTxn => add_partitions(client, version).await,
@@ -149,12 +161,20 @@ async fn metadata(client: &mut WireClient, version: i16) {
     }
 }
 
+async fn id_of(client: &mut WireClient, topic: &str) -> Uuid {
+    let named = MetadataRequestTopic::default().with_name(Some(text(topic).into()));
+    let request = MetadataRequest::default().with_topics(Some(vec![named]));
+    client.ask(12, request).await.topics[0].topic_id
+}
+
 async fn produce(client: &mut WireClient, version: i16) {
     let partition =
         PartitionProduceData::default().with_records(Some(batch_of(&[&format!("{version}")])));
-    let topic = TopicProduceData::default()
-        .with_name(text(TOPIC).into())
-        .with_partition_data(vec![partition]);
+    let topic = TopicProduceData::default().with_partition_data(vec![partition]);
+    let topic = match version {
+        13.. => topic.with_topic_id(id_of(client, TOPIC).await),
+        _ => topic.with_name(text(TOPIC).into()),
+    };
     let request = ProduceRequest::default()
         .with_acks(-1)
         .with_timeout_ms(10_000)
@@ -173,9 +193,11 @@ async fn fetch(client: &mut WireClient, version: i16) {
     let partition = FetchPartition::default()
         .with_fetch_offset(0)
         .with_partition_max_bytes(1 << 20);
-    let topic = FetchTopic::default()
-        .with_topic(text(TOPIC).into())
-        .with_partitions(vec![partition]);
+    let topic = FetchTopic::default().with_partitions(vec![partition]);
+    let topic = match version {
+        13.. => topic.with_topic_id(id_of(client, TOPIC).await),
+        _ => topic.with_topic(text(TOPIC).into()),
+    };
     let request = FetchRequest::default()
         .with_replica_id((-1).into())
         .with_max_wait_ms(1_000)
@@ -202,7 +224,7 @@ async fn fetch(client: &mut WireClient, version: i16) {
     );
     assert_eq!(
         (read.high_watermark, read.last_stable_offset),
-        (9, 9),
+        (11, 11),
         "version {version}"
     );
     assert_eq!(read.aborted_transactions, None, "version {version}");
@@ -227,7 +249,7 @@ async fn list_offsets(client: &mut WireClient, version: i16) {
     let found = &response.topics[0].partitions[0];
     assert_eq!(
         (found.error_code, found.offset, found.timestamp),
-        (0, 9, -1),
+        (0, 11, -1),
         "version {version}"
     );
 }
@@ -931,6 +953,145 @@ async fn list_reassignments(client: &mut WireClient, version: i16) {
     );
 }
 
+async fn alter_reassignments(client: &mut WireClient, version: i16) {
+    let partition = |index, replicas: Option<&[i32]>| {
+        let brokers = |ids: &[i32]| ids.iter().map(|id| (*id).into()).collect();
+        ReassignablePartition::default()
+            .with_partition_index(index)
+            .with_replicas(replicas.map(brokers))
+    };
+    let asked = [
+        (0, Some(&[1][..])),
+        (1, Some(&[1, 2])),
+        (0, None),
+        (9, None),
+    ];
+    let topic = ReassignableTopic::default()
+        .with_name(text(TOPIC).into())
+        .with_partitions(asked.map(|(index, them)| partition(index, them)).to_vec());
+    let request = AlterPartitionReassignmentsRequest::default()
+        .with_timeout_ms(1_000)
+        .with_topics(vec![topic]);
+    let response = client.ask(version, request).await;
+    let answered = &response.responses[0].partitions;
+    let codes: Vec<_> = answered.iter().map(|it| it.error_code).collect();
+    let expected = [
+        0,
+        ResponseError::InvalidReplicaAssignment.code(),
+        ResponseError::NoReassignmentInProgress.code(),
+        ResponseError::UnknownTopicOrPartition.code(),
+    ];
+    assert_eq!(
+        (response.error_code, codes),
+        (0, expected.to_vec()),
+        "version {version}"
+    );
+}
+
+async fn elect_leaders(client: &mut WireClient, version: i16) {
+    let topic = TopicPartitions::default()
+        .with_topic(text(TOPIC).into())
+        .with_partitions(vec![0, 9]);
+    let request = ElectLeadersRequest::default()
+        .with_timeout_ms(1_000)
+        .with_topic_partitions(Some(vec![topic]));
+    let response = client.ask(version, request.clone()).await;
+    let answered = &response.replica_election_results[0].partition_result;
+    let codes: Vec<_> = answered.iter().map(|it| it.error_code).collect();
+    let expected = [
+        ResponseError::ElectionNotNeeded.code(),
+        ResponseError::UnknownTopicOrPartition.code(),
+    ];
+    assert_eq!(
+        (response.error_code, codes),
+        (0, expected.to_vec()),
+        "version {version}"
+    );
+
+    let all = client
+        .ask(version, request.with_topic_partitions(None))
+        .await;
+    let mut results = all.replica_election_results.iter();
+    assert!(
+        results.all(|topic| topic.partition_result.is_empty()),
+        "version {version}"
+    );
+}
+
+async fn list_config_resources(client: &mut WireClient, version: i16) {
+    let response = client
+        .ask(version, ListConfigResourcesRequest::default())
+        .await;
+    let named = |kind: i8, name: &str| {
+        let mut resources = response.config_resources.iter();
+        resources.any(|it| (it.resource_type, it.resource_name.as_str()) == (kind, name))
+    };
+    let is_listed = (1 <= version, 1 <= version);
+    assert_eq!(
+        (named(2, TOPIC), named(4, "1")),
+        is_listed,
+        "version {version}"
+    );
+    if 1 <= version {
+        let unknown = ListConfigResourcesRequest::default().with_resource_types(vec![7]);
+        let refused = client.ask(version, unknown).await;
+        assert_eq!(refused.error_code, ResponseError::UnsupportedVersion.code());
+    }
+}
+
+/// Page by page, as Apache Kafka 4.1.1 turns them.
+async fn describe_topic_partitions(client: &mut WireClient, version: i16) {
+    let topics = [TOPIC, "absent", "no/name", TOPIC]
+        .map(|name| DescribedTopic::default().with_name(text(name).into()));
+    let request = |limit, cursor| {
+        DescribeTopicPartitionsRequest::default()
+            .with_topics(topics.to_vec())
+            .with_response_partition_limit(limit)
+            .with_cursor(cursor)
+    };
+    let said = |response: &DescribeTopicPartitionsResponse| {
+        let topics = response.topics.iter().map(|topic| {
+            let name = topic
+                .name
+                .as_ref()
+                .map_or("", |name| name.as_str())
+                .to_owned();
+            let partitions = topic.partitions.iter();
+            let indexes: Vec<_> = partitions.map(|it| it.partition_index).collect();
+            (name, topic.error_code, indexes)
+        });
+        topics.collect::<Vec<_>>()
+    };
+    let of = |name: &str, error: Option<ResponseError>, partitions: &[i32]| {
+        let code = error.map_or(0, |error| error.code());
+        (name.to_owned(), code, partitions.to_vec())
+    };
+    let absent = of("absent", Some(ResponseError::UnknownTopicOrPartition), &[]);
+    let invalid = of("no/name", Some(ResponseError::InvalidTopicException), &[]);
+
+    let whole = client.ask(version, request(2_000, None)).await;
+    assert_eq!(
+        said(&whole),
+        [absent.clone(), invalid.clone(), of(TOPIC, None, &[0, 1])]
+    );
+    assert_eq!(whole.next_cursor, None);
+
+    let first = client.ask(version, request(1, None)).await;
+    assert_eq!(said(&first), [absent, invalid, of(TOPIC, None, &[0])]);
+    let next = first.next_cursor.expect("a partition is left");
+    let cursor = Cursor::default()
+        .with_topic_name(next.topic_name)
+        .with_partition_index(next.partition_index);
+    let second = client.ask(version, request(1, Some(cursor.clone()))).await;
+    assert_eq!(said(&second), [of(TOPIC, None, &[1])]);
+    assert_eq!(second.next_cursor, None);
+
+    let nowhere = request(1, Some(cursor.with_partition_index(-1)));
+    let refused = client.ask(version, nowhere).await;
+    let mut topics = refused.topics.iter();
+    assert!(topics.all(|it| it.error_code == ResponseError::InvalidRequest.code()));
+}
+
 async fn offset_for_leader_epoch(client: &mut WireClient, version: i16) {
     let partition = |epoch| {
         OffsetForLeaderPartition::default()
@@ -952,7 +1113,7 @@ async fn offset_for_leader_epoch(client: &mut WireClient, version: i16) {
         .partitions
         .iter()
         .map(|end| (end.error_code, end.leader_epoch, end.end_offset));
-    assert!(told.eq([(0, 1, 9), (0, -1, -1)]), "version {version}");
+    assert!(told.eq([(0, 1, 11), (0, -1, -1)]), "version {version}");
 }
 
 // --- Transactions

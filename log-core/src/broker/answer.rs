@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::handlers::{
-    alter_configs, api_versions, cluster, committed_offsets, describe_configs, features, fetch,
-    find_coordinator, group_admin, init_producer_id, leader_epochs, list_offsets, membership,
-    metadata, partitions_admin, produce, quorum, topics, transaction_admin, transactions, voters,
+    alter_configs, api_versions, cluster, committed_offsets, config_resources, describe_configs,
+    elect_leaders, features, fetch, find_coordinator, group_admin, init_producer_id, leader_epochs,
+    list_offsets, membership, metadata, partitions_admin, produce, quorum, reassignments,
+    topic_partitions, topics, transaction_admin, transactions, voters,
 };
 use super::metrics;
 use super::service::{Client, Service};
@@ -66,7 +67,7 @@ async fn handle(
     Some(match body {
         RequestBody::ApiVersions(body) => api_versions::answer(service, version, &body).into(),
         RequestBody::Metadata(body) => metadata::answer(service, version, body).await.into(),
-        RequestBody::Fetch(body) => fetch::answer(service, body).await.into(),
+        RequestBody::Fetch(body) => fetch::answer(service, version, body).await.into(),
         RequestBody::FindCoordinator(body) => {
             find_coordinator::answer(service, version, body).into()
         }
@@ -103,7 +104,17 @@ async fn handle(
         }
         RequestBody::DescribeCluster(body) => cluster::describe(service, version, &body).into(),
         RequestBody::DescribeLogDirs(body) => cluster::log_dirs(service, &body).into(),
-        RequestBody::ListPartitionReassignments(_) => cluster::reassignments().into(),
+        RequestBody::ListPartitionReassignments(_) => reassignments::list().into(),
+        RequestBody::AlterPartitionReassignments(body) => {
+            reassignments::alter(service, body).into()
+        }
+        RequestBody::ElectLeaders(body) => elect_leaders::answer(service, version, body).into(),
+        RequestBody::ListConfigResources(body) => {
+            config_resources::list(service, version, &body).into()
+        }
+        RequestBody::DescribeTopicPartitions(body) => {
+            topic_partitions::describe(service, body).into()
+        }
         RequestBody::OffsetForLeaderEpoch(body) => {
             leader_epochs::answer(service, body).await.into()
         }

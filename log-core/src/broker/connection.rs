@@ -16,6 +16,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::answer::{self, Answer};
 use super::frame_reader::{FrameReader, ReadError};
@@ -155,8 +156,11 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
             return Ok(Ended::ByPeer);
         };
         leaderless.asked(service.replica().leadership(), service.clock().elapsed())?;
-        let (correlation_id, version, answer) =
-            begin(service, client, wire::decode_request(frame)?).await;
+        let incoming = wire::decode_request(frame);
+        if let Err(error) = &incoming {
+            tell_of_unserved(service, client, error);
+        }
+        let (correlation_id, version, answer) = begin(service, client, incoming?).await;
         let queued = Queued {
             correlation_id,
             version,
@@ -167,6 +171,22 @@ async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
         if in_line.send(queued).await.is_err() {
             return Ok(Ended::ByPeer);
         }
+    }
+}
+
+/// The client sees its connection closed, and no reason: only here can an operator find out that it asks for what is not
+/// served.
+fn tell_of_unserved(service: &Service, client: &Client, error: &DecodeError) {
+    let DecodeError::Unserved {
+        key,
+        version,
+        client_id,
+    } = error
+    else {
+        return;
+    };
+    if service.note_unserved(*key, *version) {
+        warn!(key, version, client_id, peer = %client.address, "closed: api or version not served");
     }
 }
 

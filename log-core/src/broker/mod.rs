@@ -32,6 +32,7 @@ mod service;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 mod start_error;
+mod unserved_requests;
 
 use std::collections::BTreeSet;
 use std::io;

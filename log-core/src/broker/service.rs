@@ -1,7 +1,7 @@
 //! What every handler works with: the replica, the settings, and the word that it is time to go.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -12,6 +12,7 @@ use super::coordinator::CoordinatorHandle;
 use super::peers::Peers;
 use super::registration;
 use super::replica_handle::{Outcome, ProposeError, ReplicaHandle};
+use super::unserved_requests::UnservedRequests;
 use crate::clock::Clock;
 use crate::ids::NodeId;
 use crate::state::{Command, Node};
@@ -27,6 +28,7 @@ pub(super) struct Service {
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
     member_changes: Semaphore,
+    unserved: Mutex<UnservedRequests>,
 }
 
 /// Who asks.
@@ -67,6 +69,7 @@ impl Service {
             clock,
             shutdown,
             member_changes: Semaphore::new(1),
+            unserved: Mutex::default(),
         }
     }
 
@@ -98,6 +101,13 @@ impl Service {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// Notes a request that is not served; whether the operator is to be told of it.
+    pub(super) fn note_unserved(&self, key: i16, version: i16) -> bool {
+        let now = self.clock.elapsed();
+        let mut unserved = self.unserved.lock().unwrap_or_else(PoisonError::into_inner);
+        unserved.note(key, version, now)
     }
 
     /// The replicas that wait to be added, as this node has heard of them. Who was one a moment ago may be a member by now.

@@ -103,7 +103,7 @@ pub enum Refusal {
         partition: TopicPartition,
     },
     /// PRODUCER_FENCED; INVALID_PRODUCER_EPOCH to clients whose request version is older than that code (InitProducerId
-    /// before 4, AddPartitionsToTxn, AddOffsetsToTxn and EndTxn before 2, TxnOffsetCommit before 3).
+    /// before 4, AddPartitionsToTxn, AddOffsetsToTxn and EndTxn before 2), and always in TxnOffsetCommit.
     #[error("producer {producer} of transactional id {id}: epoch {found} is fenced by {current}")]
     ProducerFenced {
         /// Whose.

@@ -6,7 +6,7 @@ use kafka_protocol::messages::{self, ApiKey, RequestHeader};
 use kafka_protocol::protocol::{Decodable, StrBytes};
 
 use super::bounded::Bounded;
-use super::versions::{for_each_served_api, served};
+use super::versions::{codec_version, for_each_served_api, served};
 
 /// What a frame held.
 #[derive(Debug)]
@@ -38,19 +38,15 @@ pub struct Request {
 /// Why a frame is no request of ours. The connection is closed, as Kafka does: how to answer is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// An API that we do not serve.
-    #[error("api key {key}: not served")]
-    UnservedApi {
-        /// The number in the header.
+    /// An API, or a version of it, that ApiVersions does not name.
+    #[error("api key {key} version {version}: not served")]
+    Unserved {
+        /// The API's number in the header.
         key: i16,
-    },
-    /// A version that we do not serve.
-    #[error("{api} version {version}: not served")]
-    UnservedVersion {
-        /// The API's name.
-        api: &'static str,
-        /// The number in the header.
+        /// The version in the header.
         version: i16,
+        /// What the client calls itself, where the header says so; at most 64 characters.
+        client_id: String,
     },
     /// Cut short before the header's fixed part ended.
     #[error("request of {bytes} bytes: shorter than its header")]
@@ -112,17 +108,32 @@ pub fn decode_request(frame: Bytes) -> Result<Incoming, DecodeError> {
     }
     let (key, version, correlation_id) = (fixed.get_i16(), fixed.get_i16(), fixed.get_i32());
 
-    let api = served(key).ok_or(DecodeError::UnservedApi { key })?;
+    let unserved = |frame: &[u8]| DecodeError::Unserved {
+        key,
+        version,
+        client_id: client_id(frame),
+    };
+    let Some(api) = served(key) else {
+        return Err(unserved(fixed));
+    };
     if !api.accepted.contains(version) {
         if api.key == ApiKey::ApiVersions {
             return Ok(Incoming::UnknownApiVersions { correlation_id });
         }
-        return Err(DecodeError::UnservedVersion {
-            api: api.name,
-            version,
-        });
+        return Err(unserved(fixed));
     }
     decode_known(frame, api.key, api.name, version)
+}
+
+/// The client's name behind the fixed part of a header: all its versions but the first have it there (KIP-482 kept it so).
+fn client_id(mut rest: &[u8]) -> String {
+    const CHARACTERS_MAX: usize = 64;
+    let length = match rest.len() {
+        2.. => usize::try_from(rest.get_i16()).unwrap_or(0),
+        _ => 0,
+    };
+    let name = String::from_utf8_lossy(rest.get(..length).unwrap_or_default());
+    name.chars().take(CHARACTERS_MAX).collect()
 }
 
 fn decode_known(
@@ -132,8 +143,11 @@ fn decode_known(
     version: i16,
 ) -> Result<Incoming, DecodeError> {
     let mut bytes = Bounded::new(frame);
-    let decoded = RequestHeader::decode(&mut bytes, key.request_header_version(version))
-        .and_then(|header| Ok((header, decode_body(key, version, &mut bytes)?)));
+    let decoded =
+        RequestHeader::decode(&mut bytes, key.request_header_version(version)).and_then(|header| {
+            let body = decode_body(key, codec_version(key, version), &mut bytes)?;
+            Ok((header, body))
+        });
     let (header, body) = match decoded {
         Ok(decoded) => decoded,
         Err(_) if bytes.is_exhausted() => {
@@ -222,28 +236,33 @@ mod tests {
             bytes.put_i64(0);
             decode_request(bytes.freeze())
         };
-        assert!(matches!(
-            header(4, 0),
-            Err(DecodeError::UnservedApi { key: 4 })
-        ));
-        assert!(matches!(
-            header(-1, 0),
-            Err(DecodeError::UnservedApi { key: -1 })
-        ));
-        assert!(matches!(
-            header(0, 2),
-            Err(DecodeError::UnservedVersion {
-                api: "Produce",
-                version: 2
-            })
-        ));
-        assert!(matches!(
-            header(1, 99),
-            Err(DecodeError::UnservedVersion {
-                api: "Fetch",
-                version: 99
-            })
-        ));
+        for (asked, of) in [(4, 0), (-1, 0), (0, 2), (1, 99)] {
+            let Err(DecodeError::Unserved { key, version, .. }) = header(asked, of) else {
+                panic!("{asked} version {of} is served")
+            };
+            assert_eq!((key, version), (asked, of));
+        }
+    }
+
+    #[test]
+    fn of_what_is_not_served_the_client_is_known_where_the_header_names_it() {
+        let named = |name: &[u8], length: i16| {
+            let mut bytes = BytesMut::new();
+            bytes.put_i16(4);
+            bytes.put_i16(0);
+            bytes.put_i32(1);
+            bytes.put_i16(length);
+            bytes.put_slice(name);
+            match decode_request(bytes.freeze()) {
+                Err(DecodeError::Unserved { client_id, .. }) => client_id,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(named(b"sarama", 6), "sarama");
+        for (name, length) in [(&b""[..], -1), (b"cut", 9), (b"", 0)] {
+            assert_eq!(named(name, length), "");
+        }
+        assert_eq!(named(&[b'x'; 200], 200).len(), 64);
     }
 
     /// librdkafka's Metadata for all topics, from version 9 on, is three bytes longer than its schema.

@@ -5,7 +5,7 @@ use kafka_protocol::error::ProtoError;
 use kafka_protocol::messages::{self, ApiKey, ResponseHeader};
 use kafka_protocol::protocol::{Encodable, SegmentedBuf};
 
-use super::versions::for_each_served_api;
+use super::versions::{codec_version, for_each_served_api};
 
 /// A response as it goes out: its own bytes and shared record batches, in order.
 pub struct Reply(SegmentedBuf);
@@ -97,7 +97,7 @@ fn fill(
     buffer.put_i32(0);
     let header = ResponseHeader::default().with_correlation_id(correlation_id);
     header.encode(&mut buffer, body.key().response_header_version(version))?;
-    body.encode(&mut buffer, version)?;
+    body.encode(&mut buffer, codec_version(body.key(), version))?;
 
     let length = buffer.remaining() - super::LENGTH_BYTES;
     let length = i32::try_from(length).map_err(|_| ProtoError::FieldTooLarge {

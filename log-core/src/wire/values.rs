@@ -31,6 +31,17 @@ pub fn wire_offset(offset: Option<Offset>) -> i64 {
         .unwrap_or(-1)
 }
 
+/// An offset that a group commits. Kafka keeps whatever number a client sends, also the -1 and -2 by which some clients
+/// mean "none" and "the beginning": they are kept as their two's complement.
+pub fn committed_offset(wire: i64) -> Offset {
+    Offset(wire.cast_unsigned())
+}
+
+/// A committed offset as the wire has it.
+pub fn wire_committed_offset(offset: Offset) -> i64 {
+    offset.0.cast_signed()
+}
+
 /// A timestamp as the wire has it.
 pub fn wire_timestamp(at: Option<TimestampMs>) -> i64 {
     at.map_or(-1, |at| at.0)

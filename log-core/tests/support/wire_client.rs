@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
+use log_core::wire::codec_version;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -49,7 +50,7 @@ impl WireClient {
             <R::Response as HeaderVersion>::header_version(version),
         )
         .expect("header");
-        let response = R::Response::decode(&mut body, version)
+        let response = R::Response::decode(&mut body, codec_version(known_key(R::KEY), version))
             .unwrap_or_else(|error| panic!("api {} version {version}: {error}", R::KEY));
         assert!(
             body.is_empty(),
@@ -94,14 +95,18 @@ pub fn frame<R: Encodable>(key: i16, version: i16, correlation_id: i32, request:
         .with_client_id(Some(StrBytes::from_static_str("wire-test")));
     let mut body = BytesMut::new();
     encode_request_header_into_buffer(&mut body, &header).expect("header");
-    let name = ApiKey::try_from(key).expect("a known key");
+    let name = known_key(key);
     request
-        .encode(&mut body, version)
+        .encode(&mut body, codec_version(name, version))
         .unwrap_or_else(|error| panic!("{name:?} version {version}: {error}"));
     let mut frame = BytesMut::new();
     bytes::BufMut::put_u32(&mut frame, u32::try_from(body.remaining()).expect("small"));
     frame.extend_from_slice(&body);
     frame.freeze()
+}
+
+fn known_key(key: i16) -> ApiKey {
+    ApiKey::try_from(key).expect("a known key")
 }
 
 pub fn text(text: &str) -> StrBytes {

@@ -11,7 +11,6 @@ use kafka_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse,
 };
-use kafka_protocol::protocol::StrBytes;
 
 use super::described_config::{BROKER, TOPIC};
 use super::proposal::{Failed, settle, told};
@@ -30,18 +29,19 @@ pub(in crate::broker) async fn replace(
     let mut once = Once::default();
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
-        let value =
-            |value: Option<StrBytes>| value.map_or_else(String::new, |value| value.to_string());
-        let configs: BTreeMap<String, String> = resource
-            .configs
-            .into_iter()
-            .map(|config| (config.name.to_string(), value(config.value)))
-            .collect();
+        let configs = resource.configs.into_iter().map(|config| {
+            let key = config.name.to_string();
+            match config.value {
+                Some(value) => Ok((key, value.to_string())),
+                None => Err(value_needed(&key)),
+            }
+        });
+        let configs: Result<BTreeMap<String, String>, Failed> = configs.collect();
         let named = Named {
             kind: resource.resource_type,
             name: &resource.resource_name,
         };
-        let change = Ok(ConfigChange::Replace(configs));
+        let change = configs.map(ConfigChange::Replace);
         let done = alter(service, &mut once, named, change, request.validate_only).await;
         let (code, message) = told(done);
         responses.push(
@@ -85,16 +85,18 @@ pub(in crate::broker) async fn incremental(
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }
 
+fn value_needed(key: &str) -> Failed {
+    Failed::of(
+        ResponseError::InvalidRequest,
+        format!("{key}: a value is needed"),
+    )
+}
+
 /// One setting's change: the wire's 0 sets, 1 deletes, 2 appends, 3 subtracts.
 fn op(config: &AlterableConfig) -> Result<ConfigOp, Failed> {
     let key = config.name.to_string();
     let value = config.value.as_ref().map(ToString::to_string);
-    let needed = || {
-        Failed::of(
-            ResponseError::InvalidRequest,
-            format!("{key}: a value is needed"),
-        )
-    };
+    let needed = || value_needed(&key);
     let action = match config.config_operation {
         0 => ConfigAction::Set(value.ok_or_else(needed)?),
         1 => ConfigAction::Delete,

@@ -28,3 +28,25 @@ pub(super) async fn read_barrier(
         Err(_) => Err(ResponseError::RequestTimedOut),
     }
 }
+
+/// Where the groups and transactions are that a node is asked to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// Here, and what is here is current.
+    Here,
+    /// On the leader that this node follows: there is nothing to list, which is no error. Tools ask every node, and put
+    /// together what each coordinates (DESIGN rule 8).
+    Elsewhere,
+}
+
+/// Whether this node has something to add to such a list. One that cannot tell asks to come back: what all nodes together
+/// have listed would be taken for complete.
+pub(super) async fn list_barrier(service: &Service) -> Result<Listed, ResponseError> {
+    if let Leadership::Follower { leader: Some(_) } = service.replica().leadership() {
+        return Ok(Listed::Elsewhere);
+    }
+    match read_barrier(service, Asked::Coordinator).await {
+        Ok(_) => Ok(Listed::Here),
+        Err(_) => Err(ResponseError::CoordinatorLoadInProgress),
+    }
+}

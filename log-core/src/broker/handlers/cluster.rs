@@ -1,5 +1,4 @@
-//! DescribeCluster, DescribeLogDirs and ListPartitionReassignments: what an operator asks of the cluster (KIP-700,
-//! KIP-113, KIP-455).
+//! DescribeCluster and DescribeLogDirs: what an operator asks of the cluster (KIP-700, KIP-113).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use kafka_protocol::messages::describe_log_dirs_response::{
 };
 use kafka_protocol::messages::{
     DescribeClusterRequest, DescribeClusterResponse, DescribeLogDirsRequest,
-    DescribeLogDirsResponse, ListPartitionReassignmentsResponse,
+    DescribeLogDirsResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -105,9 +104,4 @@ fn partitions_asked(
         indexes.iter().filter_map(index).map(place)
     });
     each.collect()
-}
-
-/// None ever: all brokers hold every partition.
-pub(in crate::broker) fn reassignments() -> ListPartitionReassignmentsResponse {
-    ListPartitionReassignmentsResponse::default().with_error_message(None)
 }

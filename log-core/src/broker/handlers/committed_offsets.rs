@@ -152,7 +152,7 @@ impl AskedCommit {
         }
         Ok(NewOffset {
             partition,
-            offset: values::offset(self.offset).ok_or(ResponseError::InvalidRequest)?,
+            offset: values::committed_offset(self.offset),
             leader_epoch: values::leader_epoch(self.leader_epoch),
             metadata,
         })
@@ -369,7 +369,7 @@ impl FoundOffset {
     fn of(partition: i32, committed: &CommittedOffset) -> Self {
         Self {
             partition,
-            offset: values::wire_offset(Some(committed.offset)),
+            offset: values::wire_committed_offset(committed.offset),
             leader_epoch: values::wire_leader_epoch(committed.leader_epoch),
             metadata: StrBytes::from_string(committed.metadata.clone()),
             code: 0,

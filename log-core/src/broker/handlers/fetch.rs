@@ -1,4 +1,5 @@
-//! Fetch: records out, waiting for them where the client asks to (KIP-74, KIP-98, KIP-227, KIP-320, KIP-392).
+//! Fetch: records out, waiting for them where the client asks to (KIP-74, KIP-98, KIP-227, KIP-320, KIP-392, KIP-516,
+//! KIP-951).
 //!
 //! Sessions are declined: a session id of 0 tells the client to name its partitions each time.
 
@@ -14,9 +15,11 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use tokio::time::sleep;
 use tracing::debug;
+use uuid::Uuid;
 
 use super::barrier::read_barrier;
-use super::named_partition::{check_leader_epoch, find};
+use super::leader_hint::LeaderHint;
+use super::named_partition::{TopicKey, check_leader_epoch, find_by};
 use crate::broker::error_code::{Asked, not_leading, of_read_error};
 use crate::broker::metrics;
 use crate::broker::replica_handle::Leadership;
@@ -29,12 +32,21 @@ use crate::wire::values;
 /// The longest a client may make a fetch wait; clients ask for half a second.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-pub(in crate::broker) async fn answer(service: &Service, request: FetchRequest) -> FetchResponse {
+/// Topics are named by their ids from here on.
+const BY_ID_SINCE: i16 = 13;
+/// A client that is sent on is told who leads from here on.
+const HINTS_SINCE: i16 = 16;
+
+pub(in crate::broker) async fn answer(
+    service: &Service,
+    version: i16,
+    request: FetchRequest,
+) -> FetchResponse {
     if request.session_id != 0 {
         return FetchResponse::default()
             .with_error_code(ResponseError::FetchSessionIdNotFound.code());
     }
-    let asked = Arc::new(AskedFor::new(service, request));
+    let asked = Arc::new(AskedFor::new(service, version, request));
     let mut applied = service.replica().applied();
     let mut leadership = service.replica().leadership_changes();
     let waited = sleep(asked.wait);
@@ -45,14 +57,14 @@ pub(in crate::broker) async fn answer(service: &Service, request: FetchRequest) 
         leadership.mark_unchanged();
         let found = Found::read_confirmed(service, &asked).await;
         if found.is_enough(&asked) || waited.is_elapsed() || service.shutdown().is_cancelled() {
-            return found.into_response();
+            return found.into_response(service, version);
         }
         waiting.get_or_insert_with(metrics::WaitingFetch::begin);
         tokio::select! {
-            changed = applied.changed() => if changed.is_err() { return found.into_response() },
-            changed = leadership.changed() => if changed.is_err() { return found.into_response() },
-            () = &mut waited => return found.into_response(),
-            () = service.shutdown().cancelled() => return found.into_response(),
+            changed = applied.changed() => if changed.is_err() { return found.into_response(service, version) },
+            changed = leadership.changed() => if changed.is_err() { return found.into_response(service, version) },
+            () = &mut waited => return found.into_response(service, version),
+            () = service.shutdown().cancelled() => return found.into_response(service, version),
         }
     }
 }
@@ -66,6 +78,7 @@ enum Isolation {
 
 /// The request, with its limits brought within ours.
 struct AskedFor {
+    version: i16,
     topics: Vec<FetchTopic>,
     isolation: Isolation,
     wait: Duration,
@@ -74,9 +87,10 @@ struct AskedFor {
 }
 
 impl AskedFor {
-    fn new(service: &Service, request: FetchRequest) -> Self {
+    fn new(service: &Service, version: i16, request: FetchRequest) -> Self {
         let bytes_max = bytes(request.max_bytes).min(service.config().fetch_max_bytes);
         Self {
+            version,
             topics: request.topics,
             isolation: if request.isolation_level == 1 {
                 Isolation::ReadCommitted
@@ -90,7 +104,17 @@ impl AskedFor {
             bytes_max,
         }
     }
+
+    fn key<'a>(&self, topic: &'a FetchTopic) -> TopicKey<'a> {
+        match self.version {
+            BY_ID_SINCE.. => TopicKey::Id(topic.topic_id),
+            _ => TopicKey::Name(&topic.topic),
+        }
+    }
 }
+
+/// A topic's name or its id, as the client named it: it goes back with the answer.
+type Named = (TopicName, Uuid);
 
 /// A number of bytes; the wire's negative ones mean none.
 fn bytes(wire: i32) -> usize {
@@ -99,7 +123,7 @@ fn bytes(wire: i32) -> usize {
 
 /// What there is to say now.
 struct Found {
-    topics: Vec<(TopicName, Vec<PartitionData>)>,
+    topics: Vec<(Named, Vec<PartitionData>)>,
     bytes: usize,
     failed: bool,
 }
@@ -133,7 +157,7 @@ impl Found {
         carried_out.expect("reading does not panic, and the runtime outlives its requests")
     }
 
-    fn carry_out(plan: Vec<(TopicName, Vec<Planned>)>, bytes_max: usize) -> Self {
+    fn carry_out(plan: Vec<(Named, Vec<Planned>)>, bytes_max: usize) -> Self {
         let mut found = Self {
             topics: Vec::with_capacity(plan.len()),
             bytes: 0,
@@ -173,13 +197,39 @@ impl Found {
         self.failed || asked.bytes_min <= self.bytes
     }
 
-    fn into_response(self) -> FetchResponse {
-        let topic = |(name, partitions)| {
+    fn into_response(mut self, service: &Service, version: i16) -> FetchResponse {
+        let hint = if HINTS_SINCE <= version {
+            self.hint(service)
+        } else {
+            None
+        };
+        let topic = |((name, id), partitions)| {
             FetchableTopicResponse::default()
                 .with_topic(name)
+                .with_topic_id(id)
                 .with_partitions(partitions)
         };
-        FetchResponse::default().with_responses(self.topics.into_iter().map(topic).collect())
+        FetchResponse::default()
+            .with_responses(self.topics.into_iter().map(topic).collect())
+            .with_node_endpoints(hint.iter().map(LeaderHint::fetch_endpoint).collect())
+    }
+
+    /// Tells the partitions whose client went to the wrong leader which is the right one.
+    fn hint(&mut self, service: &Service) -> Option<LeaderHint> {
+        let sent_on = [
+            ResponseError::NotLeaderOrFollower.code(),
+            ResponseError::FencedLeaderEpoch.code(),
+        ];
+        let partitions = self.topics.iter_mut().flat_map(|(_, them)| them);
+        let mut astray = partitions
+            .filter(|partition| sent_on.contains(&partition.error_code))
+            .peekable();
+        astray.peek()?;
+        let hint = LeaderHint::of(service)?;
+        for partition in astray {
+            partition.current_leader = hint.in_fetch();
+        }
+        Some(hint)
     }
 }
 
@@ -230,10 +280,10 @@ impl Planned {
     }
 }
 
-fn plan(service: &Service, asked: &AskedFor) -> Vec<(TopicName, Vec<Planned>)> {
+fn plan(service: &Service, asked: &AskedFor) -> Vec<(Named, Vec<Planned>)> {
     let leadership = service.replica().leadership();
     let state = service.replica().state();
-    let plan_one = |topic: &TopicName, partition: &FetchPartition| {
+    let plan_one = |topic: TopicKey<'_>, partition: &FetchPartition| {
         let looked_up =
             match leadership {
                 Leadership::Leader { epoch } => {
@@ -248,8 +298,8 @@ fn plan(service: &Service, asked: &AskedFor) -> Vec<(TopicName, Vec<Planned>)> {
         let planned = topic
             .partitions
             .iter()
-            .map(|partition| plan_one(&topic.topic, partition));
-        (topic.topic.clone(), planned.collect())
+            .map(|partition| plan_one(asked.key(topic), partition));
+        ((topic.topic.clone(), topic.topic_id), planned.collect())
     };
     asked.topics.iter().map(plan_topic).collect()
 }
@@ -259,10 +309,10 @@ fn look_up(
     service: &Service,
     isolation: Isolation,
     epoch: LeaderEpoch,
-    topic: &str,
+    topic: TopicKey<'_>,
     asked: &FetchPartition,
 ) -> Result<Planned, ResponseError> {
-    let (place, _, partition) = find(state, topic, asked.partition)?;
+    let (place, _, partition) = find_by(state, topic, asked.partition)?;
     check_leader_epoch(values::leader_epoch(asked.current_leader_epoch), epoch)?;
     let from = readable(partition, asked.fetch_offset)?;
     let data = bounds_of(partition, asked.partition);

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::barrier::read_barrier;
+use super::barrier::{Listed, list_barrier, read_barrier};
 use super::proposal::settle;
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
@@ -36,8 +36,6 @@ pub(in crate::broker) async fn list(
 ) -> ListGroupsResponse {
     let groups = match all_groups(service).await {
         Ok(groups) => groups,
-        // Elsewhere than on the leader there are none, which is no error: tools ask every broker (DESIGN rule 8).
-        Err(ResponseError::NotCoordinator) => return ListGroupsResponse::default(),
         Err(code) => return ListGroupsResponse::default().with_error_code(code.code()),
     };
     let wanted = groups
@@ -73,7 +71,9 @@ fn is_wanted(request: &ListGroupsRequest, state: &str) -> bool {
 
 /// Those that have or had members, and those that only have committed offsets.
 async fn all_groups(service: &Service) -> Result<BTreeMap<GroupId, Description>, ResponseError> {
-    read_barrier(service, Asked::Coordinator).await?;
+    if list_barrier(service).await? == Listed::Elsewhere {
+        return Ok(BTreeMap::new());
+    }
     let mut groups: BTreeMap<GroupId, Description> = {
         let state = service.replica().state();
         state
@@ -85,7 +85,7 @@ async fn all_groups(service: &Service) -> Result<BTreeMap<GroupId, Description>,
         .coordinator()
         .list()
         .await
-        .map_err(|_| ResponseError::NotCoordinator)?;
+        .map_err(|_| ResponseError::CoordinatorLoadInProgress)?;
     groups.extend(coordinated);
     Ok(groups)
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::proposal::settle_within;
+use super::proposal::{carry_out, settle_within};
 use super::transactions::fenced_as_known;
 use crate::broker::error_code::Asked;
-use crate::broker::replica_handle::{Leadership, Outcome, ProposeError};
 use crate::broker::service::Service;
 use crate::ids::{ProducerEpoch, ProducerId, TransactionalId};
 use crate::state::{Command, InitProducerId, Response};
@@ -46,14 +45,6 @@ async fn producer_id(
     Ok(InitProducerIdResponse::default()
         .with_producer_id(values::wire_producer_id(Some(id)).into())
         .with_producer_epoch(values::wire_producer_epoch(Some(epoch))))
-}
-
-/// Here, where this node leads; through the leader, where another does.
-async fn carry_out(service: &Service, command: Command) -> Result<Outcome, ProposeError> {
-    match service.replica().leadership() {
-        Leadership::Leader { .. } => service.replica().propose(command).await?.outcome().await,
-        Leadership::Starting | Leadership::Follower { .. } => service.forward(command).await,
-    }
 }
 
 /// A producer without a transactional id has no coordinator that it could look for: it can only come back.

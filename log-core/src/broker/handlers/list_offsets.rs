@@ -30,7 +30,9 @@ pub(in crate::broker) async fn answer(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
             let found = match current {
-                Ok(epoch) => look_up(service, epoch, read_committed, &topic.name, &asked).await,
+                Ok(epoch) => {
+                    look_up(service, version, epoch, read_committed, &topic.name, &asked).await
+                }
                 Err(code) => Err(code),
             };
             partitions.push(response(version, asked.partition_index, found));
@@ -45,21 +47,26 @@ pub(in crate::broker) async fn answer(
 }
 
 /// What a client asks for in place of a timestamp.
+#[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Latest,
     Earliest,
     MaxTimestamp,
+    /// What only a second tier would have (KIP-405, KIP-1005, KIP-1023).
+    Tiered,
     At(TimestampMs),
 }
 
 impl Wanted {
-    fn of(wire: i64) -> Result<Self, ResponseError> {
-        match wire {
-            -1 => Ok(Self::Latest),
-            -2 => Ok(Self::Earliest),
-            -3 => Ok(Self::MaxTimestamp),
-            0.. => Ok(Self::At(TimestampMs(wire))),
-            // Of versions that we do not advertise: earliest local, latest tiered.
+    /// Some mean nothing before the version that brought them.
+    fn of(wire: i64, version: i16) -> Result<Self, ResponseError> {
+        match (wire, version) {
+            (-1, _) => Ok(Self::Latest),
+            // All that is there is local.
+            (-2, _) | (-4, 8..) => Ok(Self::Earliest),
+            (-3, 7..) => Ok(Self::MaxTimestamp),
+            (-5, 9..) | (-6, 11..) => Ok(Self::Tiered),
+            (0.., _) => Ok(Self::At(TimestampMs(wire))),
             _ => Err(ResponseError::UnsupportedVersion),
         }
     }
@@ -70,12 +77,13 @@ type Found = Option<(Offset, Option<TimestampMs>, Option<LeaderEpoch>)>;
 
 async fn look_up(
     service: &Service,
+    version: i16,
     leader: LeaderEpoch,
     read_committed: bool,
     topic: &str,
     asked: &ListOffsetsPartition,
 ) -> Result<Found, ResponseError> {
-    let wanted = Wanted::of(asked.timestamp)?;
+    let wanted = Wanted::of(asked.timestamp, version)?;
     let (reader, below, ends) = {
         let state = service.replica().state();
         let (place, _, partition) = find(&state, topic, asked.partition_index)?;
@@ -94,6 +102,7 @@ async fn look_up(
     match wanted {
         Wanted::Earliest => Ok(ends.earliest),
         Wanted::Latest => Ok(ends.latest),
+        Wanted::Tiered => Ok(None),
         Wanted::MaxTimestamp => search(reader, move |reader| reader.max_timestamp(below)).await,
         Wanted::At(at) => {
             search(reader, move |reader| reader.offset_for_timestamp(at, below)).await
@@ -142,5 +151,30 @@ fn response(
             .with_leader_epoch(values::wire_leader_epoch(epoch.filter(|_| 4 <= version))),
         Ok(None) => response,
         Err(code) => response.with_error_code(code.code()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Apache Kafka 4.1.1 answers; 11 is of 4.2.
+    #[test]
+    fn a_time_that_means_an_offset_is_known_from_the_version_that_brought_it() {
+        let unknown = Err(ResponseError::UnsupportedVersion);
+        for (wire, since, meant) in [
+            (-1, 1, Wanted::Latest),
+            (-2, 1, Wanted::Earliest),
+            (-3, 7, Wanted::MaxTimestamp),
+            (-4, 8, Wanted::Earliest),
+            (-5, 9, Wanted::Tiered),
+            (-6, 11, Wanted::Tiered),
+        ] {
+            assert_eq!(Wanted::of(wire, since), Ok(meant), "{wire}");
+            if 1 < since {
+                assert_eq!(Wanted::of(wire, since - 1), unknown, "{wire}");
+            }
+        }
+        assert_eq!(Wanted::of(-7, 11), unknown);
     }
 }

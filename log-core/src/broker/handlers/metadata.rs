@@ -26,7 +26,7 @@ const CREATE_WAIT: Duration = Duration::from_secs(5);
 
 /// What a client may do with a topic, as Kafka's bit set: read, write, create, delete, alter, describe, describe and
 /// alter configs. Nobody is refused anything as long as nobody is asked who they are.
-const TOPIC_OPERATIONS: i32 =
+pub(super) const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// And with the cluster: create, alter, describe, cluster action, describe and alter configs, idempotent write.
 pub(super) const CLUSTER_OPERATIONS: i32 =
@@ -51,7 +51,7 @@ pub(in crate::broker) async fn answer(
             .collect(),
         Some(asked) => asked
             .into_iter()
-            .map(|asked| view.asked(asked))
+            .map(|asked| view.asked(version, asked))
             .collect::<Vec<_>>(),
     };
     let with_operations = |mut topic: MetadataResponseTopic| {
@@ -144,6 +144,11 @@ impl<'a> View<'a> {
         values::wire_node(self.leader).into()
     }
 
+    /// The nodes that hold every partition.
+    pub(super) fn replicas(&self) -> &[BrokerId] {
+        &self.replicas
+    }
+
     pub(super) fn leader_epoch(&self) -> i32 {
         // Before the first leader there is no epoch.
         let known = Some(self.epoch).filter(|epoch| *epoch != LeaderEpoch::default());
@@ -168,9 +173,13 @@ impl<'a> View<'a> {
         )
     }
 
-    fn asked(&self, asked: MetadataRequestTopic) -> MetadataResponseTopic {
+    fn asked(&self, version: i16, asked: MetadataRequestTopic) -> MetadataResponseTopic {
         match asked.name {
             Some(name) => self.named(&name),
+            // Versions 10 and 11 have a place for the id in the answer only.
+            None if version < 12 => MetadataResponseTopic::default()
+                .with_name(Some(StrBytes::new().into()))
+                .with_error_code(ResponseError::InvalidRequest.code()),
             None => self.identified(asked.topic_id),
         }
     }
@@ -214,7 +223,7 @@ impl<'a> View<'a> {
     }
 
     /// All voters hold every partition.
-    fn partition(&self, index: PartitionIndex) -> MetadataResponsePartition {
+    pub(super) fn partition(&self, index: PartitionIndex) -> MetadataResponsePartition {
         let code = if self.leader.is_some() {
             0
         } else {

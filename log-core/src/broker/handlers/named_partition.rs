@@ -3,8 +3,9 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::TopicName as WireTopicName;
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
-use crate::ids::{LeaderEpoch, TopicName, TopicPartition};
+use crate::ids::{LeaderEpoch, TopicId, TopicName, TopicPartition};
 use crate::state::{Partition, State, Topic};
 use crate::wire::values;
 
@@ -28,6 +29,29 @@ pub(super) fn find<'a>(
     let topic = state.topic(&place.topic).ok_or(unknown)?;
     let found = topic.partition(place.partition).ok_or(unknown)?;
     Ok((place, topic, found))
+}
+
+/// A topic as a request names it: by its id in newer versions (KIP-516).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TopicKey<'a> {
+    Name(&'a str),
+    Id(Uuid),
+}
+
+/// Looks a partition up.
+pub(super) fn find_by<'a>(
+    state: &'a State,
+    topic: TopicKey<'_>,
+    partition: i32,
+) -> Result<(TopicPartition, &'a Topic, &'a Partition), ResponseError> {
+    match topic {
+        TopicKey::Name(name) => find(state, name, partition),
+        TopicKey::Id(id) => {
+            let found = state.topic_by_id(TopicId(id));
+            let (name, _) = found.ok_or(ResponseError::UnknownTopicId)?;
+            find(state, name.as_str(), partition)
+        }
+    }
 }
 
 /// A client that knows of an older or a newer leader than this one must refresh first (KIP-320).

@@ -23,6 +23,10 @@ use crate::ids::{Offset, TopicName};
 use crate::state::{Command, CreatePartitions, LogStartCause, MoveLogStart, Response};
 use crate::wire::values;
 
+/// The least that a deletion is waited for. In Kafka `timeout_ms` is for the followers only, and 0 is an answer from the
+/// leader's own log; here a deletion is a command, which takes a majority's sync.
+const DELETE_WAIT_MIN: Duration = Duration::from_secs(5);
+
 pub(in crate::broker) async fn create(
     service: &Service,
     request: CreatePartitionsRequest,
@@ -110,7 +114,7 @@ pub(in crate::broker) async fn delete_records(
     service: &Service,
     request: DeleteRecordsRequest,
 ) -> DeleteRecordsResponse {
-    let wait = deadline(request.timeout_ms);
+    let wait = deadline(request.timeout_ms).max(DELETE_WAIT_MIN);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());

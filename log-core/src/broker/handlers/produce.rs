@@ -8,24 +8,29 @@ use std::pin::Pin;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
-};
-use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Sleep, sleep};
+use uuid::Uuid;
 
-use super::named_partition::find;
+use super::leader_hint::LeaderHint;
+use super::named_partition::{TopicKey, find_by};
 use super::proposal::{Failed, deadline};
 use crate::broker::answer::Answer;
 use crate::broker::error_code::{Asked, not_leading, of_invalid_batch, of_propose_error};
 use crate::broker::metrics;
-use crate::broker::replica_handle::{Leadership, Pending, ReplicaHandle};
+use crate::broker::replica_handle::{Pending, ReplicaHandle};
 use crate::broker::service::Service;
 use crate::ids::EntryIndex;
 use crate::record::{InvalidBatch, ValidBatch};
 use crate::state::{AcksMin, Command, Produce, Produced, Response, TopicSettings};
 use crate::wire::values;
+
+/// Topics are named by their ids from here on (KIP-516).
+const BY_ID_SINCE: i16 = 13;
+/// TRANSACTION_ABORTABLE is known from here on (KIP-890).
+const ABORTABLE_SINCE: i16 = 11;
 
 /// What the producer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +50,8 @@ pub(in crate::broker) struct Proposed {
     timeout: Pin<Box<Sleep>>,
     /// What a client is told of the leader when this node is not it.
     leader: Option<LeaderHint>,
-    topics: Vec<(TopicName, Vec<(i32, Begun)>)>,
+    version: i16,
+    topics: Vec<((TopicName, Uuid), Vec<(i32, Begun)>)>,
 }
 
 /// One partition's batch: on its way, or refused at once.
@@ -76,28 +82,36 @@ pub(in crate::broker) async fn propose(
         replica: service.replica().clone(),
         acks: Acks::All,
         timeout: Box::pin(sleep(wait)),
-        leader: (10 <= version).then(|| leader_hint(service)).flatten(),
+        leader: (10 <= version)
+            .then(|| LeaderHint::elsewhere(service))
+            .flatten(),
+        version,
         topics: Vec::with_capacity(request.topic_data.len()),
     };
     let acks = acks(request.acks);
     proposed.acks = acks.unwrap_or(Acks::All);
     for TopicProduceData {
         name,
+        topic_id,
         partition_data,
         ..
     } in request.topic_data
     {
+        let topic = match version {
+            BY_ID_SINCE.. => TopicKey::Id(topic_id),
+            _ => TopicKey::Name(&name),
+        };
         let mut partitions = Vec::with_capacity(partition_data.len());
         for PartitionProduceData { index, records, .. } in partition_data {
             let begun = match acks {
                 Ok(acks) => {
-                    begin(service, acks, &name, index, records, &mut proposed.timeout).await
+                    begin(service, acks, topic, index, records, &mut proposed.timeout).await
                 }
                 Err(code) => Err(code.into()),
             };
             partitions.push((index, begun));
         }
-        proposed.topics.push((name, partitions));
+        proposed.topics.push(((name, topic_id), partitions));
     }
     proposed
 }
@@ -114,7 +128,7 @@ fn acks(wire: i16) -> Result<Acks, ResponseError> {
 async fn begin(
     service: &Service,
     acks: Acks,
-    topic: &str,
+    topic: TopicKey<'_>,
     partition: i32,
     records: Option<Bytes>,
     timeout: &mut Pin<Box<Sleep>>,
@@ -143,14 +157,14 @@ async fn begin(
 fn check(
     service: &Service,
     acks: Acks,
-    topic: &str,
+    topic: TopicKey<'_>,
     partition: i32,
     records: &Bytes,
 ) -> Result<Checked, Failed> {
     let now = service.replica().wall();
     let (place, topic_id, limits, compression, on_disks, protected) = {
         let state = service.replica().state();
-        let (place, topic, _) = find(&state, topic, partition)?;
+        let (place, topic, _) = find_by(&state, topic, partition)?;
         let settings = topic.config().settings();
         check_acks(acks, settings)?;
         let on_disks = match acks {
@@ -220,35 +234,6 @@ fn refused(invalid: &InvalidBatch) -> Failed {
     Failed::of(of_invalid_batch(invalid), message)
 }
 
-/// Who leads and where it is: the client need not ask for metadata first (KIP-951).
-struct LeaderHint {
-    leader: LeaderIdAndEpoch,
-    endpoint: NodeEndpoint,
-}
-
-fn leader_hint(service: &Service) -> Option<LeaderHint> {
-    let Leadership::Follower {
-        leader: Some((node, epoch)),
-    } = service.replica().leadership()
-    else {
-        return None;
-    };
-    let state = service.replica().state();
-    let (_, registered) = state.nodes().find(|(id, _)| *id == node)?;
-    let address = service.address_of(node, registered)?;
-    let id: BrokerId = values::wire_node(Some(node)).into();
-    Some(LeaderHint {
-        leader: LeaderIdAndEpoch::default()
-            .with_leader_id(id)
-            .with_leader_epoch(values::wire_leader_epoch(Some(epoch))),
-        endpoint: NodeEndpoint::default()
-            .with_node_id(id)
-            .with_host(StrBytes::from_string(address.host))
-            .with_port(i32::from(address.port))
-            .with_rack(registered.rack.clone().map(StrBytes::from_string)),
-    })
-}
-
 impl Proposed {
     /// Waits for every batch, or for as long as the request allows.
     pub(in crate::broker) async fn answer(self) -> Answer {
@@ -257,20 +242,24 @@ impl Proposed {
             acks,
             mut timeout,
             leader,
+            version,
             topics,
         } = self;
-        let mut failed = false;
+        let (mut failed, mut hinted) = (false, false);
         let mut responses = Vec::with_capacity(topics.len());
-        for (name, partitions) in topics {
+        for ((name, topic_id), partitions) in topics {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, begun) in partitions {
                 let settled = settle(&replica, begun, &mut timeout).await;
+                let settled = settled.map_err(|failed| failed.as_known_in(version));
                 failed |= settled.is_err();
+                hinted |= is_sent_on(&settled);
                 answered.push(partition_response(index, settled, leader.as_ref()));
             }
             responses.push(
                 TopicProduceResponse::default()
                     .with_name(name)
+                    .with_topic_id(topic_id)
                     .with_partition_responses(answered),
             );
         }
@@ -280,10 +269,31 @@ impl Proposed {
             Acks::Leader | Acks::All => Answer::Body(
                 ProduceResponse::default()
                     .with_responses(responses)
-                    .with_node_endpoints(leader.into_iter().map(|hint| hint.endpoint).collect())
+                    .with_node_endpoints(
+                        leader
+                            .iter()
+                            .filter(|_| hinted)
+                            .map(LeaderHint::produce_endpoint)
+                            .collect(),
+                    )
                     .into(),
             ),
         }
+    }
+}
+
+/// Whether the producer is told who leads.
+fn is_sent_on(settled: &Result<Produced, Failed>) -> bool {
+    matches!(settled, Err(failed) if failed.code == ResponseError::NotLeaderOrFollower)
+}
+
+impl Failed {
+    /// A batch outside the producer's open transaction: its producer may abort and go on, where it knows the word.
+    fn as_known_in(mut self, version: i16) -> Self {
+        if ABORTABLE_SINCE <= version && self.code == ResponseError::InvalidTxnState {
+            self.code = ResponseError::TransactionAbortable;
+        }
+        self
     }
 }
 
@@ -348,7 +358,7 @@ fn partition_response(
             let response = response.with_base_offset(-1).with_error_code(code.code());
             let response = match leader {
                 Some(hint) if code == ResponseError::NotLeaderOrFollower => {
-                    response.with_current_leader(hint.leader.clone())
+                    response.with_current_leader(hint.in_produce())
                 }
                 _ => response,
             };

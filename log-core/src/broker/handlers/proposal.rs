@@ -7,7 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::time::timeout;
 
 use crate::broker::error_code::{Asked, of_deadline, of_propose_error, of_refusal};
-use crate::broker::replica_handle::{Outcome, ProposeError};
+use crate::broker::replica_handle::{Leadership, Outcome, ProposeError};
 use crate::broker::service::Service;
 use crate::state::{Command, Refusal, Response};
 
@@ -73,6 +73,17 @@ pub(super) async fn settle(
 ) -> Result<Response, Failed> {
     let outcome = async { service.replica().propose(command).await?.outcome().await };
     settle_within(wait, outcome, asked).await
+}
+
+/// Carries a command out here, where this node leads; through the leader, where another does.
+pub(super) async fn carry_out(
+    service: &Service,
+    command: Command,
+) -> Result<Outcome, ProposeError> {
+    match service.replica().leadership() {
+        Leadership::Leader { .. } => service.replica().propose(command).await?.outcome().await,
+        Leadership::Starting | Leadership::Follower { .. } => service.forward(command).await,
+    }
 }
 
 /// Waits for an outcome that is under way.

@@ -15,11 +15,12 @@ use kafka_protocol::messages::{
     TopicName as WireTopicName,
 };
 use kafka_protocol::protocol::StrBytes;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::described_config::topic_configs;
 use super::named_partition::wire_topic;
-use super::proposal::{Failed, deadline, settle};
+use super::proposal::{Failed, carry_out, deadline, settle};
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{TopicId, TopicName};
@@ -46,24 +47,27 @@ pub(in crate::broker) async fn create(
     CreateTopicsResponse::default().with_topics(topics)
 }
 
-/// Makes a topic because somebody asked for it, with the defaults. What comes of it is seen in the state.
+/// Makes a topic because a client asked for it, with the defaults; a node that does not lead has the leader make it. What
+/// comes of it is seen in the state, which is waited for.
 pub(super) async fn create_as_asked_for(service: &Service, name: TopicName, wait: Duration) {
     let create = CreateTopic {
-        name,
+        name: name.clone(),
         id: TopicId(Uuid::new_v4()),
         partitions: service.config().num_partitions,
         replication_factor: replicas(service),
         configs: BTreeMap::new(),
     };
-    if let Err(failed) = settle(
-        service,
-        Command::CreateTopic(create),
-        Asked::Controller,
-        wait,
-    )
-    .await
-    {
-        tracing::debug!(code = ?failed.code, "topic that was asked for was not made");
+    let made = async {
+        let carried_out = carry_out(service, Command::CreateTopic(create)).await;
+        if !matches!(carried_out, Ok(Ok(_) | Err(Refusal::TopicExists { .. }))) {
+            tracing::debug!(outcome = ?carried_out, "topic that was asked for was not made");
+            return;
+        }
+        let mut applied = service.replica().applied();
+        while service.replica().state().topic(&name).is_none() && applied.changed().await.is_ok() {}
+    };
+    if timeout(wait, made).await.is_err() {
+        tracing::debug!("topic that was asked for was not made in time");
     }
 }
 
@@ -119,18 +123,19 @@ fn check_storable(service: &Service, create: &CreateTopic) -> Result<(), Failed>
 fn command(service: &Service, asked: &CreatableTopic) -> Result<CreateTopic, Failed> {
     let name = TopicName::parse(&asked.name)
         .map_err(|error| Failed::of(ResponseError::InvalidTopicException, error.to_string()))?;
-    let value =
-        |value: &Option<StrBytes>| value.as_ref().map_or_else(String::new, ToString::to_string);
+    let configs = asked.configs.iter().map(|config| match &config.value {
+        Some(value) => Ok((config.name.to_string(), value.to_string())),
+        None => {
+            let message = format!("{}: a value is needed", config.name.as_str());
+            Err(Failed::of(ResponseError::InvalidConfig, message))
+        }
+    });
     Ok(CreateTopic {
         name,
         id: TopicId(Uuid::new_v4()),
         partitions: partitions(asked, service.config().num_partitions)?,
         replication_factor: replication_factor(asked, replicas(service))?,
-        configs: asked
-            .configs
-            .iter()
-            .map(|config| (config.name.to_string(), value(&config.value)))
-            .collect(),
+        configs: configs.collect::<Result<_, _>>()?,
     })
 }
 

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::barrier::read_barrier;
+use super::barrier::{Listed, list_barrier, read_barrier};
 use super::named_partition::{find, wire_topic};
 use crate::broker::error_code::Asked;
 use crate::broker::service::Service;
@@ -94,8 +94,13 @@ pub(in crate::broker) async fn list(
     service: &Service,
     request: ListTransactionsRequest,
 ) -> ListTransactionsResponse {
-    if let Err(code) = read_barrier(service, Asked::Coordinator).await {
-        return ListTransactionsResponse::default().with_error_code(code.code());
+    let response = ListTransactionsResponse::default();
+    match list_barrier(service).await {
+        Ok(Listed::Here) => {}
+        Ok(Listed::Elsewhere) => {
+            return response.with_unknown_state_filters(unknown_states(&request));
+        }
+        Err(code) => return response.with_error_code(code.code()),
     }
     let now = service.replica().wall();
     let state = service.replica().state();
@@ -108,13 +113,15 @@ pub(in crate::broker) async fn list(
             .with_producer_id(values::wire_producer_id(Some(transaction.producer())).into())
             .with_transaction_state(state_name(transaction))
     });
-    let unknown = request
-        .state_filters
-        .iter()
-        .filter(|filter| !STATES.contains(&filter.as_str()));
-    ListTransactionsResponse::default()
-        .with_unknown_state_filters(unknown.cloned().collect())
+    response
+        .with_unknown_state_filters(unknown_states(&request))
         .with_transaction_states(listed.collect())
+}
+
+fn unknown_states(request: &ListTransactionsRequest) -> Vec<StrBytes> {
+    let filters = request.state_filters.iter();
+    let unknown = filters.filter(|filter| !STATES.contains(&filter.as_str()));
+    unknown.cloned().collect()
 }
 
 fn is_wanted(

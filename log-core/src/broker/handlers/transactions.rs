@@ -43,6 +43,17 @@ pub(super) fn fenced_as_known(code: ResponseError, version: i16, since: i16) -> 
     }
 }
 
+/// A commit is judged where the group's offsets are, as a batch is: of a fenced producer all versions say
+/// INVALID_PRODUCER_EPOCH, and what is outside its transaction may be aborted from version 4 on (KIP-890; as seen with
+/// Apache Kafka 4.1.1).
+fn commit_as_known(code: ResponseError, version: i16) -> ResponseError {
+    match code {
+        ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+        ResponseError::InvalidTxnState if 4 <= version => ResponseError::TransactionAbortable,
+        code => code,
+    }
+}
+
 fn producer(id: &str, producer: i64, epoch: i16) -> Result<TransactionalProducer, ResponseError> {
     let producer = values::producer_id(producer).ok_or(ResponseError::InvalidProducerIdMapping)?;
     let epoch = values::producer_epoch(epoch).ok_or(ResponseError::InvalidProducerEpoch)?;
@@ -192,7 +203,7 @@ pub(in crate::broker) async fn commit_offsets(
     });
     let sorted = SortedCommit::sort(service, asked);
     let outcome = commit_sound(service, &request, &sorted).await;
-    let outcome = outcome.map_err(|code| fenced_as_known(code, version, 3));
+    let outcome = outcome.map_err(|code| commit_as_known(code, version));
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             TxnOffsetCommitResponsePartition::default()

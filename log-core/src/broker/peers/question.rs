@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::broker::disk_room::RoomReport;
 use crate::broker::replica_handle::{Outcome, ProposeError};
 use crate::consensus::Quorum;
-use crate::ids::{EntryIndex, NodeId, ProducerEpoch, ProducerId, ReplicaId, TransactionalId};
+use crate::ids::{
+    EntryIndex, NodeId, ProducerEpoch, ProducerId, ReplicaId, TopicName, TransactionalId,
+};
 use crate::state::{Command, FeatureLevel, Refusal, Response};
 use crate::storage::Formed;
 
@@ -50,7 +52,7 @@ pub(super) enum Request {
     },
 }
 
-/// What a node may ask the leader to propose: what concerns the node itself, or no record at all. Everything else is
+/// What a node may ask the leader to propose: what concerns the node itself, no record at all, or a topic with the defaults. Everything else is
 /// proposed by the leader alone (DESIGN rule 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Forwarded(Command);
@@ -62,6 +64,8 @@ impl Forwarded {
             Command::RegisterNode(_) | Command::AllocateProducerId | Command::InitProducerId(_) => {
                 Ok(Self(command))
             }
+            // One that a client asked for by its name alone: whatever is set is judged by the leader that is asked to.
+            Command::CreateTopic(ref create) if create.configs.is_empty() => Ok(Self(command)),
             other => Err(other),
         }
     }
@@ -112,6 +116,9 @@ pub(super) enum Settled {
     NotLeader,
     Dropped,
     OutcomeUnknown,
+    TopicExists {
+        name: TopicName,
+    },
 }
 
 impl Settled {
@@ -154,6 +161,7 @@ impl Settled {
             Refusal::FeatureLevelUnsupported { level, node } => {
                 Self::FeatureLevelUnsupported { level, node }
             }
+            Refusal::TopicExists { name } => Self::TopicExists { name },
             // None that the commands in `Forwarded` are answered with; whoever asked tries again and sees.
             _ => Self::OutcomeUnknown,
         }
@@ -185,6 +193,7 @@ impl Settled {
             Self::FeatureLevelUnsupported { level, node } => {
                 Ok(Err(Refusal::FeatureLevelUnsupported { level, node }))
             }
+            Self::TopicExists { name } => Ok(Err(Refusal::TopicExists { name })),
             Self::NotLeader => Err(ProposeError::NotLeader),
             Self::Dropped => Err(ProposeError::Dropped),
             Self::OutcomeUnknown => Err(ProposeError::OutcomeUnknown),

@@ -7,11 +7,13 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
@@ -20,8 +22,10 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.ElectionNotNeededException;
 import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
@@ -41,6 +45,8 @@ public class JavaSmoke {
             readsOnlyWhatWasCommitted();
             fencesTheElder();
             consumesTransformsAndProduces(admin);
+            keepsTransactionsFromCalls(admin);
+            asksForWhatIsNeverNeeded(admin);
             deletes(admin);
         }
         System.out.println("at home");
@@ -165,6 +171,42 @@ public class JavaSmoke {
             reader.seekToBeginning(reader.assignment());
             check(read(reader, 50).get(49).value().equals("ZSTD 9"), "the last of fifty");
         }
+    }
+
+    /// The refusal costs the producer its transaction, and not itself.
+    static void keepsTransactionsFromCalls(Admin admin) throws Exception {
+        var calls = new NewTopic("calls", 1, (short) -1).configs(Map.of("mayday.acks.min", "all"));
+        admin.createTopics(List.of(calls)).all().get();
+        try (var producer = producer(Map.of("transactional.id", "caller"))) {
+            producer.initTransactions();
+            producer.beginTransaction();
+            try {
+                producer.send(new ProducerRecord<>("calls", "key", "call")).get();
+                throw new AssertionError("a transaction on a topic of calls");
+            } catch (java.util.concurrent.ExecutionException refused) {
+                check(refused.getMessage().contains("POLICY_VIOLATION"), refused.toString());
+            }
+            producer.abortTransaction();
+            producer.beginTransaction();
+            producer.send(new ProducerRecord<>(TOPIC, 0, "key", "afterwards")).get();
+            producer.commitTransaction();
+        }
+        admin.deleteTopics(List.of("calls")).all().get();
+    }
+
+    static void asksForWhatIsNeverNeeded(Admin admin) throws Exception {
+        var partition = new TopicPartition(TOPIC, 0);
+        var elected = admin.electLeaders(ElectionType.PREFERRED, Set.of(partition)).partitions().get();
+        check(elected.get(partition).get() instanceof ElectionNotNeededException, "an election: " + elected);
+        var there = Optional.of(new NewPartitionReassignment(List.of(1)));
+        admin.alterPartitionReassignments(Map.of(partition, there)).all().get();
+        check(admin.listPartitionReassignments().reassignments().get().isEmpty(), "a reassignment is under way");
+        var topic = new ConfigResource(ConfigResource.Type.TOPIC, TOPIC);
+        check(admin.listConfigResources().all().get().contains(topic), "a topic has settings");
+        var transactions = admin.listTransactions().all().get();
+        check(transactions.stream().anyMatch(it -> it.transactionalId().equals("caller")), "listed: " + transactions);
+        var tiered = admin.listOffsets(Map.of(partition, OffsetSpec.latestTiered())).all().get();
+        check(tiered.get(partition).offset() == -1, "there is one tier: " + tiered);
     }
 
     static void deletes(Admin admin) throws Exception {

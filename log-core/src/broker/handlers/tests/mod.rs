@@ -9,4 +9,6 @@ mod metadata;
 mod protected;
 mod puppet;
 mod requests;
+mod topic_ids;
 mod topic_settings;
+mod transactions;

@@ -146,6 +146,13 @@ impl Puppet {
         *self.shared.applied.borrow()
     }
 
+    /// The id of a topic; that of none where there is no such topic.
+    pub(super) fn id_of(&self, topic: &str) -> Uuid {
+        let state = self.service.replica().state();
+        let topic = TopicName::parse(topic).ok().and_then(|it| state.topic(&it));
+        topic.map_or(Uuid::from_u128(7), |topic| topic.id().0)
+    }
+
     /// Until something more is proposed.
     pub(super) async fn proposed(&self) {
         let mut applied = self.shared.applied.subscribe();

@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::alter_configs_request::AlterConfigsResource as ReplacedResource;
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_records_request::{
@@ -14,6 +17,8 @@ use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::describe_quorum_request::{
     PartitionData as QuorumPartition, TopicData as QuorumTopic,
 };
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest as DescribedTopic;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -98,16 +103,33 @@ pub(super) fn fetch(topic: &str, offset: i64, max_wait_ms: i32) -> RequestBody {
     )
 }
 
+/// The same, by ids.
+fn produce_by_id(id: Uuid) -> RequestBody {
+    let RequestBody::Produce(mut request) = produce("", -1, 1_000) else {
+        unreachable!("made just above")
+    };
+    request.topic_data[0].topic_id = id;
+    RequestBody::Produce(request)
+}
+
+fn fetch_by_id(id: Uuid) -> RequestBody {
+    let RequestBody::Fetch(mut request) = fetch("", 0, 0) else {
+        unreachable!("made just above")
+    };
+    request.topics[0].topic_id = id;
+    RequestBody::Fetch(request)
+}
+
 pub(super) fn metadata(topic: &str) -> RequestBody {
     let named = MetadataRequestTopic::default().with_name(Some(text(topic).into()));
     RequestBody::Metadata(MetadataRequest::default().with_topics(Some(vec![named])))
 }
 
 /// A request in the API's last version, about a topic where it is about one.
-pub(super) fn about(key: ApiKey, topic: &str) -> RequestBody {
+pub(super) fn about(key: ApiKey, topic: &str, id: Uuid) -> RequestBody {
     match key {
-        ApiKey::Produce => produce(topic, -1, 1_000),
-        ApiKey::Fetch => fetch(topic, 0, 0),
+        ApiKey::Produce => produce_by_id(id),
+        ApiKey::Fetch => fetch_by_id(id),
         ApiKey::ListOffsets => list_offsets(topic),
         ApiKey::Metadata => metadata(topic),
         ApiKey::OffsetCommit => commit(topic),
@@ -208,6 +230,28 @@ pub(super) fn about(key: ApiKey, topic: &str) -> RequestBody {
         ApiKey::ListPartitionReassignments => {
             RequestBody::ListPartitionReassignments(ListPartitionReassignmentsRequest::default())
         }
+        ApiKey::AlterPartitionReassignments => RequestBody::AlterPartitionReassignments(
+            AlterPartitionReassignmentsRequest::default().with_topics(vec![
+                ReassignableTopic::default()
+                    .with_name(text(topic).into())
+                    .with_partitions(vec![ReassignablePartition::default().with_replicas(None)]),
+            ]),
+        ),
+        ApiKey::ElectLeaders => RequestBody::ElectLeaders(
+            ElectLeadersRequest::default().with_topic_partitions(Some(vec![
+                TopicPartitions::default()
+                    .with_topic(text(topic).into())
+                    .with_partitions(vec![0]),
+            ])),
+        ),
+        ApiKey::ListConfigResources => {
+            RequestBody::ListConfigResources(ListConfigResourcesRequest::default())
+        }
+        ApiKey::DescribeTopicPartitions => RequestBody::DescribeTopicPartitions(
+            DescribeTopicPartitionsRequest::default().with_topics(vec![
+                DescribedTopic::default().with_name(text(topic).into()),
+            ]),
+        ),
         ApiKey::OffsetDelete => delete_offsets(topic),
         ApiKey::DescribeQuorum => {
             RequestBody::DescribeQuorum(DescribeQuorumRequest::default().with_topics(vec![
@@ -396,6 +440,16 @@ pub(super) fn code_of(answer: &ResponseBody) -> i16 {
         ResponseBody::DeleteGroups(body) => body.results[0].error_code,
         ResponseBody::IncrementalAlterConfigs(body) => body.responses[0].error_code,
         ResponseBody::ListPartitionReassignments(body) => body.error_code,
+        ResponseBody::AlterPartitionReassignments(body) => match body.responses.first() {
+            Some(topic) => topic.partitions[0].error_code,
+            None => body.error_code,
+        },
+        ResponseBody::ElectLeaders(body) => match body.replica_election_results.first() {
+            Some(topic) => topic.partition_result[0].error_code,
+            None => body.error_code,
+        },
+        ResponseBody::ListConfigResources(body) => body.error_code,
+        ResponseBody::DescribeTopicPartitions(body) => body.topics[0].error_code,
         ResponseBody::OffsetDelete(body) => match body.topics.first() {
             Some(topic) => topic.partitions[0].error_code,
             None => body.error_code,

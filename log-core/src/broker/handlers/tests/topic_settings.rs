@@ -114,6 +114,28 @@ async fn a_setting_that_would_refuse_every_record_is_refused_itself() {
     );
 }
 
+/// An empty cleanup.policy keeps everything: it must not come about by leaving the value out.
+#[tokio::test]
+async fn a_setting_without_a_value_is_refused_as_by_kafka() {
+    let puppet = Puppet::leader().await;
+    let RequestBody::CreateTopics(mut made) = creation("cleanup.policy", "", false) else {
+        panic!("CreateTopics")
+    };
+    made.topics[0].configs[0].value = None;
+    let made = RequestBody::CreateTopics(made);
+    assert_eq!(
+        code(&puppet, ApiKey::CreateTopics, 7, made).await,
+        INVALID_CONFIG
+    );
+    let RequestBody::AlterConfigs(mut replaced) = replacement("cleanup.policy", "", false) else {
+        panic!("AlterConfigs")
+    };
+    replaced.resources[0].configs[0].value = None;
+    let replaced = RequestBody::AlterConfigs(replaced);
+    let refused = code(&puppet, ApiKey::AlterConfigs, 2, replaced).await;
+    assert_eq!(refused, Some(ResponseError::InvalidRequest));
+}
+
 #[tokio::test]
 async fn the_refusal_of_a_setting_says_which_it_is_and_what_it_may_be() {
     let puppet = Puppet::leader().await;
