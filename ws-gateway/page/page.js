@@ -25,7 +25,7 @@ const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (at(
 /** @type {Map<string, Card>} */ const cards = new Map();
 /** @type {{ line: string, house: string }} */ let whose = { line: '', house: '' };
 /** @type {StatusDetail} */ let statusDetail = {};
-/** @type {string} */ let api;
+let api = '';
 /** @type {ApiWatch | undefined} */ let apiWatch;
 const siren = new Siren(showSound);
 const raiseForm = new RaiseForm((call, options) => /** @type {Resident} */ (resident).raise(call, options));
@@ -309,7 +309,6 @@ async function readConfig() {
   } catch {
     await new Promise((resolve) => setTimeout(resolve, CONFIG_RETRY_MS));
     await readConfig();
-apiWatch = new ApiWatch(api, show);
   }
 }
 
@@ -330,4 +329,5 @@ showLanguage(preferred([localStorage.getItem(LANGUAGE) ?? '', ...navigator.langu
 listenToPerson();
 setInterval(show, 1_000);
 await readConfig();
+apiWatch = new ApiWatch(api, show);
 start();
