@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::advice::AdminListen;
+use crate::disk_probe::DiskProblem;
 use crate::log_supervisor::LogStage;
 
 /// A few scrapers, and the operator.
@@ -32,6 +33,7 @@ pub(crate) type DoorReadiness = Box<dyn Fn() -> Result<(), String> + Send + Sync
 /// What is asked at each request.
 pub(crate) struct Readiness {
     pub(crate) log: watch::Receiver<LogStage>,
+    pub(crate) disk: watch::Receiver<DiskProblem>,
     pub(crate) api: DoorReadiness,
     pub(crate) gateway: DoorReadiness,
 }
@@ -45,6 +47,7 @@ pub(crate) struct Report {
     log: PartReport,
     api: PartReport,
     gateway: PartReport,
+    disk: PartReport,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -78,21 +81,24 @@ impl Readiness {
         let log = PartReport::of(self.log.borrow().get().map(Some));
         let api = PartReport::of((self.api)().map(|()| None));
         let gateway = PartReport::of((self.gateway)().map(|()| None));
+        let disk = PartReport::of(self.disk.borrow().clone().map_or(Ok(None), Err));
         let parts = [
             ("the log", &log),
             ("the api", &api),
             ("the gateway", &gateway),
+            ("the disk", &disk),
         ];
         let missing = parts
             .iter()
             .filter_map(|(name, part)| Some(format!("{name}: {}", part.reason.as_ref()?)));
         let reason = missing.collect::<Vec<_>>().join("; ");
         Report {
-            ready: log.ready && api.ready && gateway.ready,
+            ready: log.ready && api.ready && gateway.ready && disk.ready,
             reason: (!reason.is_empty()).then_some(reason),
             log,
             api,
             gateway,
+            disk,
         }
     }
 }
@@ -161,6 +167,7 @@ mod tests {
         let stopped = LogStage::Stopped("no room".into());
         Readiness {
             log: watch::channel(stopped).1,
+            disk: watch::channel(None).1,
             api: Box::new(move || api.map_err(str::to_owned)),
             gateway: Box::new(move || gateway.map_err(str::to_owned)),
         }

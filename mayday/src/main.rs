@@ -4,6 +4,7 @@ mod addresses;
 mod admin;
 mod advice;
 mod cli;
+mod disk_probe;
 mod dlt;
 mod door;
 mod home;

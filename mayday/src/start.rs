@@ -27,7 +27,7 @@ use crate::cli::Start;
 use crate::home::Home;
 use crate::log_supervisor::{self, LogAddress, LogStage};
 use crate::outcome::Failure;
-use crate::{together, welcome};
+use crate::{disk_probe, together, welcome};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A start that is not ready after so long says what it waits for: a person who sees nothing thinks that it hangs.
@@ -95,6 +95,7 @@ struct Parts {
     api: Part,
     gateway: Part,
     log: Part,
+    disk: Part,
     admin: Part,
 }
 
@@ -148,8 +149,10 @@ impl House {
             admin: format!("http://{operator_address}"),
         };
         let (stage, log_stage) = watch::channel(LogStage::Under(LogReadiness::default()));
+        let (problem, disk_problem) = watch::channel(None);
         let readiness = Arc::new(Readiness {
             log: log_stage,
+            disk: disk_problem,
             api: Box::new(api.readiness()),
             gateway: Box::new(gateway.readiness()),
         });
@@ -162,6 +165,13 @@ impl House {
             ),
             gateway: Part::spawn("the gateway", &tasks, |stop| async move {
                 Ok(gateway.run(stop).await?)
+            }),
+            disk: Part::spawn("the probe of the disk", &tasks, |stop| {
+                let folder = home.path().to_owned();
+                async move {
+                    disk_probe::run(folder, problem, stop).await;
+                    Ok(())
+                }
             }),
             log: Part::spawn("the log", &tasks, |stop| {
                 log_supervisor::run(log_config, stage, stop)
@@ -189,6 +199,7 @@ impl House {
             api,
             gateway,
             log,
+            disk,
             admin,
         } = self.parts;
         let api = api.close().await;
@@ -199,8 +210,9 @@ impl House {
                 "the log does not end: its disk hangs. What was acknowledged is safe"
             ))
         });
+        let disk = disk.close().await;
         let admin = admin.close().await;
-        api.and(gateway).and(log).and(admin)
+        api.and(gateway).and(log).and(disk).and(admin)
     }
 }
 
@@ -213,6 +225,7 @@ impl Parts {
             ended = &mut self.log.task => Err(self.log.ended_early(ended)),
             ended = &mut self.api.task => Err(self.api.ended_early(ended)),
             ended = &mut self.gateway.task => Err(self.gateway.ended_early(ended)),
+            ended = &mut self.disk.task => Err(self.disk.ended_early(ended)),
             ended = &mut self.admin.task => Err(self.admin.ended_early(ended)),
         }
     }

@@ -105,3 +105,28 @@ fn a_process_whose_log_is_down_ends_in_order_when_told_to_and_the_next_one_sends
     let mut neighbour = Watcher::start(&data, "hanbit", "102-304");
     assert_eq!(neighbour.next()["id"], call["id"]);
 }
+
+#[test]
+fn a_disk_that_hangs_is_said_while_it_does() {
+    let (_keep, data) = house::folder();
+    let running = house::start(&data);
+    let id = running.id().to_string();
+    let delay = "inject=fdatasync:delay_enter=6000000";
+    let arguments = ["-f", "-q", "-e", "trace=fdatasync", "-e", delay, "-p", &id];
+    let mut strace = std::process::Command::new("strace");
+    let strace = strace.args(arguments).stderr(std::process::Stdio::null());
+    let Ok(mut strace) = strace.stdout(std::process::Stdio::null()).spawn() else {
+        eprintln!("no sync can be delayed here: it needs strace");
+        return;
+    };
+
+    running.wait_for_readiness("its disk hangs", |status, said| {
+        status == 503 && said["disk"]["ready"] == false && said["reason"].is_string()
+    });
+    let told = house::run(std::process::Command::new("kill").arg(strace.id().to_string()));
+    assert!(told.status.success());
+    strace.wait().unwrap();
+
+    running.wait_for_readiness("it answers again", |status, _| status == 200);
+    assert_eq!(running.interrupt(), Some(0));
+}

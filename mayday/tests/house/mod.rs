@@ -244,6 +244,11 @@ impl Running {
         resident.parse::<u64>().expect("a number") << 10
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.child.id()
+    }
+
     /// SIGKILL: no chance to finish anything.
     pub(crate) fn kill(mut self) {
         self.child.kill();
