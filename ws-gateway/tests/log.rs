@@ -340,3 +340,25 @@ fn one_call_stamped_ten_years_ahead_neither_blinds_a_gateway_nor_lives_for_ten_y
     assert_eq!(neighbour.message().1["text"], "again");
     assert_eq!(neighbour.message().1["rank"], 2, "ranks go on");
 }
+
+#[test]
+fn a_gateway_reads_a_day_back_however_many_records_that_are() {
+    let log = Log::start();
+    let writer = log.writer();
+    let mut partition = 0;
+    for _ in 0..1_100 {
+        let alert = log.alert("101", "1502", "again");
+        let record = event_model::encode(&alert, SpringTypes::Omitted, None);
+        partition = log.write(&writer, &record).partition;
+    }
+
+    let door = Door::open(&log);
+
+    let mut neighbour =
+        Neighbour::connected(door.address, "1.2", &support::house::token("101", "1602"));
+    let from_the_beginning = format!("resume-from:1.{partition}.n.n\n");
+    let first = neighbour.subscribe("0", "/sub/line/101", &from_the_beginning);
+    let answer: serde_json::Value = serde_json::from_slice(&first[0].body).unwrap();
+    assert_eq!(answer["reason"], "too-many", "all of it was read");
+    assert_eq!(answer["count"], 1_100);
+}
