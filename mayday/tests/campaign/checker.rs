@@ -94,9 +94,6 @@ pub(crate) struct History {
     /// Lines whose tries under one key met more than one api, or one that had started anew and did not know its keys yet.
     /// A call that was tried again may stand there twice under its one id: its readers tell it once.
     pub(crate) repeated_lines: BTreeSet<String>,
-    /// Records' times jumped by more than the 25 hours for which readers remember ids: a call that stands twice under its
-    /// one id may be told twice.
-    pub(crate) ids_forgotten: bool,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) group: Vec<GroupEvent>,
     /// Where the log says that the group goes on, by partition.
@@ -173,7 +170,7 @@ impl History {
         self.find_overtaking(&by_id, &mut breaches);
         self.find_changed(&mut breaches);
         for (number, listener) in self.listeners.iter().enumerate() {
-            self.judge_listener(number, listener, &by_id, &mut breaches);
+            self.judge_listener(number, listener, &mut breaches);
         }
         self.judge_group(&mut breaches);
         self.judge_copies(&by_id, &mut breaches);
@@ -272,14 +269,7 @@ impl History {
         }
     }
 
-    fn judge_listener(
-        &self,
-        number: usize,
-        listener: &Listener,
-        by_id: &BTreeMap<&str, Vec<&Place>>,
-        breaches: &mut Vec<Breach>,
-    ) {
-        let stands_twice = |id: &str| by_id.get(id).is_some_and(|at| 1 < at.len());
+    fn judge_listener(&self, number: usize, listener: &Listener, breaches: &mut Vec<Breach>) {
         let ours = |record: &&Record| record.line == listener.line;
         let mut unheard: BTreeSet<&str> = self
             .records
@@ -298,7 +288,7 @@ impl History {
             let breach = |breach: fn(usize, String) -> Breach| breach(number, id.clone());
             if *line != listener.line || !all.contains(id.as_str()) {
                 breaches.push(breach(|listener, id| Breach::HeardWrong { listener, id }));
-            } else if !since_recovered.insert(id) && !(self.ids_forgotten && stands_twice(id)) {
+            } else if !since_recovered.insert(id) {
                 breaches.push(breach(|listener, id| Breach::HeardTwice { listener, id }));
             }
         }
@@ -462,7 +452,6 @@ mod tests {
             seen: vec![(place(0), "id0".to_owned())],
             ordered_lines: BTreeSet::from(["one".to_owned()]),
             repeated_lines: BTreeSet::new(),
-            ids_forgotten: false,
             listeners: vec![Listener {
                 line: "one".to_owned(),
                 is_let_in: true,
@@ -596,14 +585,6 @@ mod tests {
         assert!(matches!(&silent[..], [Breach::Unheard { id, .. }] if id == "id1"));
         let echo = hear(vec![alert(0), alert(1), alert(1), alert(2)]);
         assert!(matches!(&echo[..], [Breach::HeardTwice { .. }]));
-        let forgotten = told(|history| {
-            history.ids_forgotten = true;
-            history.listeners[0].heard = vec![alert(0), alert(1), alert(1), alert(2)];
-        });
-        assert!(
-            matches!(&forgotten[..], [Breach::HeardTwice { .. }]),
-            "it stands once, whatever the clocks say"
-        );
         let stranger = Heard::Alert {
             id: "id1".to_owned(),
             line: "two".to_owned(),

@@ -55,8 +55,6 @@ const SECONDS_DEFAULT: u64 = 30;
 const SEED_DEFAULT: u64 = 1;
 /// How long after the trouble everything may take to be stored, heard, read and copied.
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
-/// How long readers remember ids, in record time.
-const ID_MEMORY_SECONDS: i64 = 25 * 3_600;
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A token that no clock of the campaign makes too old or too young.
@@ -167,7 +165,6 @@ impl<'a> Campaign<'a> {
         let mut history = History {
             calls: calls.collect(),
             seen,
-            ids_forgotten: tally.clocks_far_off,
             ordered_lines: ordered.map(|caller| caller.line.clone()).collect(),
             repeated_lines: repeated.map(|caller| caller.line.clone()).collect(),
             ..History::default()
@@ -262,9 +259,6 @@ impl<'a> Campaign<'a> {
             }
             if matches!(round.fault, Fault::Kill | Fault::Restart) {
                 tally.restarted.extend(&begun);
-            }
-            if let Fault::Clock(seconds) = round.fault {
-                tally.clocks_far_off |= ID_MEMORY_SECONDS < seconds.abs();
             }
             thread::sleep(round.lasts);
             for at in begun {
@@ -361,13 +355,19 @@ impl<'a> Campaign<'a> {
             let answers = history.calls.iter().flat_map(|call| &call.answers);
             answers.filter(|answer| wanted(answer)).count()
         };
+        let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
+        for answer in history.calls.iter().flat_map(|call| &call.answers) {
+            if let Answer::NotStored { code } = answer {
+                *codes.entry(code).or_default() += 1;
+            }
+        }
         let texts: BTreeSet<&String> = history
             .records
             .values()
             .map(|record| &record.text)
             .collect();
         println!(
-            "{} machines, seed {}: {} rounds of trouble {:?}; {} calls: {} answers 201, {} answers 202, {} refused, {} open; \
+            "{} machines, seed {}: {} rounds of trouble {:?}; {} calls: {} answers 201, {} answers 202, refused {:?}, {} open; \
              {} records ({} under an id that was there), {} heard, {} copied",
             self.machines.len(),
             self.seed,
@@ -376,7 +376,7 @@ impl<'a> Campaign<'a> {
             history.calls.len(),
             count(|answer| matches!(answer, Answer::Stored { .. })),
             count(|answer| matches!(answer, Answer::Queued { .. })),
-            count(|answer| matches!(answer, Answer::NotStored { .. })),
+            codes,
             count(|answer| matches!(answer, Answer::Unknown)),
             history.records.len(),
             history.records.len() - texts.len(),
@@ -421,8 +421,6 @@ struct Tally {
     impossible: BTreeSet<String>,
     /// Machines whose process was another one for a while, or for good.
     restarted: BTreeSet<usize>,
-    /// A clock was off by more than [`ID_MEMORY_SECONDS`].
-    clocks_far_off: bool,
 }
 
 fn kind(fault: Fault) -> String {
