@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::machine::Machine;
@@ -78,6 +78,8 @@ pub(crate) struct Rounds {
     chance: StdRng,
     machines: usize,
     faults: Vec<Fault>,
+    /// Those of the kinds that have not come yet: each comes once before any comes again.
+    deck: Vec<Fault>,
 }
 
 impl Rounds {
@@ -96,6 +98,7 @@ impl Rounds {
             chance: StdRng::seed_from_u64(seed),
             machines,
             faults,
+            deck: Vec::new(),
         }
     }
 }
@@ -104,7 +107,11 @@ impl Iterator for Rounds {
     type Item = Round;
 
     fn next(&mut self) -> Option<Round> {
-        let fault = *self.faults.choose(&mut self.chance)?;
+        if self.deck.is_empty() {
+            self.deck.clone_from(&self.faults);
+            self.deck.shuffle(&mut self.chance);
+        }
+        let fault = self.deck.pop()?;
         let first = self.chance.random_range(0..self.machines);
         let all: Vec<usize> = (0..self.machines).collect();
         // Mostly one machine is in trouble, now and then all are.

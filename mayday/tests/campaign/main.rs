@@ -51,7 +51,7 @@ use crate::network::Network;
 use crate::readers::Readers;
 
 /// How long the trouble lasts where nobody says, in each of the two tests: what CI has time for.
-const SECONDS_DEFAULT: u64 = 30;
+const SECONDS_DEFAULT: u64 = 45;
 const SEED_DEFAULT: u64 = 1;
 /// How long after the trouble everything may take to be stored, heard, read and copied.
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
