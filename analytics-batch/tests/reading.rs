@@ -18,7 +18,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -234,6 +234,29 @@ async fn what_was_posted_is_told() {
             .unwrap()
             .starts_with("<!doctype html>")
     );
+    house.broker.shutdown().await.unwrap();
+}
+
+/// On a log that takes transactions on the calls' topics, as Apache Kafka does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_transaction_of_another_client_keeps_no_call_out_of_the_report() {
+    let mut house = House101::with_topics().await;
+    let mut another = client(&house.broker);
+    another
+        .set("linger.ms", "0")
+        .set("transactional.id", "another");
+    let another: FutureProducer = another.create().unwrap();
+    tokio::task::block_in_place(|| {
+        another.init_transactions(Duration::from_secs(20)).unwrap();
+        another.begin_transaction().unwrap();
+    });
+    let ours = std::mem::replace(&mut house.producer, another);
+    house.put_noise().await;
+    house.producer = ours;
+
+    house.put_noise().await;
+
+    assert_eq!(house.report().await.records, 2);
     house.broker.shutdown().await.unwrap();
 }
 

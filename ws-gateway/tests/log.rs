@@ -49,6 +49,26 @@ fn an_alert_and_its_accepts_reach_every_neighbour_with_their_ranks() {
     }
 }
 
+/// On a log that takes transactions on the calls' topics, as Apache Kafka does.
+#[test]
+fn an_open_transaction_of_another_client_keeps_no_call_from_being_heard() {
+    let log = Log::start();
+    let door = Door::open(&log);
+    let mut neighbour = door.neighbour("101", "1501");
+    let another = log.writer_in_a_transaction();
+    let first = event_model::encode(
+        &log.alert("101", "1301", "not ended"),
+        SpringTypes::Written,
+        None,
+    );
+    log.write(&another, &first);
+
+    log.happens(&log.alert("101", "1502", "help"));
+
+    assert_eq!(neighbour.message().1["text"], "not ended");
+    assert_eq!(neighbour.message().1["text"], "help");
+}
+
 #[test]
 fn a_gateway_that_starts_before_its_topics_waits_for_them() {
     let log = Log::without_topics();

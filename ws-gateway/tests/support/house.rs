@@ -22,7 +22,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, OwnedHeaders, OwnedMessage},
-    producer::{FutureProducer, FutureRecord},
+    producer::{FutureProducer, FutureRecord, Producer},
     util::Timeout,
 };
 use resident_token::{
@@ -136,6 +136,18 @@ impl Log {
             .set("enable.idempotence", "true")
             .create()
             .unwrap()
+    }
+
+    /// A writer of another program's, with a transaction open.
+    pub(crate) fn writer_in_a_transaction(&self) -> FutureProducer {
+        let mut client = self.client();
+        client
+            .set("linger.ms", "0")
+            .set("transactional.id", "another");
+        let writer: FutureProducer = client.create().unwrap();
+        writer.init_transactions(PATIENCE).unwrap();
+        writer.begin_transaction().unwrap();
+        writer
     }
 
     /// Writes an event where it belongs; returns when the log has it.
