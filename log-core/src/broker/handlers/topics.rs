@@ -64,7 +64,13 @@ pub(super) async fn create_as_asked_for(service: &Service, name: TopicName, wait
             return;
         }
         let mut applied = service.replica().applied();
-        while service.replica().state().topic(&name).is_none() && applied.changed().await.is_ok() {}
+        loop {
+            // The state is not held while waiting: applying needs it.
+            let is_there = service.replica().state().topic(&name).is_some();
+            if is_there || applied.changed().await.is_err() {
+                return;
+            }
+        }
     };
     if timeout(wait, made).await.is_err() {
         tracing::debug!("topic that was asked for was not made in time");
