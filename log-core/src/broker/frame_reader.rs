@@ -11,16 +11,18 @@ use crate::wire::{FrameError, LENGTH_BYTES, frame_length};
 
 /// How much is asked of the socket at once, and taken ahead of what has arrived.
 const READ_BYTES: usize = 64 * 1024;
-/// How long the rest of a frame may take to bring another byte, or to get its memory. Too low drops slow links; too
-/// high lets a stalled sender keep what it has sent.
+/// How long a frame's length may take once it has begun, the rest of a frame to bring another byte, or to get its memory.
+/// Too low drops slow links; too high lets a stalled sender keep what it has sent.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// What a frame must bring at least, on the average of its whole time: a sender of a byte now and then is stalled as well.
+const BYTES_PER_SECOND_MIN: u32 = 64 * 1024;
 
 /// Why there will be no further frame.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error("closed in the middle of a frame")]
     Cut,
-    #[error("a frame stalled for {STALLED_AFTER:?}")]
+    #[error("a frame stalled, or came too slowly")]
     Stalled,
     #[error("nothing was asked for {0:?}")]
     Idle(Duration),
@@ -36,6 +38,7 @@ pub(super) struct FrameReader<R> {
     memory: ConnectionMemory,
     frame_bytes_max: usize,
     idle_max: Duration,
+    stalled_after: Duration,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -51,6 +54,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             memory,
             frame_bytes_max,
             idle_max,
+            stalled_after: STALLED_AFTER,
         }
     }
 
@@ -63,28 +67,36 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Ok(None);
         };
         let mut held = self.memory.admit(length).await;
-        self.fill_to(length, &mut held).await?;
+        let within = self.stalled_after + time_for(length);
+        let filled = timeout(within, self.fill_to(length, &mut held)).await;
+        filled.unwrap_or(Err(ReadError::Stalled))?;
         Ok(Some((self.buffer.split_to(length).freeze(), held)))
     }
 
     async fn length(&mut self) -> Result<Option<usize>, ReadError> {
-        while self.buffer.len() < LENGTH_BYTES {
-            let wait = if self.buffer.is_empty() {
-                self.idle_max
-            } else {
-                STALLED_AFTER
-            };
+        if self.buffer.is_empty() {
             self.buffer.reserve(LENGTH_BYTES);
+            let wait = self.idle_max;
             let read = timeout(wait, self.socket.read_buf(&mut self.buffer)).await;
-            match read.map_err(|_| ReadError::Idle(wait))?? {
-                0 if self.buffer.is_empty() => return Ok(None),
-                0 => return Err(ReadError::Cut),
-                _ => {}
+            if read.map_err(|_| ReadError::Idle(wait))?? == 0 {
+                return Ok(None);
             }
         }
+        let rest = timeout(self.stalled_after, self.rest_of_length()).await;
+        rest.unwrap_or(Err(ReadError::Stalled))?;
         let prefix = self.buffer.split_to(LENGTH_BYTES);
         let prefix = prefix.as_ref().try_into().expect("split off as many");
         Ok(Some(frame_length(prefix, self.frame_bytes_max)?))
+    }
+
+    async fn rest_of_length(&mut self) -> Result<(), ReadError> {
+        while self.buffer.len() < LENGTH_BYTES {
+            self.buffer.reserve(LENGTH_BYTES);
+            if self.socket.read_buf(&mut self.buffer).await? == 0 {
+                return Err(ReadError::Cut);
+            }
+        }
+        Ok(())
     }
 
     /// Reads until the buffer holds a whole frame, taking memory only for what the sender really sends.
@@ -94,13 +106,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             let ahead = (length - self.buffer.len()).min(READ_BYTES);
             if paid_for < self.buffer.len() + ahead {
                 let more = self.memory.grow(held, ahead);
-                timeout(STALLED_AFTER, more)
+                timeout(self.stalled_after, more)
                     .await
                     .map_err(|_| ReadError::Stalled)?;
                 paid_for += ahead;
             }
             self.buffer.reserve(ahead);
-            let read = timeout(STALLED_AFTER, self.socket.read_buf(&mut self.buffer)).await;
+            let read = timeout(self.stalled_after, self.socket.read_buf(&mut self.buffer)).await;
             if read.map_err(|_| ReadError::Stalled)?? == 0 {
                 return Err(ReadError::Cut);
             }
@@ -109,8 +121,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
+/// What a frame of so many bytes takes at the slowest.
+fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs_f64(bytes as f64 / f64::from(BYTES_PER_SECOND_MIN))
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
     use crate::broker::request_memory::RequestMemory;
 
@@ -156,5 +175,28 @@ mod tests {
             reader(b"GET / HTTP/1.1\r\n").next().await,
             Err(ReadError::Frame(_))
         ));
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_comes_byte_by_byte_has_one_time_limit_in_all() {
+        let (mut sender, socket) = tokio::io::duplex(64);
+        let memory = RequestMemory::new(1 << 20).share(1 << 20);
+        let mut reader = FrameReader::new(socket, memory, 200_000, Duration::from_secs(60));
+        reader.stalled_after = Duration::from_millis(300);
+        let bytes = frame(100);
+        let sending = async move {
+            sender
+                .write_all(&bytes[..LENGTH_BYTES])
+                .await
+                .expect("taken");
+            for byte in &bytes[LENGTH_BYTES..] {
+                if sender.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let (read, ()) = tokio::join!(async move { reader.next().await.map(drop) }, sending);
+        assert!(matches!(read, Err(ReadError::Stalled)), "{read:?}");
     }
 }
