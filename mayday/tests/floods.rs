@@ -74,6 +74,10 @@ fn stands_all(floods: &[(Flood, usize)]) {
                 sleep(ROUND_EVERY);
                 call(targets.api, round);
                 listen(targets.gateway, round);
+                if floods == [(Flood::TokenlessPosts, 40)] {
+                    // Also from the flood's own address.
+                    call_over(floods::connect(targets.api).unwrap(), 50 + round);
+                }
             }
             while journal_end(&data) < before + JOURNAL_FILES * SEGMENT_BYTES {
                 write_to_log(&running.log, 2);
@@ -176,6 +180,11 @@ fn snapshots_that_are_asked_for_again_and_again_take_bounded_memory() {
 
 /// A call of one house after another, which must be taken.
 fn call(api: SocketAddr, round: usize) {
+    let stream = TcpStream::connect_timeout(&api, house::PATIENCE).unwrap();
+    call_over(stream, round);
+}
+
+fn call_over(stream: TcpStream, round: usize) {
     let house = format!("{}", 100 + round);
     let token = house::token("hanbit", &house);
     let body = format!(r#"{{"line":"hanbit","house":"{house}","text":"help"}}"#);
@@ -184,7 +193,7 @@ fn call(api: SocketAddr, round: usize) {
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let answer = ask(api, request.as_bytes(), b"\"id\"");
+    let answer = ask(stream, request.as_bytes(), b"\"id\"");
     let taken = ["HTTP/1.1 201", "HTTP/1.1 202"];
     assert!(
         taken.iter().any(|taken| answer.starts_with(taken)),
@@ -199,13 +208,13 @@ fn listen(gateway: SocketAddr, round: usize) {
     request.extend(floods::message(&format!(
         "CONNECT\naccept-version:1.2\nhost:house\nAuthorization:Bearer {token}\n\n\0"
     )));
-    let answer = ask(gateway, &request, b"CONNECTED\n");
+    let stream = TcpStream::connect_timeout(&gateway, house::PATIENCE).unwrap();
+    let answer = ask(stream, &request, b"CONNECTED\n");
     assert!(answer.contains("CONNECTED\n"), "{answer}");
 }
 
 /// What is answered, up to what is waited for or the end.
-fn ask(address: SocketAddr, request: &[u8], until: &[u8]) -> String {
-    let mut stream = TcpStream::connect_timeout(&address, house::PATIENCE).unwrap();
+fn ask(mut stream: TcpStream, request: &[u8], until: &[u8]) -> String {
     stream.set_read_timeout(Some(house::PATIENCE)).unwrap();
     stream.write_all(request).unwrap();
     read_until(&mut stream, until)

@@ -16,8 +16,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub(crate) const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 /// How often the flood looks at its connections.
 const TURN: Duration = Duration::from_millis(10);
-/// New connections in one turn.
-const OPENED_PER_TURN: usize = 20;
 /// Connections that are looked at in one turn: have they been closed, do they say more?
 const SERVED_PER_TURN: usize = 400;
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
@@ -116,6 +114,15 @@ impl Flood {
         }
     }
 
+    /// New connections in one turn.
+    fn opens(self) -> usize {
+        match self {
+            // Each brings half a megabyte.
+            Flood::HeavyGroups => 1,
+            _ => 20,
+        }
+    }
+
     /// How much of what it is sent a connection reads in a turn.
     fn reads(self) -> usize {
         match self {
@@ -167,7 +174,7 @@ pub(crate) fn run(
     let mut buffer = vec![0; flood.reads()];
     let more = flood.more(targets);
     while !stop.load(Ordering::Relaxed) && begun.elapsed() < at_most {
-        for _ in 0..OPENED_PER_TURN.min(connections.saturating_sub(held.len())) {
+        for _ in 0..flood.opens().min(connections.saturating_sub(held.len())) {
             let opening = flood.opening(targets, tally.opened);
             match open(flood.target(targets), &opening) {
                 Ok(stream) => {
@@ -193,13 +200,18 @@ pub(crate) fn run(
     tally
 }
 
-fn open(target: SocketAddr, opening: &[u8]) -> std::io::Result<TcpStream> {
+/// A connection from the flood's own address.
+pub(crate) fn connect(target: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.bind(&SocketAddr::from((SOURCE, 0)).into())?;
     // A flood that reads nothing must not be helped by a large buffer of its own.
     socket.set_recv_buffer_size(16 * 1_024)?;
     socket.connect_timeout(&target.into(), CONNECT_WITHIN)?;
-    let mut stream = TcpStream::from(socket);
+    Ok(TcpStream::from(socket))
+}
+
+fn open(target: SocketAddr, opening: &[u8]) -> std::io::Result<TcpStream> {
+    let mut stream = connect(target)?;
     stream.set_write_timeout(Some(CONNECT_WITHIN))?;
     stream.write_all(opening)?;
     stream.set_nonblocking(true)?;
@@ -296,13 +308,13 @@ fn fetch(topic: &str) -> Vec<u8> {
     request(1, 4, &body)
 }
 
-/// JoinGroup, version 2, as a new member with half a megabyte of metadata.
+/// JoinGroup, version 2, as a new member with half a megabyte of metadata, which is gone 6 s after it joined.
 fn join_group(group: &str) -> Vec<u8> {
     let metadata = vec![7; 512 << 10];
     let mut body = Vec::new();
     body.extend(string(group));
-    body.extend(30_000i32.to_be_bytes());
-    body.extend(30_000i32.to_be_bytes());
+    body.extend(6_000i32.to_be_bytes());
+    body.extend(6_000i32.to_be_bytes());
     body.extend(string(""));
     body.extend(string("consumer"));
     body.extend(1i32.to_be_bytes());

@@ -164,8 +164,10 @@ impl Acceptor {
     fn no_place(&self, stream: TcpStream, address: SocketAddr, reason: NoPlace) {
         debug!(%address, %reason, "no place for another connection");
         (self.turned_away)();
-        // As many at once as there are spare descriptors, though none is short: the others are closed without a word.
-        self.turn_away(stream, Spares::of_process().give_up());
+        if self.when_full == WhenFull::ServiceUnavailable {
+            // As many at once as there are spare descriptors, though none is short: the others are closed without a word.
+            self.turn_away(stream, Spares::of_process().give_up());
+        }
     }
 
     /// A spare is given up to take the connection, tell it so, and close it. The system says that there is no descriptor

@@ -4,7 +4,8 @@
 //! *stranger* until it has brought a good token. Only one that waits, and has waited for [`WAITED_MIN`], can be told to
 //! make room:
 //!
-//! - an address whose strangers hold its share loses the stranger of its own that waited longest;
+//! - an address whose strangers hold its share loses a stranger of its own: the longest-waiting of those that have been
+//!   answered and brought no token, however short it waited, else the longest-waiting;
 //! - a stage that is full loses the one that waited longest of the address that has most places there;
 //! - where none of a full stage has waited so long, an address with more than twice the places of the newcomer's loses
 //!   the one that waited longest all the same: else whoever comes back at once takes each place that becomes free.
@@ -90,6 +91,8 @@ struct Address {
     strangers: usize,
     /// Since when, and its number.
     waiting_strangers: BTreeSet<(Instant, usize)>,
+    /// The same of strangers that wait again: they had their chance to bring a token.
+    resting_strangers: BTreeSet<(Instant, usize)>,
     waiting_known: BTreeSet<(Instant, usize)>,
 }
 
@@ -97,6 +100,8 @@ struct Member {
     /// None while it works.
     waits_since: Option<Instant>,
     is_stranger: bool,
+    /// It has worked before.
+    was_served: bool,
     evict: Evict,
 }
 
@@ -130,6 +135,7 @@ impl Places {
         let member = Member {
             waits_since: Some(now),
             is_stranger: true,
+            was_served: false,
             evict,
         };
         stage.join(address, number, member, now)?;
@@ -201,8 +207,10 @@ impl Stage {
         let mut address = self.addresses.entry(key).or_default();
         let mut evicted = None;
         if self.limits.strangers_max <= address.strangers {
-            let longest = address.waiting_strangers.first().copied();
-            let Some(longest) = longest.filter(|since| long_enough(*since, now)) else {
+            let resting = address.resting_strangers.first().copied();
+            let waiting = address.waiting_strangers.first().copied();
+            let waiting = waiting.filter(|since| long_enough(*since, now));
+            let Some(longest) = resting.or(waiting) else {
                 return Err(NoPlace::Share);
             };
             evicted = address.remove(longest.1);
@@ -282,39 +290,37 @@ fn long_enough((since, _): (Instant, usize), now: Instant) -> bool {
 impl Address {
     fn insert(&mut self, number: usize, member: Member) {
         self.strangers += usize::from(member.is_stranger);
-        self.index(number, member.waits_since, member.is_stranger);
+        if let Some(since) = member.waits_since {
+            self.waiting(&member).insert((since, number));
+        }
         self.members.insert(number, member);
     }
 
     fn remove(&mut self, number: usize) -> Option<Member> {
         let member = self.members.remove(&number)?;
         self.strangers -= usize::from(member.is_stranger);
-        self.unindex(number, member.waits_since);
+        if let Some(since) = member.waits_since {
+            self.waiting(&member).remove(&(since, number));
+        }
         Some(member)
     }
 
-    fn index(&mut self, number: usize, since: Option<Instant>, is_stranger: bool) {
-        let Some(since) = since else {
-            return;
-        };
-        if is_stranger {
-            self.waiting_strangers.insert((since, number));
-        } else {
-            self.waiting_known.insert((since, number));
+    /// Among whom a member waits.
+    fn waiting(&mut self, member: &Member) -> &mut BTreeSet<(Instant, usize)> {
+        match (member.is_stranger, member.was_served) {
+            (true, false) => &mut self.waiting_strangers,
+            (true, true) => &mut self.resting_strangers,
+            (false, _) => &mut self.waiting_known,
         }
     }
 
-    fn unindex(&mut self, number: usize, since: Option<Instant>) {
-        let Some(since) = since else {
-            return;
-        };
-        self.waiting_strangers.remove(&(since, number));
-        self.waiting_known.remove(&(since, number));
-    }
-
     fn longest(&self) -> Option<(Instant, usize)> {
-        let both = [self.waiting_strangers.first(), self.waiting_known.first()];
-        both.into_iter().flatten().min().copied()
+        let all = [
+            self.waiting_strangers.first(),
+            self.resting_strangers.first(),
+            self.waiting_known.first(),
+        ];
+        all.into_iter().flatten().min().copied()
     }
 }
 
@@ -367,6 +373,7 @@ impl Place {
         let Some(mut member) = address.remove(self.number) else {
             return false;
         };
+        member.was_served |= member.waits_since.is_none();
         member.waits_since = since(member.waits_since);
         member.is_stranger = is_stranger(member.is_stranger);
         address.insert(self.number, member);
@@ -469,6 +476,21 @@ mod tests {
 
         assert!(scene.come("c", FLOOD).is_ok());
         assert_eq!(scene.told(), ["a"]);
+    }
+
+    #[test]
+    fn one_that_was_answered_and_brought_no_token_makes_room_for_another_of_its_address_at_once() {
+        let mut scene = Scene::with(PlaceLimits::shared(8));
+        let _fresh = scene.come("fresh", HOME).unwrap();
+        scene.pass(10);
+        let busy = scene.come("busy", HOME).unwrap();
+        assert!(busy.work());
+        assert_eq!(scene.come("neighbour", HOME).unwrap_err(), NoPlace::Share);
+
+        busy.wait(scene.now);
+
+        assert!(scene.come("neighbour", HOME).is_ok());
+        assert_eq!(scene.told(), ["busy"]);
     }
 
     #[test]
