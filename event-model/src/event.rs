@@ -88,11 +88,18 @@ impl AlertRaised {
     /// differ between two tries of one press (position, accuracy, time) is left out, and so is the present `id`.
     pub fn idempotent_id(&self, scope: &IdempotencyScope<'_>) -> EventId {
         scope.derive(&[
-            self.line.as_str(),
-            self.house.as_str(),
-            self.text.as_str(),
-            self.status.as_str(),
+            self.line.as_str().as_bytes(),
+            self.house.as_str().as_bytes(),
+            self.text.as_str().as_bytes(),
+            self.status.as_str().as_bytes(),
         ])
+    }
+
+    /// The id of a call whose body could not be read as a whole: it covers the bytes as they came.
+    pub fn idempotent_id_of_bytes(&self, scope: &IdempotencyScope<'_>, body: &[u8]) -> EventId {
+        let (line, house) = (self.line.as_str(), self.house.as_str());
+        // One field more than the id of any call that was read.
+        scope.derive(&[b"unreadable", b"", line.as_bytes(), house.as_bytes(), body])
     }
 }
 
@@ -101,10 +108,10 @@ impl AlertAccepted {
     pub fn idempotent_id(&self, scope: &IdempotencyScope<'_>) -> EventId {
         let alert_id = self.alert_id.map(|id| id.to_string()).unwrap_or_default();
         scope.derive(&[
-            self.line.as_str(),
-            self.responder.as_str(),
-            self.target.as_str(),
-            &alert_id,
+            self.line.as_str().as_bytes(),
+            self.responder.as_str().as_bytes(),
+            self.target.as_str().as_bytes(),
+            alert_id.as_bytes(),
         ])
     }
 }

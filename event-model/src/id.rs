@@ -81,21 +81,82 @@ pub struct IdempotencyScope<'a> {
 impl IdempotencyScope<'_> {
     /// UUIDv8 over the scope and the body's fields. Each field goes in with its length, so no two lists of fields
     /// look the same to the hash.
-    pub(crate) fn derive(&self, body: &[&str]) -> EventId {
-        let mut hash = Sha256::new_with_prefix("mayday idempotency 1");
-        for field in [self.issuer, self.subject, self.path, self.key]
-            .iter()
-            .chain(body)
-        {
-            hash.update((field.len() as u64).to_be_bytes());
-            hash.update(field.as_bytes());
-        }
-        let digest = hash.finalize();
-        let (head, _) = digest
-            .split_first_chunk::<16>()
-            .expect("SHA-256 has 32 bytes");
-        EventId::Uuid(uuid::Builder::from_custom_bytes(*head).into_uuid())
+    pub(crate) fn derive(&self, body: &[&[u8]]) -> EventId {
+        let scope = self.fields().map(str::as_bytes);
+        let fields = scope.iter().chain(body).copied();
+        let head = hash_of("mayday idempotency 1", fields);
+        EventId::Uuid(uuid::Builder::from_custom_bytes(head).into_uuid())
     }
+
+    /// What a record carries of its key (header `ce_idempotencykey`): the same for every call under one key, and
+    /// nothing that the key or its owner could be read from.
+    pub fn tag(&self) -> Tag {
+        let fields = self.fields();
+        Tag(hash_of(
+            "mayday key 1",
+            fields.iter().map(|field| field.as_bytes()),
+        ))
+    }
+
+    fn fields(&self) -> [&str; 4] {
+        [self.issuer, self.subject, self.path, self.key]
+    }
+}
+
+/// A fingerprint of 128 bits, written as 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag([u8; 16]);
+
+impl Tag {
+    /// What a record carries of its caller (header `ce_caller`), so that only the same subject is told about it. The
+    /// event's id goes in: two records of one caller do not show that they are.
+    pub fn of_caller(id: EventId, issuer: &str, subject: &str) -> Self {
+        let id = id.to_string();
+        let fields = [id.as_str(), issuer, subject];
+        Self(hash_of(
+            "mayday caller 1",
+            fields.iter().map(|field| field.as_bytes()),
+        ))
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// The string is no [`Tag`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not 32 hexadecimal digits")]
+pub struct TagError(String);
+
+impl FromStr for Tag {
+    type Err = TagError;
+
+    fn from_str(text: &str) -> Result<Self, TagError> {
+        let digits = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = digits
+            .then(|| u128::from_str_radix(text, 16).ok())
+            .flatten();
+        number
+            .map(|number| Self(number.to_be_bytes()))
+            .ok_or_else(|| TagError(text.to_owned()))
+    }
+}
+
+/// The first 128 bits of SHA-256 over a prefix and fields, each with its length.
+fn hash_of<'a>(prefix: &str, fields: impl Iterator<Item = &'a [u8]>) -> [u8; 16] {
+    let mut hash = Sha256::new_with_prefix(prefix);
+    for field in fields {
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field);
+    }
+    let digest = hash.finalize();
+    let (head, _) = digest
+        .split_first_chunk::<16>()
+        .expect("SHA-256 has 32 bytes");
+    *head
 }
 
 #[cfg(test)]
@@ -110,7 +171,37 @@ mod tests {
             path,
             key,
         }
-        .derive(body)
+        .derive(
+            &body
+                .iter()
+                .map(|field| field.as_bytes())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn a_tag_tells_neither_its_key_nor_that_two_calls_have_one_caller() {
+        let scope = |subject, key| IdempotencyScope {
+            issuer: "iss",
+            subject,
+            path: "/alert",
+            key,
+        };
+        let id = |random| EventId::new(EventTime::MIN, [random; 10]);
+
+        let tag = scope("kim", "0123456789abcdef").tag();
+
+        assert_eq!(tag, scope("kim", "0123456789abcdef").tag());
+        assert_ne!(tag, scope("lee", "0123456789abcdef").tag());
+        assert_ne!(tag, scope("kim", "0123456789abcdeg").tag());
+        assert_eq!(tag.to_string().parse(), Ok(tag));
+        assert_ne!(
+            Tag::of_caller(id(1), "iss", "kim"),
+            Tag::of_caller(id(2), "iss", "kim")
+        );
+        for bad in ["", "0", "+0000000000000000000000000000000", &"g".repeat(32)] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! JSON taken as it comes: what a person in need sent is read if there is any way to read it.
 
+mod salvage;
+
 use std::borrow::Cow;
 
 use serde_json::Value;
+
+pub use salvage::salvage;
 
 /// A JSON text that was read, perhaps after a repair.
 #[derive(Clone, Debug, PartialEq)]

@@ -67,7 +67,7 @@ mod topic;
 mod warning;
 
 pub use event::{AlertAccepted, AlertRaised, Event, Status};
-pub use id::{EventId, EventIdError, IdempotencyScope};
+pub use id::{EventId, EventIdError, IdempotencyScope, Tag, TagError};
 pub use name::{House, Line, NameError, RESERVED_PREFIX};
 pub use position::{Decimal, Position};
 pub use record::{

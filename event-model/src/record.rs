@@ -35,6 +35,10 @@ pub mod header {
     pub const TRACE_PARENT: &str = "ce_traceparent";
     /// `Exercise` or `Test`; absent for real events.
     pub const STATUS: &str = "ce_status";
+    /// The [`Tag`](crate::Tag) of who made the call.
+    pub const CALLER: &str = "ce_caller";
+    /// The [`Tag`](crate::Tag) of the call's Idempotency-Key, where it has one.
+    pub const IDEMPOTENCY_KEY: &str = "ce_idempotencykey";
     /// Reserved for signatures.
     pub const KEY_ID: &str = "ce_keyid";
 }

@@ -32,11 +32,13 @@ pub enum Warning {
     StatusUnknown,
     /// The named alert id was none: the accept is bound by its target house.
     AlertIdDropped,
+    /// The body was no JSON object: the call holds what could be read of it.
+    BodyUnreadable,
 }
 
 impl Warning {
     /// Every warning there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::LineFromToken,
         Self::HouseFromToken,
         Self::ReadAsText,
@@ -49,6 +51,7 @@ impl Warning {
         Self::LocatedAtDropped,
         Self::StatusUnknown,
         Self::AlertIdDropped,
+        Self::BodyUnreadable,
     ];
 
     /// The stable name in answers and records.
@@ -66,6 +69,7 @@ impl Warning {
             Self::LocatedAtDropped => "located_at_dropped",
             Self::StatusUnknown => "status_unknown",
             Self::AlertIdDropped => "alert_id_dropped",
+            Self::BodyUnreadable => "body_unreadable",
         }
     }
 
@@ -89,6 +93,9 @@ impl Warning {
             Self::StatusUnknown => "status was not known; the call counts as an actual one",
             Self::AlertIdDropped => {
                 "alertId was not an id; the accept is bound by its target house"
+            }
+            Self::BodyUnreadable => {
+                "the body was not a JSON object; what could be read of it was taken, the rest left out"
             }
         }
     }
