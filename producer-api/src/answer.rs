@@ -60,6 +60,25 @@ impl Notice {
         code: "idempotency_key_ignored",
         detail: "the Idempotency-Key was not 16 to 64 visible ASCII characters; a retry will be a second call",
     };
+
+    /// Nothing is known to be answered by this accept.
+    pub(crate) const NO_LIVE_CALL: Self = Self {
+        code: "no_live_call",
+        detail: "no live call of the target house is known; the accept was taken all the same",
+    };
+
+    /// The body was read as JSON although the header says otherwise, or nothing.
+    pub(crate) const CONTENT_TYPE: Self = Self {
+        code: "content_type",
+        detail: "the Content-Type was not application/json; the body was read as JSON all the same",
+    };
+
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 3] = [
+        Self::IDEMPOTENCY_KEY_IGNORED,
+        Self::NO_LIVE_CALL,
+        Self::CONTENT_TYPE,
+    ];
 }
 
 impl Notice {

@@ -1,6 +1,7 @@
 //! From the bytes of a body to an event. Pure: who calls, when, and under which id are arguments.
 //!
-//! `/alert` fails open: whatever can be attributed is taken, each repair with a warning. `/accept` is strict about what
+//! `/alert` fails open: whatever can be attributed is taken, each repair with a warning, and of what is no JSON what can
+//! be made out. `/accept` is strict about what
 //! it needs, because an accept of the wrong alert sends nobody where somebody waits.
 
 use event_model::{
@@ -14,14 +15,27 @@ use crate::{
     household::{CallerKind, Household},
 };
 
+/// How much of a body there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// Its end is missing, or not read.
+    Beginning,
+}
+
 /// Reads the body of `POST /alert`.
+///
+/// # Errors
+///
+/// Only that it names another line or house than its token.
 pub(crate) fn read_alert(
     body: &[u8],
+    extent: Extent,
     caller: &Household,
     id: EventId,
     at: EventTime,
 ) -> Result<AlertRaised, Refusal> {
-    let mut call = Call::read(body)?;
+    let mut call = Call::read_whatever_comes(body, extent);
     call.attribute(
         "line",
         &caller.line,
@@ -118,6 +132,16 @@ struct Call {
 }
 
 impl Call {
+    fn read_whatever_comes(body: &[u8], extent: Extent) -> Self {
+        match Self::read(body) {
+            Ok(call) if extent == Extent::Whole => call,
+            Ok(_) | Err(_) => Self {
+                object: json::salvage(body),
+                warnings: vec![Warning::BodyUnreadable],
+            },
+        }
+    }
+
     fn read(body: &[u8]) -> Result<Self, Refusal> {
         let parsed = json::parse(body).map_err(|error| Refusal::InvalidJson {
             detail: error.to_string(),

@@ -34,7 +34,8 @@ pub struct Config {
     /// How long a call may take to reach the log before its caller hears that it did not. Default 2 s. Too low
     /// gives up during an election of the log; too high leaves a person looking at a spinner.
     pub deadline: Duration,
-    /// The largest body that is read, in bytes. Default 16 KiB: text, position and names need 3.
+    /// How much of a body is read, in bytes. Default 16 KiB: text, position and names need 3. Of a longer call for help, up
+    /// to 64 KiB, the beginning is read; a longer accept is refused.
     pub body_bytes_max: usize,
     /// How long a body may take to arrive. Default 5 s. Too low refuses phones in a lift; too high lets idle bodies pile up.
     pub body_timeout: Duration,
@@ -56,8 +57,8 @@ pub struct Config {
     pub alerts_in_flight_max: usize,
     /// The same for accepts, which have a way of their own. Default 1,024.
     pub accepts_in_flight_max: usize,
-    /// How many calls with an Idempotency-Key are remembered for their retries. Default 65,536, some 20 MB. Older ones are forgotten:
-    /// a retry after that is stored again under its first id, and readers drop it.
+    /// How many of the last calls are remembered, by id and Idempotency-Key, for 25 hours. Default 65,536, some 20 MB. Older ones
+    /// are forgotten: a retry after that is stored again under its first id, and readers drop it.
     pub replays_max: usize,
     /// The folder of the outbox: calls that the log does not take in time wait there, synced, and are answered `202`.
     /// One process at a time. None: such calls are refused with `503`.
@@ -65,6 +66,9 @@ pub struct Config {
     /// The most bytes of calls that wait there. Default 64 MiB, some 50,000 calls. Too low refuses calls in a long
     /// outage of the log; too high fills the disk, and memory with it.
     pub outbox_bytes_max: usize,
+    /// What the outbox holds of the disk from the start, so that calls can wait there when something else has filled it.
+    /// Default 64 MiB, in files of 4 MiB. Too low refuses calls on a full disk; too high takes room from the log.
+    pub outbox_reserve_bytes: u64,
     /// How long new topics keep calls. Default 400 days. Retention is the means of erasure. Existing topics are not changed.
     pub retention: Duration,
     /// Whether records carry the type headers that the original system's consumers need. Default written.
@@ -151,6 +155,7 @@ impl Config {
             replays_max: 65_536,
             outbox: None,
             outbox_bytes_max: 64 << 20,
+            outbox_reserve_bytes: 64 << 20,
             retention: RETENTION_DEFAULT,
             spring_types: SpringTypes::default(),
             shutdown_grace: Duration::from_secs(5),

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use event_model::{
-    EncodedRecord, Event, EventId, EventTime, House, IdempotencyScope, Line, SpringTypes, encode,
+    EncodedRecord, Event, EventId, EventTime, House, IdempotencyScope, Line, Place, SpringTypes,
+    Tag, encode, header,
 };
 use resident_token::Verifier;
+use serde::Serialize;
 use service_kit::bounds::AddressKey;
 use tokio::{
     sync::watch,
@@ -19,10 +22,11 @@ use crate::{
     clock,
     errors::Refusal,
     household::Household,
-    idempotency::{Claim, IdempotencyKey, KeyOwner, Progress, Replays, Ticket},
+    idempotency::{CallsInFlight, Claim, IdempotencyKey, KeyOwner, Progress, Ticket},
     limiter::{Limiter, Wait},
     log::{AppendError, Log, Sending},
-    outbox::{Fate, Outbox, Owner, QueuedCall, RecordToSend},
+    outbox::{Fate, Outbox, Owner, QueuedCall, RecordToSend, TakeError, WriteFailed},
+    recent_calls::{KeyUse, RecentCall, RecentCalls},
 };
 
 /// All that requests share.
@@ -31,7 +35,8 @@ pub(crate) struct Door {
     pub(crate) log: Arc<Log>,
     pub(crate) houses: Limiter<(event_model::Topic, Line, House)>,
     pub(crate) strangers: Option<Limiter<AddressKey>>,
-    pub(crate) replays: Replays,
+    pub(crate) in_flight: CallsInFlight,
+    pub(crate) recent: Arc<RecentCalls>,
     pub(crate) outbox: Option<Arc<Outbox>>,
     /// Appends go on when their caller's connection breaks: the call was made.
     pub(crate) appends: TaskTracker,
@@ -41,28 +46,72 @@ pub(crate) struct Door {
     pub(crate) spring_types: SpringTypes,
 }
 
+/// What `/readyz` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Readiness {
+    /// A call could be stored now: `201`, or `202` with an outbox that can be written.
+    pub(crate) ready: bool,
+    /// The log answers and has its topics.
+    log: bool,
+    /// The producers have their ids.
+    producers: bool,
+    /// Whether the outbox can be written. Absent: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outbox: Option<bool>,
+    /// Whether the keys of the last 25 hours are known again.
+    keys: bool,
+    /// What is in the way of a `201`, or was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
 /// A call that has been read and attributed.
 pub(crate) struct Call {
     pub(crate) event: Event,
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) traceparent: Option<String>,
+    /// The bytes as they came, where they could not be read as a whole: what an Idempotency-Key covers then.
+    pub(crate) unreadable_body: Option<Bytes>,
 }
 
 impl Door {
     /// The next call would go straight through.
     pub(crate) fn is_ready(&self) -> bool {
-        self.readiness().is_ok()
+        self.way_to_log().is_ok()
     }
 
-    /// The same, or what is missing.
-    pub(crate) fn readiness(&self) -> Result<(), &'static str> {
-        if !self.log.reach().is_good() {
-            Err("the log does not answer")
+    /// The same, or what is in the way.
+    pub(crate) fn way_to_log(&self) -> Result<(), String> {
+        if let Some(trouble) = self.log.reach().trouble() {
+            Err(trouble)
         } else if !self.log.is_warm() {
-            Err("the log has not given the producers their ids yet")
+            Err("the log has not given the producers their ids yet".to_owned())
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether a call could be stored now, and what is in its way to the log.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let (log, producers) = (self.log.reach().is_good(), self.log.is_warm());
+        let way = self.way_to_log();
+        let outbox = self.outbox.as_ref().map(|outbox| outbox.readiness());
+        let straight = way.is_ok();
+        let reasons = [
+            way.err(),
+            outbox.as_ref().and_then(|outbox| outbox.trouble.clone()),
+        ];
+        Readiness {
+            ready: straight || outbox.as_ref().is_some_and(|outbox| outbox.usable),
+            log,
+            producers,
+            outbox: outbox.map(|outbox| outbox.usable),
+            keys: self.recent.is_whole(),
+            reason: reasons
+                .into_iter()
+                .flatten()
+                .reduce(|all, one| format!("{all}; {one}")),
         }
     }
 
@@ -98,60 +147,90 @@ impl Door {
         let Call {
             event,
             key,
-            notices: warnings,
+            mut notices,
             traceparent,
+            unreadable_body,
         } = call;
+        notices.extend(self.notice_of_no_live_call(&event));
         let making = Making {
             event,
             owner: Owner::of(caller),
+            key: None,
             traceparent,
             deadline,
         };
         let (taken, telling) = match key {
             None => (self.make(making, None).await?, Telling::First),
-            Some(key) => self.make_once(caller, making, &key).await?,
+            Some(key) => {
+                let scope = key.scope(caller, path_of(&making.event));
+                let making = making.with_derived_id(&scope, unreadable_body.as_deref());
+                let owner = KeyOwner::new(caller, making.event.topic(), &key);
+                self.make_once(making, &scope, owner).await?
+            }
         };
         Ok(Answer {
             taken,
-            warnings,
+            warnings: notices,
             telling,
         })
     }
 
+    /// An accept for which no call is live is taken: the view may be behind, and help that is offered is told.
+    fn notice_of_no_live_call(&self, event: &Event) -> Option<Notice> {
+        let Event::Accepted(accept) = event else {
+            return None;
+        };
+        let live = self.recent.has_live_call(
+            &accept.line,
+            &accept.target,
+            accept.alert_id,
+            clock::steady(),
+        );
+        (live == Some(false)).then_some(Notice::NO_LIVE_CALL)
+    }
+
     async fn make_once(
         self: &Arc<Self>,
-        caller: &Household,
         making: Making,
-        key: &IdempotencyKey,
+        scope: &IdempotencyScope<'_>,
+        owner: KeyOwner,
     ) -> Result<(Taken, Telling), Refusal> {
-        let making = making.with_derived_id(caller, key);
-        let id = making.event.id();
+        let (id, topic) = (making.event.id(), making.event.topic());
         loop {
-            // Also what an earlier run took: the id is the same, whoever derives it.
+            let ticket = match self.in_flight.claim(owner.clone(), id) {
+                Claim::First(ticket) => Some(ticket),
+                // As long as not all is known, the other call may be the one that reused the key.
+                Claim::Reused if self.recent.is_whole() => {
+                    return Err(Refusal::IdempotencyKeyReused);
+                }
+                Claim::Reused => None,
+                Claim::Wait(progress) => {
+                    // Also what an earlier run took: the id is the same, whoever derives it.
+                    if let Some(taken) = self.outboxed(id, &making.owner) {
+                        return Ok((taken, Telling::Again));
+                    }
+                    match timeout_at(making.deadline, ended(progress)).await {
+                        Ok(Some(taken)) => return Ok((taken, Telling::Again)),
+                        // The first try gave up: this one may be the next first.
+                        Ok(None) => continue,
+                        Err(_) => {
+                            let taken = self
+                                .outboxed(id, &making.owner)
+                                .ok_or(Refusal::OutcomeUnknown { id })?;
+                            return Ok((taken, Telling::Again));
+                        }
+                    }
+                }
+            };
+            // Only now: what ended between two looks stands among the recent calls before it leaves the ones in flight.
             if let Some(taken) = self.outboxed(id, &making.owner) {
                 return Ok((taken, Telling::Again));
             }
-            match self
-                .replays
-                .claim(KeyOwner::new(caller, making.event.topic(), key), id)
-            {
-                Claim::First(ticket) => {
-                    return Ok((self.make(making, Some(ticket)).await?, Telling::First));
-                }
-                Claim::Again(stored) => return Ok((Taken::Stored(stored), Telling::Again)),
-                Claim::Reused => return Err(Refusal::IdempotencyKeyReused),
-                Claim::Wait(progress) => match timeout_at(making.deadline, ended(progress)).await {
-                    Ok(Some(stored)) => return Ok((Taken::Stored(stored), Telling::Again)),
-                    // The first try gave up: this one may be the next first.
-                    Ok(None) => {}
-                    Err(_) => {
-                        let taken = self
-                            .outboxed(id, &making.owner)
-                            .ok_or(Refusal::OutcomeUnknown { id })?;
-                        return Ok((taken, Telling::Again));
-                    }
-                },
-            }
+            return match self.recent.key_use(scope, topic, id, clock::steady()) {
+                KeyUse::New => Ok((self.make(making, ticket).await?, Telling::First)),
+                KeyUse::Repeated(taken) => Ok((taken, Telling::Again)),
+                KeyUse::Reused => Err(Refusal::IdempotencyKeyReused),
+            };
         }
     }
 
@@ -163,11 +242,21 @@ impl Door {
         }
     }
 
-    /// Where a call is that came through the outbox lately, told to who made it.
+    /// Where a call of the last 25 hours is, told to who made it.
     pub(crate) fn whereabouts(&self, id: EventId, owner: &Owner) -> Option<Whereabouts> {
-        let (fate, at) = self.outbox.as_ref()?.fate(id, owner)?;
+        let recent = self.recent.find(id, &owner.issuer, &owner.subject);
+        if let Some(Taken::Stored(_)) = recent {
+            return recent.map(Whereabouts::Taken);
+        }
+        let outboxed = self
+            .outbox
+            .as_ref()
+            .and_then(|outbox| outbox.fate(id, owner));
+        let Some((fate, at)) = outboxed else {
+            return recent.map(Whereabouts::Taken);
+        };
         Some(match fate {
-            Fate::Queued => Whereabouts::Taken(Taken::Queued { id, at }),
+            Fate::Queued | Fate::Delivered => Whereabouts::Taken(Taken::Queued { id, at }),
             Fate::Stored(place) => Whereabouts::Taken(Taken::Stored(Stored { id, place, at })),
             Fate::Dead => Whereabouts::Dead { id, at },
         })
@@ -200,7 +289,7 @@ impl Door {
     /// To the log, and to the outbox if the log does not have it in time.
     async fn append(&self, making: Making, ticket: Option<Ticket>) -> Result<Taken, Refusal> {
         let event = &making.event;
-        let record = encode(event, self.spring_types, making.traceparent.as_deref());
+        let record = making.record(self.spring_types);
         if self
             .outbox
             .as_ref()
@@ -218,18 +307,8 @@ impl Door {
             Ok(sending) => sending,
             Err(error) => return self.queue(making, record, None, ticket, error).await,
         };
-        match timeout_at(making.deadline, sending.place()).await {
-            Ok(Ok(place)) => {
-                let stored = Stored {
-                    id: event.id(),
-                    place,
-                    at: event.at(),
-                };
-                if let Some(ticket) = ticket {
-                    ticket.stored(stored.clone());
-                }
-                Ok(Taken::Stored(stored))
-            }
+        match timeout_at(making.deadline, sending.delivered()).await {
+            Ok(Ok(place)) => Ok(self.delivered(&making, place, ticket).await),
             Ok(Err(error)) => self.queue(making, record, None, ticket, error).await,
             Err(_) => {
                 self.queue(
@@ -242,6 +321,32 @@ impl Door {
                 .await
             }
         }
+    }
+
+    /// The record is in the log. Where the report does not say at which place, the log's tail will: the record is not
+    /// sent again for that, and its caller waits no longer than for any other answer.
+    async fn delivered(
+        &self,
+        making: &Making,
+        place: Option<Place>,
+        ticket: Option<Ticket>,
+    ) -> Taken {
+        let (id, at) = (making.event.id(), making.event.at());
+        self.recent.add(making.recent_call(place), clock::steady());
+        let place = match place {
+            Some(place) => Some(place),
+            None => timeout_at(making.deadline, self.recent.place_of(id))
+                .await
+                .ok(),
+        };
+        let taken = match place {
+            Some(place) => Taken::Stored(Stored { id, place, at }),
+            None => Taken::Queued { id, at },
+        };
+        if let Some(ticket) = ticket {
+            ticket.taken(taken.clone());
+        }
+        taken
     }
 
     /// What the log did not take goes to the outbox, unless there is none or the log will never take it.
@@ -266,8 +371,12 @@ impl Door {
         let call = QueuedCall::new(id, event.line().clone(), owner, record);
         let mut fate = match outbox.take(&self.log, call, sending, ticket).await {
             Ok(fate) => fate,
-            Err(full) => {
-                warn!(%id, error = &full as &dyn std::error::Error, "a call found no place in the outbox");
+            Err(refused) => {
+                warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
+                let error = match refused {
+                    TakeError::Disk(WriteFailed::Unknown) => AppendError::OutcomeUnknown(None),
+                    TakeError::Disk(WriteFailed::NotWritten) | TakeError::Full { .. } => error,
+                };
                 return Err(refusal_of(error, &event));
             }
         };
@@ -280,7 +389,7 @@ impl Door {
         let fate = fate.borrow().clone();
         Ok(match fate {
             Fate::Stored(place) => Taken::Stored(Stored { id, place, at }),
-            Fate::Queued => Taken::Queued { id, at },
+            Fate::Queued | Fate::Delivered => Taken::Queued { id, at },
             Fate::Dead => return Err(Refusal::LogRefused),
         })
     }
@@ -290,26 +399,58 @@ impl Door {
 struct Making {
     event: Event,
     owner: Owner,
+    key: Option<Tag>,
     traceparent: Option<String>,
     deadline: Instant,
 }
 
 impl Making {
     /// The id that every try under this key has, through any instance.
-    fn with_derived_id(self, caller: &Household, key: &IdempotencyKey) -> Self {
-        let path = path_of(&self.event);
-        let event = with_derived_id(self.event, &key.scope(caller, path));
-        Self { event, ..self }
+    fn with_derived_id(self, scope: &IdempotencyScope<'_>, unreadable_body: Option<&[u8]>) -> Self {
+        let event = with_derived_id(self.event, scope, unreadable_body);
+        let key = Some(scope.tag());
+        Self { event, key, ..self }
+    }
+
+    fn caller(&self) -> Tag {
+        Tag::of_caller(self.event.id(), &self.owner.issuer, &self.owner.subject)
+    }
+
+    fn record(&self, spring_types: SpringTypes) -> EncodedRecord {
+        let mut record = encode(&self.event, spring_types, self.traceparent.as_deref());
+        let mut put = |name, tag: Tag| record.headers.push((name, tag.to_string().into_bytes()));
+        put(header::CALLER, self.caller());
+        if let Some(key) = self.key {
+            put(header::IDEMPOTENCY_KEY, key);
+        }
+        record
+    }
+
+    fn recent_call(&self, place: Option<Place>) -> RecentCall {
+        let event = &self.event;
+        let house = match event {
+            Event::Raised(alert) => Some((alert.line.clone(), alert.house.clone())),
+            Event::Accepted(_) => None,
+        };
+        RecentCall {
+            id: event.id(),
+            topic: event.topic(),
+            at: event.at(),
+            place,
+            caller: Some(self.caller()),
+            key: self.key,
+            house,
+        }
     }
 }
 
 /// What the first try of a call found: `None` if it gave up.
-async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Stored> {
+async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Taken> {
     let ended = progress
         .wait_for(|progress| *progress != Progress::OnItsWay)
         .await;
     match &*ended.ok()? {
-        Progress::Stored(stored) => Some(stored.clone()),
+        Progress::Taken(taken) => Some(taken.clone()),
         Progress::OnItsWay | Progress::GivenUp => None,
     }
 }
@@ -332,10 +473,17 @@ fn path_of(event: &Event) -> &'static str {
     }
 }
 
-fn with_derived_id(event: Event, scope: &IdempotencyScope<'_>) -> Event {
+fn with_derived_id(
+    event: Event,
+    scope: &IdempotencyScope<'_>,
+    unreadable_body: Option<&[u8]>,
+) -> Event {
     match event {
         Event::Raised(mut alert) => {
-            alert.id = alert.idempotent_id(scope);
+            alert.id = match unreadable_body {
+                Some(body) => alert.idempotent_id_of_bytes(scope, body),
+                None => alert.idempotent_id(scope),
+            };
             Event::Raised(alert)
         }
         Event::Accepted(mut accept) => {

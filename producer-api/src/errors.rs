@@ -46,7 +46,7 @@ pub(crate) enum Refusal {
     LaneFull,
     #[error("the log refused the record: nothing was stored")]
     LogRefused,
-    #[error("it is not known whether the call was stored: the log did not answer in time")]
+    #[error("it is not known whether the call was stored")]
     OutcomeUnknown { id: EventId },
     #[error("there is nothing at this address")]
     NotFound,

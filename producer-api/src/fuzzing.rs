@@ -3,7 +3,8 @@
 use event_model::{Event, EventId, EventTime, House, Line, SpringTypes, encode};
 
 use crate::{
-    call::{read_accept, read_alert},
+    call::{Extent, read_accept, read_alert},
+    errors::Refusal,
     household::{CallerKind, Household},
 };
 
@@ -11,7 +12,7 @@ use crate::{
 ///
 /// # Panics
 ///
-/// If an event is attributed to anybody but its caller.
+/// If an event is attributed to anybody but its caller, or a call for help refused for how it comes.
 pub fn read_bodies(body: &[u8]) {
     let caller = Household {
         line: Line::new("dong-101").expect("it is a name"),
@@ -21,7 +22,11 @@ pub fn read_bodies(body: &[u8]) {
         kind: CallerKind::Person,
     };
     let id = EventId::new(EventTime::MIN, [7; 10]);
-    let alert = read_alert(body, &caller, id, EventTime::MIN).map(Event::Raised);
+    let alert = read_alert(body, Extent::Whole, &caller, id, EventTime::MIN).map(Event::Raised);
+    if let Err(refusal) = &alert {
+        let names_another = matches!(refusal, Refusal::LineMismatch | Refusal::HouseMismatch);
+        assert!(names_another, "a call for help was refused: {refusal}");
+    }
     let accept = read_accept(body, &caller, id, EventTime::MIN).map(Event::Accepted);
     for event in [alert, accept].into_iter().flatten() {
         assert_eq!(*event.line(), caller.line);

@@ -1,11 +1,11 @@
 //! The Idempotency-Key: a caller's word that two requests are one call.
 //!
 //! The id of such a call is derived from the key and what the call says, so it is the same through any instance and
-//! after any crash, and readers drop what was stored twice. What is remembered here is only for a better answer: a
-//! retry is told where its call is, and one that comes while the first is still on its way waits for it.
+//! after any crash, and readers drop what was stored twice. What is remembered, here and in `recent_calls`, is only for
+//! a better answer: a retry is told where its call is, and one that comes while the first is still on its way waits for it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -13,7 +13,7 @@ use axum::http::HeaderMap;
 use event_model::{EventId, IdempotencyScope, Topic};
 use tokio::sync::watch;
 
-use crate::{answer::Stored, household::Household};
+use crate::{answer::Taken, household::Household};
 
 const HEADER: &str = "idempotency-key";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
@@ -89,7 +89,7 @@ impl KeyOwner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Progress {
     OnItsWay,
-    Stored(Stored),
+    Taken(Taken),
     /// The first try ended without an answer; another one may begin.
     GivenUp,
 }
@@ -101,23 +101,20 @@ pub(crate) enum Claim {
     First(Ticket),
     /// Another request is at it: wait for what it finds.
     Wait(watch::Receiver<Progress>),
-    /// It is stored already.
-    Again(Stored),
-    /// The key stands for another call.
+    /// The key stands for another call that is on its way.
     Reused,
 }
 
-/// The calls under keys that are remembered. Bounded: the oldest is forgotten first.
-pub(crate) struct Replays {
-    calls_max: usize,
+/// The calls under keys that are on their way: as many as requests and the outbox hold. What is stored stands in
+/// [`RecentCalls`](crate::recent_calls::RecentCalls).
+#[derive(Default)]
+pub(crate) struct CallsInFlight {
     table: Arc<Mutex<Table>>,
 }
 
 #[derive(Default)]
 struct Table {
     calls: HashMap<KeyOwner, Vec<Call>>,
-    /// In the order they came, for forgetting. A call that was given up may stand here without being in `calls`.
-    order: VecDeque<(KeyOwner, EventId)>,
 }
 
 struct Call {
@@ -125,62 +122,30 @@ struct Call {
     progress: watch::Receiver<Progress>,
 }
 
-impl Replays {
-    pub(crate) fn new(calls_max: usize) -> Self {
-        Self {
-            calls_max,
-            table: Arc::default(),
-        }
-    }
-
+impl CallsInFlight {
     /// Asks what to do with the call `id` under `owner`'s key.
     pub(crate) fn claim(&self, owner: KeyOwner, id: EventId) -> Claim {
         let mut table = lock(&self.table);
-        let known = table
-            .calls
-            .get(&owner)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let known = table.calls.entry(owner.clone()).or_default();
         if let Some(call) = known.iter().find(|call| call.id == id) {
-            return match &*call.progress.borrow() {
-                Progress::Stored(stored) => Claim::Again(stored.clone()),
-                Progress::OnItsWay | Progress::GivenUp => Claim::Wait(call.progress.clone()),
-            };
+            return Claim::Wait(call.progress.clone());
         }
         // Two alerts under one key are two alerts (never silence a call); two accepts are a mistake worth telling.
         if owner.topic == Topic::Accept && !known.is_empty() {
             return Claim::Reused;
         }
-        Claim::First(self.begin(&mut table, owner, id))
-    }
-
-    fn begin(&self, table: &mut Table, owner: KeyOwner, id: EventId) -> Ticket {
         let (sender, progress) = watch::channel(Progress::OnItsWay);
-        table
-            .calls
-            .entry(owner.clone())
-            .or_default()
-            .push(Call { id, progress });
-        table.order.push_back((owner.clone(), id));
-        while self.calls_max < table.order.len() {
-            table.forget_oldest();
-        }
-        Ticket {
+        known.push(Call { id, progress });
+        Claim::First(Ticket {
             sender,
             owner,
             id,
             table: Arc::clone(&self.table),
-        }
+        })
     }
 }
 
 impl Table {
-    fn forget_oldest(&mut self) {
-        if let Some((owner, id)) = self.order.pop_front() {
-            self.forget(&owner, id);
-        }
-    }
-
     fn forget(&mut self, owner: &KeyOwner, id: EventId) {
         let Some(calls) = self.calls.get_mut(owner) else {
             return;
@@ -202,19 +167,22 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// The call is in the log.
-    pub(crate) fn stored(self, stored: Stored) {
-        self.sender.send_replace(Progress::Stored(stored));
+    /// The call is in the log; who comes later finds it among the recent calls, where it stands already.
+    pub(crate) fn taken(self, taken: Taken) {
+        self.sender.send_replace(Progress::Taken(taken));
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if matches!(&*self.sender.borrow(), Progress::Stored(_)) {
-            return;
-        }
         lock(&self.table).forget(&self.owner, self.id);
-        self.sender.send_replace(Progress::GivenUp);
+        self.sender.send_if_modified(|progress| {
+            let given_up = *progress == Progress::OnItsWay;
+            if given_up {
+                *progress = Progress::GivenUp;
+            }
+            given_up
+        });
     }
 }
 
@@ -236,7 +204,7 @@ mod tests {
     use event_model::{EventTime, House, Line, Place};
 
     use super::*;
-    use crate::household::CallerKind;
+    use crate::{answer::Stored, household::CallerKind};
 
     fn owner(topic: Topic) -> KeyOwner {
         let caller = Household {
@@ -257,17 +225,17 @@ mod tests {
         EventId::new(EventTime::MIN, [number; 10])
     }
 
-    fn stored(number: u8) -> Stored {
+    fn stored(number: u8) -> Taken {
         let place = Place {
             topic: Topic::Alert,
             partition: 0,
             offset: number.into(),
         };
-        Stored {
+        Taken::Stored(Stored {
             id: id(number),
             place,
             at: EventTime::MIN,
-        }
+        })
     }
 
     fn first(claim: Claim) -> Ticket {
@@ -277,68 +245,50 @@ mod tests {
         ticket
     }
 
+    fn waiting(claim: Claim) -> watch::Receiver<Progress> {
+        let Claim::Wait(progress) = claim else {
+            panic!("{claim:?} does not wait")
+        };
+        progress
+    }
+
     #[test]
-    fn the_second_waits_for_the_first_and_the_third_is_told_again() {
-        let replays = Replays::new(10);
-        let ticket = first(replays.claim(owner(Topic::Alert), id(1)));
-        let Claim::Wait(progress) = replays.claim(owner(Topic::Alert), id(1)) else {
-            panic!("it is on its way")
-        };
+    fn the_second_waits_for_the_first_and_hears_what_it_found() {
+        let calls = CallsInFlight::default();
+        let ticket = first(calls.claim(owner(Topic::Alert), id(1)));
+        let progress = waiting(calls.claim(owner(Topic::Alert), id(1)));
 
-        ticket.stored(stored(1));
+        ticket.taken(stored(1));
 
-        assert_eq!(*progress.borrow(), Progress::Stored(stored(1)));
-        let Claim::Again(again) = replays.claim(owner(Topic::Alert), id(1)) else {
-            panic!("it is stored")
-        };
-        assert_eq!(again, stored(1));
+        assert_eq!(*progress.borrow(), Progress::Taken(stored(1)));
+        assert!(
+            lock(&calls.table).calls.is_empty(),
+            "it is on its way no more"
+        );
     }
 
     #[test]
     fn when_the_first_gives_up_another_try_may_be_the_first() {
-        let replays = Replays::new(10);
-        let ticket = first(replays.claim(owner(Topic::Accept), id(1)));
-        let Claim::Wait(progress) = replays.claim(owner(Topic::Accept), id(1)) else {
-            panic!("it is on its way")
-        };
+        let calls = CallsInFlight::default();
+        let ticket = first(calls.claim(owner(Topic::Accept), id(1)));
+        let progress = waiting(calls.claim(owner(Topic::Accept), id(1)));
+        assert!(matches!(
+            calls.claim(owner(Topic::Accept), id(2)),
+            Claim::Reused
+        ));
 
         drop(ticket);
 
         assert_eq!(*progress.borrow(), Progress::GivenUp);
-        first(replays.claim(owner(Topic::Accept), id(2))).stored(stored(2));
-        assert!(matches!(
-            replays.claim(owner(Topic::Accept), id(1)),
-            Claim::Reused
-        ));
+        first(calls.claim(owner(Topic::Accept), id(2))).taken(stored(2));
     }
 
     #[test]
     fn two_alerts_under_one_key_are_two_alerts() {
-        let replays = Replays::new(10);
+        let calls = CallsInFlight::default();
 
-        let _one = first(replays.claim(owner(Topic::Alert), id(1)));
-        let _other = first(replays.claim(owner(Topic::Alert), id(2)));
-    }
-
-    #[test]
-    fn only_so_many_calls_are_remembered_and_the_oldest_is_forgotten_first() {
-        let replays = Replays::new(2);
-        for number in 1..=3 {
-            first(replays.claim(owner(Topic::Alert), id(number))).stored(stored(number));
-        }
-
-        assert!(matches!(
-            replays.claim(owner(Topic::Alert), id(3)),
-            Claim::Again(_)
-        ));
-        assert!(matches!(
-            replays.claim(owner(Topic::Alert), id(2)),
-            Claim::Again(_)
-        ));
-        assert!(matches!(
-            replays.claim(owner(Topic::Alert), id(1)),
-            Claim::First(_)
-        ));
+        let _one = first(calls.claim(owner(Topic::Alert), id(1)));
+        let _other = first(calls.claim(owner(Topic::Alert), id(2)));
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod limiter;
 mod log;
 mod outbox;
 mod payload;
+mod recent_calls;
 mod routes;
 mod service;
 

@@ -6,11 +6,15 @@ use axum::{
     body::Body,
     extract::{FromRequest, Request},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{door::Door, errors::Refusal};
+use crate::{clock, door::Door, errors::Refusal};
+
+/// A call for help is refused for its length only above this. What is read of it ends at the door's own bound.
+pub(crate) const CALL_BYTES_MAX: usize = 64 * 1024;
 
 /// The bytes of a body.
 pub(crate) struct Payload(pub(crate) Bytes);
@@ -19,15 +23,52 @@ impl FromRequest<Arc<Door>> for Payload {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Refusal> {
-        let body = request.into_body();
         let bytes_max = door.body_bytes_max;
-        if (bytes_max as u64) < body.size_hint().lower() {
-            // Said at once: the length was in the head.
-            return Err(Refusal::BodyTooLarge { bytes_max });
-        }
-        let body = tokio::time::timeout(door.body_timeout, read(body, bytes_max)).await;
+        let body = bounded(request, bytes_max)?;
+        let body = timeout(door.body_timeout, read(body, bytes_max)).await;
         body.unwrap_or(Err(Refusal::BodyTimeout)).map(Payload)
     }
+}
+
+/// What arrived of the body of a call for help: one that breaks off or does not arrive in time is a call all the same.
+pub(crate) struct CallBody {
+    pub(crate) bytes: Bytes,
+    /// Nothing is missing.
+    pub(crate) whole: bool,
+}
+
+impl FromRequest<Arc<Door>> for CallBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Refusal> {
+        let bytes_max = CALL_BYTES_MAX.max(door.body_bytes_max);
+        let deadline = Instant::from_std(clock::steady()) + door.body_timeout;
+        let mut body = Limited::new(bounded(request, bytes_max)?, bytes_max);
+        let mut bytes = BytesMut::new();
+        let whole = loop {
+            match timeout_at(deadline, body.frame()).await {
+                Ok(Some(Ok(frame))) => bytes.extend(frame.into_data().unwrap_or_default()),
+                Ok(None) => break true,
+                Ok(Some(Err(error))) if error.is::<LengthLimitError>() => {
+                    return Err(Refusal::BodyTooLarge { bytes_max });
+                }
+                Ok(Some(Err(_))) | Err(_) => break false,
+            }
+        };
+        Ok(Self {
+            bytes: bytes.freeze(),
+            whole,
+        })
+    }
+}
+
+/// The body, unless the head says that it is too long.
+fn bounded(request: Request, bytes_max: usize) -> Result<Body, Refusal> {
+    let body = request.into_body();
+    if (bytes_max as u64) < body.size_hint().lower() {
+        return Err(Refusal::BodyTooLarge { bytes_max });
+    }
+    Ok(body)
 }
 
 async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {

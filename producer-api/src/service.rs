@@ -13,10 +13,11 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     door::Door,
-    idempotency::Replays,
+    idempotency::CallsInFlight,
     limiter::Limiter,
-    log::{Log, LogSettings, TopicSettings, watch_log},
-    outbox::{Outbox, OutboxError},
+    log::{Log, LogSettings, TopicSettings, follow_tail, watch_log},
+    outbox::{Outbox, OutboxError, OutboxSizes},
+    recent_calls::RecentCalls,
     routes::{admin_routes, origins, routes},
 };
 
@@ -97,8 +98,9 @@ impl Service {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let outbox = open_outbox(&config).await?;
-        let door = Arc::new(door(&config, outbox)?);
+        let recent = Arc::new(RecentCalls::new(config.replays_max));
+        let outbox = open_outbox(&config, &recent).await?;
+        let door = Arc::new(door(&config, outbox, recent)?);
         let router = routes(Arc::clone(&door), allowed_origins);
         Ok(Self {
             door,
@@ -135,7 +137,7 @@ impl Service {
     /// [`run`](Self::run).
     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
         let door = Arc::clone(&self.door);
-        move || door.readiness().map_err(str::to_owned)
+        move || door.way_to_log()
     }
 
     /// Serves until `shutdown`: then no more connections, the calls under way get their answers, and what librdkafka
@@ -159,6 +161,14 @@ impl Service {
             &shutdown,
             watch_log(Arc::clone(&door.log), topic_settings(&config)),
         ));
+        // A thread, so it has to be told when this is dropped.
+        let stop_tail = shutdown.child_token();
+        let _stop_tail = stop_tail.clone().drop_guard();
+        background.spawn_blocking({
+            let (door, stop) = (Arc::clone(&door), stop_tail);
+            let settings = log_settings(&config);
+            move || follow_tail(&door.log, &settings, &door.recent, &stop)
+        });
         if let Some(outbox) = &door.outbox {
             outbox.resume(&door.log);
         }
@@ -209,18 +219,29 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 }
 
 /// Reads files, so off the async threads.
-async fn open_outbox(config: &Config) -> Result<Option<Arc<Outbox>>, Error> {
+async fn open_outbox(
+    config: &Config,
+    recent: &Arc<RecentCalls>,
+) -> Result<Option<Arc<Outbox>>, Error> {
     let Some(folder) = config.outbox.clone() else {
         return Ok(None);
     };
-    let bytes_max = config.outbox_bytes_max;
-    let opened = tokio::task::spawn_blocking(move || Outbox::open(&folder, bytes_max));
+    let sizes = OutboxSizes {
+        bytes_max: config.outbox_bytes_max,
+        reserve_bytes: config.outbox_reserve_bytes,
+    };
+    let recent = Arc::clone(recent);
+    let opened = tokio::task::spawn_blocking(move || Outbox::open(&folder, sizes, recent));
     Ok(Some(Arc::new(
         opened.await.expect("opening the outbox does not panic")?,
     )))
 }
 
-fn door(config: &Config, outbox: Option<Arc<Outbox>>) -> Result<Door, Error> {
+fn door(
+    config: &Config,
+    outbox: Option<Arc<Outbox>>,
+    recent: Arc<RecentCalls>,
+) -> Result<Door, Error> {
     let strangers = config.address_unverified_max.map(strangers);
     Ok(Door {
         verifier: Arc::clone(&config.verifier),
@@ -231,7 +252,8 @@ fn door(config: &Config, outbox: Option<Arc<Outbox>>) -> Result<Door, Error> {
             HOUSES_MAX,
         ),
         strangers,
-        replays: Replays::new(config.replays_max),
+        in_flight: CallsInFlight::default(),
+        recent,
         outbox,
         appends: TaskTracker::new(),
         deadline: config.deadline,
@@ -319,11 +341,14 @@ async fn stop(door: Arc<Door>, connections: TaskTracker, background: TaskTracker
             "the grace period ended first"
         );
     }
-    if let Some(outbox) = &door.outbox {
-        outbox.stop().await;
-    }
-    let flush = tokio::task::spawn_blocking(move || door.log.flush(Duration::from_secs(1)));
+    // While the outbox still hears the reports: a call that gets through now is not sent again by the next run.
+    let log = Arc::clone(&door.log);
+    let flush = tokio::task::spawn_blocking(move || log.flush(Duration::from_secs(1)));
     if flush.await.is_err() {
         warn!("the client of the log did not stop in order");
     }
+    if let Some(outbox) = &door.outbox {
+        outbox.stop().await;
+    }
+    door.log.purge();
 }

@@ -61,6 +61,7 @@ pub(crate) struct Settings {
     replays_max: Option<usize>,
     outbox: Option<PathBuf>,
     outbox_bytes_max: Option<usize>,
+    outbox_reserve_bytes: Option<u64>,
     #[serde(with = "humantime_serde::option")]
     retention: Option<Duration>,
     spring_types: Option<bool>,
@@ -156,6 +157,7 @@ impl Settings {
         put(&mut config.replays_max, self.replays_max);
         config.outbox = self.outbox;
         put(&mut config.outbox_bytes_max, self.outbox_bytes_max);
+        put(&mut config.outbox_reserve_bytes, self.outbox_reserve_bytes);
         put(&mut config.retention, self.retention);
         put(&mut config.shutdown_grace, self.shutdown_grace);
         Ok(config)

@@ -261,7 +261,7 @@ async fn any_content_type_will_do_for_an_alert_and_only_json_for_an_accept() {
 }
 
 #[tokio::test]
-async fn nonsense_is_refused_as_unreadable_at_both_doors() {
+async fn nonsense_is_a_call_for_help_and_no_accept() {
     let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
@@ -282,17 +282,116 @@ async fn nonsense_is_refused_as_unreadable_at_both_doors() {
     ];
 
     for body in nonsense {
-        for path in ["/alert", "/accept"] {
-            let refused = door.post(path, &token, body).await;
-            assert_eq!(
-                (refused.status, refused.code().as_str()),
-                (400, "invalid_json"),
-                "{path} {body:?}"
-            );
-            assert_eq!(refused.json()["retryable"], false);
-        }
+        let taken = door.alert(&token, body).await;
+        assert_eq!(taken.status, 201, "{body:?}");
+        assert!(
+            taken.warnings().contains(&"body_unreadable".to_owned()),
+            "{body:?}"
+        );
+        let refused = door.accept(&token, body).await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "invalid_json"),
+            "{body:?}"
+        );
+        assert_eq!(refused.json()["retryable"], false);
     }
-    assert_eq!(records(&log.address()), 0);
+    assert_eq!(
+        records(&log.address()),
+        i64::try_from(nonsense.len()).unwrap()
+    );
+    door.close().await;
+}
+
+#[tokio::test]
+async fn whatever_a_verified_caller_sends_is_a_call_with_what_can_be_read_of_it() {
+    let log = TestLog::start().await;
+    let door = TestDoor::open(config(&log.address())).await;
+    let token = token("dong-101", "1502");
+    let long = format!("{{\"text\":\"fire\",\"more\":\"{}\"}}", "x".repeat(60_000));
+    // Each with what is read of its text, and whether its position is.
+    let broken: [(&[u8], &str, bool); 9] = [
+        (
+            b"{\"text\":\"fire\",\"lat\":NaN,\"lng\":127}",
+            "fire",
+            false,
+        ),
+        (
+            b"{\"text\":\"fire\",\"lat\":37.5,\"lng\":127}\0",
+            "fire",
+            true,
+        ),
+        (
+            b"{\"text\":\"fire\nhelp\",\"lat\":37.5,\"lng\":127}",
+            "fire\nhelp",
+            true,
+        ),
+        (
+            b"{\"line\":\"dong-101\",\"text\":\"fire in the ki",
+            "fire in the ki",
+            false,
+        ),
+        (b"{\"text\":\"fire\",\"house\":\"15", "fire", false),
+        (b"fire in the kitchen", "fire in the kitchen", false),
+        (b"\xff\xfe\x00", "", false),
+        (b"", "", false),
+        (long.as_bytes(), "fire", false),
+    ];
+
+    for (body, text, has_position) in broken {
+        let answer = door.alert(&token, body).await;
+
+        let warned = answer.warnings().contains(&"body_unreadable".to_owned());
+        assert!(warned, "{body:?}");
+        let Event::Raised(alert) = read(&log.address(), answer.place()) else {
+            panic!("an alert is in its topic")
+        };
+        assert_eq!(
+            (alert.line.as_str(), alert.house.as_str()),
+            ("dong-101", "1502")
+        );
+        assert_eq!(alert.text.as_str(), text, "{body:?}");
+        assert_eq!(alert.position.is_some(), has_position, "{body:?}");
+        assert!(
+            alert
+                .warnings
+                .contains(&event_model::Warning::BodyUnreadable)
+        );
+    }
+
+    let slash = door.post("/alert/", &token, "{}").await;
+    assert_eq!(
+        (slash.status, slash.warnings().len()),
+        (201, 2),
+        "the names were left out"
+    );
+    let plain = door
+        .post_with(
+            "/alert",
+            &token,
+            &[("content-type", "text/plain")],
+            r#"{"text":"fire"}"#,
+        )
+        .await;
+    assert!(plain.warnings().contains(&"content_type".to_owned()));
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_key_covers_the_bytes_of_a_body_that_cannot_be_read() {
+    let log = TestLog::start().await;
+    let door = TestDoor::open(config(&log.address())).await;
+    let token = token("dong-101", "1502");
+    let key = [("idempotency-key", "0123456789abcdef")];
+    let call = async |body: &'static [u8]| door.post_with("/alert", &token, &key, body).await;
+
+    let first = call(b"\xff\x01").await;
+    let again = call(b"\xff\x01").await;
+    let other = call(b"\xff\x02").await;
+
+    assert_eq!((first.place(), first.id()), (again.place(), again.id()));
+    assert_eq!(again.headers["idempotent-replay"], "true");
+    assert_ne!(first.id(), other.id());
     door.close().await;
 }
 
@@ -528,50 +627,56 @@ async fn every_line_reaches_the_partition_that_its_readers_expect() {
 async fn a_body_above_the_limit_is_refused_by_its_length_and_by_its_bytes() {
     let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
-    let token = token("dong-101", "1502");
+    let token = token("dong-101", "1503");
     let text = |length: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(length - 11));
+    let too_large = |refused: &Answer| {
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (413, "body_too_large")
+        );
+    };
 
-    assert_eq!(door.alert(&token, text(16 * 1024)).await.status, 201);
-    let refused = door.alert(&token, text(16 * 1024 + 1)).await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (413, "body_too_large")
-    );
+    let read = door.alert(&token, text(16 * 1024)).await;
+    assert!(!read.warnings().contains(&"body_unreadable".to_owned()));
+    assert_eq!(door.alert(&token, text(64 * 1024)).await.status, 201);
+    too_large(&door.alert(&token, text(64 * 1024 + 1)).await);
+    assert_eq!(door.accept(&token, text(16 * 1024)).await.status, 422);
+    too_large(&door.accept(&token, text(16 * 1024 + 1)).await);
 
     let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
     let head = format!(
         "POST /alert HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ntransfer-encoding: chunked\r\n\r\n"
     );
-    let refused = send(
-        door.address,
-        format!("{head}{chunk}{chunk}0\r\n\r\n").as_bytes(),
-    )
-    .await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (413, "body_too_large")
-    );
+    let body = chunk.repeat(5);
+    too_large(&send(door.address, format!("{head}{body}0\r\n\r\n").as_bytes()).await);
     door.close().await;
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_given_up() {
+async fn a_body_that_does_not_arrive_is_a_call_for_help_and_no_accept() {
     let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.body_timeout = Duration::from_millis(100);
     let door = TestDoor::open(config).await;
     let token = token("dong-101", "1502");
-    let head = format!(
-        "POST /alert HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 10\r\n\r\n"
-    );
+    let half = async |path: &str| {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: 100\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(door.address).await.unwrap();
+        let sent = format!("{head}{{\"text\":\"fire");
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        read_answer(stream).await
+    };
 
-    let mut stream = TcpStream::connect(door.address).await.unwrap();
-    stream
-        .write_all(format!("{head}{{\"a").as_bytes())
-        .await
-        .unwrap();
-    let refused = read_answer(stream).await;
+    let taken = half("/alert").await;
+    let Event::Raised(alert) = read(&log.address(), taken.place()) else {
+        panic!("an alert is in its topic")
+    };
+    assert_eq!(alert.text.as_str(), "fire");
 
+    let refused = half("/accept").await;
     assert_eq!(
         (refused.status, refused.code().as_str()),
         (408, "body_timeout")
@@ -901,7 +1006,7 @@ async fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
             ("access-control-request-method", "POST"),
             (
                 "access-control-request-headers",
-                "authorization,content-type,idempotency-key",
+                "authorization,content-type,idempotency-key,traceparent,tracestate",
             ),
         ];
         request(door.address, "OPTIONS", "/alert", &headers, b"").await
@@ -914,7 +1019,7 @@ async fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
     );
     assert_eq!(
         allowed.headers["access-control-allow-headers"],
-        "authorization,content-type,idempotency-key"
+        "authorization,content-type,idempotency-key,traceparent,tracestate"
     );
     assert!(
         !allowed

@@ -149,3 +149,54 @@ async fn every_kind_of_delivery_stores_calls() {
     }
     assert_eq!(records(&log.address()), 3);
 }
+
+#[tokio::test]
+async fn a_topic_deleted_while_running_is_made_again_without_a_restart() {
+    let log = TestLog::start().await;
+    let door = TestDoor::open(config(&log.address())).await;
+    let kim = token("dong-101", "1502");
+    assert_eq!(door.alert(&kim, "{}").await.status, 201);
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", log.address())
+        .create()
+        .unwrap();
+
+    let deleted = admin
+        .delete_topics(&["an-alert"], &AdminOptions::new())
+        .await
+        .unwrap();
+    assert!(deleted[0].is_ok());
+
+    let started = support::now();
+    let stored = loop {
+        let answer = door.alert(&kim, "{}").await;
+        if answer.status == 201 {
+            break answer;
+        }
+        assert_eq!(answer.code(), "log_unavailable");
+        assert!(
+            started.elapsed() < 2 * support::PATIENCE,
+            "the topic is not made again"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(
+        read(&log.address(), stored.place()).id().to_string(),
+        stored.id()
+    );
+    let described = admin
+        .describe_configs(
+            &[ResourceSpecifier::Topic("an-alert")],
+            &AdminOptions::new(),
+        )
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    let retention = RETENTION_DEFAULT.as_millis().to_string();
+    assert_eq!(
+        described.get("retention.ms").unwrap().value,
+        Some(retention)
+    );
+    door.close().await;
+}

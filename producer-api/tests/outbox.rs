@@ -17,6 +17,7 @@ use tempfile::TempDir;
 fn with_outbox(log: &TestLog, folder: &TempDir) -> Config {
     let mut config = config(&log.address());
     config.outbox = Some(folder.path().join("outbox"));
+    config.outbox_reserve_bytes = 8 << 20;
     config.deadline = Duration::from_millis(500);
     config
 }
@@ -177,7 +178,7 @@ async fn a_full_outbox_refuses_and_says_that_nothing_was_stored() {
     let door = TestDoor::open(config).await;
     let kim = token("dong-101", "1502");
     log.stop().await;
-    door.wait_for_readiness(503).await;
+    door.wait_until_log_is(false).await;
 
     let mut answers = Vec::new();
     for _ in 0..5 {

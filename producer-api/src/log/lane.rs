@@ -10,33 +10,33 @@ use std::{
 
 use event_model::{Place, Topic};
 use rdkafka::{
-    ClientConfig, ClientContext, Statistics,
+    ClientConfig, ClientContext, Message, Statistics,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    message::{Header, OwnedHeaders},
-    producer::{
-        FutureProducer, FutureRecord, Producer,
-        future_producer::{Delivery as Delivered, DeliveryFuture},
-    },
+    message::{DeliveryResult, Header, OwnedHeaders},
+    producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
     types::RDKafkaErrorCode,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{debug, error, info, warn};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::{error, warn};
 
 use crate::config::Delivery;
 
 use super::{
-    AppendError, LogSettings, RecordToSend, client_config, outcome_of, watch::Reach,
+    AppendError, LogSettings, RecordToSend, client_config,
+    client_events::{note_error, note_line},
+    outcome_of,
+    watch::Reach,
     with_properties,
 };
 
-pub(super) type LaneProducer = FutureProducer<LaneContext>;
+pub(super) type LaneProducer = ThreadedProducer<LaneContext>;
 
 pub(super) struct Lane {
     config: ClientConfig,
     reach: Reach,
     /// Replaced when librdkafka declares it dead, which an idempotent producer may be.
-    producer: RwLock<LaneProducer>,
+    producer: RwLock<Arc<LaneProducer>>,
     in_flight: Arc<Semaphore>,
     has_producer_id: Arc<AtomicBool>,
 }
@@ -54,7 +54,7 @@ impl Lane {
         let context = LaneContext {
             has_producer_id: Arc::clone(&has_producer_id),
         };
-        let producer = RwLock::new(config.create_with_context(context)?);
+        let producer = RwLock::new(Arc::new(config.create_with_context(context)?));
         Ok(Self {
             config,
             reach,
@@ -70,9 +70,9 @@ impl Lane {
             .acquire_owned()
             .await
             .expect("nobody closes the semaphore");
-        let report = self
-            .producer()
-            .send_result(producer_record(record))
+        let (sender, report) = oneshot::channel();
+        self.producer()
+            .send(producer_record(record, sender))
             .map_err(|(error, _)| not_sent(error))?;
         Ok(Sending {
             topic: record.topic,
@@ -87,7 +87,7 @@ impl Lane {
         self.has_producer_id.load(Ordering::Relaxed)
     }
 
-    pub(super) fn producer(&self) -> LaneProducer {
+    pub(super) fn producer(&self) -> Arc<LaneProducer> {
         self.producer
             .read()
             .expect("no holder of this lock panics")
@@ -108,13 +108,19 @@ impl Lane {
                 *self
                     .producer
                     .write()
-                    .expect("no holder of this lock panics") = producer
+                    .expect("no holder of this lock panics") = Arc::new(producer)
             }
             Err(error) => error!(
                 error = &error as &dyn std::error::Error,
                 "no new producer of the log"
             ),
         }
+    }
+
+    /// Takes back what librdkafka still holds: whoever keeps this lane alive a little longer sends nothing any more.
+    pub(super) fn purge(&self) {
+        let everything = PurgeConfig::default().queue().inflight();
+        self.producer().purge(everything);
     }
 
     pub(super) fn flush(&self, patience: Duration) {
@@ -155,7 +161,10 @@ pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
     with_properties(config, settings)
 }
 
-fn producer_record<'a>(record: &'a RecordToSend<'_>) -> FutureRecord<'a, [u8], [u8]> {
+fn producer_record<'a>(
+    record: &'a RecordToSend<'_>,
+    report: oneshot::Sender<Report>,
+) -> BaseRecord<'a, [u8], [u8], Box<oneshot::Sender<Report>>> {
     let headers = OwnedHeaders::new_with_capacity(record.headers.len());
     let headers = record
         .headers
@@ -166,36 +175,63 @@ fn producer_record<'a>(record: &'a RecordToSend<'_>) -> FutureRecord<'a, [u8], [
                 value: Some(*value),
             })
         });
-    FutureRecord::to(record.topic.name())
+    BaseRecord::with_opaque_to(record.topic.name(), Box::new(report))
         .key(record.key)
         .payload(record.value)
         .timestamp(record.timestamp.as_millis())
         .headers(headers)
 }
 
+/// What a delivery report says.
+pub(super) type Report = Result<Delivered, KafkaError>;
+
+/// The record is in the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delivered {
+    pub(super) partition: i32,
+    /// Negative if the log did not say: librdkafka concluded from a later answer that the record is there ("implicitly
+    /// acknowledged"), or the log said that it has it already.
+    pub(super) offset: i64,
+}
+
 /// A record that librdkafka has: its report comes, within librdkafka's own time limit. Dropped, it may be stored all
 /// the same.
 pub(crate) struct Sending {
     topic: Topic,
-    report: DeliveryFuture,
+    report: oneshot::Receiver<Report>,
     reach: Reach,
     _turn: OwnedSemaphorePermit,
 }
 
 impl Sending {
-    /// Waits for the report, and returns what it says.
+    /// Waits for the report. `Ok`: the record is in the log, for good; at which place the report may not say.
     ///
     /// # Cancel safety
     ///
     /// May be called again after it was dropped unfinished, and not after it has returned.
-    pub(crate) async fn place(&mut self) -> Result<Place, AppendError> {
+    pub(crate) async fn delivered(&mut self) -> Result<Option<Place>, AppendError> {
         // The sender of the report is dropped only with the producer itself.
         let report = (&mut self.report)
             .await
             .map_err(|_| AppendError::OutcomeUnknown(None))?;
-        let delivered = report.map_err(|(error, _)| outcome_of(error))?;
-        self.reach.seen();
-        place_of(self.topic, &delivered).ok_or(AppendError::OutcomeUnknown(None))
+        let outcome = report.map_err(outcome_of);
+        self.reach.heard(outcome.as_ref().map(|_| ()));
+        Ok(place_of(self.topic, outcome?))
+    }
+
+    /// One whose report a test has in hand.
+    #[cfg(test)]
+    pub(crate) fn reported(topic: Topic, partition: i32, offset: i64) -> Self {
+        let (sender, report) = oneshot::channel();
+        let said = Ok(Delivered { partition, offset });
+        sender.send(said).expect("the receiver is there");
+        let turn = Arc::new(Semaphore::new(1)).try_acquire_owned();
+        Self {
+            topic,
+            report,
+            reach: Reach::default(),
+            _turn: turn.expect("there is one"),
+        }
     }
 }
 
@@ -207,8 +243,7 @@ fn not_sent(error: KafkaError) -> AppendError {
     }
 }
 
-/// `None` for the -1 of an offset that the log does not tell.
-fn place_of(topic: Topic, delivered: &Delivered) -> Option<Place> {
+fn place_of(topic: Topic, delivered: Delivered) -> Option<Place> {
     let partition = u32::try_from(delivered.partition).ok()?;
     let offset = u64::try_from(delivered.offset).ok()?;
     Some(Place {
@@ -233,26 +268,27 @@ impl ClientContext for LaneContext {
         }
     }
 
-    /// librdkafka retries what these report; whether that helped is what the reports and the watch say.
     fn error(&self, error: KafkaError, reason: &str) {
-        debug!(
-            error = &error as &dyn std::error::Error,
-            reason, "trouble with the log"
-        );
+        note_error(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                error!(facility, message, "from librdkafka");
-            }
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                debug!(facility, message, "from librdkafka")
-            }
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-                info!(facility, message, "from librdkafka")
-            }
-            RDKafkaLogLevel::Debug => debug!(facility, message, "from librdkafka"),
-        }
+        note_line(level, facility, message);
+    }
+}
+
+impl ProducerContext for LaneContext {
+    type DeliveryOpaque = Box<oneshot::Sender<Report>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, report: Box<oneshot::Sender<Report>>) {
+        let said = match result {
+            Ok(message) => Ok(Delivered {
+                partition: message.partition(),
+                offset: message.offset(),
+            }),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // Who sent it may have stopped waiting.
+        let _nobody_waits = report.send(said).is_err();
     }
 }

@@ -3,19 +3,24 @@
 //! Each topic has a lane: a producer with its own connections and its own bound, so that a flood of accepts cannot hold
 //! an alert up. A record is stored when its delivery report says so (`acks=all`, idempotent), and not before.
 
+mod client_events;
 mod lane;
+mod tail;
 mod topics;
+mod verdict;
 mod watch;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use event_model::Topic;
-use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
+use rdkafka::{ClientConfig, error::KafkaError};
 use tokio::time::{Instant, timeout_at};
 
 use lane::Lane;
 pub(crate) use lane::Sending;
+pub(crate) use tail::{follow_tail, tag};
 pub(crate) use topics::TopicSettings;
+use verdict::outcome_of;
 pub(crate) use watch::{Reach, watch_log};
 
 use crate::{config::Delivery, outbox::RecordToSend};
@@ -29,10 +34,11 @@ pub(crate) enum AppendError {
     /// Too many records are on their way already. Nothing was written.
     #[error("the lane is full")]
     LaneFull,
-    /// The log takes nothing at present: its disk is full, or we are not let in. Nothing was written.
+    /// The log does not take the record at present: its disk is full, a setting or a clock is off, or we are not let in.
+    /// Nothing was written.
     #[error("the log takes nothing at present")]
     NotNow(#[source] KafkaError),
-    /// The log refused this record. Nothing was written, and another try will meet the same.
+    /// The log says that the record is none. Nothing was written, and no other try can go better.
     #[error("the log refused the record")]
     Refused(#[source] KafkaError),
     /// The record may or may not be in the log, or get there yet.
@@ -113,6 +119,13 @@ impl Log {
         }
     }
 
+    /// Takes back what librdkafka still holds: it waits in the outbox, or its caller was told. What was on the wire may be
+    /// stored all the same.
+    pub(crate) fn purge(&self) {
+        self.alerts.purge();
+        self.accepts.purge();
+    }
+
     /// Blocks while librdkafka sends what it still holds.
     pub(crate) fn flush(&self, patience: Duration) {
         self.alerts.flush(patience);
@@ -151,36 +164,6 @@ fn with_properties(mut config: ClientConfig, settings: &LogSettings) -> ClientCo
         config.set(name, value);
     }
     config
-}
-
-/// What a delivery report's error says about the record.
-fn outcome_of(error: KafkaError) -> AppendError {
-    use RDKafkaErrorCode as Code;
-    match error.rdkafka_error_code() {
-        // Purged from our own queue, before it was sent.
-        Some(Code::PurgeQueue) => AppendError::Unavailable,
-        // Kafka's answers to a produce request that mean that nothing was appended. Some are about the record ...
-        Some(
-            Code::MessageSizeTooLarge
-            | Code::MessageBatchTooLarge
-            | Code::InvalidMessageSize
-            | Code::InvalidRecord
-            | Code::InvalidTimestamp
-            | Code::UnsupportedForMessageFormat,
-        ) => AppendError::Refused(error),
-        // ... and some about the log, which an operator can mend. log-core's full disk is a policy violation.
-        Some(
-            Code::PolicyViolation
-            | Code::TopicAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::InvalidRequiredAcks
-            | Code::InvalidTopic
-            | Code::UnknownTopic
-            | Code::UnknownPartition,
-        ) => AppendError::NotNow(error),
-        // A time-out above all: librdkafka gave up waiting, which says nothing about the log.
-        _ => AppendError::OutcomeUnknown(Some(error)),
-    }
 }
 
 #[cfg(test)]

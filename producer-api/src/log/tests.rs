@@ -1,7 +1,16 @@
-use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
+use event_model::{Place, Topic};
+use rdkafka::{
+    error::KafkaError,
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
+};
 use tokio::time::{Duration, Instant};
 
-use super::{AppendError, LogSettings, Reach, lane::producer_config, outcome_of};
+use super::{
+    AppendError, LogSettings, Reach, Sending,
+    lane::producer_config,
+    verdict::{Verdict, outcome_of, verdict},
+    watch::LOOKS_PER_FAILURE,
+};
 use crate::{clock, config::Delivery};
 
 fn outcome(code: RDKafkaErrorCode) -> AppendError {
@@ -9,16 +18,18 @@ fn outcome(code: RDKafkaErrorCode) -> AppendError {
 }
 
 #[test]
-fn only_an_answer_that_rules_the_record_out_is_called_a_refusal() {
+fn a_call_is_given_up_only_for_what_cannot_change() {
     use RDKafkaErrorCode as Code;
-    for code in [Code::MessageSizeTooLarge, Code::InvalidRecord] {
-        assert!(matches!(outcome(code), AppendError::Refused(_)), "{code}");
-    }
-    for code in [Code::PolicyViolation, Code::TopicAuthorizationFailed] {
-        assert!(
-            matches!(outcome(code), AppendError::NotNow(_)),
-            "{code}: an operator can mend it"
-        );
+    for code in [
+        Code::InvalidTimestamp,
+        Code::MessageSizeTooLarge,
+        Code::PolicyViolation,
+        Code::TopicAuthorizationFailed,
+        Code::NotEnoughReplicas,
+        Code::UnknownTopicOrPartition,
+    ] {
+        let passes = matches!(outcome(code), AppendError::NotNow(_));
+        assert!(passes, "{code}: time or an operator can mend it");
     }
     for code in [
         Code::MessageTimedOut,
@@ -28,15 +39,73 @@ fn only_an_answer_that_rules_the_record_out_is_called_a_refusal() {
         Code::BrokerTransportFailure,
         Code::Unknown,
     ] {
-        assert!(
-            matches!(outcome(code), AppendError::OutcomeUnknown(_)),
-            "{code}"
-        );
+        let unknown = matches!(outcome(code), AppendError::OutcomeUnknown(_));
+        assert!(unknown, "{code}");
     }
-    assert!(matches!(
-        outcome(Code::PurgeQueue),
-        AppendError::Unavailable
-    ));
+    let given_up: Vec<_> = every_code()
+        .filter(|code| verdict(*code) == Verdict::Never)
+        .collect();
+    assert_eq!(given_up, [Code::InvalidRecord]);
+    let never_sent = outcome(Code::PurgeQueue);
+    assert!(matches!(never_sent, AppendError::Unavailable));
+}
+
+/// Every code that this librdkafka has a name for.
+fn every_code() -> impl Iterator<Item = RDKafkaErrorCode> {
+    let codes = (-300..300).filter_map(|number: i32| RDKafkaRespErr::try_from(number).ok());
+    codes.map(RDKafkaErrorCode::from)
+}
+
+#[test]
+fn every_error_is_decided_on() {
+    let decided = include_str!("verdict.rs");
+    let mut names = decided.split(|character: char| !character.is_alphanumeric());
+    let names: std::collections::BTreeSet<&str> = names.by_ref().collect();
+
+    assert!(100 < every_code().count());
+    for code in every_code() {
+        assert!(names.contains(format!("{code:?}").as_str()), "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_without_an_offset_says_that_the_record_is_stored() {
+    // librdkafka's -1001, for what it calls implicitly acknowledged.
+    let mut sending = Sending::reported(Topic::Alert, 1, -1001);
+    assert!(matches!(sending.delivered().await, Ok(None)));
+
+    let mut sending = Sending::reported(Topic::Alert, 1, 7);
+    let place = Place {
+        topic: Topic::Alert,
+        partition: 1,
+        offset: 7,
+    };
+    assert!(matches!(sending.delivered().await, Ok(Some(found)) if found == place));
+}
+
+#[test]
+fn what_was_reported_last_is_the_trouble_until_a_record_is_stored_or_time_has_passed() {
+    let reach = Reach::default();
+    reach.topics_are_there();
+    assert_eq!(reach.trouble(), None);
+
+    reach.heard(Err(&outcome(RDKafkaErrorCode::InvalidTimestamp)));
+    let trouble = reach.trouble().unwrap();
+    assert!(trouble.contains("InvalidTimestamp"), "{trouble}");
+    assert!(reach.is_good(), "the log is there, and is tried");
+    reach.heard(Ok(()));
+    assert_eq!(reach.trouble(), None);
+
+    reach.heard(Err(&outcome(RDKafkaErrorCode::MessageTimedOut)));
+    for _ in 0..LOOKS_PER_FAILURE {
+        assert!(reach.trouble().is_some());
+        reach.age_failure();
+    }
+    assert_eq!(
+        reach.trouble(),
+        None,
+        "without another try nothing is known"
+    );
 }
 
 #[test]

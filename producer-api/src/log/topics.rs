@@ -1,21 +1,22 @@
 //! The topics: made where they are missing, looked at where they are not, never changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use event_model::{ACKS_MIN, ExpectedTopic, expected_topics};
+use event_model::{ACKS_MIN, ExpectedTopic, Topic, expected_topics};
 use rdkafka::{
     admin::{
         AdminClient, AdminOptions, ConfigResource, ConfigResourceResult, NewTopic,
         ResourceSpecifier, TopicReplication,
     },
-    client::DefaultClientContext,
     error::KafkaError,
     metadata::Metadata,
     types::RDKafkaErrorCode,
 };
 use tracing::{info, warn};
 
-use super::{LogSettings, client_config, with_properties};
+use super::{LogSettings, client_config, client_events::ClientEvents, with_properties};
+
+type Admin = AdminClient<ClientEvents>;
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,8 +44,9 @@ pub(super) enum TopicsError {
 /// Makes the topics that are missing, and returns those that were there.
 pub(super) async fn ensure(settings: &TopicSettings) -> Result<Found, TopicsError> {
     let config = with_properties(client_config(&settings.log), &settings.log);
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(TopicsError::Ask)?;
-    let (admin, metadata) = metadata_of(admin).await?;
+    let admin = config.create_with_context(ClientEvents);
+    let admin: Arc<Admin> = Arc::new(admin.map_err(TopicsError::Ask)?);
+    let metadata = metadata_of(&admin).await?;
     let brokers = u32::try_from(metadata.brokers().len()).unwrap_or(u32::MAX);
     if brokers == 0 {
         return Err(TopicsError::NoBroker);
@@ -62,13 +64,58 @@ pub(super) async fn ensure(settings: &TopicSettings) -> Result<Found, TopicsErro
     })
 }
 
-/// Topics that somebody made before, with their partitions.
+/// Topics that were made before, with their partitions.
 pub(super) struct Found {
-    admin: AdminClient<DefaultClientContext>,
+    admin: Arc<Admin>,
     topics: Vec<(ExpectedTopic, usize)>,
 }
 
+/// What a later look at the topics found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Missing,
+    There(Option<Obstacle>),
+}
+
+/// A topic is set so that none of our records is taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Obstacle {
+    #[error("topic {topic}: min.insync.replicas is {required}, in-sync replicas are {in_sync}")]
+    NotEnoughReplicas {
+        topic: &'static str,
+        required: usize,
+        in_sync: usize,
+    },
+    #[error("topic {topic}: max.message.bytes is {bytes_max}, calls need {RECORD_BYTES}")]
+    RecordsTooLarge {
+        topic: &'static str,
+        bytes_max: usize,
+    },
+}
+
+/// As large as a record of ours gets: names, a text of 2 KiB, each character escaped at worst, headers.
+const RECORD_BYTES: usize = 24 * 1024;
+
 impl Found {
+    /// Looks again whether the topics are there, and whether their settings let a record in.
+    pub(super) async fn state(&self) -> Result<State, TopicsError> {
+        let metadata = metadata_of(&self.admin).await?;
+        let mut expected = expected_topics(1, Duration::ZERO).into_iter();
+        if expected.any(|topic| partitions_of(&metadata, topic.name).is_none()) {
+            return Ok(State::Missing);
+        }
+        let names = Topic::ALL.map(|topic| ResourceSpecifier::Topic(topic.name()));
+        let Ok(described) = self.admin.describe_configs(&names, &options()).await else {
+            // Some logs do not let us read settings. What they mean shows with the next record.
+            return Ok(State::There(None));
+        };
+        let obstacle = Topic::ALL
+            .into_iter()
+            .zip(&described)
+            .find_map(|(topic, settings)| obstacle(topic, settings.as_ref().ok()?, &metadata));
+        Ok(State::There(obstacle))
+    }
+
     /// Says what differs. An operator may have meant it, and a call into a topic with the wrong settings is still
     /// better than no call.
     pub(super) async fn inspect(&self) {
@@ -108,13 +155,42 @@ impl Found {
     }
 }
 
+fn obstacle(topic: Topic, settings: &ConfigResource, metadata: &Metadata) -> Option<Obstacle> {
+    let number = |setting: &str| settings.get(setting)?.value.as_deref()?.parse().ok();
+    let known = metadata
+        .topics()
+        .iter()
+        .find(|known| known.name() == topic.name())?;
+    let in_sync = known
+        .partitions()
+        .iter()
+        .map(|partition| partition.isr().len())
+        .min()?;
+    obstacle_of(topic.name(), in_sync, number)
+}
+
+fn obstacle_of(
+    topic: &'static str,
+    in_sync: usize,
+    number: impl Fn(&str) -> Option<usize>,
+) -> Option<Obstacle> {
+    if let Some(required) = number("min.insync.replicas").filter(|required| in_sync < *required) {
+        return Some(Obstacle::NotEnoughReplicas {
+            topic,
+            required,
+            in_sync,
+        });
+    }
+    number("max.message.bytes")
+        .filter(|bytes_max| *bytes_max < RECORD_BYTES)
+        .map(|bytes_max| Obstacle::RecordsTooLarge { topic, bytes_max })
+}
+
 /// librdkafka blocks for this one, so it is asked off the async threads.
-async fn metadata_of(
-    admin: AdminClient<DefaultClientContext>,
-) -> Result<(AdminClient<DefaultClientContext>, Metadata), TopicsError> {
+async fn metadata_of(admin: &Arc<Admin>) -> Result<Metadata, TopicsError> {
+    let admin = Arc::clone(admin);
     let asked = tokio::task::spawn_blocking(move || {
-        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(2));
-        metadata.map(|metadata| (admin, metadata))
+        admin.inner().fetch_metadata(None, Duration::from_secs(2))
     });
     asked
         .await
@@ -130,10 +206,7 @@ fn partitions_of(metadata: &Metadata, topic: &str) -> Option<usize> {
     topic.error().is_none().then(|| topic.partitions().len())
 }
 
-async fn create(
-    admin: &AdminClient<DefaultClientContext>,
-    topic: &ExpectedTopic,
-) -> Result<(), TopicsError> {
+async fn create(admin: &Admin, topic: &ExpectedTopic) -> Result<(), TopicsError> {
     match try_create(admin, topic, |_| true).await? {
         Err(RDKafkaErrorCode::InvalidConfig) => {
             // Apache Kafka does not know log-core's own setting. There, the topic's other settings keep the promise
@@ -157,7 +230,7 @@ async fn create(
 }
 
 async fn try_create(
-    admin: &AdminClient<DefaultClientContext>,
+    admin: &Admin,
     topic: &ExpectedTopic,
     keep: impl Fn(&str) -> bool,
 ) -> Result<Result<(), RDKafkaErrorCode>, TopicsError> {
@@ -195,4 +268,36 @@ fn options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(ADMIN_TIMEOUT))
         .operation_timeout(Some(ADMIN_TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_stops_every_call_is_an_obstacle_before_any_call_meets_it() {
+        let with = |required: usize, bytes_max: usize| {
+            obstacle_of("an-alert", 1, |setting| match setting {
+                "min.insync.replicas" => Some(required),
+                "max.message.bytes" => Some(bytes_max),
+                _ => None,
+            })
+        };
+
+        assert_eq!(with(1, 1 << 20), None);
+        let replicas = with(99, 1 << 20).unwrap().to_string();
+        assert_eq!(
+            replicas,
+            "topic an-alert: min.insync.replicas is 99, in-sync replicas are 1"
+        );
+        assert!(matches!(
+            with(1, 0),
+            Some(Obstacle::RecordsTooLarge { bytes_max: 0, .. })
+        ));
+        assert_eq!(
+            obstacle_of("an-alert", 1, |_| None),
+            None,
+            "a log that tells nothing"
+        );
+    }
 }

@@ -12,7 +12,11 @@ use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
 use super::{Fate, Owner, QueuedCall, TakeError};
-use crate::{answer::Stored, idempotency::Ticket, log::Sending};
+use crate::{
+    answer::{Stored, Taken},
+    idempotency::Ticket,
+    log::Sending,
+};
 
 /// So many fates are remembered after the call has left.
 const FATES_MAX: usize = 65_536;
@@ -202,12 +206,14 @@ impl Backlog {
             State::UnderWay,
             "a call ends only after it was handed out"
         );
-        if let (Fate::Stored(place), Some(ticket)) = (&fate, ticket) {
-            ticket.stored(Stored {
-                id: call.id,
-                place: *place,
-                at: call.at,
-            });
+        let (id, at) = (call.id, call.at);
+        match (&fate, ticket) {
+            (Fate::Stored(place), Some(ticket)) => {
+                let place = *place;
+                ticket.taken(Taken::Stored(Stored { id, place, at }));
+            }
+            (Fate::Delivered, Some(ticket)) => ticket.taken(Taken::Queued { id, at }),
+            (Fate::Dead | Fate::Queued, _) | (_, None) => {}
         }
         self.remember(&call, fate.clone());
         told.send_replace(fate);

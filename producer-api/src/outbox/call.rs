@@ -1,9 +1,9 @@
 //! A call as it waits: the record that goes to the log, and who may ask for it.
 
-use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Topic};
+use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Tag, Topic, header};
 use serde::{Deserialize, Serialize};
 
-use crate::household::Household;
+use crate::{household::Household, log::tag, recent_calls::RecentCall};
 
 /// Who made a call: only the same subject is told about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub(crate) enum Fate {
     Queued,
     /// In the log.
     Stored(Place),
+    /// In the log, at a place that its report did not say and that was not found yet.
+    Delivered,
     /// The log will never take it.
     Dead,
 }
@@ -59,6 +61,24 @@ impl QueuedCall {
             topic: record.topic,
             headers,
             value: record.value,
+        }
+    }
+
+    /// How it stands among the recent calls once it is in the log. Whose house called, the log's tail will say.
+    pub(crate) fn recent_call(&self, place: Option<Place>) -> RecentCall {
+        let record = self.record();
+        RecentCall {
+            id: self.id,
+            topic: self.topic,
+            at: self.at,
+            place,
+            caller: Some(Tag::of_caller(
+                self.id,
+                &self.owner.issuer,
+                &self.owner.subject,
+            )),
+            key: tag(&record.headers, header::IDEMPOTENCY_KEY),
+            house: None,
         }
     }
 

@@ -4,11 +4,13 @@
 //! its delivery report says that it is stored, in the order of its line, across restarts; and it is never sent while an
 //! earlier report for it may still come. While a line has calls here, its new calls queue behind them.
 //!
-//! `backlog` knows which calls wait and in which order; `store` writes them down and reads them back; `writer` is the
-//! thread that owns the store. This file runs the three, one task for each line that waits.
+//! `backlog` knows which calls wait and in which order; `store` writes them down and reads them back, on files that
+//! `reserve` holds for it; `writer` is the thread that owns the store. This file runs them, one task for each line that
+//! waits.
 
 mod backlog;
 mod call;
+mod reserve;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,27 +23,33 @@ use std::{
 };
 
 use event_model::{EventId, EventTime, Line, Place};
-use log_core::{
-    disk::SystemDisk,
-    storage::{FolderLock, FolderLockError},
+use log_core::storage::{FolderLock, FolderLockError};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
 };
-use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use backlog::{Backlog, LineHead, Turn};
 pub(crate) use call::{Fate, Owner, QueuedCall, RecordToSend};
+use reserve::ReservedDisk;
 pub use store::StoreError;
 use store::{SIZES, Store};
-use writer::{Write, Writer, WriterStopped};
+pub(crate) use writer::WriteFailed;
+use writer::{Write, Writer};
 
 use crate::{
+    clock,
     idempotency::Ticket,
     log::{AppendError, Log, Sending},
+    recent_calls::RecentCalls,
 };
 
 /// After the log refused to take a call for a reason that may pass.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// How long a line waits for the log's tail to say where a call of it stands. Its order is settled by then.
+const PLACE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no outbox.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +74,58 @@ pub enum OutboxError {
     },
 }
 
+/// How much waits, and how much of the disk is kept for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OutboxSizes {
+    /// The most bytes of calls that wait.
+    pub(crate) bytes_max: usize,
+    /// What is preallocated, in bytes, so that calls can wait on a full disk.
+    pub(crate) reserve_bytes: u64,
+}
+
 /// Why a call is not in the outbox.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TakeError {
     #[error("the outbox holds {bytes} bytes, more than {bytes_max} do not fit")]
     Full { bytes: usize, bytes_max: usize },
     #[error("the outbox cannot be written")]
-    Disk(#[from] WriterStopped),
+    Disk(#[from] WriteFailed),
+}
+
+/// Whether calls can wait here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// Why the disk takes nothing at present.
+    failure: Option<String>,
+    /// Journals that were found damaged, and are kept.
+    damaged: Vec<PathBuf>,
+}
+
+impl Condition {
+    fn fail(&mut self, error: &StoreError) {
+        self.failure = Some(error.to_string());
+        self.tell();
+    }
+
+    fn succeed(&mut self) {
+        self.failure = None;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let usable = self.failure.is_none();
+        metrics::gauge!("producer_api_outbox_usable").set(f64::from(u8::from(usable)));
+        metrics::gauge!("producer_api_outbox_damaged_journals").set(self.damaged.len() as f64);
+    }
+}
+
+/// What is said about the outbox from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutboxReadiness {
+    /// A call could be written now.
+    pub(crate) usable: bool,
+    /// What is wrong, or was lost.
+    pub(crate) trouble: Option<String>,
 }
 
 /// The calls that wait, and what became of those that did.
@@ -81,22 +134,29 @@ pub(crate) struct Outbox {
     writer: Writer,
     lines: TaskTracker,
     stop: CancellationToken,
+    condition: watch::Sender<Condition>,
+    recent: Arc<RecentCalls>,
     _lock: FolderLock,
 }
 
 impl Outbox {
     /// Opens the folder, or makes it. Blocks.
-    pub(crate) fn open(folder: &Path, bytes_max: usize) -> Result<Self, OutboxError> {
+    pub(crate) fn open(
+        folder: &Path,
+        sizes: OutboxSizes,
+        recent: Arc<RecentCalls>,
+    ) -> Result<Self, OutboxError> {
         let lock = FolderLock::acquire(folder).map_err(|source| OutboxError::Lock {
             folder: folder.to_owned(),
             source,
         })?;
-        let (store, found) = Store::open(Arc::new(SystemDisk), &folder.join("journal"), SIZES)
-            .map_err(|source| OutboxError::Open {
+        let disk = ReservedDisk::open(&folder.join("reserve"), SIZES, sizes.reserve_bytes);
+        let (store, found) =
+            Store::open(Arc::new(disk), folder, SIZES).map_err(|source| OutboxError::Open {
                 folder: folder.to_owned(),
                 source,
             })?;
-        let mut backlog = Backlog::new(bytes_max);
+        let mut backlog = Backlog::new(sizes.bytes_max);
         for (number, call, fate) in found.ended {
             backlog.restore_fate(number, &call, fate);
         }
@@ -109,14 +169,41 @@ impl Outbox {
                 "calls of an earlier run wait in the outbox"
             );
         }
-        let writer = Writer::start(store);
+        let condition = Condition {
+            failure: None,
+            damaged: found.damaged,
+        };
+        condition.tell();
+        let condition = watch::Sender::new(condition);
+        let writer = Writer::start(store, condition.clone());
         Ok(Self {
             backlog: Mutex::new(backlog),
             writer,
             lines: TaskTracker::new(),
             stop: CancellationToken::new(),
+            condition,
+            recent,
             _lock: lock,
         })
+    }
+
+    /// Whether a call could be written now.
+    pub(crate) fn readiness(&self) -> OutboxReadiness {
+        let condition = self.condition.borrow();
+        let failure = condition.failure.as_ref();
+        let failure = failure.map(|failure| format!("the outbox cannot be written: {failure}"));
+        let damage = condition.damaged.first().map(|damaged| {
+            let kept = damaged.display();
+            format!(
+                "calls answered 202 may be lost: a damaged journal of the outbox is kept in {kept}"
+            )
+        });
+        let usable = failure.is_none();
+        let trouble = [failure, damage].into_iter().flatten();
+        OutboxReadiness {
+            usable,
+            trouble: trouble.reduce(|all, one| format!("{all}; {one}")),
+        }
     }
 
     /// Begins to send what an earlier run left.
@@ -153,11 +240,11 @@ impl Outbox {
     ) -> Result<watch::Receiver<Fate>, TakeError> {
         let (line, call) = (call.line.clone(), Arc::new(call));
         let number = self.backlog().take(Arc::clone(&call), sending, ticket)?;
-        if let Err(stopped) = self.writer.write(Write::Taken { number, call }).await {
+        if let Err(failed) = self.writer.write(Write::Taken { number, call }).await {
             if self.backlog().abandon(number) == LineHead::Ready {
                 self.drain(line, log);
             }
-            return Err(TakeError::Disk(stopped));
+            return Err(TakeError::Disk(failed));
         }
         let (fate, head) = self.backlog().synced(number);
         if head == LineHead::Ready {
@@ -193,7 +280,7 @@ impl Outbox {
             sending,
         }) = self.next(line)
         {
-            let fate = deliver(&call, sending, log).await;
+            let fate = deliver(&call, sending, log, &self.recent).await;
             // Written before it is forgotten: a crash between the two sends the call again, under its id.
             if self
                 .writer
@@ -223,15 +310,30 @@ impl Outbox {
     }
 }
 
-/// Sends a call until its report says what became of it, never before the report of the try before.
-async fn deliver(call: &QueuedCall, mut sending: Option<Sending>, log: &Arc<Log>) -> Fate {
+/// Sends a call until its report says what became of it, never before the report of the try before. What the report says
+/// to be in the log is never sent again, whether it says where or not.
+async fn deliver(
+    call: &QueuedCall,
+    mut sending: Option<Sending>,
+    log: &Arc<Log>,
+    recent: &RecentCalls,
+) -> Fate {
     loop {
         let outcome = match sending.take() {
-            Some(mut under_way) => under_way.place().await,
+            Some(mut under_way) => under_way.delivered().await,
             None => send_and_wait(call, log).await,
         };
         match outcome {
             Ok(place) => {
+                recent.add(call.recent_call(place), clock::steady());
+                let place = match place {
+                    Some(place) => Some(place),
+                    None => timeout(PLACE_PATIENCE, recent.place_of(call.id)).await.ok(),
+                };
+                let Some(place) = place else {
+                    info!(id = %call.id, "a call left the outbox, to a place that is not known yet");
+                    return Fate::Delivered;
+                };
                 info!(id = %call.id, %place, "a call left the outbox");
                 return Fate::Stored(place);
             }
@@ -245,6 +347,9 @@ async fn deliver(call: &QueuedCall, mut sending: Option<Sending>, log: &Arc<Log>
 }
 
 /// Without a deadline: librdkafka's own time limit ends each try with a report.
-async fn send_and_wait(call: &QueuedCall, log: &Arc<Log>) -> Result<Place, AppendError> {
-    log.send_when_possible(&call.record()).await?.place().await
+async fn send_and_wait(call: &QueuedCall, log: &Arc<Log>) -> Result<Option<Place>, AppendError> {
+    log.send_when_possible(&call.record())
+        .await?
+        .delivered()
+        .await
 }

@@ -2,12 +2,34 @@
 //!
 //! One journal record is a version byte and one [`Entry`] in postcard. A call is live from its `Taken` to its `Ended`;
 //! the journal is trimmed up to the oldest live one.
+//!
+//! # Generations
+//!
+//! A journal whose write or sync failed is never written again. The live calls, with what was to be written, go into a
+//! new one in a folder of its own: `journal` is generation 0, `journal-00001` the next. Its last entry of that kind
+//! says that it is complete; until then a start goes by the one before it.
+//!
+//! # Damage
+//!
+//! The journal itself finds damage before its last sync, but a file that became zeros looks like one that was never
+//! used. So `witness` says how far the newest generation had been synced. It is written after each sync and never synced
+//! itself: a process that was killed leaves it exact, a power cut may leave an older one, and it never says too much.
+//! A journal that ends before its witness is damaged. A damaged journal is kept aside under another name, what could be
+//! read of it goes into a new generation, and the loss is said.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use event_model::{EventId, EventTime, Line, Place, Topic};
-use log_core::{Journal, JournalConfig, JournalError, JournalPosition, disk::Disk};
+use log_core::{
+    Journal, JournalConfig, JournalError, JournalPosition,
+    disk::{Disk, OpenMode},
+};
 use serde::{Deserialize, Serialize};
+use tracing::{debug, error, warn};
 
 use super::{Fate, Owner, QueuedCall, writer::Write};
 
@@ -33,6 +55,18 @@ pub enum StoreError {
         /// What it says.
         found: u8,
     },
+    /// The folder of the outbox cannot be listed or changed.
+    #[error("folder {folder}", folder = folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An earlier failure was not overcome yet: nothing was written.
+    #[error("no journal of the outbox can be written at present")]
+    Unusable,
     /// A whole record says nothing that can be read.
     #[error("the record at {position} cannot be read")]
     Entry {
@@ -62,6 +96,8 @@ enum Entry<'a> {
         number: u64,
         end: End,
     },
+    /// Everything that waited in the generation before stands above.
+    GenerationComplete,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -78,11 +114,27 @@ enum End {
         offset: u64,
     },
     Dead,
+    /// At a place that is not known.
+    Delivered,
 }
 
 pub(super) struct Store {
-    journal: Journal,
-    live: BTreeMap<u64, JournalPosition>,
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    sizes: JournalConfig,
+    generation: u32,
+    /// `None`: it failed, and no new one could be begun yet.
+    journal: Option<Journal>,
+    live: BTreeMap<u64, Live>,
+    /// Where the journal ended when it was last shortened.
+    trimmed_at: JournalPosition,
+    /// Calls that ended while the journal could not be written.
+    unwritten_ends: Vec<Write>,
+}
+
+struct Live {
+    position: JournalPosition,
+    call: Arc<QueuedCall>,
 }
 
 /// What an earlier run left.
@@ -92,51 +144,425 @@ pub(super) struct Found {
     pub(super) waiting: BTreeMap<u64, Arc<QueuedCall>>,
     /// As far as the journal still has them.
     pub(super) ended: Vec<(u64, Arc<QueuedCall>, Fate)>,
+    /// The journals that were found damaged, now or by an earlier start, and are kept for a person to look at.
+    pub(super) damaged: Vec<PathBuf>,
 }
 
+/// Prefix of the folders of damaged journals.
+const DAMAGED: &str = "damaged-";
+const WITNESS: &str = "witness";
+
 impl Store {
+    /// Opens the newest generation in the outbox's folder, or begins the first.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
         sizes: JournalConfig,
     ) -> Result<(Self, Found), StoreError> {
-        let (journal, recovered) = Journal::open(disk, folder, sizes)?;
-        let (mut found, mut live) = (Found::default(), BTreeMap::new());
+        let witness = Witness::read(&*disk, folder);
+        let generations = generations(&*disk, folder)?;
+        let newest = generations.last().copied();
+        let mut store = Self {
+            disk,
+            folder: folder.to_owned(),
+            sizes,
+            generation: newest.unwrap_or(0),
+            journal: None,
+            live: BTreeMap::new(),
+            trimmed_at: JournalPosition(0),
+            unwritten_ends: Vec::new(),
+        };
+        let mut found = Found::default();
+        for generation in generations.iter().rev() {
+            if store.resume(*generation, &mut found)? {
+                break;
+            }
+        }
+        if let Some(witness) = witness {
+            store.hold_against(witness)?;
+        }
+        if store.journal.is_none() {
+            store.begin_anew(&[])?;
+        }
+        store.remove_generations_before_this();
+        store.witness();
+        found.damaged = store.damaged_journals()?;
+        Ok((store, found))
+    }
+
+    /// Reads a generation. False: it was never completed, or it is damaged and stands aside now.
+    fn resume(&mut self, generation: u32, found: &mut Found) -> Result<bool, StoreError> {
+        let folder = self.folder_of(generation);
+        let opened = Journal::open(Arc::clone(&self.disk), &folder, self.sizes);
+        let (journal, recovered) = match opened {
+            Ok(opened) => opened,
+            // Its own words advise on a node of the log, which this is not.
+            Err(JournalError::Damaged {
+                path,
+                byte,
+                found,
+                synced_to,
+            }) => {
+                error!(
+                    file = %path.display(),
+                    byte,
+                    found,
+                    synced_to,
+                    "the outbox's journal is damaged: calls that were answered 202 may be lost"
+                );
+                self.set_aside(generation)?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (mut read_back, mut live) = (Found::default(), BTreeMap::new());
+        let mut complete = generation == 0 || JournalPosition(0) < journal.start();
         for (position, record) in &recovered.records {
             match read(*position, record)? {
                 Read::Taken(number, call) => {
-                    live.insert(number, *position);
-                    found.waiting.insert(number, Arc::new(call));
+                    let (position, call) = (*position, Arc::new(call));
+                    read_back.waiting.insert(number, Arc::clone(&call));
+                    live.insert(number, Live { position, call });
                 }
                 Read::Ended(number, fate) => {
                     live.remove(&number);
                     // Its `Taken` may have been trimmed away.
-                    found.ended.extend(
-                        found
-                            .waiting
-                            .remove(&number)
-                            .map(|call| (number, call, fate)),
-                    );
+                    let call = read_back.waiting.remove(&number);
+                    read_back
+                        .ended
+                        .extend(call.map(|call| (number, call, fate)));
+                }
+                Read::GenerationComplete => complete = true,
+            }
+        }
+        if !complete {
+            drop(journal);
+            remove_folder(&*self.disk, &folder);
+            return Ok(false);
+        }
+        *found = read_back;
+        self.live = live;
+        self.trimmed_at = journal.end();
+        self.generation = generation;
+        self.journal = Some(journal);
+        Ok(true)
+    }
+
+    /// A journal that ends before the place it was once synced to has lost what stood there.
+    fn hold_against(&mut self, witness: Witness) -> Result<(), StoreError> {
+        let end = self.journal.as_ref().map(|journal| journal.end().0);
+        let found = (self.generation, end.unwrap_or(0));
+        if (witness.generation, witness.end) <= found {
+            return Ok(());
+        }
+        error!(
+            generation = self.generation,
+            end,
+            synced_generation = witness.generation,
+            synced_to = witness.end,
+            kept = self.live.len(),
+            "the outbox's journal has lost its end: calls that were answered 202 may be lost"
+        );
+        if self.journal.take().is_some() {
+            self.set_aside(self.generation)?;
+        }
+        self.generation = self.generation.max(witness.generation);
+        Ok(())
+    }
+
+    /// Writes all of them with one sync: they are on the disk when this returns. Where the journal fails, they are on
+    /// the disk in a new one.
+    ///
+    /// # Errors
+    ///
+    /// A full disk, a record that is too large and [`StoreError::Unusable`]: nothing relies on the calls, though some
+    /// may have been written when the disk became full. Anything else: they may be there after a restart.
+    pub(super) fn write(&mut self, writes: &[&Write]) -> Result<(), StoreError> {
+        let written = self.append_or_begin_anew(writes);
+        if written.is_err() {
+            // A call that ended stays ended: it is said with the next write that succeeds.
+            self.unwritten_ends.extend(ends(writes).cloned());
+            for number in ends(writes).filter_map(ended_number) {
+                self.live.remove(&number);
+            }
+            return written;
+        }
+        self.unwritten_ends.clear();
+        self.trim();
+        self.witness();
+        Ok(())
+    }
+
+    fn append_or_begin_anew(&mut self, writes: &[&Write]) -> Result<(), StoreError> {
+        let journal = self.journal.as_mut().ok_or(StoreError::Unusable)?;
+        let all = self.unwritten_ends.iter().chain(writes.iter().copied());
+        let records: Vec<Vec<u8>> = all.map(encode).collect();
+        match journal.append(&records) {
+            Ok(positions) => {
+                let positions = &positions[self.unwritten_ends.len()..];
+                self.note(writes, positions);
+                Ok(())
+            }
+            Err(error @ (JournalError::Full { .. } | JournalError::RecordTooLarge { .. })) => {
+                Err(error.into())
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the outbox's journal cannot be written: beginning a new one"
+                );
+                self.journal = None;
+                self.begin_anew(writes)
+            }
+        }
+    }
+
+    /// Tries to begin a new journal after an earlier one failed.
+    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
+        if self.journal.is_none() {
+            self.begin_anew(&[])?;
+            self.witness();
+        }
+        Ok(())
+    }
+
+    /// Whether the journal takes a record, found out by writing one that says nothing new.
+    pub(super) fn probe(&mut self) -> Result<(), StoreError> {
+        let journal = self.journal.as_mut().ok_or(StoreError::Unusable)?;
+        journal.append(&[encode_entry(&Entry::GenerationComplete)])?;
+        Ok(())
+    }
+
+    fn note(&mut self, writes: &[&Write], positions: &[JournalPosition]) {
+        for (write, position) in writes.iter().zip(positions) {
+            match write {
+                Write::Taken { number, call } => {
+                    let (position, call) = (*position, Arc::clone(call));
+                    self.live.insert(*number, Live { position, call });
+                }
+                Write::Ended { number, .. } => {
+                    self.live.remove(number);
                 }
             }
         }
-        Ok((Self { journal, live }, found))
     }
 
-    /// Writes all of them with one sync: they are on the disk when this returns.
-    pub(super) fn write(&mut self, writes: &[&Write]) -> Result<(), StoreError> {
-        let records: Vec<Vec<u8>> = writes.iter().map(|write| encode(write)).collect();
-        let positions = self.journal.append(&records)?;
-        for (write, position) in writes.iter().zip(positions) {
-            match write {
-                Write::Taken { number, .. } => self.live.insert(*number, position),
-                Write::Ended { number, .. } => self.live.remove(number),
-            };
+    /// Begins the next generation with all live calls and `writes`. The one before goes once this one is complete.
+    fn begin_anew(&mut self, writes: &[&Write]) -> Result<(), StoreError> {
+        // What ended is not carried over, whether that gets written or not.
+        for number in ends(writes).filter_map(ended_number) {
+            self.live.remove(&number);
         }
-        let oldest = self.live.values().next().copied();
-        self.journal
-            .trim_before(oldest.unwrap_or(self.journal.end()))?;
+        let carried: Vec<Write> = self
+            .live
+            .iter()
+            .map(|(number, live)| Write::Taken {
+                number: *number,
+                call: Arc::clone(&live.call),
+            })
+            .collect();
+        let all: Vec<&Write> = carried.iter().chain(writes.iter().copied()).collect();
+        let mut records: Vec<Vec<u8>> = all.iter().map(|write| encode(write)).collect();
+        records.push(encode_entry(&Entry::GenerationComplete));
+
+        let generation = self.next_generation()?;
+        let folder = self.folder_of(generation);
+        let begun = Journal::open(Arc::clone(&self.disk), &folder, self.sizes);
+        let begun = begun.and_then(|(mut journal, _)| {
+            let positions = journal.append(&records)?;
+            Ok((journal, positions))
+        });
+        let (journal, positions) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                // Each try in vain would take its part of the disk.
+                remove_folder(&*self.disk, &folder);
+                return Err(error.into());
+            }
+        };
+        self.generation = generation;
+        self.trimmed_at = journal.end();
+        self.journal = Some(journal);
+        self.note(&all, &positions);
+        self.unwritten_ends.clear();
+        self.remove_generations_before_this();
         Ok(())
+    }
+
+    /// A number that no folder has: what a failed try left behind is not written again either.
+    fn next_generation(&self) -> Result<u32, StoreError> {
+        let used = generations(&*self.disk, &self.folder)?;
+        let newest = used.last().copied();
+        Ok(match newest {
+            None if self.generation == 0 && self.damaged_journals()?.is_empty() => 0,
+            newest => newest.unwrap_or(0).max(self.generation) + 1,
+        })
+    }
+
+    fn trim(&mut self) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let end = journal.end();
+        // Whole segments go at once: looking for the oldest call with each write would be in vain.
+        if end.0 - self.trimmed_at.0 < u64::from(self.sizes.segment_bytes / 4) {
+            return;
+        }
+        self.trimmed_at = end;
+        // Not that of the lowest number: two calls may be written in another order than they got their numbers.
+        let oldest = self.live.values().map(|live| live.position).min();
+        if let Err(error) = journal.trim_before(oldest.unwrap_or(end)) {
+            // What was written is on the disk all the same. The next write finds out what is wrong.
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "the outbox's journal could not be shortened"
+            );
+        }
+    }
+
+    fn witness(&self) {
+        let Some(journal) = &self.journal else {
+            return;
+        };
+        let witness = Witness {
+            generation: self.generation,
+            end: journal.end().0,
+        };
+        if let Err(error) = witness.write(&*self.disk, &self.folder) {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "the outbox's witness was not written"
+            );
+        }
+    }
+
+    fn folder_of(&self, generation: u32) -> PathBuf {
+        self.folder.join(name_of(generation))
+    }
+
+    fn set_aside(&self, generation: u32) -> Result<(), StoreError> {
+        let aside = |copy: u32| format!("{DAMAGED}{generation:05}-{copy}");
+        let free = (1..).map(aside).map(|name| self.folder.join(name));
+        let mut free = free.filter(|path| !self.disk.exists(path));
+        let aside = free.next().expect("there are more numbers than folders");
+        let from = self.folder_of(generation);
+        let moved = self.disk.rename(&from, &aside);
+        moved
+            .and_then(|()| self.disk.sync_folder(&self.folder))
+            .map_err(|source| StoreError::Folder {
+                folder: from,
+                source,
+            })?;
+        error!(folder = %aside.display(), "the damaged journal is kept: look at it, then remove it");
+        Ok(())
+    }
+
+    fn damaged_journals(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let names = names_in(&*self.disk, &self.folder)?;
+        let damaged = names.iter().filter(|name| name.starts_with(DAMAGED));
+        Ok(damaged.map(|name| self.folder.join(name)).collect())
+    }
+
+    fn remove_generations_before_this(&self) {
+        for generation in generations(&*self.disk, &self.folder).unwrap_or_default() {
+            if generation < self.generation {
+                remove_folder(&*self.disk, &self.folder_of(generation));
+            }
+        }
+    }
+}
+
+fn ends<'a>(writes: &'a [&'a Write]) -> impl Iterator<Item = &'a Write> {
+    let writes = writes.iter().copied();
+    writes.filter(|write| matches!(write, Write::Ended { .. }))
+}
+
+fn ended_number(write: &Write) -> Option<u64> {
+    match write {
+        Write::Ended { number, .. } => Some(*number),
+        Write::Taken { .. } => None,
+    }
+}
+
+/// Best effort: a generation that could not be removed is removed at the next start.
+fn remove_folder(disk: &dyn Disk, folder: &Path) {
+    if let Err(error) = disk.remove_folder(folder) {
+        warn!(
+            folder = %folder.display(),
+            error = &error as &dyn std::error::Error,
+            "a journal that the outbox is done with could not be removed"
+        );
+    }
+}
+
+fn name_of(generation: u32) -> String {
+    match generation {
+        0 => "journal".to_owned(),
+        later => format!("journal-{later:05}"),
+    }
+}
+
+/// The generations in the folder, oldest first.
+fn generations(disk: &dyn Disk, folder: &Path) -> Result<Vec<u32>, StoreError> {
+    let names = names_in(disk, folder)?;
+    let mut generations: Vec<u32> = names
+        .iter()
+        .filter_map(|name| match name.strip_prefix("journal")? {
+            "" => Some(0),
+            later => later.strip_prefix('-')?.parse().ok(),
+        })
+        .collect();
+    generations.sort_unstable();
+    Ok(generations)
+}
+
+fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, StoreError> {
+    match disk.list(folder) {
+        Ok(names) => Ok(names),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(StoreError::Folder {
+            folder: folder.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// How far the newest generation had been synced. On the disk twice, so that a torn one is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Witness {
+    generation: u32,
+    end: u64,
+}
+
+impl Witness {
+    const BYTES: usize = 12;
+
+    /// `None`: there is none, or none that can be read.
+    fn read(disk: &dyn Disk, folder: &Path) -> Option<Self> {
+        let file = disk.open(&folder.join(WITNESS), OpenMode::Read).ok()?;
+        let mut bytes = [0; 2 * Self::BYTES];
+        let length = file.read_at(&mut bytes, 0).ok()?;
+        let (first, second) = bytes.split_at(Self::BYTES);
+        if length != bytes.len() || first != second {
+            return None;
+        }
+        let (generation, end) = first.split_at(4);
+        Some(Self {
+            generation: u32::from_be_bytes(generation.try_into().ok()?),
+            end: u64::from_be_bytes(end.try_into().ok()?),
+        })
+    }
+
+    fn write(self, disk: &dyn Disk, folder: &Path) -> std::io::Result<()> {
+        let path = folder.join(WITNESS);
+        let file = match disk.open(&path, OpenMode::Write) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                disk.open(&path, OpenMode::CreateNew)?
+            }
+            opened => opened?,
+        };
+        let one = [&self.generation.to_be_bytes()[..], &self.end.to_be_bytes()].concat();
+        file.write_at(&[one.clone(), one].concat(), 0)
     }
 }
 
@@ -161,7 +587,11 @@ fn encode(write: &Write) -> Vec<u8> {
             end: end_of(fate),
         },
     };
-    postcard::to_extend(&entry, vec![VERSION]).expect("memory takes what postcard writes")
+    encode_entry(&entry)
+}
+
+fn encode_entry(entry: &Entry<'_>) -> Vec<u8> {
+    postcard::to_extend(entry, vec![VERSION]).expect("memory takes what postcard writes")
 }
 
 fn end_of(fate: &Fate) -> End {
@@ -176,6 +606,7 @@ fn end_of(fate: &Fate) -> End {
             offset: *offset,
         },
         Fate::Dead => End::Dead,
+        Fate::Delivered => End::Delivered,
         Fate::Queued => unreachable!("a call that waits has not ended"),
     }
 }
@@ -183,6 +614,7 @@ fn end_of(fate: &Fate) -> End {
 enum Read {
     Taken(u64, QueuedCall),
     Ended(u64, Fate),
+    GenerationComplete,
 }
 
 fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
@@ -247,6 +679,11 @@ fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
             number,
             end: End::Dead,
         } => Read::Ended(number, Fate::Dead),
+        Entry::Ended {
+            number,
+            end: End::Delivered,
+        } => Read::Ended(number, Fate::Delivered),
+        Entry::GenerationComplete => Read::GenerationComplete,
     })
 }
 

@@ -1,18 +1,33 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::Arc,
+    io::ErrorKind,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use event_model::{EventId, EventTime, Line, Place, Topic};
-use log_core::{JournalConfig, testing::SimDisk};
+use log_core::{
+    JournalConfig,
+    disk::{Disk, OpenMode},
+    testing::{Fault, Operation, SimDisk},
+};
 use proptest::prelude::*;
+use tokio::sync::watch;
 
 use super::{
-    Fate, Owner, QueuedCall,
+    Condition, Fate, Owner, QueuedCall, WriteFailed,
     backlog::{Backlog, LineHead, Turn},
-    store::{Found, Store},
-    writer::Write,
+    deliver,
+    reserve::ReservedDisk,
+    store::{Found, Store, StoreError},
+    writer::{Write, Writer},
+};
+use crate::{
+    clock,
+    log::{Log, LogSettings, Sending},
+    recent_calls::RecentCalls,
 };
 
 fn call(line: &str, number: u8) -> Arc<QueuedCall> {
@@ -154,6 +169,7 @@ enum Step {
     Take(Vec<u8>),
     End(prop::sample::Index),
     PowerFails { operations_from_now: u64 },
+    SyncsFail { syncs: u32 },
 }
 
 const FOLDER: &str = "/outbox";
@@ -193,6 +209,14 @@ impl Model {
                 self.disk
                     .crash_at(self.disk.operations() + operations_from_now);
             }
+            Step::SyncsFail { syncs } => fail_syncs(&self.disk, syncs),
+        }
+        if self.disk.is_down() {
+            self.recover();
+        } else if self.store.recover().is_err() {
+            self.disk.heal();
+            let healed = self.disk.is_down() || self.store.recover().is_ok();
+            assert!(healed, "a disk that works again has a new journal");
         }
         if self.disk.is_down() {
             self.recover();
@@ -246,8 +270,10 @@ impl Model {
 
     /// What comes back: all that was acknowledged and did not end, nothing that ended, in the order it was taken.
     fn recover(&mut self) {
+        self.disk.heal();
         self.disk.reboot();
         let (store, found) = open(&self.disk);
+        assert!(found.damaged.is_empty(), "{:?}", found.damaged);
         for (number, call) in &self.waiting {
             let there = found.waiting.get(number);
             assert!(
@@ -275,6 +301,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => prop::collection::vec(any::<u8>(), 1..4).prop_map(Step::Take),
         4 => any::<prop::sample::Index>().prop_map(Step::End),
         1 => (1u64..8).prop_map(|operations_from_now| Step::PowerFails { operations_from_now }),
+        1 => (1u32..4).prop_map(|syncs| Step::SyncsFail { syncs }),
     ]
 }
 
@@ -282,7 +309,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_power_cut_loses_a_call_or_brings_back_one_that_ended(
+    fn no_power_cut_and_no_failed_sync_loses_a_call_or_brings_back_one_that_ended(
         seed in any::<u64>(),
         steps in prop::collection::vec(step(), 1..60),
     ) {
@@ -319,4 +346,304 @@ fn the_journal_is_trimmed_once_its_calls_have_ended() {
 
     let kept: usize = disk.files().values().map(Vec::len).sum();
     assert!(kept <= 4 * 4096, "{kept} bytes of 200,000 are kept");
+}
+
+fn fail_syncs(disk: &SimDisk, mut syncs: u32) {
+    disk.inject(move |call| {
+        let fails = call.operation == Operation::SyncFile && 0 < syncs;
+        syncs -= u32::from(fails);
+        fails.then_some(Fault::Fails(ErrorKind::Other))
+    });
+}
+
+fn write_taken(number: u64) -> Write {
+    let call = call("a", u8::try_from(number).unwrap());
+    Write::Taken { number, call }
+}
+
+fn write_ended(number: u64) -> Write {
+    let fate = stored(number);
+    Write::Ended { number, fate }
+}
+
+fn numbers(found: &Found) -> Vec<u64> {
+    found.waiting.keys().copied().collect()
+}
+
+fn reopen(disk: &SimDisk, store: Store) -> (Store, Found) {
+    drop(store);
+    open(disk)
+}
+
+#[test]
+fn a_journal_whose_sync_failed_is_left_for_a_new_one_and_never_written_again() {
+    let disk = SimDisk::with_seed(1);
+    let (mut store, _) = open(&disk);
+    store.write(&[&write_taken(0), &write_taken(1)]).unwrap();
+    store.write(&[&write_ended(0)]).unwrap();
+    let (failed, touched) = (
+        Arc::new(Mutex::new(None)),
+        Arc::new(Mutex::new(BTreeSet::new())),
+    );
+    disk.inject({
+        let (failed, touched) = (Arc::clone(&failed), Arc::clone(&touched));
+        move |call| {
+            let mut failed = failed.lock().unwrap();
+            let written = matches!(call.operation, Operation::Write | Operation::SyncFile);
+            if failed.is_some() && written {
+                touched.lock().unwrap().insert(call.path.to_owned());
+            }
+            let fails = failed.is_none() && call.operation == Operation::SyncFile;
+            if fails {
+                *failed = Some(call.path.to_owned());
+            }
+            fails.then_some(Fault::Fails(ErrorKind::Other))
+        }
+    });
+
+    store.write(&[&write_taken(2)]).unwrap();
+    store.write(&[&write_taken(3), &write_ended(1)]).unwrap();
+
+    let failed: PathBuf = failed.lock().unwrap().clone().unwrap();
+    assert!(!touched.lock().unwrap().contains(&failed));
+    assert!(disk.file(&failed).is_none(), "it is done with");
+    let (_, found) = reopen(&disk, store);
+    assert_eq!(numbers(&found), [2, 3]);
+}
+
+#[test]
+fn while_no_file_can_be_written_the_outbox_says_so_and_goes_on_when_one_can() {
+    let disk = SimDisk::with_seed(1);
+    let (mut store, _) = open(&disk);
+    store.write(&[&write_taken(0), &write_taken(1)]).unwrap();
+    disk.inject(|call| {
+        let fails = call.operation == Operation::SyncFile;
+        fails.then_some(Fault::Fails(ErrorKind::Other))
+    });
+
+    assert!(matches!(
+        store.write(&[&write_taken(2), &write_ended(0)]),
+        Err(StoreError::Journal(_))
+    ));
+    assert!(matches!(
+        store.write(&[&write_taken(3)]),
+        Err(StoreError::Unusable)
+    ));
+    for _ in 0..3 {
+        assert!(store.recover().is_err());
+    }
+    let bytes: usize = disk.files().values().map(Vec::len).sum();
+    assert!(
+        bytes < 2 * 4096,
+        "tries in vain take no room: {bytes} bytes"
+    );
+
+    disk.heal();
+    store.recover().unwrap();
+    store.write(&[&write_taken(4)]).unwrap();
+    let (_, found) = reopen(&disk, store);
+    assert_eq!(numbers(&found), [1, 4], "what ended meanwhile stays ended");
+}
+
+#[test]
+fn a_journal_that_became_zeros_is_said_to_be_damaged_and_kept() {
+    let disk = SimDisk::with_seed(1);
+    let (mut store, _) = open(&disk);
+    store.write(&[&write_taken(0)]).unwrap();
+    drop(store);
+    let journal = journals(&disk).remove(0);
+    let zeros = vec![0; disk.file(&journal).unwrap().len()];
+    let file = disk.open(&journal, OpenMode::Write).unwrap();
+    file.write_at(&zeros, 0).unwrap();
+    file.sync_data().unwrap();
+
+    let (mut store, found) = open(&disk);
+
+    let [kept] = &found.damaged[..] else {
+        panic!("{:?}", found.damaged)
+    };
+    let kept = kept.join(journal.file_name().unwrap());
+    assert!(disk.file(&kept).is_some(), "kept for a person to look at");
+    store.write(&[&write_taken(1)]).unwrap();
+    let (_, found) = reopen(&disk, store);
+    assert_eq!(numbers(&found), [1]);
+    assert_eq!(found.damaged.len(), 1, "said until a person has looked");
+}
+
+#[test]
+fn damage_that_the_journal_finds_costs_no_start() {
+    let disk = SimDisk::with_seed(1);
+    let (mut store, _) = open(&disk);
+    for number in 0..3 {
+        store.write(&[&write_taken(number)]).unwrap();
+    }
+    drop(store);
+    disk.flip_bit(&journals(&disk)[0], 100, 0);
+
+    let (mut store, found) = open(&disk);
+
+    assert_eq!(found.damaged.len(), 1);
+    store.write(&[&write_taken(3)]).unwrap();
+    assert_eq!(numbers(&reopen(&disk, store).1), [3]);
+}
+
+#[test]
+fn a_folder_of_an_earlier_version_without_a_witness_opens() {
+    let disk = SimDisk::with_seed(1);
+    let (mut store, _) = open(&disk);
+    store.write(&[&write_taken(0)]).unwrap();
+    drop(store);
+    assert_eq!(
+        journals(&disk)[0].parent(),
+        Some(&*Path::new(FOLDER).join("journal"))
+    );
+    disk.remove_file(&Path::new(FOLDER).join("witness"))
+        .unwrap();
+
+    let (_, found) = open(&disk);
+
+    assert_eq!((numbers(&found), found.damaged), (vec![0], vec![]));
+}
+
+/// The segments of the journals in use.
+fn journals(disk: &SimDisk) -> Vec<PathBuf> {
+    let segments = disk.files().into_keys();
+    segments
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "journal")
+        })
+        .collect()
+}
+
+#[test]
+fn a_clock_that_jumps_neither_drops_nor_reorders_what_waits() {
+    let disk = SimDisk::with_seed(1);
+    let (mut store, _) = open(&disk);
+    let times = [EventTime::MAX, EventTime::MIN, EventTime::from_millis(7)];
+    for (number, at) in (0..).zip(times) {
+        let call = QueuedCall {
+            at,
+            ..call("a", 1).as_ref().clone()
+        };
+        let call = Arc::new(call);
+        store.write(&[&Write::Taken { number, call }]).unwrap();
+    }
+
+    let (_, found) = reopen(&disk, store);
+
+    let waiting: Vec<_> = found.waiting.values().map(|call| call.at).collect();
+    assert_eq!(waiting, times);
+}
+
+#[tokio::test]
+async fn the_outbox_recovers_by_itself_and_tells_what_is_unknown() {
+    let disk = SimDisk::with_seed(1);
+    let (store, _) = open(&disk);
+    let condition = watch::Sender::new(Condition::default());
+    let mut told = condition.subscribe();
+    let writer = Writer::start(store, condition);
+    disk.inject(|call| {
+        let fails = call.operation == Operation::SyncFile;
+        fails.then_some(Fault::Fails(ErrorKind::Other))
+    });
+
+    assert_eq!(
+        writer.write(write_taken(0)).await,
+        Err(WriteFailed::Unknown)
+    );
+    assert!(told.borrow_and_update().failure.is_some());
+    assert_eq!(
+        writer.write(write_taken(1)).await,
+        Err(WriteFailed::NotWritten)
+    );
+
+    disk.heal();
+    told.wait_for(|condition| condition.failure.is_none())
+        .await
+        .unwrap();
+    assert_eq!(writer.write(write_taken(2)).await, Ok(()));
+}
+
+/// On a real disk: these are the names and descriptors that a full one leaves us.
+#[test]
+fn the_journal_lives_on_the_files_that_were_held_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let reserve = folder.path().join("reserve");
+    let open = || {
+        let disk = ReservedDisk::open(&reserve, SMALL, 6 * u64::from(SMALL.segment_bytes));
+        Store::open(Arc::new(disk), folder.path(), SMALL).unwrap().0
+    };
+    let inodes = |folder: &Path| -> BTreeSet<u64> {
+        let files = std::fs::read_dir(folder).unwrap();
+        files
+            .map(|file| file.unwrap().metadata().unwrap().ino())
+            .collect()
+    };
+    let mut store = open();
+    let journal = folder.path().join("journal");
+    let held: BTreeSet<u64> = inodes(&reserve).union(&inodes(&journal)).copied().collect();
+    assert_eq!(held.len(), 6);
+
+    for number in 0..200 {
+        let call = QueuedCall {
+            value: vec![b'x'; 1000],
+            ..call("a", 1).as_ref().clone()
+        };
+        let call = Arc::new(call);
+        store.write(&[&Write::Taken { number, call }]).unwrap();
+        store.write(&[&write_ended(number)]).unwrap();
+    }
+
+    let now: BTreeSet<u64> = inodes(&reserve).union(&inodes(&journal)).copied().collect();
+    assert_eq!(now, held);
+    drop(store);
+    drop(open());
+    assert_eq!(
+        inodes(&reserve).len(),
+        6,
+        "a start makes up for what is in use"
+    );
+}
+
+/// A log that is not there: what is sent to it waits for ever.
+fn no_log() -> Arc<Log> {
+    let settings = LogSettings {
+        bootstrap_servers: "127.0.0.1:9".to_owned(),
+        properties: BTreeMap::new(),
+        delivery: Default::default(),
+        message_timeout: Duration::from_secs(1),
+        alerts_in_flight_max: 1,
+        accepts_in_flight_max: 1,
+    };
+    Arc::new(Log::connect(&settings).unwrap())
+}
+
+#[tokio::test]
+async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where() {
+    let (log, recent) = (no_log(), RecentCalls::new(10));
+    let call = call("a", 2);
+    let place = Place {
+        topic: Topic::Alert,
+        partition: 1,
+        offset: 7,
+    };
+
+    let implicitly_acknowledged = Sending::reported(Topic::Alert, 1, -1001);
+    let (fate, ()) = tokio::join!(
+        deliver(&call, Some(implicitly_acknowledged), &log, &recent),
+        async {
+            recent.add(call.recent_call(Some(place)), clock::steady());
+        }
+    );
+    assert_eq!(fate, Fate::Stored(place), "looked up");
+
+    let unknown = RecentCalls::new(10);
+    let implicitly_acknowledged = Sending::reported(Topic::Alert, 1, -1001);
+    let fate = deliver(&call, Some(implicitly_acknowledged), &log, &unknown).await;
+    assert_eq!(
+        fate,
+        Fate::Delivered,
+        "never sent again, and its line goes on"
+    );
 }

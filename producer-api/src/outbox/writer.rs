@@ -1,15 +1,25 @@
 //! The thread that owns the store: all that waits is written with one sync.
+//!
+//! While no journal can be written, it says so at once to who asks, and tries to begin a new one after 1, 2, 4 .. 30 s.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use log_core::JournalError;
-use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot, watch,
+};
+use tracing::{error, info};
 
 use super::{
-    Fate, QueuedCall,
+    Condition, Fate, QueuedCall,
     store::{Store, StoreError},
 };
+use crate::clock;
 
 /// What is to be written.
 #[derive(Debug, Clone)]
@@ -18,17 +28,27 @@ pub(super) enum Write {
     Ended { number: u64, fate: Fate },
 }
 
-/// It was not written, or it is not known: nothing may rely on it.
-#[derive(Debug, thiserror::Error)]
-#[error("the disk did not take it")]
-pub(crate) struct WriterStopped;
+/// Nothing may rely on what was to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WriteFailed {
+    /// It is not on the disk, and will not be.
+    #[error("the disk takes nothing at present")]
+    NotWritten,
+    /// It may be there after a restart.
+    #[error("the disk failed while it was written")]
+    Unknown,
+}
 
 /// So many wait for the sync before them at most: further callers wait for a place, until their own deadline.
 const QUEUE_MAX: usize = 1024;
+/// After the disk failed, and twice as long after each further time, up to the second.
+const RECOVER_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+/// How soon a request is seen while the disk fails.
+const IDLE_PAUSE: Duration = Duration::from_millis(20);
 
 struct Request {
     write: Write,
-    done: oneshot::Sender<()>,
+    done: oneshot::Sender<Result<(), WriteFailed>>,
 }
 
 pub(super) struct Writer {
@@ -36,59 +56,144 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(store: Store) -> Self {
+    /// Tells `condition` whether the store can be written, whenever that changes.
+    pub(super) fn start(store: Store, condition: watch::Sender<Condition>) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
+        let thread = WriterThread {
+            store,
+            queue,
+            condition,
+            failed: None,
+        };
         thread::Builder::new()
             .name("outbox".to_owned())
-            .spawn(move || write_all(store, queue))
+            .spawn(move || thread.run())
             .expect("a process that cannot start a thread cannot go on");
         Self { requests }
     }
 
     /// Returns once it is on the disk.
-    pub(super) async fn write(&self, write: Write) -> Result<(), WriterStopped> {
+    pub(super) async fn write(&self, write: Write) -> Result<(), WriteFailed> {
         let (done, written) = oneshot::channel();
         self.requests
             .send(Request { write, done })
             .await
-            .map_err(|_| WriterStopped)?;
-        written.await.map_err(|_| WriterStopped)
+            .map_err(|_| WriteFailed::NotWritten)?;
+        written.await.unwrap_or(Err(WriteFailed::Unknown))
     }
 }
 
-/// Ends when nobody can ask any more, or when the disk has failed: a failed sync is never tried again.
-fn write_all(mut store: Store, mut queue: mpsc::Receiver<Request>) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut batch = vec![first];
-        while let Ok(next) = queue.try_recv() {
-            batch.push(next);
-        }
-        let writes: Vec<&Write> = batch.iter().map(|request| &request.write).collect();
-        match store.write(&writes) {
-            Ok(()) => {
-                for request in batch {
-                    // Whoever stopped waiting has its own deadline.
-                    let _nobody_waits = request.done.send(()).is_err();
-                }
-            }
-            Err(error) => {
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    "the outbox cannot be written"
-                );
-                if !may_pass(&error) {
-                    return;
-                }
+struct WriterThread {
+    store: Store,
+    queue: mpsc::Receiver<Request>,
+    condition: watch::Sender<Condition>,
+    failed: Option<Failed>,
+}
+
+/// Since when the store cannot be written.
+struct Failed {
+    pause: Duration,
+    again_at: Instant,
+}
+
+impl WriterThread {
+    /// Ends when nobody can ask any more.
+    fn run(mut self) {
+        while let Some(batch) = self.next_batch() {
+            let writes: Vec<&Write> = batch.iter().map(|request| &request.write).collect();
+            let written = if self.failed.is_some() {
+                self.try_again(&writes)
+            } else {
+                self.write(&writes)
+            };
+            for request in batch {
+                // Whoever stopped waiting has its own deadline.
+                let _nobody_waits = request.done.send(written).is_err();
             }
         }
     }
+
+    /// All that waits. Empty: it is time to see whether the disk is better.
+    fn next_batch(&mut self) -> Option<Vec<Request>> {
+        let mut batch = Vec::new();
+        if self.failed.is_none() {
+            batch.push(self.queue.blocking_recv()?);
+        }
+        loop {
+            match self.queue.try_recv() {
+                Ok(next) => batch.push(next),
+                Err(TryRecvError::Empty) if batch.is_empty() && !self.is_due() => {
+                    thread::sleep(IDLE_PAUSE);
+                }
+                Err(TryRecvError::Empty) => return Some(batch),
+                Err(TryRecvError::Disconnected) => return (!batch.is_empty()).then_some(batch),
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let failed = self.failed.as_ref();
+        failed.is_some_and(|failed| failed.again_at <= clock::steady())
+    }
+
+    fn write(&mut self, writes: &[&Write]) -> Result<(), WriteFailed> {
+        let Err(error) = self.store.write(writes) else {
+            return Ok(());
+        };
+        if let StoreError::Journal(JournalError::RecordTooLarge { .. }) = error {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "a call is too large for the outbox"
+            );
+            return Err(WriteFailed::NotWritten);
+        }
+        error!(
+            error = &error as &dyn std::error::Error,
+            "the outbox cannot be written: calls that the log does not take are refused until it can"
+        );
+        self.fail_again(&error);
+        Err(outcome_of(&error, writes.len()))
+    }
+
+    fn try_again(&mut self, writes: &[&Write]) -> Result<(), WriteFailed> {
+        if !self.is_due() {
+            return Err(WriteFailed::NotWritten);
+        }
+        let recovered = self.store.recover().and_then(|()| self.store.probe());
+        if let Err(error) = recovered {
+            self.fail_again(&error);
+            return Err(WriteFailed::NotWritten);
+        }
+        self.failed = None;
+        info!("the outbox can be written again");
+        self.condition.send_modify(Condition::succeed);
+        self.write(writes)
+    }
+
+    fn fail_again(&mut self, error: &StoreError) {
+        let [first, longest] = RECOVER_AFTER;
+        let before = self.failed.take();
+        let pause = before.map_or(first, |failed| (failed.pause * 2).min(longest));
+        self.failed = Some(Failed {
+            pause,
+            again_at: clock::steady() + pause,
+        });
+        self.condition
+            .send_modify(|condition| condition.fail(error));
+    }
 }
 
-/// The disk is full, and the journal goes on as soon as it is not. The batch may be half written: its callers are told
-/// that it is not, so a call of it may be stored once too often, under one id.
-fn may_pass(error: &StoreError) -> bool {
-    matches!(
-        error,
+/// A disk that becomes full in the middle has taken some of several, and nothing of a single one.
+fn outcome_of(error: &StoreError, writes: usize) -> WriteFailed {
+    match error {
+        StoreError::Journal(JournalError::Full { .. }) if 1 < writes => WriteFailed::Unknown,
         StoreError::Journal(JournalError::Full { .. } | JournalError::RecordTooLarge { .. })
-    )
+        | StoreError::Unusable => WriteFailed::NotWritten,
+        StoreError::Journal(
+            JournalError::Io { .. } | JournalError::Damaged { .. } | JournalError::Broken { .. },
+        )
+        | StoreError::Version { .. }
+        | StoreError::Entry { .. }
+        | StoreError::Folder { .. } => WriteFailed::Unknown,
+    }
 }

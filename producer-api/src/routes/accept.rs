@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::{HeaderMap, header},
-};
+use axum::{extract::State, http::HeaderMap};
 use event_model::{Event, EventId};
 
-use super::{notices, traceparent};
+use super::{is_json, notices, traceparent};
 use crate::{
     answer::Answer,
     call::read_accept,
@@ -35,25 +32,15 @@ pub(super) async fn accept(
         key,
         notices,
         traceparent: traceparent(&headers),
+        unreadable_body: None,
     };
     door.take(&caller, call).await
 }
 
-/// `application/json` or any `application/*+json`, with whatever parameters.
 fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = content_type
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    let is_json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if is_json {
-        Ok(())
-    } else {
-        Err(Refusal::UnsupportedMediaType)
+    match is_json(headers) {
+        Some(true) => Ok(()),
+        Some(false) | None => Err(Refusal::UnsupportedMediaType),
     }
 }
 

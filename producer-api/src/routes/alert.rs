@@ -3,34 +3,51 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap};
-use event_model::{Event, EventId};
+use event_model::{Event, EventId, Warning};
 
-use super::{key_or_notice, notices, traceparent};
+use super::{is_json, key_or_notice, notices, traceparent};
 use crate::{
-    answer::Answer,
-    call::read_alert,
+    answer::{Answer, Notice},
+    call::{Extent, read_alert},
     door::{Call, Door, call_time},
     errors::Refusal,
     household::Household,
     idempotency::IdempotencyKey,
-    payload::Payload,
+    payload::CallBody,
 };
 
 pub(super) async fn raise(
     State(door): State<Arc<Door>>,
     caller: Household,
     headers: HeaderMap,
-    Payload(body): Payload,
+    CallBody { bytes, whole }: CallBody,
 ) -> Result<Answer, Refusal> {
     let at = call_time();
-    let alert = read_alert(&body, &caller, EventId::new(at, rand::random()), at)?;
+    let end = bytes.len().min(door.body_bytes_max);
+    let extent = if whole && end == bytes.len() {
+        Extent::Whole
+    } else {
+        Extent::Beginning
+    };
+    let alert = read_alert(
+        &bytes[..end],
+        extent,
+        &caller,
+        EventId::new(at, rand::random()),
+        at,
+    )?;
     let mut notices = notices(&alert.warnings);
+    if is_json(&headers) == Some(false) {
+        notices.push(Notice::CONTENT_TYPE);
+    }
     let key = key_or_notice(IdempotencyKey::of(&headers), &mut notices);
+    let unreadable = alert.warnings.contains(&Warning::BodyUnreadable);
     let call = Call {
         event: Event::Raised(alert),
         key,
         notices,
         traceparent: traceparent(&headers),
+        unreadable_body: unreadable.then_some(bytes),
     };
     door.take(&caller, call).await
 }

@@ -1,4 +1,4 @@
-//! `GET /calls/{id}`: what became of a call that was answered `202`.
+//! `GET /calls/{id}`: where a call of the last 25 hours is.
 
 use std::sync::Arc;
 

@@ -10,7 +10,6 @@ use axum::{
     routing::get,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde::Serialize;
 
 use crate::{door::Door, errors::Refusal};
 
@@ -19,34 +18,15 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-#[derive(Serialize)]
-struct Readiness {
-    ready: bool,
-    log: bool,
-    producers: bool,
-}
-
-/// `200` if the next call would be stored, `503` if it would have to wait.
+/// `200` if a call could be stored now, in the log or in the outbox; `503` if it would be refused.
 pub(super) async fn readyz(State(door): State<Arc<Door>>) -> Response {
-    let (ready, log, producers) = (
-        door.is_ready(),
-        door.log.reach().is_good(),
-        door.log.is_warm(),
-    );
-    let status = if ready {
+    let readiness = door.readiness();
+    let status = if readiness.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (
-        status,
-        Json(Readiness {
-            ready,
-            log,
-            producers,
-        }),
-    )
-        .into_response()
+    (status, Json(readiness)).into_response()
 }
 
 /// The operator's listener.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     routing::{get, post},
 };
 use event_model::Warning;
@@ -42,6 +42,9 @@ pub(crate) fn routes(door: Arc<Door>, allowed_origins: AllowOrigin) -> Router {
     Router::new()
         .route("/alert", post(alert::raise))
         .route("/accept", post(accept::accept))
+        // A slash too many must not cost a call.
+        .route("/alert/", post(alert::raise))
+        .route("/accept/", post(accept::accept))
         .route("/calls/{id}", get(call::whereabouts))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -63,6 +66,9 @@ fn cors(allowed_origins: AllowOrigin) -> CorsLayer {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             HeaderName::from_static("idempotency-key"),
+            // Put on every request by a page that is traced.
+            HeaderName::from_static("traceparent"),
+            HeaderName::from_static("tracestate"),
         ])
         .expose_headers([header::RETRY_AFTER, IDEMPOTENT_REPLAY.clone()])
         .max_age(std::time::Duration::from_secs(600))
@@ -110,8 +116,21 @@ fn key_or_notice(
     })
 }
 
+/// Whether the body is said to be `application/json` or any `application/*+json`, with whatever parameters. `None`: the
+/// head does not say what it is.
+fn is_json(headers: &HeaderMap) -> Option<bool> {
+    let content_type = headers.get(header::CONTENT_TYPE)?;
+    let essence = content_type
+        .to_str()
+        .ok()
+        .and_then(|value| value.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    let of_application = essence.strip_prefix("application/");
+    Some(of_application.is_some_and(|kind| kind == "json" || kind.ends_with("+json")))
+}
+
 /// The W3C trace context that came with the call, if it is one.
-fn traceparent(headers: &axum::http::HeaderMap) -> Option<String> {
+fn traceparent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = value.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();

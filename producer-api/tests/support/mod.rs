@@ -173,8 +173,20 @@ impl TestDoor {
         }
     }
 
+    /// Waits until the next call would go straight to the log.
     pub(crate) async fn wait_until_ready(&self) {
-        self.wait_for_readiness(200).await;
+        let started = now();
+        loop {
+            let readiness = get(self.admin, "/readyz").await.json();
+            if readiness["ready"] == true && readiness.get("reason").is_none() {
+                return;
+            }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the door does not get ready: {readiness}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn wait_for_readiness(&self, status: u16) {
@@ -184,6 +196,27 @@ impl TestDoor {
                 started.elapsed() < PATIENCE,
                 "the door does not say {status} at /readyz"
             );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the door knows that the log is there, or gone.
+    pub(crate) async fn wait_until_log_is(&self, there: bool) {
+        let started = now();
+        while get(self.admin, "/readyz").await.json()["log"] != there {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the door does not notice the log"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the log's tail has been read.
+    pub(crate) async fn wait_until_keys_are_known(&self) {
+        let started = now();
+        while get(self.admin, "/readyz").await.json()["keys"] != true {
+            assert!(started.elapsed() < PATIENCE, "the log's tail is not read");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -381,6 +414,23 @@ fn parse(answer: &[u8]) -> Answer {
     }
 }
 
+/// Asks what became of a call until the door knows it.
+pub(crate) async fn wait_until_known(door: SocketAddr, authorization: (&str, &str), id: &str) {
+    let started = now();
+    let path = format!("/calls/{id}");
+    while request(door, "GET", &path, &[authorization], b"")
+        .await
+        .status
+        != 200
+    {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "the door does not hear of {id}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Asks what became of a queued call until it is stored, and returns where.
 pub(crate) async fn wait_until_stored(
     door: SocketAddr,
@@ -398,10 +448,10 @@ pub(crate) async fn wait_until_stored(
                 .parse()
                 .unwrap();
         }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "the call does not leave the outbox: {told}"
-        );
+        if PATIENCE < started.elapsed() {
+            let readiness = get(door, "/readyz").await.json();
+            panic!("the call does not leave the outbox: {told}, {readiness}");
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

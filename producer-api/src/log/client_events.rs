@@ -1,0 +1,42 @@
+//! What librdkafka says besides its answers. Its lines repeat by the hundred while a broker is away, so they are for
+//! who debugs; that the log is gone, and why calls do not get through, is said once, by `watch`.
+
+use rdkafka::{ClientContext, config::RDKafkaLogLevel, error::KafkaError};
+use tracing::{debug, warn};
+
+/// The context of clients that only ask and read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ClientEvents;
+
+impl ClientContext for ClientEvents {
+    fn error(&self, error: KafkaError, reason: &str) {
+        note_error(&error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        note_line(level, facility, message);
+    }
+}
+
+/// librdkafka tries again by itself; whether that helped is what the reports and the watch say.
+pub(super) fn note_error(error: &KafkaError, reason: &str) {
+    debug!(
+        error = error as &dyn std::error::Error,
+        reason, "trouble with the log"
+    );
+}
+
+pub(super) fn note_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        // It is about to give up on itself.
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert => {
+            warn!(facility, message, "from librdkafka");
+        }
+        RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning
+        | RDKafkaLogLevel::Notice
+        | RDKafkaLogLevel::Info
+        | RDKafkaLogLevel::Debug => debug!(facility, message, "from librdkafka"),
+    }
+}

@@ -1,0 +1,331 @@
+//! The calls of the last 25 hours as the log has them: by id, and by Idempotency-Key. Decides only: time is an argument.
+//!
+//! The table is filled from both sides: a call that this process stored stands here before its caller is answered, and
+//! the log's tail (`log::tail`) brings what earlier runs and other instances stored. It is whole once the tail has been
+//! read to its end; until then it answers what it knows, and judges nothing by what it does not.
+//!
+//! How long a key is remembered counts in elapsed time, not by the wall clock: from the moment this process saw the call,
+//! or, for what the tail held at the start, from its age then. Whether that age is right is a matter of two witnesses,
+//! the wall clock and the newest record; where they disagree by more than [`ID_MEMORY`], either the clock is wrong or
+//! nobody called for long. Then a repetition of the very same call is recognised for [`DISPUTED_MEMORY`], and a key
+//! is held against no other call.
+//!
+//! Invariants: every call stands once in `order`; `keys` and `houses` name only calls that are there.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use event_model::{
+    EventId, EventTime, House, IdempotencyScope, Line, Place, Tag, Topic,
+    fold::{ID_MEMORY, LIVE_FOR},
+};
+use tokio::sync::watch;
+
+use crate::answer::{Stored, Taken};
+
+/// For how long a repetition is recognised whose age the two witnesses do not agree on. Retries come within minutes.
+const DISPUTED_MEMORY: Duration = Duration::from_secs(60 * 60);
+
+/// A call that is in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecentCall {
+    pub(crate) id: EventId,
+    pub(crate) topic: Topic,
+    pub(crate) at: EventTime,
+    /// `None`: its delivery report said that it is stored, and not where. The tail finds out.
+    pub(crate) place: Option<Place>,
+    /// Who made it. `None`: its record does not say.
+    pub(crate) caller: Option<Tag>,
+    pub(crate) key: Option<Tag>,
+    /// Who called for help, if it is an alert and known.
+    pub(crate) house: Option<(Line, House)>,
+}
+
+impl RecentCall {
+    fn taken(&self) -> Taken {
+        let (id, at) = (self.id, self.at);
+        match self.place {
+            Some(place) => Taken::Stored(Stored { id, place, at }),
+            None => Taken::Queued { id, at },
+        }
+    }
+}
+
+/// What is known of a call under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeyUse {
+    /// Nothing that speaks against taking the call.
+    New,
+    /// It is in the log already.
+    Repeated(Taken),
+    /// The key stands for another call.
+    Reused,
+}
+
+/// The table. Bounded in calls, of some 300 bytes each: the oldest is forgotten first.
+pub(crate) struct RecentCalls {
+    calls_max: usize,
+    table: Mutex<Table>,
+    whole: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Table {
+    calls: HashMap<EventId, Known>,
+    keys: HashMap<Tag, Vec<EventId>>,
+    /// Each house's newest alert.
+    houses: HashMap<(Line, House), EventId>,
+    order: VecDeque<EventId>,
+    /// Told the place of a call as soon as it is known.
+    sought: HashMap<EventId, watch::Sender<Option<Place>>>,
+}
+
+struct Known {
+    call: RecentCall,
+    seen: Age,
+}
+
+/// How old a call is, in elapsed time.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    counted_from: Instant,
+    at_that_time: Duration,
+    /// The wall clock says more.
+    disputed: bool,
+}
+
+impl Age {
+    fn new(now: Instant) -> Self {
+        Self {
+            counted_from: now,
+            at_that_time: Duration::ZERO,
+            disputed: false,
+        }
+    }
+
+    fn at(&self, now: Instant) -> Duration {
+        self.at_that_time + now.saturating_duration_since(self.counted_from)
+    }
+
+    /// Whether a retry of the call may still come.
+    fn is_remembered(&self, now: Instant) -> bool {
+        let disputed_for = now.saturating_duration_since(self.counted_from);
+        self.at(now) < ID_MEMORY && (!self.disputed || disputed_for < DISPUTED_MEMORY)
+    }
+}
+
+impl RecentCalls {
+    pub(crate) fn new(calls_max: usize) -> Self {
+        Self {
+            calls_max,
+            table: Mutex::default(),
+            whole: watch::Sender::new(false),
+        }
+    }
+
+    /// So many calls are kept at most.
+    pub(crate) fn calls_max(&self) -> usize {
+        self.calls_max
+    }
+
+    /// Whether the log's tail has been read to its end since the start.
+    pub(crate) fn is_whole(&self) -> bool {
+        *self.whole.borrow()
+    }
+
+    /// Takes in a call that was stored just now, or read just now as the log goes on.
+    pub(crate) fn add(&self, call: RecentCall, now: Instant) {
+        let mut table = self.table();
+        table.add(call, Age::new(now));
+        table.forget_above(self.calls_max);
+    }
+
+    /// Takes in the tail as it was found at the start, oldest first, and is whole from then on.
+    pub(crate) fn add_tail(&self, calls: Vec<RecentCall>, wall: EventTime, now: Instant) {
+        let newest = calls.iter().map(|call| call.at).max().unwrap_or(wall);
+        let mut table = self.table();
+        for call in calls {
+            let by_wall = since(call.at, wall);
+            let by_newest = since(call.at, newest);
+            let disputed = ID_MEMORY <= by_wall && ID_MEMORY <= since(newest, wall);
+            let age = Age {
+                counted_from: now,
+                at_that_time: if disputed { by_newest } else { by_wall },
+                disputed,
+            };
+            table.add(call, age);
+        }
+        table.forget_above(self.calls_max);
+        drop(table);
+        self.whole.send_replace(true);
+    }
+
+    /// Where the log has a call, once that is known.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub(crate) async fn place_of(&self, id: EventId) -> Place {
+        let mut place = self.table().seek(id);
+        let found = place.wait_for(Option::is_some).await;
+        match found.map(|place| *place) {
+            Ok(Some(place)) => place,
+            // The table forgot who waits only together with itself.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Where a call is, told to who made it.
+    pub(crate) fn find(&self, id: EventId, issuer: &str, subject: &str) -> Option<Taken> {
+        let table = self.table();
+        let known = table.calls.get(&id)?;
+        let caller = Tag::of_caller(id, issuer, subject);
+        (known.call.caller == Some(caller)).then(|| known.call.taken())
+    }
+
+    /// What to do with the call `id` under a key.
+    pub(crate) fn key_use(
+        &self,
+        scope: &IdempotencyScope<'_>,
+        topic: Topic,
+        id: EventId,
+        now: Instant,
+    ) -> KeyUse {
+        let whole = self.is_whole();
+        let table = self.table();
+        if let Some(known) = table.calls.get(&id) {
+            // The id is derived from the key and its owner: who knows both made the call.
+            if known.seen.is_remembered(now) {
+                return KeyUse::Repeated(known.call.taken());
+            }
+        }
+        // Two alerts under one key are two alerts (never silence a call); two accepts are a mistake worth telling.
+        if topic == Topic::Alert || !whole {
+            return KeyUse::New;
+        }
+        let others = table.keys.get(&scope.tag()).map(Vec::as_slice);
+        let stands_for_another = others.unwrap_or_default().iter().any(|other| {
+            let seen = table.calls[other].seen;
+            *other != id && !seen.disputed && seen.is_remembered(now)
+        });
+        if stands_for_another {
+            KeyUse::Reused
+        } else {
+            KeyUse::New
+        }
+    }
+
+    /// Whether a house's call for help, or the one that is named, is known to be live. `None`: the table is not whole.
+    pub(crate) fn has_live_call(
+        &self,
+        line: &Line,
+        house: &House,
+        alert_id: Option<EventId>,
+        now: Instant,
+    ) -> Option<bool> {
+        if !self.is_whole() {
+            return None;
+        }
+        let table = self.table();
+        let newest = table.houses.get(&(line.clone(), house.clone())).copied();
+        let alert = alert_id.or(newest).and_then(|id| table.calls.get(&id));
+        Some(
+            alert.is_some_and(|known| {
+                known.call.topic == Topic::Alert && known.seen.at(now) < LIVE_FOR
+            }),
+        )
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Table {
+    /// Of two records with one id, the one that stands first in the log counts.
+    fn add(&mut self, call: RecentCall, seen: Age) {
+        let id = call.id;
+        if let Some(place) = call.place
+            && let Some(waiting) = self.sought.remove(&id)
+        {
+            waiting.send_replace(Some(place));
+        }
+        if let Some(known) = self.calls.get_mut(&id) {
+            if !known.seen.is_remembered(seen.counted_from) {
+                // A later repeat is a call of its own.
+                known.seen = seen;
+                known.call.place = None;
+            }
+            known.call.place = match (known.call.place, call.place) {
+                (Some(known), Some(found)) => Some(known.min(found)),
+                (known, found) => known.or(found),
+            };
+            known.call.caller = known.call.caller.or(call.caller);
+            let new_key = if known.call.key.is_none() {
+                call.key
+            } else {
+                None
+            };
+            known.call.key = known.call.key.or(new_key);
+            known.call.house = known.call.house.take().or(call.house);
+            let house = known.call.house.clone();
+            self.index(id, new_key, house);
+            return;
+        }
+        self.index(id, call.key, call.house.clone());
+        self.order.push_back(id);
+        self.calls.insert(id, Known { call, seen });
+    }
+
+    fn index(&mut self, id: EventId, key: Option<Tag>, house: Option<(Line, House)>) {
+        if let Some(key) = key {
+            self.keys.entry(key).or_default().push(id);
+        }
+        if let Some(house) = house {
+            self.houses.insert(house, id);
+        }
+    }
+
+    fn seek(&mut self, id: EventId) -> watch::Receiver<Option<Place>> {
+        let known = self.calls.get(&id).and_then(|known| known.call.place);
+        if known.is_some() {
+            return watch::Sender::new(known).subscribe();
+        }
+        // Who stopped waiting is forgotten with the next one who comes.
+        self.sought
+            .retain(|_, waiting| 0 < waiting.receiver_count());
+        let waiting = self.sought.entry(id).or_default();
+        waiting.subscribe()
+    }
+
+    fn forget_above(&mut self, calls_max: usize) {
+        while calls_max < self.order.len() {
+            let oldest = self.order.pop_front().expect("it is not empty");
+            let Known { call, .. } = self.calls.remove(&oldest).expect("it stands once in order");
+            if let Some(key) = call.key
+                && let Some(ids) = self.keys.get_mut(&key)
+            {
+                ids.retain(|id| *id != oldest);
+                if ids.is_empty() {
+                    self.keys.remove(&key);
+                }
+            }
+            if let Some(house) = call.house
+                && self.houses.get(&house) == Some(&oldest)
+            {
+                self.houses.remove(&house);
+            }
+        }
+    }
+}
+
+/// The time from one moment to a later one, zero if it is not later.
+fn since(earlier: EventTime, later: EventTime) -> Duration {
+    Duration::from_millis(u64::try_from(later.millis_since(earlier)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;
