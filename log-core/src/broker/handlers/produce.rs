@@ -51,8 +51,11 @@ pub(in crate::broker) struct Proposed {
     /// What a client is told of the leader when this node is not it.
     leader: Option<LeaderHint>,
     version: i16,
-    topics: Vec<((TopicName, Uuid), Vec<(i32, Begun)>)>,
+    topics: Vec<ProposedTopic>,
 }
+
+/// A topic by name and id, and what became of the batch of each of its partitions, by index.
+type ProposedTopic = ((TopicName, Uuid), Vec<(i32, Begun)>);
 
 /// One partition's batch: on its way, or refused at once.
 type Begun = Result<Underway, Failed>;
@@ -251,7 +254,7 @@ impl Proposed {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, begun) in partitions {
                 let settled = settle(&replica, begun, &mut timeout).await;
-                let settled = settled.map_err(|failed| failed.as_known_in(version));
+                let settled = settled.map_err(|failed| failed.worded_for(version));
                 failed |= settled.is_err();
                 hinted |= is_sent_on(&settled);
                 answered.push(partition_response(index, settled, leader.as_ref()));
@@ -289,7 +292,7 @@ fn is_sent_on(settled: &Result<Produced, Failed>) -> bool {
 
 impl Failed {
     /// A batch outside the producer's open transaction: its producer may abort and go on, where it knows the word.
-    fn as_known_in(mut self, version: i16) -> Self {
+    fn worded_for(mut self, version: i16) -> Self {
         if ABORTABLE_SINCE <= version && self.code == ResponseError::InvalidTxnState {
             self.code = ResponseError::TransactionAbortable;
         }
