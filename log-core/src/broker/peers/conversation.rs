@@ -230,7 +230,7 @@ impl Line {
         let name = us.name();
         let hello = self.hear(FrameKind::Hello).await?;
         let caller = Hello::decode(&hello).map_err(TalkError::Refusing)?;
-        judge_caller(&name, &caller).map_err(TalkError::Refusing)?;
+        judge_caller(&name, us.process, &caller).map_err(TalkError::Refusing)?;
         let greeting = Greeting {
             from: name,
             nonce: nonce(),

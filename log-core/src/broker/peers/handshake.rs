@@ -131,12 +131,16 @@ pub(super) enum Refusal {
     /// Of a later version.
     #[error("for a reason that only a later release knows")]
     Unknown,
+    #[error(
+        "node {node} called itself: it has the address of a node whose place it is to take, or an address in --peers leads back          to it"
+    )]
+    Itself { node: NodeId },
 }
 
 impl Refusal {
     /// Whether it is part of a normal start, and nobody's mistake.
     pub(super) fn is_expected(&self) -> bool {
-        matches!(self, Self::NotFormed)
+        matches!(self, Self::NotFormed | Self::Itself { .. })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -289,7 +293,11 @@ impl Said {
 ///
 /// # Errors
 /// The reason to refuse it.
-pub(super) fn judge_caller(us: &Name, hello: &Hello) -> Result<(), Refusal> {
+pub(super) fn judge_caller(us: &Name, process: u64, hello: &Hello) -> Result<(), Refusal> {
+    // A node on an empty disk has the address of the replica whose place it is to take, and looks for that one there.
+    if hello.from.replica == us.replica && hello.process == process {
+        return Err(Refusal::Itself { node: us.node });
+    }
     judge_kin(&hello.from, us)?;
     judge_wanted(hello.to, us)?;
     let both_formed = us.cluster.is_some() && hello.from.cluster.is_some();
@@ -352,6 +360,8 @@ mod tests {
 
     use super::*;
 
+    const OUR_PROCESS: u64 = 9;
+
     fn name(node: u32, cluster: Option<&str>) -> Name {
         Name {
             node: NodeId(node),
@@ -374,7 +384,7 @@ mod tests {
     #[test]
     fn nodes_of_one_cluster_take_each_other() {
         let us = name(1, Some("a"));
-        assert_eq!(judge_caller(&us, &hello(2, Some("a"))), Ok(()));
+        assert_eq!(judge_caller(&us, OUR_PROCESS, &hello(2, Some("a"))), Ok(()));
         let greeting = Greeting {
             from: name(2, Some("a")),
             nonce: [8; 16],
@@ -392,7 +402,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Hello)| {
             let mut hello = hello(2, Some("a"));
             change(&mut hello);
-            judge_caller(&us, &hello).expect_err("refused")
+            judge_caller(&us, OUR_PROCESS, &hello).expect_err("refused")
         };
         assert!(matches!(
             refused(&|hello| hello.from.cluster = Some("b".to_owned())),
@@ -424,8 +434,11 @@ mod tests {
     fn a_node_of_no_cluster_may_ask_and_be_asked() {
         let mut asks = hello(2, None);
         asks.purpose = Purpose::Requests;
-        assert_eq!(judge_caller(&name(1, Some("a")), &asks), Ok(()));
-        assert_eq!(judge_caller(&name(1, None), &asks), Ok(()));
+        assert_eq!(
+            judge_caller(&name(1, Some("a")), OUR_PROCESS, &asks),
+            Ok(())
+        );
+        assert_eq!(judge_caller(&name(1, None), OUR_PROCESS, &asks), Ok(()));
     }
 
     #[test]

@@ -137,6 +137,22 @@ async fn another_folder_than_the_cluster_knows_is_refused_and_both_say_what_to_d
     meeting.both_say("copies of one data folder");
 }
 
+/// As a node on an empty disk does, which looks for the replica whose place it is to take at the address that is now its own.
+#[tokio::test]
+async fn a_node_that_calls_itself_is_no_copy_of_itself() {
+    let one = us(1, Some("a"), None);
+    let gone = Wanted {
+        node: None,
+        replica: Some(ReplicaId(12345)),
+    };
+    for wanted in [Wanted::default(), gone] {
+        let meeting = meet(&one, &one, wanted, Purpose::Messages).await;
+        meeting.both_say("node 1 called itself");
+    }
+    let node = NodeId(1);
+    assert!(Refusal::Itself { node }.is_expected(), "nobody's mistake");
+}
+
 #[tokio::test]
 async fn a_node_of_no_cluster_yet_takes_questions_and_no_messages() {
     let (formed, unformed) = (us(1, Some("a"), None), us(2, None, None));
