@@ -1,8 +1,11 @@
 //! Room on the disks of those who vote. Records are refused while there is still room for everything else: deletes,
 //! commits, checkpoints and the next start must always be possible (DESIGN rule 13).
 //!
-//! Each node looks at its own disk once a second and tells the others; the leader admits records only while a majority
-//! of the voters has room. A voter that has not been heard of for [`HEARD_WITHIN`] has none: nobody knows better.
+//! Each node looks at its own disk once a second and tells the others; the leader refuses records while so many voters have
+//! said that they have no room that the others are no majority. What is not known is not full: a refusal is final for a
+//! client, so a voter that has not been heard of for [`HEARD_WITHIN`] counts as one with room. Should it have none after all,
+//! nothing is acknowledged for want of its disk, and that is no final word. For the same reason a leader whose process
+//! stood still says nothing final before a majority has confirmed that it leads (`ReplicaHandle::propose`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +27,7 @@ use crate::ids::ReplicaId;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two judgements: as often as the others tell.
 const JUDGE_EVERY: Duration = Duration::from_millis(250);
-/// How long the last word of a voter holds. Ten of its reports may be lost.
+/// How long a voter's last word holds. Ten of its reports may be lost.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a node says of its disk.
@@ -41,17 +44,9 @@ pub(crate) struct RoomReport {
 pub(crate) struct DiskRoom {
     free_bytes: AtomicU64,
     reserve_bytes: u64,
-    told: Mutex<Told>,
+    reports: Mutex<BTreeMap<ReplicaId, (RoomReport, Duration)>>,
     /// The last judgement: a produce asks it once for each batch.
     is_enough: AtomicBool,
-}
-
-/// What the others have told, and when.
-#[derive(Debug, Default)]
-struct Told {
-    reports: BTreeMap<ReplicaId, (RoomReport, Duration)>,
-    /// Since when this node leads: silence from before is none.
-    leads_since: Option<Duration>,
 }
 
 impl DiskRoom {
@@ -60,12 +55,12 @@ impl DiskRoom {
         Self {
             free_bytes: AtomicU64::new(u64::MAX),
             reserve_bytes,
-            told: Mutex::default(),
+            reports: Mutex::default(),
             is_enough: AtomicBool::new(true),
         }
     }
 
-    /// Whether records may be written: a majority of the voters had room when it was last judged.
+    /// Whether records may be written: no majority of the voters was known to be short of room when it was last judged.
     pub(crate) fn is_enough(&self) -> bool {
         self.is_enough.load(Ordering::Relaxed)
     }
@@ -81,17 +76,17 @@ impl DiskRoom {
 
     /// Takes down what another node says of its disk, at a time of this node's clock.
     pub(crate) fn report(&self, from: ReplicaId, report: RoomReport, now: Duration) {
-        self.told().reports.insert(from, (report, now));
+        self.reports().insert(from, (report, now));
     }
 
     /// What was last heard of another node's disk, however long ago.
     pub(crate) fn reported(&self, from: ReplicaId) -> Option<RoomReport> {
-        self.told().reports.get(&from).map(|(report, _)| *report)
+        self.reports().get(&from).map(|(report, _)| *report)
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        // Plain values: whoever panicked with the lock held left them whole.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reports(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, (RoomReport, Duration)>> {
+        // Plain values: a panic with the lock held leaves them whole.
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, free_bytes: u64) {
@@ -109,17 +104,18 @@ impl DiskRoom {
         }
     }
 
-    /// Judges anew whether a majority of the voters has room.
-    pub(super) fn judge(&self, own: ReplicaId, members: &Membership, leads: bool, now: Duration) {
-        let with_room = self.with_room(own, members, leads, now);
-        let is_enough = is_majority(&with_room, &members.voters)
-            && (!members.is_joint() || is_majority(&with_room, &members.voters_outgoing));
+    /// Judges anew whether a majority of the voters may have room.
+    pub(crate) fn judge(&self, own: ReplicaId, members: &Membership, leads: bool, now: Duration) {
+        let full = self.known_to_be_full(own, members, now);
+        let is_enough = leaves_a_majority(&full, &members.voters)
+            && (!members.is_joint() || leaves_a_majority(&full, &members.voters_outgoing));
         let was_enough = self.is_enough.swap(is_enough, Ordering::Relaxed);
         if !leads {
             return;
         }
-        metrics::gauge!("log_voters_with_room").set(with_room.len() as f64);
-        let (with_room, voters) = (with_room.len(), members.voters.len());
+        let voters = members.voters.len();
+        let with_room = voters - among(&full, &members.voters);
+        metrics::gauge!("log_voters_with_room").set(with_room as f64);
         match (was_enough, is_enough) {
             (true, false) => warn!(with_room, voters, "records are refused: disks are full"),
             (false, true) => info!(with_room, voters, "records are taken again"),
@@ -127,40 +123,30 @@ impl DiskRoom {
         }
     }
 
-    fn with_room(
+    fn known_to_be_full(
         &self,
         own: ReplicaId,
         members: &Membership,
-        leads: bool,
         now: Duration,
     ) -> Vec<ReplicaId> {
-        let mut told = self.told();
-        told.reports.retain(|replica, _| members.has(*replica));
-        told.leads_since = leads.then(|| told.leads_since.unwrap_or(now));
-        let has_room = |replica: &ReplicaId| match told.reports.get(replica) {
-            _ if *replica == own => self.own_report().has_room,
-            Some((report, at)) => report.has_room && !told.is_silent_since(*at, now),
-            None => !told.is_silent_since(Duration::ZERO, now),
+        let mut reports = self.reports();
+        reports.retain(|replica, _| members.has(*replica));
+        let is_full = |replica: &ReplicaId| match reports.get(replica) {
+            _ if *replica == own => !self.own_report().has_room,
+            Some((report, at)) => !report.has_room && now.saturating_sub(*at) <= HEARD_WITHIN,
+            None => false,
         };
         let voters = members.voters.iter().chain(&members.voters_outgoing);
-        let mut with_room: Vec<ReplicaId> = voters.copied().filter(|it| has_room(it)).collect();
-        with_room.sort();
-        with_room.dedup();
-        with_room
+        voters.copied().filter(is_full).collect()
     }
 }
 
-impl Told {
-    /// Nobody tells a node that does not lead yet, so silence counts from when it began to.
-    fn is_silent_since(&self, heard: Duration, now: Duration) -> bool {
-        let since = heard.max(self.leads_since.unwrap_or(now));
-        HEARD_WITHIN < now.saturating_sub(since)
-    }
+fn among(some: &[ReplicaId], voters: &[ReplicaId]) -> usize {
+    voters.iter().filter(|voter| some.contains(voter)).count()
 }
 
-fn is_majority(some: &[ReplicaId], voters: &[ReplicaId]) -> bool {
-    let among = voters.iter().filter(|voter| some.contains(voter)).count();
-    voters.len() / 2 < among
+fn leaves_a_majority(full: &[ReplicaId], voters: &[ReplicaId]) -> bool {
+    voters.len() / 2 < voters.len() - among(full, voters)
 }
 
 /// Looks and judges again and again until `stop`.
@@ -278,16 +264,22 @@ mod tests {
     }
 
     #[test]
-    fn a_voter_that_is_silent_has_no_room_but_a_new_leader_waits_for_its_first_word() {
+    fn what_is_not_known_is_not_full() {
         let mut leader = Leader::new();
         leader.room.note(99);
-        assert!(leader.judge_after(HEARD_WITHIN), "2 and 3 may still speak");
-        assert!(!leader.judge_after(SECOND));
+        assert!(leader.judge_after(100 * SECOND), "2 and 3 never spoke");
 
+        leader.hear(2, false);
+        assert!(!leader.judge_after(HEARD_WITHIN), "1 and 2 are full");
+        assert!(leader.judge_after(SECOND), "2 said so too long ago");
+    }
+
+    #[test]
+    fn a_leader_that_stood_still_takes_nobodys_silence_for_a_full_disk() {
+        let mut leader = Leader::new();
         leader.hear(2, true);
         leader.hear(3, true);
-        assert!(leader.judge_after(HEARD_WITHIN));
-        assert!(!leader.judge_after(SECOND), "their last words are too old");
+        assert!(leader.judge_after(60 * SECOND), "it knows nothing of them");
     }
 
     #[test]

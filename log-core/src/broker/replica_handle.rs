@@ -228,7 +228,7 @@ impl ReplicaHandle {
             return Err(ProposeError::TooLarge);
         }
         if matches!(command, Command::Produce(_)) && !self.shared.room.is_enough() {
-            return Err(ProposeError::DiskFull);
+            self.confirm_no_room().await?;
         }
         let budget = Arc::clone(&self.budget);
         let permit = budget
@@ -247,6 +247,17 @@ impl ReplicaHandle {
             .await
             .map_err(|_| ProposeError::Stopped)?;
         Ok(Pending { outcome })
+    }
+
+    /// That disks are full is a final word for a client: only a leader may say it, and one whose process stood still may
+    /// be none any more. By the time a majority has confirmed it, the reports that they had sent have come too.
+    async fn confirm_no_room(&self) -> Result<(), ProposeError> {
+        match self.read_barrier().await {
+            Ok(()) if self.shared.room.is_enough() => Ok(()),
+            Ok(()) => Err(ProposeError::DiskFull),
+            Err(ProposeError::Stopped) => Err(ProposeError::Stopped),
+            Err(_) => Err(ProposeError::NotLeader),
+        }
     }
 
     /// Waits until a read may be served: everything that was committed before the call is applied (ReadIndex).

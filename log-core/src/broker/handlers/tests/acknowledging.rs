@@ -7,6 +7,7 @@ use kafka_protocol::messages::ApiKey;
 
 use super::puppet::{Puppet, TOPIC, create};
 use super::requests::{code_of, produce};
+use crate::broker::ProposeError;
 use crate::broker::answer::Answer;
 use crate::broker::disk_room::RoomReport;
 use crate::ids::ReplicaId;
@@ -98,9 +99,8 @@ async fn a_topic_may_refuse_weaker_acks() {
     assert_eq!(said(&puppet, "strict", ALL, 1_000).await, None);
 }
 
-#[tokio::test]
-async fn records_are_refused_by_policy_while_too_few_disks_have_room() {
-    let puppet = leader().await;
+/// Of three voters, two have said that they are full.
+fn fill_disks(puppet: &Puppet) {
     let room = puppet.service.replica().room();
     let full = RoomReport {
         free_bytes: 0,
@@ -109,15 +109,29 @@ async fn records_are_refused_by_policy_while_too_few_disks_have_room() {
     let now = Duration::from_secs(1);
     room.report(ReplicaId(2), full, now);
     room.report(ReplicaId(3), full, now);
-    room.judge(
-        ReplicaId(1),
-        &puppet.service.replica().membership(),
-        true,
-        now,
-    );
+    let members = puppet.service.replica().membership();
+    room.judge(ReplicaId(1), &members, true, now);
+}
+
+#[tokio::test]
+async fn records_are_refused_by_policy_while_too_few_disks_have_room() {
+    let puppet = leader().await;
+    fill_disks(&puppet);
 
     let refused = said(&puppet, TOPIC, ALL, 1_000).await;
 
     assert_eq!(refused, Some(ResponseError::PolicyViolation));
     assert_eq!(end_of(&puppet, TOPIC), 0);
+}
+
+/// Its process stood still, and another leads meanwhile: what it knows of disks is of then.
+#[tokio::test]
+async fn a_leader_that_leads_no_longer_says_nothing_final_of_full_disks() {
+    let puppet = leader().await;
+    fill_disks(&puppet);
+    puppet.fails_with(ProposeError::OutcomeUnknown);
+
+    let refused = said(&puppet, TOPIC, ALL, 1_000).await;
+
+    assert_eq!(refused, Some(ResponseError::NotLeaderOrFollower));
 }
