@@ -15,6 +15,8 @@ const SEEDS_OF_FIVE: u64 = 100;
 const SEEDS_OF_STORM: u64 = 200;
 const SEEDS_OF_BLACKOUTS: u64 = 100;
 const SEEDS_OF_GROWTH: u64 = 100;
+const SEEDS_OF_SLOW_DISKS: u64 = 30;
+const SEEDS_OF_SLOW_LEADERS: u64 = 30;
 
 /// Lives run side by side, each in a thread of its own.
 const THREADS: usize = 2;
@@ -107,7 +109,7 @@ const CLIENTS: [&str; 12] = [
 ];
 
 /// What nodes live through.
-const NODES: [&str; 9] = [
+const NODES: [&str; 11] = [
     "power cuts",
     "ends by power cut",
     "power cuts everywhere",
@@ -115,6 +117,8 @@ const NODES: [&str; 9] = [
     "processes paused",
     "disks full",
     "disks slow",
+    "disks slow everywhere",
+    "leaders paused",
     "ends by a failing disk",
     "clocks jumped",
 ];
@@ -195,6 +199,23 @@ fn blackouts_break_no_promise() {
 }
 
 #[test]
+fn disks_that_are_all_slow_keep_nobody_from_leading_and_serving() {
+    let coverage = live("disks_that_are_all_slow", SEEDS_OF_SLOW_DISKS, |seed| {
+        Plan::slow_disks(seed, 3)
+    });
+    assert_was_eventful(&coverage, &["elections", "disks slow everywhere", "kills"]);
+}
+
+#[test]
+fn a_leader_with_a_slow_disk_beside_quick_ones_is_followed_by_another() {
+    let test = "a_leader_with_a_slow_disk";
+    let coverage = live(test, SEEDS_OF_SLOW_LEADERS, |seed| {
+        Plan::slow_leaders(seed, 3)
+    });
+    assert_was_eventful(&coverage, &["leaders slow beside quick ones"]);
+}
+
+#[test]
 fn the_same_seed_lives_the_same_life_twice() {
     for nodes in [1, 3, 5] {
         let plan = Plan::of(from_environment("SIM_SEED").unwrap_or(7), nodes);
@@ -232,6 +253,10 @@ fn every_planted_bug_is_found() {
             let Some(bug) = Planted::ALL.get(bug) else {
                 return;
             };
+            let wanted = std::env::var("SIM_BUG");
+            if wanted.is_ok_and(|wanted| wanted != format!("{bug:?}")) {
+                continue;
+            }
             let found = (0..SEEDS_FOR_A_BUG).find_map(|seed| Some((seed, finds(*bug, seed)?)));
             let (seed, by) = found
                 .unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS_FOR_A_BUG} seeds"));
@@ -247,12 +272,17 @@ fn every_planted_bug_is_found() {
 
 /// How a bug is found in the lives of a seed.
 fn finds(bug: Planted, seed: u64) -> Option<String> {
-    let lives = [
-        Plan::of(seed, 3),
-        Plan::storm(seed, 3),
-        Plan::blackouts(seed, 3),
-        Plan::of(seed, 1),
-    ];
+    let lives = match bug {
+        Planted::DoneBeforeKnown => vec![Plan::growing(seed, 3), Plan::of(seed, 5)],
+        Planted::HeartbeatsWaitForTheDisk => vec![Plan::slow_disks(seed, 3)],
+        Planted::OthersTakenForSlow => vec![Plan::slow_leaders(seed, 3)],
+        _ => vec![
+            Plan::of(seed, 3),
+            Plan::storm(seed, 3),
+            Plan::blackouts(seed, 3),
+            Plan::of(seed, 1),
+        ],
+    };
     let planted = Some(bug);
     lives
         .into_iter()

@@ -4,20 +4,52 @@
 //! thread and is never retried: what reached the disk is unknown then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::journal_group::{Job, JournalGroup, Written};
+use super::journal_group::{Job, JournalGroup, JournalLine, Written};
 use crate::consensus::Persist;
 use crate::entry::HardState;
 use crate::ids::EntryIndex;
 use crate::storage::{Captured, EntryLog};
 
-/// Steps waiting for the disk. The driver hands out a few at a time: proposals are bounded in bytes before they get here.
-const STEPS_MAX: usize = 1024;
+/// What the replica asks and the thread has not taken yet.
+#[derive(Default)]
+struct Waiting {
+    line: Mutex<Line>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Line {
+    jobs: JournalLine,
+    ended: bool,
+}
+
+impl Waiting {
+    fn change(&self, change: impl FnOnce(&mut Line)) {
+        // A job joins whole or not at all.
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut line);
+        self.changed.notify_one();
+    }
+
+    /// What goes down next; none once all is done and nothing is asked any more. Waits for either.
+    fn next(&self) -> Option<JournalGroup> {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut group = None;
+        let waits = |line: &mut Line| {
+            group = line.jobs.next();
+            group.is_none() && !line.ended
+        };
+        drop(self.changed.wait_while(line, waits));
+        group
+    }
+}
+
 /// The thread's end that the replica holds. Dropping it lets the thread finish what waits, and end.
 pub(super) struct JournalThread {
-    jobs: Option<SyncSender<Job>>,
+    waiting: Arc<Waiting>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -30,16 +62,17 @@ impl JournalThread {
         log: EntryLog,
         mut written: impl FnMut(Written) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (jobs, waiting) = sync_channel(STEPS_MAX);
+        let waiting = Arc::new(Waiting::default());
+        let asked = Arc::clone(&waiting);
         let body = move || {
-            let run = || run(log, &waiting, &mut written);
+            let run = || run(log, &asked, &mut written);
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 written(Written::Panicked);
             }
         };
         let thread = thread::Builder::new().name("journal".into()).spawn(body)?;
         Ok(Self {
-            jobs: Some(jobs),
+            waiting,
             thread: Some(thread),
         })
     }
@@ -61,33 +94,31 @@ impl JournalThread {
 
     /// Lets the thread finish what waits. Its last word is [`Written::Ended`].
     pub(super) fn end(&mut self) {
-        self.jobs = None;
+        self.waiting.change(|line| line.ended = true);
     }
 
-    /// A thread that ended has said why; what it is asked then changes nothing.
+    /// Never waits for the disk. A thread that ended has said why; what it is asked then changes nothing.
     fn ask(&self, job: Job) {
-        let jobs = self.jobs.as_ref().expect("nothing is asked after the end");
-        drop(jobs.send(job));
+        self.waiting.change(|line| line.jobs.join(job));
     }
 }
 
 impl Drop for JournalThread {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.end();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-fn run(mut log: EntryLog, waiting: &Receiver<Job>, mut written: &mut impl FnMut(Written)) {
-    while let Ok(first) = waiting.recv() {
-        let group = JournalGroup::gather(first, || waiting.try_recv().ok());
+fn run(mut log: EntryLog, waiting: &Waiting, mut written: &mut impl FnMut(Written)) {
+    while let Some(group) = waiting.next() {
         if let Err(error) = group.write(&mut log, &mut written) {
             return written(Written::Broken(error));
         }
     }
-    // Whoever hears the last word may open the folder.
+    // With the last word the replica's thread may open the folder.
     drop(log);
     written(Written::Ended);
 }

@@ -6,16 +6,18 @@ mod checkpoints;
 mod reads;
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tracing::info;
 
 use self::checkpoints::CheckpointPlan;
 use self::reads::Reads;
 use self::snapshots::SnapshotPlan;
 use super::replica_handle::{AppliedOutcome, Leadership, Outcome, ProposeError, Shared};
-use crate::consensus::followers::{Followers, Tick};
+use crate::consensus::followers::Followers;
+use crate::consensus::leader_disk::{LeaderDisk, Verdict};
 use crate::consensus::{
     Driver, Dropped, HeldSnapshot, Membership, MembershipChange, Message, Persist, Place, Quorum,
     Role,
@@ -181,19 +183,15 @@ pub(crate) struct Replica {
     checkpoint: CheckpointPlan,
     /// The epoch in which this replica was last seen to lead.
     led: Option<LeaderEpoch>,
+    /// The leader that the log's lines have named last.
+    told: Option<(NodeId, LeaderEpoch)>,
     followers: Followers,
     snapshot: SnapshotPlan,
-    /// What consensus was told to write first and has not confirmed, and since when.
-    unsynced: Option<(u64, Tick)>,
-    /// The last step handed out.
-    handed_out: u64,
+    leader_disk: LeaderDisk,
+    unsynced: Unsynced,
     ended: bool,
 }
 
-/// A disk that takes longer than this for one sync does not lead on: 2 s.
-const SYNC_TICKS_MAX: u64 = 80;
-/// When nobody has taken leadership over by then it is let go: 3 s.
-const HAND_OVER_TICKS_MAX: u64 = 120;
 impl Replica {
     /// Puts a replica together from what recovery found. `applied` is the checkpoint's place.
     pub(super) fn new(
@@ -222,10 +220,11 @@ impl Replica {
                 trimmed: applied.0,
             },
             led: None,
+            told: None,
             followers: Followers::default(),
             snapshot: SnapshotPlan::default(),
-            unsynced: None,
-            handed_out: 0,
+            leader_disk: LeaderDisk::default(),
+            unsynced: Unsynced::default(),
             ended: false,
         }
     }
@@ -276,9 +275,10 @@ impl Replica {
         while let Some(work) = self.driver.work() {
             effects.extend(work.send.into_iter().map(Effect::Send));
             if let Some(step) = work.persist {
-                self.handed_out = step.number;
-                self.unsynced
-                    .get_or_insert((step.number, self.followers.now()));
+                self.unsynced.note(&step);
+                if let Some(last) = step.entries.last() {
+                    self.leader_disk.writes(step.number, last.index);
+                }
                 effects.push(Effect::Persist(step));
             }
             for entry in work.apply {
@@ -460,6 +460,7 @@ impl Replica {
         }
         if leads.is_some() && self.led != leads {
             self.followers.begin();
+            self.leader_disk.begin();
         }
         self.led = leads;
         if matches!(now, Leadership::Leader { .. }) && *self.shared.leadership.borrow() != now {
@@ -469,6 +470,7 @@ impl Replica {
         self.shared
             .leadership
             .send_if_modified(|shown| std::mem::replace(shown, now) != now);
+        self.tell_of_leader(now);
         let (applied, epoch) = (self.applied, self.applied_epoch);
         self.shared
             .applied_epoch
@@ -476,6 +478,20 @@ impl Replica {
         self.shared
             .applied
             .send_if_modified(|shown| std::mem::replace(shown, applied) != applied);
+    }
+
+    /// Once for each: a node that loses sight of its leader for a moment says nothing when it is there again.
+    fn tell_of_leader(&mut self, now: Leadership) {
+        let known = match now {
+            Leadership::Leader { epoch } => Some((self.shared.cluster.node_id, epoch)),
+            Leadership::Follower { leader } => leader,
+            Leadership::Starting => None,
+        };
+        if let Some((leader, leader_epoch)) = known.filter(|known| self.told != Some(*known)) {
+            self.told = known;
+            let node = self.shared.cluster.node_id;
+            info!(%node, %leader, %leader_epoch, "a leader is known");
+        }
     }
 
     /// Leadership is lost: what was proposed may still be committed by the next leader, or not.
@@ -491,7 +507,8 @@ impl Replica {
 
     fn persisted(&mut self, number: u64) {
         self.driver.persisted(number);
-        self.unsynced = (number < self.handed_out).then(|| (number + 1, self.followers.now()));
+        self.unsynced.forget(number);
+        self.leader_disk.synced(number, self.followers.now());
     }
 
     fn tick(&mut self, effects: &mut Vec<Effect>) {
@@ -506,20 +523,29 @@ impl Replica {
         self.trim(effects);
     }
 
-    /// Heart-beats do not wait for the disk, so a leader whose disk hangs would lead on and acknowledge nothing.
+    /// Heart-beats do not wait for the disk, so a leader whose disk is slow or hangs would lead on, and hold up every
+    /// acknowledgement.
     fn leave_leading_to_a_better_disk(&mut self) {
-        if self.is_alone() {
-            return;
-        }
-        let waited = self
-            .unsynced
-            .map_or(0, |(_, since)| self.followers.now().since(since));
-        if HAND_OVER_TICKS_MAX <= waited {
-            self.driver.step_down();
-        } else if waited == SYNC_TICKS_MAX
-            && let Some(successor) = self.successor()
+        let followers = self.driver.followers();
+        let (me, now) = (self.me(), self.followers.now());
+        match self
+            .leader_disk
+            .judge(me, &self.membership, &followers, now)
         {
-            self.driver.hand_over_to(successor);
+            Verdict::Lead => {}
+            Verdict::HandOver => {
+                if let Some(successor) = self.successor() {
+                    info!(
+                        to = successor.0,
+                        "this node's disk is slower than the others': another is to lead"
+                    );
+                    self.driver.hand_over_to(successor);
+                }
+            }
+            Verdict::LetGo => {
+                info!("this node's disk is slower than the others': it leads no longer");
+                self.driver.step_down();
+            }
         }
     }
 
@@ -542,6 +568,35 @@ impl Replica {
             }
             changed
         });
+    }
+}
+
+/// Bytes of entries that were handed out to be written and are not on disk yet.
+#[derive(Default)]
+struct Unsynced {
+    steps: VecDeque<(u64, usize)>,
+    bytes: usize,
+}
+
+/// A follower whose disk does not keep up takes no more entries beyond this: as much as a leader may have under way. They
+/// are sent again.
+const UNSYNCED_BYTES_MAX: usize = 64 << 20;
+
+impl Unsynced {
+    fn note(&mut self, step: &Persist) {
+        let bytes = step.entries.iter().map(|entry| entry.payload.len()).sum();
+        self.steps.push_back((step.number, bytes));
+        self.bytes += bytes;
+    }
+
+    fn forget(&mut self, number: u64) {
+        while let Some((_, bytes)) = self.steps.pop_front_if(|(step, _)| *step <= number) {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        UNSYNCED_BYTES_MAX < self.bytes
     }
 }
 

@@ -8,6 +8,7 @@ use raft::eraftpb::{ConfChangeV2, MessageType, Snapshot};
 use raft::{Config, ProgressState, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 
 use super::membership::{Membership, MembershipChange};
+use super::patience::{self, Patience};
 use super::tail::{self, Keep, Tail};
 use crate::consensus::Message;
 use crate::entry::{Entry, EntryKind, HardState};
@@ -126,6 +127,19 @@ impl Work {
         persist.then_send = std::mem::take(&mut self.send);
         persist.then_send.extend(said_then);
     }
+
+    /// What promises nothing waits for no disk: who asks for a pre-vote or grants one has voted for nobody, and a follower's
+    /// answer to a heart-beat says that it is there and of which epoch. Held back behind entries, it would make a leader
+    /// of slow disks believe itself alone.
+    fn send_what_no_disk_confirms(&mut self, persist: &mut Persist, is_promise_synced: bool) {
+        let goes_at_once = |message: &mut Message| match message.get_msg_type() {
+            MessageType::MsgRequestPreVote | MessageType::MsgRequestPreVoteResponse => true,
+            MessageType::MsgHeartbeatResponse => is_promise_synced,
+            _ => false,
+        };
+        self.send
+            .extend(persist.then_send.extract_if(.., goes_at_once));
+    }
 }
 
 /// One step to disk. Steps are taken in order; the end of one implies the end of all before.
@@ -193,6 +207,7 @@ pub struct Driver {
     promised_in: u64,
     /// How often this replica has chosen an election timeout.
     timeouts_chosen: u64,
+    patience: Patience,
     reads_asked: u64,
 }
 
@@ -214,7 +229,7 @@ impl Driver {
             heartbeat_tick: timing.heartbeat,
             election_tick: timing.election_min,
             min_election_tick: timing.election_min,
-            max_election_tick: timing.election_max,
+            max_election_tick: timing.election_max + patience::TICKS_MAX,
             max_size_per_msg: MESSAGE_BYTES_MAX,
             max_inflight_msgs: MESSAGES_IN_FLIGHT_MAX,
             max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
@@ -235,6 +250,7 @@ impl Driver {
             promise: (hard_state.epoch, hard_state.vote),
             promised_in: 0,
             timeouts_chosen: 0,
+            patience: Patience::default(),
             reads_asked: 0,
         };
         driver.choose_election_timeout();
@@ -249,16 +265,25 @@ impl Driver {
         self.choose_election_timeout();
     }
 
-    /// Lets one tick pass. The only voter wins as soon as it stands, with whatever its disk has not confirmed yet, which
-    /// `raft` does not allow: for that one no time passes until the disk has.
+    /// Lets one tick pass. For a replica that does not lead, no time passes while its disk has not confirmed its own epoch
+    /// and vote: the time of an election runs from there, and one whose disk hangs does not stand. The only voter wins as
+    /// soon as it stands, with whatever its disk has not confirmed yet, which `raft` does not allow: it waits for all.
     pub fn tick(&mut self) {
-        let wins_alone = self.node.raft.prs().is_singleton() && self.role() != Role::Leader;
-        if wins_alone && self.persisted < self.persisting {
+        self.patience.tick();
+        let leads = self.role() == Role::Leader;
+        let awaited = if self.node.raft.prs().is_singleton() {
+            self.persisting
+        } else {
+            self.promised_in
+        };
+        if !leads && (self.persisted < awaited || self.patience.holds()) {
             return;
         }
+        let stood = self.node.raft.state == StateRole::Candidate;
         self.node.tick();
         if self.node.raft.election_elapsed == 0 {
             self.timeouts_chosen += 1;
+            self.patience.elections_failed += u32::from(stood);
         }
         self.choose_election_timeout();
     }
@@ -269,8 +294,21 @@ impl Driver {
             return;
         }
         self.note_installed(&message);
+        let (from, waiting) = (message.from, self.node.raft.msgs.len());
         // The error cases are messages from unknown replicas or of local kinds: nothing to do for either.
         drop(self.node.step(message));
+        let answers = self.node.raft.msgs.get(waiting..).unwrap_or_default();
+        let granted = answers.iter().find(|answer| {
+            answer.get_msg_type() == MessageType::MsgRequestPreVoteResponse
+                && answer.to == from
+                && !answer.reject
+        });
+        if let Some(granted) = granted {
+            self.patience.let_stand(granted.term);
+        }
+        if self.node.raft.leader_id != raft::INVALID_ID {
+            self.patience.led();
+        }
         self.choose_election_timeout();
     }
 
@@ -325,6 +363,7 @@ impl Driver {
             "step {number} was never handed out"
         );
         self.persisted = number;
+        self.patience.synced(self.persisted < self.persisting);
         self.node.on_persist_ready(number);
     }
 
@@ -494,9 +533,11 @@ impl Driver {
         };
         self.node.advance_append_async(ready);
         self.note_promise(&persist);
-        if self.persisted < self.promised_in {
+        let is_promise_synced = self.promised_in <= self.persisted;
+        if !is_promise_synced {
             work.then_send_what_speaks_of_the_epoch(&mut persist);
         }
+        work.send_what_no_disk_confirms(&mut persist, is_promise_synced);
         self.hand_out(persist, &mut work);
         Some(work)
     }
@@ -513,7 +554,10 @@ impl Driver {
 
     /// A step with nothing to write still waits for the steps before it: its messages may speak of their entries.
     fn hand_out(&mut self, persist: Persist, work: &mut Work) {
-        if persist.needs_sync() || self.persisted < self.persisting {
+        // A step that only waits for its turn is none where it has nothing to say either.
+        let waits_for_its_turn = self.persisted < self.persisting && !persist.then_send.is_empty();
+        if persist.needs_sync() || waits_for_its_turn {
+            self.patience.writes();
             self.persisting = persist.number;
             work.persist = Some(persist);
             return;
@@ -550,9 +594,13 @@ impl Driver {
         let spread = self.timing.election_max - self.timing.election_min;
         let chance = mixed([self.node.raft.id, self.node.raft.term, self.timeouts_chosen]);
         let extra = usize::try_from(chance % spread as u64).expect("less than the spread");
+        let longer = match self.node.raft.state {
+            StateRole::Candidate => self.patience.for_votes(self.timing.election_min),
+            StateRole::Follower | StateRole::PreCandidate | StateRole::Leader => 0,
+        };
         self.node
             .raft
-            .set_randomized_election_timeout(self.timing.election_min + extra);
+            .set_randomized_election_timeout(self.timing.election_min + extra + longer);
     }
 }
 

@@ -9,8 +9,10 @@
 
 mod driver;
 pub(crate) mod followers;
+pub(crate) mod leader_disk;
 mod membership;
 mod message;
+mod patience;
 mod quorum;
 mod tail;
 pub(crate) mod voter_plan;

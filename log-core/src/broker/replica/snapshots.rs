@@ -27,6 +27,10 @@ impl Replica {
         self.followers.heard(from);
         let told = told_snapshot(&message);
         let Some(told) = told.filter(|told| self.driver.lacks(told.applied, told.epoch)) else {
+            // Entries that the disk cannot take yet count as lost on their way: the journal's line is bounded by this.
+            if self.unsynced.is_full() && !message.entries.is_empty() {
+                return self.driver.hear_leader(&message);
+            }
             return self.driver.step(message);
         };
         self.driver.hear_leader(&message);

@@ -1,3 +1,5 @@
+mod slow_disks;
+
 use std::collections::VecDeque;
 
 use super::*;

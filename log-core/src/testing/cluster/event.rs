@@ -2,6 +2,7 @@
 
 use super::client::{Asker, Request};
 use crate::consensus::Message;
+use crate::ids::LeaderEpoch;
 
 /// What can happen next.
 #[derive(Debug)]
@@ -36,6 +37,10 @@ pub(super) enum Event {
     Resume { node: usize },
     /// A disk that was full has room again.
     Room { node: usize },
+    /// A disk that was slow is quick again.
+    Quick { node: usize },
+    /// A leader whose disk is slow beside quick ones has had its time to hand over.
+    Overdue { node: usize, epoch: LeaderEpoch },
     /// A link carries messages again.
     Heal { link: (usize, usize) },
     /// The operator does something about a node that was lost.
@@ -59,6 +64,8 @@ impl Event {
             | Self::Restart { .. }
             | Self::Resume { .. }
             | Self::Room { .. }
+            | Self::Quick { .. }
+            | Self::Overdue { .. }
             | Self::Heal { .. }
             | Self::Operate { .. } => None,
         }
@@ -85,6 +92,8 @@ impl Event {
             Self::Hold { node, life } => [13, number(*node), *life, 0],
             Self::Fetch { node, life } => [14, number(*node), *life, 0],
             Self::Operate { node } => [15, number(*node), 0, 0],
+            Self::Quick { node } => [16, number(*node), 0, 0],
+            Self::Overdue { node, epoch } => [17, number(*node), u64::from(epoch.0), 0],
         }
     }
 }

@@ -173,6 +173,8 @@ impl Cluster {
             Event::Restart { node } => self.start(node),
             Event::Resume { node } => self.resume(node),
             Event::Room { node } => self.nodes[node].give_room(),
+            Event::Quick { node } => self.nodes[node].speed_up(),
+            Event::Overdue { node, epoch } => self.overdue(node, epoch),
             Event::Heal { link } => self.network.heal(link),
             Event::Hold { node, life } => self.hold(node, life),
             Event::Fetch { node, life } => self.fetch(node, life),
@@ -323,8 +325,9 @@ impl Cluster {
         } = self.nodes[node].outbound();
         let life = self.nodes[node].life();
         if journal_waits {
-            let slow = ms(if self.nodes[node].is_slow() { 400 } else { 4 });
-            self.within(slow, Event::Journal { node, life });
+            let (shortest, longest) = self.nodes[node].sync_takes();
+            let takes = self.chance.random_range(shortest..=longest);
+            self.at(takes, Event::Journal { node, life });
         }
         if checkpoint_waits {
             self.within(ms(30), Event::Checkpoint { node, life });

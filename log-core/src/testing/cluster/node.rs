@@ -46,7 +46,8 @@ pub(super) struct SimNode {
     tick: Duration,
     checkpoint_bytes: u64,
     life: u64,
-    slow: bool,
+    /// How long a sync takes at most, where the disk is slow: at least half of it.
+    slow: Option<Duration>,
     paused: bool,
     /// Which byte of which file has a flipped bit.
     flipped: Option<(PathBuf, usize)>,
@@ -161,7 +162,7 @@ impl SimNode {
             tick: Duration::from_micros(chance.random_range(23_000..27_000)),
             checkpoint_bytes: plan.checkpoint_bytes,
             life: 0,
-            slow: false,
+            slow: None,
             paused: false,
             flipped: None,
             out: false,
@@ -305,12 +306,29 @@ impl SimNode {
         self.is_up() && self.life == life
     }
 
-    pub(super) fn is_slow(&self) -> bool {
-        self.slow
+    /// The shortest and the longest that a sync takes.
+    pub(super) fn sync_takes(&self) -> (Duration, Duration) {
+        match self.slow {
+            Some(longest) => (longest / 2, longest),
+            None => (Duration::ZERO, Duration::from_millis(4)),
+        }
     }
 
-    pub(super) fn slow_down(&mut self) {
-        self.slow = true;
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow.is_some()
+    }
+
+    pub(super) fn slow_down(&mut self, longest: Duration) {
+        self.slow = Some(longest);
+    }
+
+    /// Its disk is as quick as ever.
+    pub(super) fn speed_up(&mut self) {
+        self.slow = None;
+    }
+
+    pub(super) fn leads(&self) -> Option<LeaderEpoch> {
+        self.up.as_ref().and_then(Process::leading)
     }
 
     pub(super) fn pause(&mut self) {
@@ -362,7 +380,6 @@ impl SimNode {
 
     /// The faults are over; what they have done to its files is not.
     pub(super) fn heal(&mut self) {
-        self.slow = false;
         self.paused = false;
         self.give_room();
         self.fail_sync(FailingSync::NONE);
@@ -378,7 +395,6 @@ impl SimNode {
         if self.failing_sync.has_come() {
             self.fail_sync(FailingSync::NONE);
         }
-        self.slow = false;
         self.paused = false;
         self.up.take().map(Process::waiting).unwrap_or_default()
     }

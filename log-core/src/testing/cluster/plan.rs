@@ -38,6 +38,10 @@ pub enum Troubles {
     Everything,
     /// Power cuts and kills only: elections meet them.
     Power,
+    /// All disks slow, now more and now less, and none of them quick again; now and then the leader is killed.
+    SlowDisks,
+    /// The leader's disk slow beside quick ones, one leader after the other.
+    SlowLeaders,
 }
 
 /// How many clients there are of each kind.
@@ -94,6 +98,27 @@ impl Plan {
             troubles: Troubles::Power,
             trouble_within: Duration::from_millis(250),
             restart_within: Duration::from_millis(100),
+            ..Self::of(seed, nodes)
+        }
+    }
+
+    /// Disks whose syncs take 0.1 to 1.5 s, all of them, and not only for a while.
+    pub fn slow_disks(seed: u64, nodes: usize) -> Self {
+        Self {
+            troubles: Troubles::SlowDisks,
+            trouble_within: Duration::from_secs(8),
+            trouble: Duration::from_secs(20),
+            recovery: Duration::from_secs(180),
+            ..Self::of(seed, nodes)
+        }
+    }
+
+    /// A leader with a disk of 1 to 3 s beside quick ones: another leads within 3 s.
+    pub fn slow_leaders(seed: u64, nodes: usize) -> Self {
+        Self {
+            troubles: Troubles::SlowLeaders,
+            trouble_within: Duration::from_secs(6),
+            trouble: Duration::from_secs(20),
             ..Self::of(seed, nodes)
         }
     }

@@ -48,11 +48,15 @@ pub enum Planted {
     RefilledNodeVotesEarly,
     /// A change of members is called done while only the leader would know of it after a power cut.
     DoneBeforeKnown,
+    /// A follower's answers to heart-beats wait behind what it writes.
+    HeartbeatsWaitForTheDisk,
+    /// A leader takes the others' disks for as slow as its own: it hears of them only once its own sync has ended.
+    OthersTakenForSlow,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 14] = [
+    pub const ALL: [Planted; 16] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
@@ -67,6 +71,8 @@ impl Planted {
         Planted::DamagedEntrySkipped,
         Planted::RefilledNodeVotesEarly,
         Planted::DoneBeforeKnown,
+        Planted::HeartbeatsWaitForTheDisk,
+        Planted::OthersTakenForSlow,
     ];
 
     /// Spoils a step on its way to the journal.
@@ -88,6 +94,21 @@ impl Planted {
         (answer.from, answer.to) = (message.to, message.from);
         (answer.term, answer.index) = (message.term, last.index);
         Some(answer)
+    }
+
+    /// Whether a message waits until what is being written is on disk.
+    pub(super) fn holds_back(self, message: &Message) -> bool {
+        use raft::eraftpb::MessageType::MsgHeartbeatResponse;
+        match self {
+            Self::HeartbeatsWaitForTheDisk => message.get_msg_type() == MsgHeartbeatResponse,
+            _ => false,
+        }
+    }
+
+    /// Whether a message is heard only once what is being written is on disk.
+    pub(super) fn hears_late(self, message: &Message) -> bool {
+        use raft::eraftpb::MessageType::MsgAppendResponse;
+        self == Self::OthersTakenForSlow && message.get_msg_type() == MsgAppendResponse
     }
 
     /// Spoils an answer on its way to a client.

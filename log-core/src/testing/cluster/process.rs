@@ -13,8 +13,8 @@ use super::coordinator::{Coordinator, Record};
 use super::member;
 use super::view::View;
 use crate::broker::simulated::{
-    Effect, Input, Job, JournalGroup, Limits, Replica, Shared, Step, Ticket, Written, assemble,
-    most_have, recording, step_to_join, step_to_leave,
+    Effect, Input, Job, JournalGroup, JournalLine, Limits, Replica, Shared, Step, Ticket, Written,
+    assemble, most_have, recording, step_to_join, step_to_leave,
 };
 use crate::broker::{Leadership, Outcome, ProposeError};
 use crate::clock::Clock;
@@ -113,8 +113,12 @@ pub(super) struct Process {
     pub(super) replica: Replica,
     pub(super) shared: Arc<Shared>,
     pub(super) log: EntryLog,
-    pub(super) jobs: VecDeque<Job>,
-    journal_is_due: bool,
+    pub(super) journal: JournalLine,
+    /// What the journal's thread has taken: on the disk once its sync ends.
+    pub(super) writing: Option<JournalGroup>,
+    /// What a planted bug lets wait for the disk.
+    held_back: Vec<Message>,
+    heard_late: Vec<Message>,
     pub(super) sealed: VecDeque<(Captured, Synced)>,
     awaiting: BTreeMap<Ticket, Awaiting>,
     issued: u64,
@@ -158,8 +162,10 @@ impl Process {
             replica,
             shared,
             log,
-            jobs: VecDeque::new(),
-            journal_is_due: false,
+            journal: JournalLine::default(),
+            writing: None,
+            held_back: Vec::new(),
+            heard_late: Vec::new(),
             sealed: VecDeque::new(),
             awaiting: BTreeMap::new(),
             issued: 0,
@@ -197,6 +203,11 @@ impl Process {
     }
 
     pub(super) fn hear(&mut self, message: Message) -> Result<(), Failure> {
+        let waits = self.planted.is_some_and(|bug| bug.hears_late(&message));
+        if waits && self.writing.is_some() {
+            self.heard_late.push(message);
+            return Ok(());
+        }
         self.take(Input::Message(message))
     }
 
@@ -269,17 +280,28 @@ impl Process {
         Ok(())
     }
 
-    /// What the journal's thread does in one round.
+    /// A sync of the journal's thread ends, and it takes what has come to wait meanwhile.
     pub(super) fn write_journal(&mut self) -> Result<(), Failure> {
-        self.journal_is_due = false;
-        let Some(first) = self.jobs.pop_front() else {
+        let Some(group) = self.writing.take() else {
             return Ok(());
         };
-        let group = JournalGroup::gather(first, || self.jobs.pop_front());
+        for message in std::mem::take(&mut self.heard_late) {
+            self.take(Input::Message(message))?;
+        }
         let mut said = Vec::new();
         let written = group.write(&mut self.log, &mut |word| said.push(word));
         written.map_err(|error| Failure::of(&error))?;
-        said.into_iter().try_for_each(|word| self.written(word))
+        said.into_iter().try_for_each(|word| self.written(word))?;
+        self.outbound.messages.append(&mut self.held_back);
+        self.take_what_waits();
+        Ok(())
+    }
+
+    fn take_what_waits(&mut self) {
+        if self.writing.is_none() {
+            self.writing = self.journal.next();
+            self.outbound.journal_waits |= self.writing.is_some();
+        }
     }
 
     fn written(&mut self, word: Written) -> Result<(), Failure> {
@@ -365,8 +387,8 @@ impl Process {
             Effect::CompleteCheckpoint {
                 hard_state,
                 captured,
-            } => self.journal(Job::Seal(hard_state, captured)),
-            Effect::TrimJournal { before } => self.journal(Job::TrimBefore(before)),
+            } => self.ask_journal(Job::Seal(hard_state, captured)),
+            Effect::TrimJournal { before } => self.ask_journal(Job::TrimBefore(before)),
             Effect::Send(message) => self.send(message),
             Effect::Answer { ticket, outcome } => self.decided(ticket, outcome),
             Effect::Readable { ticket, allowed } => {
@@ -383,6 +405,10 @@ impl Process {
     }
 
     fn send(&mut self, message: Message) {
+        let waits = self.planted.is_some_and(|bug| bug.holds_back(&message));
+        if waits && self.writing.is_some() {
+            return self.held_back.push(message);
+        }
         let forged = self.planted.and_then(|bug| bug.forged_answer(&message));
         self.outbound.messages.push(message);
         self.outbound.messages.extend(forged);
@@ -422,14 +448,12 @@ impl Process {
             self.told_early = Some(step.number);
             self.outbound.messages.append(&mut step.then_send);
         }
-        self.journal(Job::Persist(step));
+        self.ask_journal(Job::Persist(step));
     }
 
-    fn journal(&mut self, job: Job) {
-        self.jobs.push_back(job);
-        if !std::mem::replace(&mut self.journal_is_due, true) {
-            self.outbound.journal_waits = true;
-        }
+    fn ask_journal(&mut self, job: Job) {
+        self.journal.join(job);
+        self.take_what_waits();
     }
 
     /// One step of the operator's tool, asked of a leader; none if this node does not lead.
@@ -496,7 +520,7 @@ impl Process {
         self.shared.clock.elapsed()
     }
 
-    fn leading(&self) -> Option<LeaderEpoch> {
+    pub(super) fn leading(&self) -> Option<LeaderEpoch> {
         match *self.shared.leadership.borrow() {
             Leadership::Leader { epoch } => Some(epoch),
             Leadership::Starting | Leadership::Follower { .. } => None,

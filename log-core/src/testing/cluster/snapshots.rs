@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::process::{FETCH_FAILURES_MAX, Failure, Fetch, Process};
-use crate::broker::simulated::{Input, JournalGroup, SnapshotLost, Written, assemble_again};
+use crate::broker::simulated::{Input, SnapshotLost, Written, assemble_again};
 use crate::consensus::{HeldSnapshot, Membership};
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::storage::{Incoming, Manifest, Outgoing, Wanted, hold, recover};
@@ -140,8 +140,7 @@ impl Process {
     }
 
     fn end_the_journal(&mut self) -> Result<(), Failure> {
-        while let Some(first) = self.jobs.pop_front() {
-            let group = JournalGroup::gather(first, || self.jobs.pop_front());
+        while let Some(group) = self.writing.take().or_else(|| self.journal.next()) {
             let mut said = Vec::new();
             let written = group.write(&mut self.log, &mut |word| said.push(word));
             written.map_err(|error| Failure::of(&error))?;

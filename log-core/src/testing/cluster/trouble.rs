@@ -6,6 +6,11 @@ use super::event::Event;
 use super::node::{Ended, SimNode};
 use super::plan::Troubles;
 use super::{Cluster, Planted, ms};
+use crate::ids::LeaderEpoch;
+
+/// A leader with a slow disk beside quick ones is another's follower by then: 3 s after a client's first record there, and
+/// what a client may take to come.
+const SLOW_LEADER_MS: u64 = 5_000;
 
 impl Cluster {
     /// One fault, and the next one after a while.
@@ -16,8 +21,10 @@ impl Cluster {
         self.within(self.plan.trouble_within, Event::Trouble);
         let node = self.chance.random_range(0..self.plan.nodes);
         let kinds = match self.plan.troubles {
-            Troubles::Everything => 25,
+            Troubles::Everything => 27,
             Troubles::Power => 8,
+            Troubles::SlowDisks => return self.slow_disks_and_kill(),
+            Troubles::SlowLeaders => return self.slow_leader(),
         };
         match self.chance.random_range(0..kinds) {
             0..=2 => self.cut_power(node),
@@ -34,6 +41,8 @@ impl Cluster {
             19 => self.jump_clock(node),
             20..=21 => self.lose_machine(node),
             22..=23 => self.hand_over(node),
+            24 => self.slow_disks_everywhere(),
+            25 => self.pause_leader(),
             _ => self.dismiss(node),
         }
     }
@@ -88,7 +97,65 @@ impl Cluster {
 
     fn slow_disk(&mut self, node: usize) {
         self.coverage.count("disks slow");
-        self.nodes[node].slow_down();
+        let longest = ms(self.chance.random_range(100..3_000));
+        self.nodes[node].slow_down(longest);
+        self.within(ms(5_000), Event::Quick { node });
+    }
+
+    fn slow_disks_everywhere(&mut self) {
+        self.coverage.count("disks slow everywhere");
+        (0..self.plan.nodes).for_each(|node| self.slow_disk(node));
+    }
+
+    fn slow_disks_and_kill(&mut self) {
+        self.coverage.count("disks slow everywhere");
+        for node in 0..self.plan.nodes {
+            let longest = ms(self.chance.random_range(100..1_500));
+            self.nodes[node].slow_down(longest);
+        }
+        if let Some(leader) = self.leader().filter(|_| self.chance.random_bool(0.5)) {
+            self.kill(leader);
+        }
+    }
+
+    /// One at a time: beside another slow disk it may lead on.
+    fn slow_leader(&mut self) {
+        if self.nodes.iter().any(SimNode::is_slow) {
+            return;
+        }
+        let Some(leader) = self.leader() else { return };
+        let epoch = self.nodes[leader].leads().expect("just seen");
+        self.coverage.count("leaders slow beside quick ones");
+        let longest = ms(self.chance.random_range(1_000..3_000));
+        self.nodes[leader].slow_down(longest);
+        let overdue = Event::Overdue {
+            node: leader,
+            epoch,
+        };
+        self.at(ms(SLOW_LEADER_MS), overdue);
+    }
+
+    /// Whether it still leads is what the plan's promise is about; then its disk is mended.
+    pub(super) fn overdue(&mut self, node: usize, epoch: LeaderEpoch) {
+        if self.nodes[node].leads() == Some(epoch) {
+            self.history.slow_leader_leads_on(node, epoch);
+        }
+        self.nodes[node].speed_up();
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let leads = |node: &usize| self.nodes[*node].leads().is_some();
+        (0..self.plan.nodes).find(leads)
+    }
+
+    /// For longer than what was last heard of the others is good for.
+    fn pause_leader(&mut self) {
+        let leader = self.leader().filter(|node| !self.nodes[*node].is_paused());
+        if let Some(node) = leader {
+            self.coverage.count("leaders paused");
+            self.nodes[node].pause();
+            self.at(ms(3_500), Event::Resume { node });
+        }
     }
 
     /// Its process stands still; what comes for it waits.
@@ -169,6 +236,9 @@ impl Cluster {
         self.network.heal_all();
         for node in 0..self.plan.nodes {
             self.nodes[node].heal();
+            if self.plan.troubles != Troubles::SlowDisks {
+                self.nodes[node].speed_up();
+            }
             if self.nodes[node].is_flipped() && !self.nodes[node].is_out() {
                 self.ended(node, Ended::Damaged);
             }

@@ -273,6 +273,10 @@ impl History {
         });
     }
 
+    pub(super) fn slow_leader_leads_on(&mut self, node: usize, epoch: LeaderEpoch) {
+        self.violated(Violation::SlowLeader { node, epoch });
+    }
+
     pub(super) fn leads(&mut self, node: usize, epoch: LeaderEpoch) {
         let first = *self.leaders.entry(epoch).or_insert(node);
         if first != node {

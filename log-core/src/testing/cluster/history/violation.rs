@@ -46,6 +46,14 @@ pub enum Violation {
         /// And then.
         after: u64,
     },
+    /// A leader's disk was slow beside quick ones, and it leads on.
+    #[error("epoch {epoch}: node {node} leads on with a slow disk beside quick ones")]
+    SlowLeader {
+        /// Who.
+        node: usize,
+        /// Since when.
+        epoch: LeaderEpoch,
+    },
     /// A producer was told that nothing was stored, and it was.
     #[error(
         "partition {partition}: value {value:#x} stands at offset {offset}, though its producer was told that it was not stored"
