@@ -30,6 +30,14 @@ impl State {
         Ok(Response::Produced(produced))
     }
 
+    /// Where a batch is, if an earlier try has stored it: what applying it once more would answer, without another entry.
+    pub fn stored(&self, produce: &Produce) -> Option<Produced> {
+        let (header, stamp) = read(produce).ok()?;
+        let stamp = stamp?;
+        self.check_producer(stamp, &header).ok()?;
+        self.repeated(produce, stamp).ok()?
+    }
+
     /// The producer of a transactional id writes in its present epoch, and in transactions only; others never do.
     fn check_producer(&self, stamp: Stamp, header: &BatchHeader) -> Result<(), Refusal> {
         let (producer, found) = (stamp.producer, stamp.epoch);

@@ -60,11 +60,17 @@ type ProposedTopic = ((TopicName, Uuid), Vec<(i32, Begun)>);
 /// One partition's batch: on its way, or refused at once.
 type Begun = Result<Underway, Failed>;
 
-/// A batch that is in line.
-struct Underway {
-    pending: Pending,
-    /// How many voters must have it on their disks; none where a majority will do, which every applied entry has.
-    on_disks: Option<usize>,
+/// A batch that was not refused.
+enum Underway {
+    /// It is in line.
+    Proposed {
+        pending: Pending,
+        produce: Produce,
+        /// How many voters must have it on their disks; none where a majority will do, which every applied entry has.
+        on_disks: Option<usize>,
+    },
+    /// An earlier try of it is applied.
+    Stored(Produced),
 }
 
 /// A batch that may be put in line.
@@ -147,10 +153,14 @@ async fn begin(
         &records.unwrap_or_default(),
     )?;
     metrics::produced(produce.batch.len());
+    // Where the disks are so slow that each try outlasts the request, a try would be answered by the next one, for ever.
+    if let Some(stored) = stored_before(service.replica(), &produce, on_disks) {
+        return Ok(Underway::Stored(stored));
+    }
     tokio::select! {
-        pending = service.replica().propose(Command::Produce(produce)) => {
+        pending = service.replica().propose(Command::Produce(produce.clone())) => {
             let refused = |error| Failed::of(of_propose_error(error, Asked::Partition), error.to_string());
-            Ok(Underway { pending: pending.map_err(refused)?, on_disks })
+            Ok(Underway::Proposed { pending: pending.map_err(refused)?, produce, on_disks })
         }
         // Not in line, so not written: the producer may send it again.
         () = timeout => Err(ResponseError::NotEnoughReplicas.into()),
@@ -300,17 +310,40 @@ impl Failed {
     }
 }
 
+/// An earlier try of the batch that is applied, and so on the disks of a majority. Where more disks are asked for, only
+/// its entry could tell whether it is on them.
+fn stored_before(
+    replica: &ReplicaHandle,
+    produce: &Produce,
+    on_disks: Option<usize>,
+) -> Option<Produced> {
+    match on_disks {
+        None => replica.state().stored(produce),
+        Some(_) => None,
+    }
+}
+
 async fn settle(
     replica: &ReplicaHandle,
     begun: Begun,
     timeout: &mut Pin<Box<Sleep>>,
 ) -> Result<Produced, Failed> {
-    let Underway { pending, on_disks } = begun?;
+    let (pending, produce, on_disks) = match begun? {
+        Underway::Stored(produced) => return Ok(produced),
+        Underway::Proposed {
+            pending,
+            produce,
+            on_disks,
+        } => (pending, produce, on_disks),
+    };
     let applied = tokio::select! {
         biased;
         applied = pending.applied() => applied,
-        // In line, and perhaps written: not safe to send again under another sequence.
-        () = &mut *timeout => return Err(ResponseError::RequestTimedOut.into()),
+        // In line, and perhaps written: not safe to send again under another sequence. An earlier try may be applied.
+        () = &mut *timeout => {
+            let stored = stored_before(replica, &produce, on_disks);
+            return stored.ok_or_else(|| ResponseError::RequestTimedOut.into());
+        }
     };
     let (index, outcome) =
         applied.map_err(|error| Failed::from(of_propose_error(error, Asked::Partition)))?;

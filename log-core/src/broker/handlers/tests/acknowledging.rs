@@ -6,7 +6,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ApiKey;
 
 use super::puppet::{Puppet, TOPIC, create};
-use super::requests::{code_of, produce};
+use super::requests::{code_of, numbered_batch, produce, produce_batch};
 use crate::broker::ProposeError;
 use crate::broker::answer::Answer;
 use crate::broker::disk_room::RoomReport;
@@ -97,6 +97,22 @@ async fn a_topic_may_refuse_weaker_acks() {
     let unanswered = puppet.begin(ApiKey::Produce, 9, produce("strict", 0, 1_000));
     assert!(matches!(unanswered.await.await, Answer::Close));
     assert_eq!(said(&puppet, "strict", ALL, 1_000).await, None);
+}
+
+/// On disks so slow that a sync outlasts the request, each try would be answered by the next one, for ever.
+#[tokio::test]
+async fn a_batch_that_an_earlier_try_has_stored_is_acknowledged_at_once() {
+    let puppet = leader().await;
+    let produce = || produce_batch(TOPIC, ALL, 1_000, numbered_batch());
+    let first = puppet.ask(ApiKey::Produce, 9, produce()).await;
+    assert_eq!(code_of(&first), 0);
+    // Nothing more can be proposed.
+    puppet.fails_with(ProposeError::Dropped);
+
+    let again = puppet.ask(ApiKey::Produce, 9, produce()).await;
+
+    assert_eq!(code_of(&again), 0);
+    assert_eq!(end_of(&puppet, TOPIC), 1, "stored once");
 }
 
 /// Of three voters, two have said that they are full.

@@ -42,8 +42,8 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use crate::ids::TimestampMs;
-use crate::record::{BatchBuilder, NewRecord};
+use crate::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use crate::record::{BatchBuilder, NewRecord, ProducerStamp};
 use crate::wire::{RequestBody, ResponseBody};
 
 /// The group that is asked about.
@@ -58,14 +58,28 @@ pub(super) fn text(text: &str) -> StrBytes {
 }
 
 /// A batch of one record.
-pub(super) fn batch() -> Bytes {
-    let record = NewRecord {
+fn record() -> NewRecord {
+    NewRecord {
         timestamp: TimestampMs(1_000),
         key: None,
         value: Some(Bytes::from_static(b"alert")),
         headers: Vec::new(),
+    }
+}
+
+pub(super) fn batch() -> Bytes {
+    BatchBuilder::plain().push(record()).build()
+}
+
+/// The first batch of an idempotent producer.
+pub(super) fn numbered_batch() -> Bytes {
+    let stamp = ProducerStamp {
+        id: ProducerId(7),
+        epoch: ProducerEpoch(0),
+        base_sequence: Some(Sequence(0)),
     };
-    BatchBuilder::plain().push(record).build()
+    let numbered = BatchBuilder::plain().producer(stamp);
+    { numbered }.push(record()).build()
 }
 
 pub(super) fn produce(topic: &str, acks: i16, timeout_ms: i32) -> RequestBody {
