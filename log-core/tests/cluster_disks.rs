@@ -34,12 +34,42 @@ fn a_leader_whose_disk_is_full_to_the_last_byte_costs_its_clients_nothing() {
         let ballast = cluster.node(leader).disk().fill(0);
         load.wait_for_progress();
         load.wait_for_progress();
+        // Should its log have ended, it comes back by itself.
         drop(ballast);
-        cluster.node(leader).start_if_ended();
         load.wait_for_progress();
         cluster.wait_until_serving();
     }
     cluster.settle(load, group);
+}
+
+#[test]
+fn nodes_whose_disks_are_full_to_the_last_byte_start_or_wait_and_come_back_by_themselves_with_room()
+{
+    let Some(mut cluster) = cluster_on_small_disks() else {
+        return;
+    };
+    let (load, group) = cluster.clients();
+    load.wait_until_in_flight();
+    let ballast: Vec<_> = cluster
+        .nodes
+        .iter()
+        .map(|node| node.disk().fill(0))
+        .collect();
+    for id in cluster.ids() {
+        cluster.node(id).kill();
+        cluster.node(id).start();
+    }
+    cluster.wait_until("each node runs, or says that it waits for room", || {
+        let waits = |words: String| words.contains("the log starts again by itself");
+        cluster
+            .nodes
+            .iter()
+            .all(|node| node.is_ready() || waits(node.last_words()))
+    });
+    drop(ballast);
+    load.wait_for_progress();
+    cluster.wait_until_serving();
+    cluster.settle_excusing(Some(NO_ROOM), load, group);
 }
 
 #[test]

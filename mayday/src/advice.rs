@@ -33,7 +33,7 @@ pub(crate) fn with_advice(
 /// Whether the same start may succeed later although nobody changes a setting: the disk has room again, files are closed.
 pub(crate) fn may_pass(error: &StartError) -> bool {
     match error {
-        StartError::Ended => true,
+        StartError::Ended | StartError::Stopped(_) => true,
         StartError::Settings { .. }
         | StartError::InsecureAddress { .. }
         | StartError::NoPeers { .. }

@@ -113,20 +113,19 @@ async fn keep(
         pauses.reset();
         std::future::pending::<()>().await;
     };
-    tokio::select! {
+    let stopped = tokio::select! {
         () = stop.cancelled() => {
             return Ended::AsTold(broker.shutdown().await.map_err(|error| Error::new(error).context("the log")));
         }
-        () = broker.stopped() => {}
-        () = recovered => {}
-    }
-    stage.send_replace(LogStage::Stopped("it stopped by itself".into()));
-    // Its threads may hang on the disk that stopped it: the folder is free only once they have ended.
-    let reason = match broker.shutdown().await {
-        Ok(()) => "it ended by itself".to_owned(),
-        Err(stopped) => format!("{:#}", Error::new(stopped)),
+        stopped = broker.stopped() => stopped,
+        () = recovered => unreachable!("it waits for ever"),
     };
+    let reason = format!("{:#}", Error::new(stopped));
     error!(reason, "the log stopped by itself");
+    stage.send_replace(LogStage::Stopped(reason.clone().into()));
+    // Its threads may hang on the disk that stopped it: the folder is free only once they have ended. It says the same
+    // reason again.
+    broker.shutdown().await.ok();
     Ended::ByItself(reason)
 }
 
@@ -140,6 +139,7 @@ fn port_flag(error: &StartError) -> &'static str {
         | StartError::NoPeers { .. }
         | StartError::NotListening { .. }
         | StartError::Node(_)
+        | StartError::Stopped(_)
         | StartError::Ended => "--log-port",
     }
 }

@@ -89,6 +89,17 @@ impl DiskRoom {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at the own disk before the node serves: one that starts on a full disk takes no record before its first look.
+    pub(super) fn look(&self, disk: &dyn Disk, folder: &Path) {
+        match disk.free_bytes(folder) {
+            Ok(free_bytes) => self.note(free_bytes),
+            Err(error) => warn!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "disk cannot be looked at"
+            ),
+        }
+    }
+
     fn note(&self, free_bytes: u64) {
         let had = self.own_report().has_room;
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
@@ -176,15 +187,11 @@ pub(super) async fn watch(
     }
 }
 
-async fn look(room: &DiskRoom, disk: &Arc<dyn Disk>, folder: &Path) {
-    let (disk, folder) = (Arc::clone(disk), folder.to_owned());
-    match tokio::task::spawn_blocking(move || disk.free_bytes(&folder)).await {
-        Ok(Ok(free_bytes)) => room.note(free_bytes),
-        Ok(Err(error)) => warn!(
-            error = &error as &(dyn std::error::Error + 'static),
-            "disk cannot be looked at"
-        ),
-        Err(_) => tracing::debug!("the runtime is going away"),
+async fn look(room: &Arc<DiskRoom>, disk: &Arc<dyn Disk>, folder: &Path) {
+    let (room, disk, folder) = (Arc::clone(room), Arc::clone(disk), folder.to_owned());
+    let looked = tokio::task::spawn_blocking(move || room.look(&*disk, &folder)).await;
+    if looked.is_err() {
+        tracing::debug!("the runtime is going away");
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod coordinator;
 mod disk_room;
+mod ending;
 mod error_code;
 mod frame_reader;
 mod handlers;
@@ -58,6 +59,7 @@ pub use self::replica_thread::BrokerStopped;
 pub use self::start_error::StartError;
 
 use self::coordinator::Coordinator;
+use self::ending::Ending;
 use self::listener::Listener;
 use self::node::{Beginning, DataFolder, Limits, Node, NodeConfig};
 use self::peers::{Peers, Reach};
@@ -128,7 +130,13 @@ impl Broker {
             let all_known = until(&node.handle, is_all_known);
             drop(timeout(SERVED_ANYHOW_AFTER, all_known).await);
         } else {
-            make_known(&config, &node.handle, &peers, &addresses, &life.node).await?;
+            let known = make_known(&config, &node.handle, &peers, &addresses, &life.ending).await;
+            if let Err(error) = known {
+                // The same folder may be opened again at once.
+                life.node.cancel();
+                drop(spawn_blocking(move || node.join()).await);
+                return Err(error);
+            }
         }
         let listener = doors
             .clients
@@ -158,22 +166,30 @@ impl Broker {
         self.admin_address
     }
 
-    /// Waits until the broker has stopped by itself: a disk that fails, an invariant that broke.
-    pub async fn stopped(&self) {
-        self.life.node.cancelled().await;
+    /// Waits until the broker has stopped by itself, and says why: a disk that is full, fails or hangs, an invariant that
+    /// broke. Clients are no longer served then. Call [`Broker::shutdown`] to have the folder free for the next start; where
+    /// the disk hangs, that takes until it answers.
+    ///
+    /// # Cancel safety
+    /// May be asked again: the reason stays.
+    pub async fn stopped(&self) -> Arc<BrokerStopped> {
+        self.life.ending.told().await
     }
 
     /// Ends in order: no new connections or requests, answers to what is under way (within
-    /// [`Config::shutdown_grace`]), the journal synced, the folder free.
+    /// [`Config::shutdown_grace`]), the journal synced. When it returns no thread is left, and the folder is free: it may be
+    /// opened again at once. On a disk that hangs it waits until the disk answers.
     ///
     /// # Errors
-    /// [`BrokerStopped`] when it had already stopped by itself; what was acknowledged is on disk all the same.
-    pub async fn shutdown(self) -> Result<(), BrokerStopped> {
+    /// [`BrokerStopped`] when it had already stopped by itself, or could not end in order; what was acknowledged is on disk
+    /// all the same.
+    pub async fn shutdown(self) -> Result<(), Arc<BrokerStopped>> {
         let Life {
             doors,
             node,
             peers,
             tasks,
+            ending,
             ..
         } = &self.life;
         doors.cancel();
@@ -190,7 +206,8 @@ impl Broker {
         // Until here a leader has had somebody to hand over to.
         peers.cancel();
         self.peers.gone().await;
-        joined.expect("the node's threads are joined, not panicked through")
+        joined.expect("the node's threads are joined, not panicked through");
+        ending.reason().map_or(Ok(()), Err)
     }
 }
 
@@ -208,6 +225,8 @@ struct Life {
     /// Stops what is said to and heard from the other nodes.
     peers: CancellationToken,
     tasks: TaskTracker,
+    /// Why the node ended by itself.
+    ending: Arc<Ending>,
     _on_drop: [DropGuard; 3],
 }
 
@@ -219,6 +238,7 @@ impl Life {
         let tasks = TaskTracker::new();
         tasks.spawn(close_doors_with_node(node.clone(), doors.clone()));
         Self {
+            ending: Ending::new(node.clone()),
             doors,
             node,
             peers,
@@ -333,10 +353,14 @@ async fn start_node(
         fetcher: peers.fetcher(Arc::clone(&world.disk), config.data.clone()),
     };
     let (disk, clock) = (Arc::clone(&world.disk), Arc::clone(&world.clock));
-    let stop = life.node.clone();
+    let ending = Arc::clone(&life.ending);
     let started =
-        spawn_blocking(move || Node::start(data, node, &disk, clock, neighbours, stop)).await;
+        spawn_blocking(move || Node::start(data, node, &disk, clock, neighbours, ending)).await;
     let node = started.map_err(|_| StartError::Ended)??;
+    life.tasks.spawn(ending::watch_over(
+        Arc::clone(&life.ending),
+        life.doors.clone(),
+    ));
     peers.attach(node.handle.clone());
     let reason = "waiting for somebody to lead, and for the nodes to say where clients find them";
     config.readiness.wait_for(reason);
@@ -433,7 +457,7 @@ async fn make_known(
     replica: &ReplicaHandle,
     peers: &Peers,
     addresses: &Addresses,
-    stopped: &CancellationToken,
+    ending: &Ending,
 ) -> Result<(), StartError> {
     let mut members = replica.membership_changes();
     let known_and_led = async {
@@ -448,7 +472,7 @@ async fn make_known(
                 nodes: members.voters.len(),
             })
         }
-        () = stopped.cancelled() => Err(StartError::Ended),
+        reason = ending.told() => Err(StartError::Stopped(reason)),
     }
 }
 

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::disk_room::DiskRoom;
+use super::ending::Ending;
 use super::replica::Replica;
 use super::replica_handle::{
     ASKED_MAX, Cluster, Leadership, PROPOSED_BYTES_MAX, ReplicaHandle, Shared,
 };
-use super::replica_thread::{BrokerStopped, Home, Neighbours, ReplicaThread};
+use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
 use crate::consensus::{Driver, InvalidMembership, Membership, Restored, Timing};
 use crate::disk::{Disk, make_private};
@@ -132,11 +132,13 @@ impl DataFolder {
 pub(super) struct Node {
     pub(super) handle: ReplicaHandle,
     thread: ReplicaThread,
+    /// Hung up once the folder is free.
+    folder: oneshot::Receiver<()>,
 }
 
 impl Node {
     /// Starts the replica's threads. Blocks: recovery reads the journal and applies what the last checkpoint does not
-    /// cover. `stop` ends the node; it is cancelled when the node ends by itself.
+    /// cover. What stops the node is in `ending`, and why it ended by itself.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -149,7 +151,7 @@ impl Node {
         disk: &Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         neighbours: Neighbours,
-        stop: CancellationToken,
+        ending: Arc<Ending>,
     ) -> Result<Self, NodeError> {
         let (folder, identity) = (data.path.as_path(), data.identity);
         let recovered = recover(disk, folder, &config.storage).map_err(NodeError::Recovery)?;
@@ -170,25 +172,32 @@ impl Node {
             )),
             shared: Arc::clone(&shared),
         };
+        shared.room.look(&**disk, folder);
+        let (lock, released) = HeldFolder::new(data.lock);
         let home = Home {
             disk: Arc::clone(disk),
             folder: folder.to_owned(),
             storage: config.storage,
             limits: config.limits,
             identity,
-            lock: Arc::new(data.lock),
+            lock,
         };
-        let thread = ReplicaThread::start(replica, log, questions, shared, home, neighbours, stop)
-            .map_err(NodeError::Thread)?;
-        Ok(Self { handle, thread })
+        let thread =
+            ReplicaThread::start(replica, log, questions, shared, home, neighbours, ending)
+                .map_err(NodeError::Thread)?;
+        Ok(Self {
+            handle,
+            thread,
+            folder: released,
+        })
     }
 
-    /// Waits for the node's end, after `stop`. Blocks.
-    ///
-    /// # Errors
-    /// [`BrokerStopped`] when it could not go on by itself.
-    pub(super) fn join(self) -> Result<(), BrokerStopped> {
-        self.thread.join()
+    /// Waits for the node's end, after it was stopped or has ended by itself: until no thread works in the folder any more,
+    /// and it can be opened again. Blocks, on a disk that hangs for as long as that does.
+    pub(super) fn join(self) {
+        self.thread.join();
+        let hung_up = self.folder.blocking_recv();
+        assert!(hung_up.is_err(), "nothing is ever sent");
     }
 }
 

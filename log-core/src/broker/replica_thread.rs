@@ -12,8 +12,9 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::ending::{self, Ending};
 use super::journal_group::Written;
 use super::journal_thread::JournalThread;
 use super::node::{Limits, NodeError, assemble_again};
@@ -39,24 +40,20 @@ const HEARD_MAX: usize = 256;
 /// How long a leader that ends waits for another to take over.
 const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
 
-/// Why the replica's thread ended before it was asked to.
+/// Why a broker ended before it was asked to. What was acknowledged is on the disk in each case.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerStopped {
     /// The journal could not be written or synced.
-    #[error(
-        "the journal can no longer be written; what was acknowledged is safe, restart once the disk is sound"
-    )]
+    #[error("the journal can no longer be written; what was acknowledged is safe, {}", advice(.0))]
     Journal(#[source] EntryLogError),
     /// The replica cannot go on.
-    #[error("the replica cannot go on")]
+    #[error("the replica cannot go on; what was acknowledged is safe{}", room_advice(.0))]
     Replica(#[source] ReplicaError),
     /// A checkpoint could not be written.
-    #[error(
-        "a checkpoint could not be written; what was acknowledged is safe, restart once the disk is sound"
-    )]
+    #[error("a checkpoint could not be written; what was acknowledged is safe, {}", advice(.0))]
     Checkpoint(#[source] CheckpointError),
     /// A snapshot was fetched and could not be put in place.
-    #[error("a snapshot could not be installed; nothing was lost, restart once the disk is sound")]
+    #[error("a snapshot could not be installed; nothing was lost, {}", advice(.0))]
     Install(#[source] SnapshotError),
     /// The folder could not be gone on with after a snapshot was installed.
     #[error("the data folder cannot be gone on with after a snapshot was installed")]
@@ -67,6 +64,12 @@ pub enum BrokerStopped {
     /// The system gives no thread.
     #[error("the system gives no thread")]
     Thread(#[source] std::io::Error),
+    /// The replica's thread has not gone on for 10 s: the disk hangs. It ends once the disk answers.
+    #[error(
+        "the log stands still: its disk has not answered for 10 s; what was acknowledged is safe, and the log can start again \
+         once the disk answers"
+    )]
+    StandsStill,
     /// An invariant broke: going on could lose or invent a record.
     #[error(
         "an invariant broke in the thread \"{thread}\", as the panic above says; what was acknowledged is safe, restart \
@@ -76,6 +79,47 @@ pub enum BrokerStopped {
         /// Which thread.
         thread: &'static str,
     },
+}
+
+impl BrokerStopped {
+    /// Whether the disk is full. A start fails for the same reason until there is room, and may be tried again.
+    pub fn is_for_want_of_room(&self) -> bool {
+        ending::is_for_want_of_room(self)
+    }
+
+    /// Whether it is the disk's doing, of which nothing is known to be damaged: starting again, once the broker has ended,
+    /// finds out what the disk holds. After anything else a person should look first.
+    pub fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Journal(_)
+            | Self::Checkpoint(_)
+            | Self::Install(SnapshotError::Io { .. })
+            | Self::Replica(ReplicaError::Partitions { .. })
+            | Self::StandsStill => true,
+            Self::Recovery(_) => self.is_for_want_of_room(),
+            Self::Install(_)
+            | Self::Replica(ReplicaError::Command { .. })
+            | Self::Node(_)
+            | Self::Thread(_)
+            | Self::Panicked { .. } => false,
+        }
+    }
+}
+
+fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    if ending::is_for_want_of_room(error) {
+        "free some space: the disk is full"
+    } else {
+        "restart once the disk is sound"
+    }
+}
+
+fn room_advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    if ending::is_for_want_of_room(error) {
+        ", free some space: the disk is full"
+    } else {
+        ""
+    }
 }
 
 /// What other threads of the replica say to its own.
@@ -105,16 +149,35 @@ pub(super) struct Home {
     pub(super) identity: Identity,
     /// Held for as long as any thread works in the folder, however the broker is dropped: a second process there would be
     /// a second writer.
-    pub(super) lock: Arc<FolderLock>,
+    pub(super) lock: Arc<HeldFolder>,
+}
+
+/// The folder's lock, and an end of a channel that is hung up once it is released.
+pub(super) struct HeldFolder {
+    // Dropped in this order.
+    _lock: FolderLock,
+    _released: oneshot::Sender<()>,
+}
+
+impl HeldFolder {
+    /// With a way to wait until it is released: the receiver's error says so.
+    pub(super) fn new(lock: FolderLock) -> (Arc<Self>, oneshot::Receiver<()>) {
+        let (released, wait) = oneshot::channel();
+        let held = Self {
+            _lock: lock,
+            _released: released,
+        };
+        (Arc::new(held), wait)
+    }
 }
 
 /// The running thread.
 pub(super) struct ReplicaThread {
-    thread: JoinHandle<Result<(), BrokerStopped>>,
+    thread: JoinHandle<()>,
 }
 
 impl ReplicaThread {
-    /// Starts it. `stop` ends it cleanly, with a checkpoint; it is cancelled by the thread itself when it ends early.
+    /// Starts it. What stops it ends it cleanly, with a checkpoint; when it ends early it says why.
     ///
     /// # Errors
     /// What the system says when it has no thread to give.
@@ -125,7 +188,7 @@ impl ReplicaThread {
         shared: Arc<Shared>,
         home: Home,
         neighbours: Neighbours,
-        stop: CancellationToken,
+        ending: Arc<Ending>,
     ) -> std::io::Result<Self> {
         let (heard_in, heard) = mpsc::channel(HEARD_MAX);
         let Neighbours {
@@ -146,26 +209,24 @@ impl ReplicaThread {
             fetching: None,
             fetched: None,
             busy_threads: 0,
+            ending: Arc::clone(&ending),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
         let body = move || {
-            // A panic stops the broker too: whoever waits for its end hears of it.
+            let stop = ending.stop().clone();
+            // However the thread ends, the broker does.
             let _stopped = stop.clone().drop_guard();
             let doors = Doors {
                 asked,
                 incoming,
                 heard,
             };
-            let ended = runtime.block_on(runner.run(doors, &stop));
-            if let Err(stopped) = &ended {
-                error!(
-                    error = stopped as &(dyn std::error::Error + 'static),
-                    "broker stopped"
-                );
+            let run = || runtime.block_on(runner.run(doors, &stop));
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                ending.tell(BrokerStopped::Panicked { thread: "replica" });
             }
-            ended
         };
         Ok(Self {
             thread: thread::Builder::new().name("replica".into()).spawn(body)?,
@@ -173,12 +234,10 @@ impl ReplicaThread {
     }
 
     /// Waits for its end.
-    ///
-    /// # Errors
-    /// [`BrokerStopped`] when it ended before it was asked to.
-    pub(super) fn join(self) -> Result<(), BrokerStopped> {
-        let panicked = |_| Err(BrokerStopped::Panicked { thread: "replica" });
-        self.thread.join().unwrap_or_else(panicked)
+    pub(super) fn join(self) {
+        self.thread
+            .join()
+            .expect("what panics in it is caught there");
     }
 }
 
@@ -222,22 +281,30 @@ struct Runner {
     fetched: Option<Incoming>,
     /// Threads that work in the data folder for this one and will say so when they are done.
     busy_threads: usize,
+    ending: Arc<Ending>,
 }
 
 impl Runner {
-    async fn run(
-        mut self,
-        mut doors: Doors,
+    /// Until it is stopped or cannot go on; the reason is told before anything that may wait for a disk that hangs.
+    async fn run(mut self, mut doors: Doors, stop: &CancellationToken) {
+        if let Err(stopped) = self.live(&mut doors, stop).await {
+            self.ending.tell(stopped);
+        }
+    }
+
+    async fn live(
+        &mut self,
+        doors: &mut Doors,
         stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if self.replica.is_alone() {
             self.replica.campaign();
-            self.work(&mut doors).await?;
+            self.work(doors).await?;
         }
         while !stop.is_cancelled() {
-            self.turn(&mut doors, &mut ticks, stop.cancelled()).await?;
+            self.turn(doors, &mut ticks, stop.cancelled()).await?;
         }
         self.finish(doors, ticks).await
     }
@@ -249,6 +316,7 @@ impl Runner {
         ticks: &mut Interval,
         enough: impl Future<Output = ()>,
     ) -> Result<(), BrokerStopped> {
+        self.ending.turn();
         tokio::select! {
             biased;
             Some(word) = doors.heard.recv() => self.hear(word)?,
@@ -267,18 +335,22 @@ impl Runner {
 
     /// Clean end: another leads, or what was proposed goes to disk and is answered; then a checkpoint makes the next start
     /// short.
-    async fn finish(mut self, mut doors: Doors, mut ticks: Interval) -> Result<(), BrokerStopped> {
+    async fn finish(
+        &mut self,
+        doors: &mut Doors,
+        mut ticks: Interval,
+    ) -> Result<(), BrokerStopped> {
         if self.replica.is_alone() {
-            self.hear_until(&mut doors, |end| !end.tickets.has_proposals())
+            self.hear_until(doors, |end| !end.tickets.has_proposals())
                 .await?;
         } else {
-            self.hand_over(&mut doors, &mut ticks).await?;
+            self.hand_over(doors, &mut ticks).await?;
         }
-        self.hear_until(&mut doors, |end| !end.replica.is_checkpointing())
+        self.hear_until(doors, |end| !end.replica.is_checkpointing())
             .await?;
         self.replica.capture_checkpoint(&mut self.effects);
-        self.work(&mut doors).await?;
-        self.hear_until(&mut doors, |end| !end.replica.is_checkpointing())
+        self.work(doors).await?;
+        self.hear_until(doors, |end| !end.replica.is_checkpointing())
             .await?;
         info!("replica ended with a checkpoint");
         Ok(())
@@ -514,6 +586,7 @@ impl Runner {
     ) -> Result<(), BrokerStopped> {
         let fetched = self.fetched.take();
         let fetched = fetched.expect("only what was fetched is installed");
+        self.ending.busy();
         self.journal.end();
         self.wait_for_threads(doors).await?;
         self.put_in_line(fetched)?;

@@ -3,8 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::ending;
 use super::node::NodeError;
+use super::replica_thread::BrokerStopped;
 
 /// Why a broker does not start: one sentence each, and nothing is running afterwards.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +79,17 @@ pub enum StartError {
     Node(#[from] NodeError),
     /// The node ended before it could serve.
     #[error("the node ended before it could serve")]
+    Stopped(#[source] Arc<BrokerStopped>),
+    /// The runtime, or the caller, ended it before it could serve.
+    #[error("the node was ended before it could serve")]
     Ended,
+}
+
+impl StartError {
+    /// Whether the disk is full. Nothing but room is missing: the same start may be tried again.
+    pub fn is_for_want_of_room(&self) -> bool {
+        ending::is_for_want_of_room(self)
+    }
 }
 
 fn reason(source: &io::Error) -> &'static str {

@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use log_core::broker::{Broker, Config};
+use log_core::clock::{Clock, SystemClock};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tokio::time::sleep;
+use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
 use super::settings::Settings;
@@ -75,10 +79,24 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    // A thread that waits for a disk that hangs must not keep the process.
+    runtime.shutdown_timeout(ENDED_WITHIN);
+    served
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+/// How long threads may take to end once the log has.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+/// The first wait before a log that its disk has stopped is started again. It doubles.
+const AGAIN_AFTER_MIN: Duration = Duration::from_secs(1);
+/// The longest: so long a disk may have room again, or answer, before the log is back.
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+/// A log that ran for so long is not in a loop: the next wait is short again.
+const RAN_WELL_FOR: Duration = Duration::from_secs(60);
+
+/// Serves until told to stop. What a disk did, full, failing or hanging, ends the log and not the process: it starts again
+/// by itself. Everything else is for a person to look at.
+async fn serve(mut config: Config) -> anyhow::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut told_to_stop = std::pin::pin!(async {
@@ -87,22 +105,76 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             _ = terminated.recv() => info!("terminated"),
         }
     });
+    let clock = SystemClock::start();
+    let mut wait = AGAIN_AFTER_MIN;
+    loop {
+        let began = clock.elapsed();
+        match run_once(&mut config, told_to_stop.as_mut()).await? {
+            Ended::AsAsked => return Ok(()),
+            Ended::ByItsDisk => {}
+        }
+        if RAN_WELL_FOR <= clock.elapsed().saturating_sub(began) {
+            wait = AGAIN_AFTER_MIN;
+        }
+        info!(seconds = wait.as_secs(), "the log starts again by itself");
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = &mut told_to_stop => return Ok(()),
+        }
+        wait = AGAIN_AFTER_MAX.min(wait * 2);
+    }
+}
+
+/// Why a run of the log is over.
+enum Ended {
+    AsAsked,
+    ByItsDisk,
+}
+
+async fn run_once(
+    config: &mut Config,
+    mut told_to_stop: Pin<&mut impl Future<Output = ()>>,
+) -> anyhow::Result<Ended> {
     // A node that waits for its peers is told to stop as any other.
-    let broker = tokio::select! {
-        started = Broker::start(config) => started?,
-        () = &mut told_to_stop => return Ok(()),
+    let started = tokio::select! {
+        started = Broker::start(config.clone()) => started,
+        () = &mut told_to_stop => return Ok(Ended::AsAsked),
     };
+    let broker = match started {
+        Ok(broker) => broker,
+        Err(error) if error.is_for_want_of_room() => {
+            error!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "the log cannot start: its disk is full, free some space"
+            );
+            return Ok(Ended::ByItsDisk);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Clients that were told of these ports find the next run there too.
+    config.listen = broker.address();
+    config.admin = broker.admin_address();
     info!(address = %broker.address(), admin = ?broker.admin_address(), "serving");
     tokio::select! {
-        () = &mut told_to_stop => {}
-        () = broker.stopped() => {}
+        () = &mut told_to_stop => {
+            broker.shutdown().await.context("the log could not end in order")?;
+            info!("stopped");
+            Ok(Ended::AsAsked)
+        }
+        reason = broker.stopped() => {
+            tokio::select! {
+                // It says the same reason.
+                _ = broker.shutdown() => {}
+                // On a disk that hangs its end may be far.
+                () = &mut told_to_stop => return Err(reason.into()),
+            }
+            if reason.is_of_the_disk() {
+                Ok(Ended::ByItsDisk)
+            } else {
+                Err(anyhow::Error::new(reason).context("the log stopped by itself"))
+            }
+        }
     }
-    broker
-        .shutdown()
-        .await
-        .context("the broker stopped by itself")?;
-    info!("stopped");
-    Ok(())
 }
 
 /// To stderr: stdout belongs to what a command answers.

@@ -159,6 +159,9 @@ pub enum JournalError {
         folder: PathBuf,
         /// What a segment needs.
         segment_bytes: u64,
+        /// What the system says.
+        #[source]
+        source: io::Error,
     },
     /// A file could not be read, written or synced. What was to be appended may be on the disk or not; the journal
     /// refuses everything from here on.
@@ -601,9 +604,10 @@ fn full_or_io(
 ) -> impl FnOnce(io::Error) -> JournalError {
     let (path, folder) = (path.to_owned(), folder.to_owned());
     move |source| match source.kind() {
-        ErrorKind::StorageFull => JournalError::Full {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => JournalError::Full {
             folder,
             segment_bytes,
+            source,
         },
         _ => JournalError::Io {
             action,

@@ -17,6 +17,7 @@ pub mod node;
 pub mod program;
 mod read_back;
 pub mod resting;
+pub mod slow_syncs;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

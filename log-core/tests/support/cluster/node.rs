@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::disk::{Disk, DiskKind};
 use super::ground::Ground;
 use super::program::run;
+use super::slow_syncs::SlowSyncs;
 use super::wait_until;
 
 pub const LOG_CORE: &str = env!("CARGO_BIN_EXE_log-core");
@@ -115,15 +116,6 @@ impl Node {
         self.process = Some(process.expect("log-core starts"));
     }
 
-    /// Starts it if it has ended by itself, as a node does that cannot go on.
-    pub fn start_if_ended(&mut self) {
-        let process = self.process.as_mut().expect("it was started");
-        if process.try_wait().expect("asked").is_some() {
-            self.process = None;
-            self.start();
-        }
-    }
-
     /// SIGKILL: no chance to finish anything.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");
@@ -157,6 +149,12 @@ impl Node {
     fn signal(&self, name: &str) {
         let process = self.process.as_ref().expect("it runs");
         run("kill", &[&format!("-{name}"), &process.id().to_string()]);
+    }
+
+    /// Each of its syncs takes so long more, until what is returned is dropped.
+    pub fn slow_down(&self, by: Duration) -> SlowSyncs {
+        let process = self.process.as_ref().expect("it runs");
+        SlowSyncs::of(process.id(), by)
     }
 
     pub fn disk(&self) -> &Disk {
