@@ -135,9 +135,9 @@ impl Cluster {
         self.at(ms(SLOW_LEADER_MS), overdue);
     }
 
-    /// Whether it still leads is what the plan's promise is about; then its disk is mended.
+    /// Whether it still leads is what the plan's promise is about, unless all was healed meanwhile; then its disk is mended.
     pub(super) fn overdue(&mut self, node: usize, epoch: LeaderEpoch) {
-        if self.nodes[node].leads() == Some(epoch) {
+        if self.nodes[node].is_slow() && self.nodes[node].leads() == Some(epoch) {
             self.history.slow_leader_leads_on(node, epoch);
         }
         self.nodes[node].speed_up();
