@@ -16,6 +16,7 @@ use clap::Parser;
 use event_model::{EventTime, Line};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use service_kit::settings_file;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -169,10 +170,12 @@ fn not_ahead(as_of: EventTime) -> anyhow::Result<EventTime> {
 }
 
 fn settings(path: &Path) -> anyhow::Result<Settings> {
-    let file = config::File::from(path).format(config::FileFormat::Toml);
+    let context = || format!("settings file {}", path.display());
+    let file = settings_file::toml(path).with_context(context)?;
     let read = config::Config::builder().add_source(file).build();
     let settings = read.and_then(config::Config::try_deserialize);
-    settings.with_context(|| format!("settings file {}", path.display()))
+    let settings = settings.map_err(|error| settings_file::without_values(&error));
+    settings.with_context(context)
 }
 
 fn split_pair(pair: &str) -> anyhow::Result<(String, String)> {

@@ -11,12 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use config::{Environment, File, FileFormat};
+use config::Environment;
 use event_model::SpringTypes;
 use producer_api::{Config, HouseLimit, UnknownDelivery};
 use resident_token::{KeySource, Policy, Secret, Verifier};
 use serde::Deserialize;
 use service_kit::bounds::{Row, Shares};
+use service_kit::settings_file;
 
 const ENVIRONMENT_PREFIX: &str = "PRODUCER_API";
 const SECRET_VARIABLE: &str = "MAYDAY_JWT_SECRET";
@@ -88,7 +89,7 @@ impl Settings {
     ) -> anyhow::Result<Self> {
         let mut sources = config::Config::builder();
         if let Some(file) = file {
-            sources = sources.add_source(File::from(file).format(FileFormat::Toml));
+            sources = sources.add_source(settings_file::toml(file)?);
         }
         let environment = LISTS.iter().fold(
             Environment::with_prefix(ENVIRONMENT_PREFIX)
@@ -100,9 +101,9 @@ impl Settings {
         for (name, value) in flags {
             sources = sources.set_override_option(*name, (*value).clone())?;
         }
-        sources
-            .build()?
-            .try_deserialize()
+        let settings = sources.build().and_then(config::Config::try_deserialize);
+        settings
+            .map_err(|error| settings_file::without_values(&error))
             .context("read the settings")
     }
 

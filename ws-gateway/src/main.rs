@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use resident_token::{KeySource, Policy, Secret, Verifier};
 use serde::Deserialize;
 use service_kit::bounds::{Memory, Row, Shares};
+use service_kit::settings_file;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -204,11 +205,12 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Settings> {
-    let file = config::Config::builder()
-        .add_source(config::File::from(path))
-        .build();
-    let settings = file.and_then(config::Config::try_deserialize);
-    settings.with_context(|| format!("read the settings in {}", path.display()))
+    let context = || format!("read the settings in {}", path.display());
+    let file = settings_file::toml(path).with_context(context)?;
+    let read = config::Config::builder().add_source(file).build();
+    let settings = read.and_then(config::Config::try_deserialize);
+    let settings = settings.map_err(|error| settings_file::without_values(&error));
+    settings.with_context(context)
 }
 
 fn keys(

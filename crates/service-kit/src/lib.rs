@@ -13,3 +13,4 @@
 
 pub mod bounds;
 pub mod clock;
+pub mod settings_file;
