@@ -12,13 +12,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{DupFlags, Errno, dup3};
 
 /// What a new folder allows: everything to its owner, nothing to others.
 const FOLDER_MODE: u32 = 0o700;
@@ -26,7 +27,7 @@ const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// Descriptors held back for files. The journal's next file takes one; a checkpoint, a snapshot and the folders that are
 /// synced take one each, for a moment.
-const SPARE_DESCRIPTORS: usize = 8;
+const SPARE_DESCRIPTORS: usize = 9;
 /// Wait before a descriptor is asked for again.
 const DESCRIPTOR_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Waits between two warnings: about every ten seconds.
@@ -167,6 +168,24 @@ fn spares() -> MutexGuard<'static, Vec<File>> {
     SPARES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Closes a file, or keeps its descriptor where spare ones are missing: given back to the process it might be a client's
+/// by the time it is needed. What it names is let go of either way, so that a removed file takes no room.
+fn close(file: File) {
+    let mut spares = spares();
+    if SPARE_DESCRIPTORS <= spares.len() {
+        return;
+    }
+    let Some(nothing) = spares.first() else {
+        // Without one that names nothing there is none to copy.
+        drop(file);
+        return;
+    };
+    let mut descriptor = OwnedFd::from(file);
+    if dup3(nothing, &mut descriptor, DupFlags::CLOEXEC).is_ok() {
+        spares.push(File::from(descriptor));
+    }
+}
+
 /// Takes spare descriptors until there are enough, or none is left.
 fn take_spares() {
     let mut spares = spares();
@@ -178,6 +197,12 @@ fn take_spares() {
     }
 }
 
+/// The last one stays: it is what a closed file's descriptor is made a copy of.
+fn give_up_spare() -> bool {
+    let mut spares = spares();
+    1 < spares.len() && spares.pop().is_some()
+}
+
 /// Does what needs a descriptor for a moment or longer. Where there is none it gives up a spare one, then waits.
 fn with_descriptor<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     take_spares();
@@ -185,7 +210,7 @@ fn with_descriptor<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match act() {
             Err(error) if is_out_of_descriptors(&error) => {
-                if spares().pop().is_some() {
+                if give_up_spare() {
                     continue;
                 }
                 if waits.is_multiple_of(WAITS_A_WARNING) {
@@ -222,9 +247,8 @@ impl Disk for SystemDisk {
                 options.write(true).create_new(true);
             }
         }
-        Ok(Box::new(SystemFile {
-            file: options.open(path)?,
-        }))
+        let file = Some(options.open(path)?);
+        Ok(Box::new(SystemFile { file }))
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
@@ -270,7 +294,10 @@ impl Disk for SystemDisk {
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        with_descriptor(|| File::open(path))?.sync_all()
+        let folder = with_descriptor(|| File::open(path))?;
+        let synced = folder.sync_all();
+        close(folder);
+        synced
     }
 
     fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
@@ -281,7 +308,22 @@ impl Disk for SystemDisk {
 }
 
 struct SystemFile {
-    file: File,
+    /// None once it is dropped.
+    file: Option<File>,
+}
+
+impl SystemFile {
+    fn file(&self) -> &File {
+        self.file.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl Drop for SystemFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            close(file);
+        }
+    }
 }
 
 impl DiskFile for SystemFile {
@@ -289,7 +331,7 @@ impl DiskFile for SystemFile {
         let mut filled = 0;
         while filled < buffer.len() {
             match self
-                .file
+                .file()
                 .read_at(&mut buffer[filled..], position + filled as u64)
             {
                 Ok(0) => break,
@@ -302,19 +344,19 @@ impl DiskFile for SystemFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, position)
+        self.file().write_all_at(bytes, position)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file().sync_data()
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.file().set_len(len)
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(self.file().metadata()?.len())
     }
 }
 

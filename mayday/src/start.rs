@@ -122,6 +122,8 @@ impl House {
             .context("too few files may be open")?;
         let mut log_config = log_config(args, home)?;
         log_config.take_connections(bounds.of(Row::LogConnections));
+        log_config.storage.open_partition_files_max = bounds.of(Row::PartitionFiles);
+        log_config.take_memory(Memory::read());
         let log_address = LogAddress::choose(log_config.listen)
             .map_err(|error| with_advice(error, "the log", "--log-port"))?;
         log_config.listen = log_address.address;

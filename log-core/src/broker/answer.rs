@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::answer_memory::AnswerBytes;
 use super::handlers::{
     alter_configs, api_versions, cluster, committed_offsets, config_resources, describe_configs,
     elect_leaders, features, fetch, find_coordinator, group_admin, init_producer_id, leader_epochs,
@@ -18,6 +19,8 @@ use crate::wire::{Request, RequestBody, ResponseBody};
 pub(super) enum Answer {
     /// With this body.
     Body(ResponseBody),
+    /// With records, and the memory that they hold.
+    Records(ResponseBody, AnswerBytes),
     /// Unanswered, as it asked (produce with acks=0).
     Nothing,
     /// Unanswered, and the connection is closed: the only way to say no to acks=0, and the best to send away.
@@ -47,9 +50,15 @@ pub(super) async fn begin(
     let client = client.named(client_id);
     Box::pin(async move {
         let started = service.clock().elapsed();
-        let body = handle(&service, &client, version, body).await;
+        let answer = if let RequestBody::Fetch(body) = body {
+            let (response, memory) = fetch::answer(&service, version, body).await;
+            Answer::Records(response.into(), memory)
+        } else {
+            let body = handle(&service, &client, version, body).await;
+            body.map_or(Answer::Close, Answer::Body)
+        };
         metrics::answered(key, (service.clock().elapsed() - started).as_secs_f64());
-        body.map_or(Answer::Close, Answer::Body)
+        answer
     })
 }
 
@@ -67,7 +76,6 @@ async fn handle(
     Some(match body {
         RequestBody::ApiVersions(body) => api_versions::answer(service, version, &body).into(),
         RequestBody::Metadata(body) => metadata::answer(service, version, body).await.into(),
-        RequestBody::Fetch(body) => fetch::answer(service, version, body).await.into(),
         RequestBody::FindCoordinator(body) => {
             find_coordinator::answer(service, version, body).into()
         }
@@ -142,7 +150,7 @@ async fn handle(
         RequestBody::RemoveRaftVoter(body) => voters::remove(service, body).await.into(),
         RequestBody::UnregisterBroker(body) => voters::unregister(service, body).await.into(),
         RequestBody::UpdateFeatures(body) => features::update(service, version, body).await.into(),
-        // Begun on arrival: see `begin`.
-        RequestBody::Produce(_) => return None,
+        // They have ways of their own: see `begin`.
+        RequestBody::Produce(_) | RequestBody::Fetch(_) => return None,
     })
 }

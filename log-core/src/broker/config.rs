@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use service_kit::bounds::Memory;
 
 use super::peers::{Peer, Secret, host_and_port};
 use super::readiness::Readiness;
@@ -61,6 +62,10 @@ pub struct Config {
     /// in Kafka is unbounded). The first 64 KiB of each connection do not count. Default 256 MiB. Too low makes large
     /// requests wait for each other; too high is memory.
     pub queued_max_request_bytes: usize,
+    /// Bytes of answers that are being read or written, all connections together; Kafka has no such setting. The first
+    /// 64 KiB of each connection do not count. Default 256 MiB. Too low shrinks what readers get with one request; too
+    /// high is memory that slow readers take.
+    pub queued_max_answer_bytes: usize,
     /// Bytes of requests that one connection may have under way; a larger request is alone. Default 16 MiB. Too low
     /// keeps a producer from pipelining; too high lets few connections fill `queued_max_request_bytes`.
     pub connection_request_bytes_max: usize,
@@ -138,6 +143,7 @@ impl Config {
             auto_create_topics_enable: false,
             socket_request_max_bytes: 100 << 20,
             queued_max_request_bytes: 256 << 20,
+            queued_max_answer_bytes: 256 << 20,
             connection_request_bytes_max: 16 << 20,
             max_connections: 2_000,
             peer_handshakes_max: 64,
@@ -166,6 +172,13 @@ impl Config {
         }
     }
 
+    /// Takes the log's shares of the memory: what requests, the largest of them and answers may hold.
+    pub fn take_memory(&mut self, memory: Memory) {
+        self.queued_max_request_bytes = memory.log_requests();
+        self.socket_request_max_bytes = memory.log_request_max();
+        self.queued_max_answer_bytes = memory.log_answers();
+    }
+
     /// What is wrong with the settings, a sentence each.
     pub fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
@@ -187,6 +200,18 @@ impl Config {
         );
         at_least("max_connections", self.max_connections, 1);
         at_least("peer_handshakes_max", self.peer_handshakes_max, 8);
+        // Two of the usual largest batches.
+        at_least(
+            "queued_max_answer_bytes",
+            self.queued_max_answer_bytes,
+            2 << 20,
+        );
+        // One partition in use, and the next file of its segment.
+        at_least(
+            "open_partition_files_max",
+            self.storage.open_partition_files_max,
+            6,
+        );
         at_least("fetch_max_bytes", self.fetch_max_bytes, 1024);
         // Else a request of the largest size would wait for memory that never comes.
         at_least(

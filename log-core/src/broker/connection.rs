@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::answer::{self, Answer};
+use super::answer_memory::AnswerBytes;
 use super::frame_reader::{FrameReader, ReadError};
 use super::metrics;
 use super::replica_handle::Leadership;
@@ -55,6 +56,8 @@ pub(super) enum ConnectionError {
     Leaderless,
     #[error("an answer was not taken for {WRITE_STALLED_AFTER:?}")]
     WriteStalled,
+    #[error("an answer was taken slowly, and others needed the memory it held")]
+    SlowReader,
     #[error("write an answer")]
     Write(#[source] io::Error),
 }
@@ -113,7 +116,7 @@ pub(super) async fn serve(
         address: peer,
         id: String::new(),
     };
-    let answering = answer_in_order(line, write_half, &place);
+    let answering = answer_in_order(&service, line, write_half, &place);
     tokio::pin!(answering);
     tokio::select! {
         read = read_requests(&service, &client, reader, in_line, &place) => match read? {
@@ -234,6 +237,7 @@ async fn begin(
 }
 
 async fn answer_in_order<W: AsyncWrite + Unpin>(
+    service: &Service,
     mut line: mpsc::Receiver<Queued>,
     mut socket: W,
     place: &Place,
@@ -249,8 +253,13 @@ async fn answer_in_order<W: AsyncWrite + Unpin>(
         match answer.await {
             Answer::Body(body) => {
                 let reply = encode_response(correlation_id, version, &body)?;
-                metrics::sent(reply.len());
-                write_or_wait(&mut socket, reply, place).await?;
+                let memory = service.answers().none();
+                write_or_wait(service, &mut socket, reply, memory, place).await?;
+            }
+            Answer::Records(body, memory) => {
+                let reply = encode_response(correlation_id, version, &body)?;
+                drop(body);
+                write_or_wait(service, &mut socket, reply, memory, place).await?;
             }
             Answer::Nothing => {}
             Answer::Close => return Err(ConnectionError::UnansweredProduceRefused),
@@ -261,11 +270,13 @@ async fn answer_in_order<W: AsyncWrite + Unpin>(
 
 /// A client that is slow to take its answer is waited for, as one that asks for nothing is.
 async fn write_or_wait<W: AsyncWrite + Unpin>(
+    service: &Service,
     socket: &mut W,
     reply: Reply,
+    memory: AnswerBytes,
     place: &Place,
 ) -> Result<(), ConnectionError> {
-    let writing = write(socket, reply);
+    let writing = write(service, socket, reply, memory);
     tokio::pin!(writing);
     if let Ok(written) = timeout(WRITE_WORKS_FOR, writing.as_mut()).await {
         return written;
@@ -276,14 +287,26 @@ async fn write_or_wait<W: AsyncWrite + Unpin>(
     written
 }
 
-async fn write<W: AsyncWrite + Unpin>(socket: &mut W, reply: Reply) -> Result<(), ConnectionError> {
+async fn write<W: AsyncWrite + Unpin>(
+    service: &Service,
+    socket: &mut W,
+    reply: Reply,
+    memory: AnswerBytes,
+) -> Result<(), ConnectionError> {
+    metrics::sent(reply.len());
+    let write = memory.write(reply.len(), service.clock().elapsed());
     let mut bytes = reply.into_buf();
     while bytes::Buf::has_remaining(&bytes) {
-        let written = timeout(WRITE_STALLED_AFTER, socket.write_buf(&mut bytes)).await;
+        let written = tokio::select! {
+            written = timeout(WRITE_STALLED_AFTER, socket.write_buf(&mut bytes)) => written,
+            () = write.closed() => return Err(ConnectionError::SlowReader),
+        };
         let written = written.map_err(|_| ConnectionError::WriteStalled)?;
-        if written.map_err(ConnectionError::Write)? == 0 {
+        let written = written.map_err(ConnectionError::Write)?;
+        if written == 0 {
             return Err(ConnectionError::Write(io::ErrorKind::WriteZero.into()));
         }
+        write.note_written(written);
     }
     Ok(())
 }

@@ -141,6 +141,7 @@ pub(super) struct Coordinator {
     /// The epoch in which the groups were resumed; none while another node leads.
     epoch: Option<LeaderEpoch>,
     groups: BTreeMap<GroupId, Group>,
+    sizes: Sizes,
     timers: Timers,
     waiting: BTreeMap<RequestId, oneshot::Sender<Response>>,
     next_request: u64,
@@ -169,6 +170,7 @@ impl Coordinator {
             asked,
             epoch: None,
             groups: BTreeMap::new(),
+            sizes: Sizes::default(),
             timers: Timers::default(),
             waiting: BTreeMap::new(),
             next_request: 0,
@@ -228,8 +230,9 @@ impl Coordinator {
         };
         let now = self.clock.elapsed();
         for (id, rebalance) in recorded {
-            self.groups
-                .insert(id.clone(), Group::resume(self.config, rebalance, now));
+            let group = Group::resume(self.config, rebalance, now);
+            self.sizes.set(&id, group.bytes());
+            self.groups.insert(id.clone(), group);
             self.input(id, Input::Tick).await;
         }
     }
@@ -241,6 +244,7 @@ impl Coordinator {
             self.input(group, Input::Retire).await;
         }
         self.groups.clear();
+        self.sizes = Sizes::default();
         self.timers = Timers::default();
         self.waiting.clear();
         self.epoch = None;
@@ -260,11 +264,15 @@ impl Coordinator {
             } => {
                 let id = RequestId(self.next_request);
                 self.next_request += 1;
+                let input = input(id);
+                if let Some(refusal) = self.refusal_for_size(&group, &input) {
+                    return answer(reply, refusal);
+                }
                 self.waiting.insert(id, reply);
                 self.groups
                     .entry(group.clone())
                     .or_insert_with(|| Group::new(self.config));
-                self.input(group, input(id)).await;
+                self.input(group, input).await;
             }
             Asked::Admit {
                 group,
@@ -285,6 +293,21 @@ impl Coordinator {
         }
     }
 
+    /// The answer to a request after which the groups would take more memory than they may.
+    fn refusal_for_size(&self, id: &GroupId, input: &Input) -> Option<Response> {
+        let refusal = match input {
+            Input::Join(_) => Response::Join(Err(GroupError::GroupMaxSizeReached)),
+            Input::Sync(_) => Response::Sync(Err(GroupError::GroupMaxSizeReached)),
+            _ => return None,
+        };
+        let unknown = Group::new(self.config);
+        let group = self.groups.get(id).unwrap_or(&unknown);
+        let added = group.bytes_added_by(input);
+        let fits =
+            added == 0 || self.sizes.total + id.as_str().len() + added <= self.config.bytes_max;
+        (!fits).then_some(refusal)
+    }
+
     fn admit(&mut self, group: &GroupId, caller: Option<&Caller>) -> Result<(), GroupError> {
         let now = self.clock.elapsed();
         match self.groups.get_mut(group) {
@@ -296,6 +319,7 @@ impl Coordinator {
     fn forget(&mut self, group: &GroupId) {
         if self.groups.get(group).is_some_and(Group::is_forgettable) {
             self.groups.remove(group);
+            self.sizes.set(group, 0);
             self.timers.clear(group);
         }
     }
@@ -317,6 +341,8 @@ impl Coordinator {
 
     /// Gives one group one input and performs what follows, in order.
     async fn input(&mut self, id: GroupId, input: Input) {
+        // A beat changes no size, and large groups beat often.
+        let resizes = !matches!(input, Input::Heartbeat(_));
         let mut inputs = VecDeque::from([input]);
         let mut effects = Vec::new();
         while let Some(input) = inputs.pop_front() {
@@ -330,7 +356,10 @@ impl Coordinator {
         }
         if self.groups.get(&id).is_some_and(Group::is_unused) {
             self.groups.remove(&id);
+            self.sizes.set(&id, 0);
             self.timers.clear(&id);
+        } else if resizes && let Some(group) = self.groups.get(&id) {
+            self.sizes.set(&id, id.as_str().len() + group.bytes());
         }
     }
 
@@ -402,6 +431,23 @@ async fn sleep_or_rest(wait: Option<Duration>) {
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
+    }
+}
+
+/// The bytes that each group takes, and their sum.
+#[derive(Default)]
+struct Sizes {
+    by_group: BTreeMap<GroupId, usize>,
+    total: usize,
+}
+
+impl Sizes {
+    fn set(&mut self, group: &GroupId, bytes: usize) {
+        let before = match bytes {
+            0 => self.by_group.remove(group),
+            bytes => self.by_group.insert(group.clone(), bytes),
+        };
+        self.total = self.total - before.unwrap_or(0) + bytes;
     }
 }
 

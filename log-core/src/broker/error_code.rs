@@ -50,7 +50,9 @@ pub(super) fn of_propose_error(error: ProposeError, asked: Asked) -> ResponseErr
         (ProposeError::TooLarge, Asked::Coordinator | Asked::Controller) => {
             ResponseError::InvalidRequest
         }
-        (ProposeError::DiskFull, _) => ResponseError::PolicyViolation,
+        (ProposeError::DiskFull | ProposeError::TooManyPartitions(_), _) => {
+            ResponseError::PolicyViolation
+        }
         (ProposeError::OutcomeUnknown | ProposeError::Stopped, Asked::Coordinator) => {
             ResponseError::CoordinatorNotAvailable
         }
@@ -70,6 +72,7 @@ pub(super) fn of_unconfirmed_read(error: ProposeError, asked: Asked) -> Response
         ProposeError::Dropped
         | ProposeError::TooLarge
         | ProposeError::DiskFull
+        | ProposeError::TooManyPartitions(_)
         | ProposeError::Stopped => of_propose_error(ProposeError::Stopped, asked),
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use super::handlers::group_admin;
 use super::metrics;
 use super::replica_handle::Leadership;
 use super::retention::{self, Retention};
@@ -168,6 +169,7 @@ async fn forget_unused(service: Arc<Service>) {
             debug!("what was unused for long is forgotten");
         }
     }
+    group_admin::delete_unused(&service).await;
 }
 
 /// What fails is tried again in the next round.

@@ -5,6 +5,7 @@
 
 mod admin;
 mod answer;
+mod answer_memory;
 mod config;
 mod connection;
 mod coordinator;
@@ -19,6 +20,7 @@ mod journal_thread;
 mod listener;
 mod metrics;
 mod node;
+mod partition_bound;
 pub mod peers;
 mod readiness;
 mod recorded_group;
@@ -51,6 +53,7 @@ use tracing::warn;
 
 pub use self::config::{Advertised, Config};
 pub use self::node::NodeError;
+pub use self::partition_bound::TooManyPartitions;
 pub use self::readiness::Readiness;
 pub use self::replica_handle::{
     AppliedOutcome, Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
@@ -345,6 +348,7 @@ async fn start_node(
         limits: Limits {
             checkpoint_bytes: config.checkpoint_bytes,
             disk_reserve_bytes: config.disk_reserve_bytes,
+            partition_files_max: config.storage.open_partition_files_max,
         },
     };
     let neighbours = Neighbours {

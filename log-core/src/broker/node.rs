@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::disk_room::DiskRoom;
 use super::ending::Ending;
+use super::partition_bound::PartitionBound;
 use super::replica::Replica;
 use super::replica_handle::{
     ASKED_MAX, Cluster, Leadership, PROPOSED_BYTES_MAX, ReplicaHandle, Shared,
@@ -38,6 +39,8 @@ pub(crate) struct Limits {
     pub(crate) checkpoint_bytes: u64,
     /// Free space on the disk that records leave alone.
     pub(crate) disk_reserve_bytes: u64,
+    /// Files of partitions that are open at once.
+    pub(crate) partition_files_max: usize,
 }
 
 /// Why a node does not start. Nothing was changed in the folder but what recovery itself mends.
@@ -281,6 +284,7 @@ pub(crate) fn assemble(
         },
         clock,
         room: Arc::new(DiskRoom::keeping(limits.disk_reserve_bytes)),
+        partition_bound: Arc::new(PartitionBound::new(limits.partition_files_max)),
     });
     let replica = Replica::new(
         parts.driver,

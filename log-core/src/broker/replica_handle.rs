@@ -6,10 +6,11 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::disk_room::DiskRoom;
+use super::partition_bound::{PartitionBound, ProposedPartitions, TooManyPartitions};
 use crate::clock::Clock;
 use crate::consensus::{Membership, MembershipChange, Quorum};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
-use crate::state::{Command, Refusal, Response, State};
+use crate::state::{Command, Refusal, Response, State, Topic};
 use crate::storage::Partitions;
 use crate::storage::snapshot::{Outgoing, SnapshotError};
 
@@ -37,6 +38,9 @@ pub enum ProposeError {
     /// Never proposed: the disk has only its reserve left. Safe to send again once there is room.
     #[error("the log's disk is full: free some space, or shorten the topics' retention")]
     DiskFull,
+    /// Never proposed: a voter could not keep the files of so many partitions open. Sending it again will not help.
+    #[error(transparent)]
+    TooManyPartitions(#[from] TooManyPartitions),
     /// Perhaps committed, perhaps not: leadership was lost meanwhile.
     #[error("leadership was lost before the outcome was known")]
     OutcomeUnknown,
@@ -98,8 +102,8 @@ pub(super) enum Asked {
         command: Command,
         /// Only if this is still the epoch.
         only_in: Option<LeaderEpoch>,
-        /// Gives the command's bytes back to the budget when dropped.
-        permit: OwnedSemaphorePermit,
+        /// Gives back what the command holds of the bounds when dropped.
+        permit: ProposalPermit,
         /// Where the outcome goes.
         reply: oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
     },
@@ -127,6 +131,12 @@ pub(super) enum Asked {
     },
 }
 
+/// What a proposal holds until it is applied, or it is known that it will not be.
+pub(super) struct ProposalPermit {
+    _bytes: OwnedSemaphorePermit,
+    _partitions: Option<ProposedPartitions>,
+}
+
 /// What the replica's thread shows to everybody.
 pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
@@ -142,6 +152,7 @@ pub(crate) struct Shared {
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) room: Arc<DiskRoom>,
+    pub(crate) partition_bound: Arc<PartitionBound>,
 }
 
 impl Shared {
@@ -195,7 +206,8 @@ impl ReplicaHandle {
     /// 64 MiB are under way.
     ///
     /// # Errors
-    /// [`ProposeError::TooLarge`], [`ProposeError::DiskFull`], [`ProposeError::Stopped`]: nothing was proposed.
+    /// [`ProposeError::TooLarge`], [`ProposeError::DiskFull`], [`ProposeError::TooManyPartitions`],
+    /// [`ProposeError::Stopped`]: nothing was proposed.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, nothing was proposed.
@@ -230,11 +242,13 @@ impl ReplicaHandle {
         if matches!(command, Command::Produce(_)) && !self.shared.room.is_enough() {
             self.confirm_no_room().await?;
         }
+        let partitions = self.admit_partitions(&command)?;
         let budget = Arc::clone(&self.budget);
-        let permit = budget
-            .acquire_many_owned(bytes)
-            .await
-            .map_err(|_| ProposeError::Stopped)?;
+        let budgeted = budget.acquire_many_owned(bytes).await;
+        let permit = ProposalPermit {
+            _bytes: budgeted.map_err(|_| ProposeError::Stopped)?,
+            _partitions: partitions,
+        };
         let (reply, outcome) = oneshot::channel();
         let asked = Asked::Propose {
             command,
@@ -258,6 +272,40 @@ impl ReplicaHandle {
             Err(ProposeError::Stopped) => Err(ProposeError::Stopped),
             Err(_) => Err(ProposeError::NotLeader),
         }
+    }
+
+    /// Judges whether every voter can keep the files of the partitions open that a command would make. What the state
+    /// machine refuses is left to it.
+    ///
+    /// # Errors
+    /// [`TooManyPartitions`]: the command must not be proposed.
+    ///
+    /// # Panics
+    /// As [`ReplicaHandle::state`].
+    pub(super) fn admit_partitions(
+        &self,
+        command: &Command,
+    ) -> Result<Option<ProposedPartitions>, TooManyPartitions> {
+        let state = self.state();
+        let added = match command {
+            Command::CreateTopic(create) if state.check_create_topic(create).is_ok() => {
+                create.partitions
+            }
+            Command::CreatePartitions(create) if state.check_create_partitions(create).is_ok() => {
+                let present = state.topic_by_id(create.topic_id);
+                let present = present.map_or(0, |(_, topic)| topic.partition_count());
+                create.count.saturating_sub(present)
+            }
+            _ => return Ok(None),
+        };
+        let count = |(_, topic): (_, &Topic)| u64::from(topic.partition_count());
+        let present = state.topics().map(count).sum();
+        drop(state);
+        let own = self.shared.cluster.replica;
+        let members = self.membership();
+        let bound = &self.shared.partition_bound;
+        let admitted = bound.admit(own, &members, present, added.into())?;
+        Ok(Some(admitted))
     }
 
     /// Waits until a read may be served: everything that was committed before the call is applied (ReadIndex).
@@ -377,6 +425,10 @@ impl ReplicaHandle {
 
     pub(super) fn room(&self) -> Arc<DiskRoom> {
         Arc::clone(&self.shared.room)
+    }
+
+    pub(super) fn partition_bound(&self) -> &PartitionBound {
+        &self.shared.partition_bound
     }
 
     /// The epoch of the last entry applied here: never a candidate's, so it is safe to tell clients.

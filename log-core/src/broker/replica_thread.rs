@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -20,7 +20,9 @@ use super::journal_thread::JournalThread;
 use super::node::{Limits, NodeError, assemble_again};
 use super::peers::{FetchError, Peers, SnapshotFetcher};
 use super::replica::{Effect, Input, Replica, ReplicaError, SnapshotLost, Ticket};
-use super::replica_handle::{AppliedOutcome, Asked, Leadership, ProposeError, Shared};
+use super::replica_handle::{
+    AppliedOutcome, Asked, Leadership, ProposalPermit, ProposeError, Shared,
+};
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
 use crate::disk::Disk;
 use crate::ids::EntryIndex;
@@ -711,9 +713,9 @@ impl Drop for Runner {
     }
 }
 
-/// A proposal's bytes in the budget, and where its outcome goes.
+/// What a proposal holds of the bounds, and where its outcome goes.
 type Proposal = (
-    Option<OwnedSemaphorePermit>,
+    Option<ProposalPermit>,
     oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
 );
 

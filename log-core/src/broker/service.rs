@@ -7,6 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::answer_memory::AnswerMemory;
 use super::config::{Advertised, Config};
 use super::coordinator::CoordinatorHandle;
 use super::peers::Peers;
@@ -29,6 +30,7 @@ pub(super) struct Service {
     shutdown: CancellationToken,
     member_changes: Semaphore,
     unserved: Mutex<UnservedRequests>,
+    answers: AnswerMemory,
 }
 
 /// Who asks.
@@ -60,7 +62,9 @@ impl Service {
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Self {
+        let answers = AnswerMemory::new(config.queued_max_answer_bytes);
         Self {
+            answers,
             config,
             advertised,
             replica,
@@ -71,6 +75,11 @@ impl Service {
             member_changes: Semaphore::new(1),
             unserved: Mutex::default(),
         }
+    }
+
+    /// The memory for answers.
+    pub(super) fn answers(&self) -> &AnswerMemory {
+        &self.answers
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -8,7 +8,8 @@ use log_core::broker::peers::{Peer, Secret};
 use log_core::broker::{Advertised, Config};
 use log_core::ids::NodeId;
 use serde::Deserialize;
-use service_kit::bounds::{BoundsError, Row, Shares};
+use service_kit::bounds::{BoundsError, Memory, Row, Shares};
+use service_kit::settings_file::{self, SECRET_BYTES_MAX, SettingsFileError, read_small};
 
 /// What a file may say. Names are those of [`Config`]; an unknown one is refused.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +30,7 @@ pub(super) struct Settings {
     pub(super) auto_create_topics_enable: Option<bool>,
     pub(super) socket_request_max_bytes: Option<usize>,
     pub(super) queued_max_request_bytes: Option<usize>,
+    pub(super) queued_max_answer_bytes: Option<usize>,
     pub(super) connection_request_bytes_max: Option<usize>,
     pub(super) max_connections: Option<usize>,
     pub(super) connections_max_idle_ms: Option<u64>,
@@ -45,6 +47,7 @@ pub(super) struct Settings {
     pub(super) disk_reserve_bytes: Option<u64>,
     pub(super) checkpoint_bytes: Option<u64>,
     pub(super) journal_segment_bytes: Option<u32>,
+    pub(super) open_partition_files_max: Option<usize>,
     /// Never in a file that others may read: from the environment.
     #[serde(skip)]
     pub(super) peer_secret: Option<String>,
@@ -57,7 +60,7 @@ pub(super) enum SettingsError {
     File {
         file: PathBuf,
         #[source]
-        source: config::ConfigError,
+        source: SettingsFileError,
     },
     #[error("settings: {0}")]
     Wrong(String),
@@ -69,11 +72,11 @@ impl Settings {
         let Some(file) = file else {
             return Ok(Self::default());
         };
-        let source = config::File::from(file).format(config::FileFormat::Toml);
-        let read = config::Config::builder()
-            .add_source(source)
-            .build()
-            .and_then(config::Config::try_deserialize);
+        let read = settings_file::toml(file).and_then(|source| {
+            let read = config::Config::builder().add_source(source).build();
+            let settings = read.and_then(config::Config::try_deserialize);
+            settings.map_err(|error| settings_file::without_values(&error))
+        });
         read.map_err(|source| SettingsError::File {
             file: file.to_owned(),
             source,
@@ -96,6 +99,8 @@ impl Settings {
             &mut config.auto_create_topics_enable,
             self.auto_create_topics_enable,
         );
+        // First what the memory gives, then what is set.
+        config.take_memory(Memory::read());
         set(
             &mut config.socket_request_max_bytes,
             self.socket_request_max_bytes,
@@ -103,6 +108,10 @@ impl Settings {
         set(
             &mut config.queued_max_request_bytes,
             self.queued_max_request_bytes,
+        );
+        set(
+            &mut config.queued_max_answer_bytes,
+            self.queued_max_answer_bytes,
         );
         set(
             &mut config.connection_request_bytes_max,
@@ -157,7 +166,11 @@ impl Settings {
         config.admin = self.admin_listen;
         config.peers = peers(self.peers.as_deref().unwrap_or_default(), &mut wrong);
         config.peer_listen = self.peer_listen;
-        if let Err(error) = take_bounds(&mut config, self.max_connections) {
+        if let Err(error) = take_bounds(
+            &mut config,
+            self.open_partition_files_max,
+            self.max_connections,
+        ) {
             wrong.push(error.to_string());
         }
         config.peer_advertised = self.peer_advertised;
@@ -181,12 +194,17 @@ impl Settings {
 }
 
 /// What the process may hold, divided between the files of partitions and connections.
-fn take_bounds(config: &mut Config, connections: Option<usize>) -> Result<(), BoundsError> {
+fn take_bounds(
+    config: &mut Config,
+    partition_files: Option<usize>,
+    connections: Option<usize>,
+) -> Result<(), BoundsError> {
     let rows = [
-        (Row::PartitionFiles, None),
+        (Row::PartitionFiles, partition_files),
         (Row::LogConnections, connections),
     ];
     let shares = Shares::of_process(&rows)?;
+    config.storage.open_partition_files_max = shares.of(Row::PartitionFiles);
     match connections {
         Some(connections) => config.max_connections = connections,
         None => config.take_connections(shares.of(Row::LogConnections)),
@@ -218,8 +236,8 @@ fn secret(
     wrong: &mut Vec<String>,
 ) -> Option<Secret> {
     let bytes = match (file, variable) {
-        (Some(file), _) => std::fs::read(file)
-            .map_err(|error| wrong.push(format!("peer_secret_file {}: {error}", file.display())))
+        (Some(file), _) => read_small(file, SECRET_BYTES_MAX)
+            .map_err(|error| wrong.push(format!("peer_secret_file: {}", chain(&error))))
             .ok()?,
         (None, Some(variable)) => variable.into_bytes(),
         (None, None) => return None,
@@ -227,6 +245,12 @@ fn secret(
     Secret::new(&bytes)
         .map_err(|error| wrong.push(error.to_string()))
         .ok()
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let source = error.source().map(|source| format!(": {source}"));
+    format!("{error}{}", source.unwrap_or_default())
 }
 
 fn advertised(text: &str) -> Result<Advertised, String> {
@@ -310,6 +334,23 @@ mod tests {
         std::fs::write(&file, "listen = \"127.0.0.1:9\"\nnum_partition = 3\n").expect("written");
         let error = Settings::read(Some(&file)).expect_err("refused");
         assert!(format!("{:#}", anyhow::Error::from(error)).contains("num_partition"));
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_told_without_the_line_that_holds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("log.toml");
+        for text in [
+            "listen = \"127.0.0.1:9\"\npeer_secret = hunter2\n",
+            "num_partitions = \"hunter2\"\n",
+            "peer_secret = \"hunter2\"\n",
+        ] {
+            std::fs::write(&file, text).expect("written");
+            let error = Settings::read(Some(&file)).expect_err("refused");
+            let said = format!("{error:?}");
+            let said = format!("{said} {:#}", anyhow::Error::from(error));
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ pub struct GroupConfig {
     /// `group.max.size`, 10,000, those who were told an id and have not used it yet included. Kafka sets no limit;
     /// here a flood of joins must not take the memory of the alert path.
     pub size_max: usize,
+    /// Bytes of what the members of all groups say of themselves and are given: ids, subscriptions, assignments. Default
+    /// 32 MiB; memory holds them a few times over. Kafka bounds each group by the largest record (1 MiB) and their number
+    /// by nothing. Too low refuses members; too high lets strangers take the memory of the alert path.
+    pub bytes_max: usize,
     /// `group.initial.rebalance.delay.ms`: how long an empty group waits for more members before its first
     /// generation. 0 where Kafka has 3 s: a gateway that starts must not be deaf for three seconds.
     pub initial_rebalance_delay: Duration,
@@ -24,6 +28,7 @@ impl Default for GroupConfig {
             session_timeout_min: Duration::from_secs(6),
             session_timeout_max: Duration::from_secs(30 * 60),
             size_max: 10_000,
+            bytes_max: 32 << 20,
             initial_rebalance_delay: Duration::ZERO,
         }
     }

@@ -29,7 +29,7 @@ pub enum GroupError {
     /// INVALID_SESSION_TIMEOUT: outside `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
     #[error("the session timeout is outside what the broker allows")]
     InvalidSessionTimeout,
-    /// GROUP_MAX_SIZE_REACHED: `group.max.size` members are in.
+    /// GROUP_MAX_SIZE_REACHED: `group.max.size` members are in, or all groups together say as much as may be kept.
     #[error("the group is full")]
     GroupMaxSizeReached,
     /// COORDINATOR_NOT_AVAILABLE: the change could not be recorded. Try again.

@@ -38,6 +38,14 @@ impl Profile {
         self.protocols.iter().any(|protocol| protocol.name == name)
     }
 
+    /// Bytes of memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let instance_id = self.instance_id.as_ref().map_or(0, |id| id.as_str().len());
+        let of = |protocol: &Protocol| protocol.name.len() + protocol.metadata.len();
+        let protocols = self.protocols.iter().map(of).sum::<usize>();
+        instance_id + self.client_id.len() + self.client_host.len() + protocols
+    }
+
     pub(super) fn metadata(&self, name: &str) -> Bytes {
         let named = self.protocols.iter().find(|protocol| protocol.name == name);
         named

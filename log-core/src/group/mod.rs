@@ -41,6 +41,7 @@ mod phase;
 mod rebalance;
 mod recording;
 mod records;
+mod size;
 mod syncing;
 
 #[cfg(test)]

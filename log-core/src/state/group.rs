@@ -110,6 +110,11 @@ impl ConsumerGroup {
         self.members.is_empty()
     }
 
+    /// Whether it has neither members nor offsets, committed or on their way.
+    pub fn is_unused(&self) -> bool {
+        self.is_empty() && self.offsets.is_empty() && self.pending.is_empty()
+    }
+
     /// When the generation was completed.
     pub fn changed_at(&self) -> TimestampMs {
         self.changed_at
@@ -292,9 +297,6 @@ impl ConsumerGroup {
 
     /// Whether nothing would be lost with it.
     pub(super) fn is_idle(&self, since: TimestampMs) -> bool {
-        self.is_empty()
-            && self.offsets.is_empty()
-            && self.pending.is_empty()
-            && self.changed_at < since
+        self.is_unused() && self.changed_at < since
     }
 }

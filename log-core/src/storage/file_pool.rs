@@ -37,11 +37,18 @@ struct Slot {
     last_use: AtomicU64,
     /// Whether something was written since it was last synced.
     unsynced: AtomicBool,
-    /// A sync failed while the file was being closed. What it should have kept is unknown, and no later sync may say
+    /// A sync failed before the file was closed. What it should have kept is unknown, and no later sync may say
     /// otherwise.
     sync_failed: AtomicBool,
     /// Its owner has let go of it.
     released: AtomicBool,
+}
+
+/// Who needs a place. A reader closes only what is synced: a sync that fails is the writer's to hear of, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Reader,
+    Writer,
 }
 
 /// One file of a pool. Dropped, it is closed.
@@ -68,7 +75,7 @@ impl FilePool {
     /// As [`Disk::open`].
     pub(super) fn make(self: &Arc<Self>, path: PathBuf) -> io::Result<PooledFile> {
         let file = self.pooled(path);
-        file.open(OpenMode::CreateNew)?;
+        file.open(OpenMode::CreateNew, By::Writer)?;
         Ok(file)
     }
 
@@ -94,12 +101,12 @@ impl FilePool {
         self.open().len()
     }
 
-    fn open_file(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+    fn open_file(&self, path: &Path, mode: OpenMode, by: By) -> io::Result<Box<dyn DiskFile>> {
         loop {
             match self.disk.open_at_once(path, mode) {
                 // The descriptors are all in use, by others too: ours are given back before anything waits.
                 Err(error) if is_out_of_descriptors(&error) => {
-                    if self.close_oldest(1) == 0 {
+                    if self.close_oldest(1, by)? == 0 {
                         return self.disk.open(path, mode);
                     }
                 }
@@ -108,17 +115,22 @@ impl FilePool {
         }
     }
 
-    fn make_room(&self) {
-        if self.open_max <= self.open_files() {
-            self.close_oldest(self.open_max / CLOSED_SHARE + 1);
+    fn make_room(&self, by: By) -> io::Result<()> {
+        if let Some(beyond) = self.open_files().checked_sub(self.open_max) {
+            self.close_oldest(beyond + self.open_max / CLOSED_SHARE + 1, by)?;
         }
+        Ok(())
     }
 
     /// Closes so many of the files that have not been used for longest; tells how many it could. Those in use stay.
-    fn close_oldest(&self, count: usize) -> usize {
+    ///
+    /// # Errors
+    /// One could not be synced: what was written into it is unknown.
+    fn close_oldest(&self, count: usize, by: By) -> io::Result<usize> {
         let oldest = {
             let open = self.open();
-            let mut slots: Vec<_> = open.values().cloned().collect();
+            let may_close = |slot: &&Arc<Slot>| by == By::Writer || !slot.is_unsynced();
+            let mut slots: Vec<_> = open.values().filter(may_close).cloned().collect();
             if count < slots.len() {
                 let last_use = |slot: &Arc<Slot>| slot.last_use.load(Ordering::Relaxed);
                 slots.select_nth_unstable_by_key(count, last_use);
@@ -126,8 +138,11 @@ impl FilePool {
             }
             slots
         };
-        let closed = |slot: &&Arc<Slot>| slot.close(self);
-        oldest.iter().filter(closed).count()
+        let mut closed = 0;
+        for slot in oldest {
+            closed += usize::from(slot.close(self, by)?);
+        }
+        Ok(closed)
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Slot>>> {
@@ -137,27 +152,35 @@ impl FilePool {
 }
 
 impl Slot {
+    fn is_unsynced(&self) -> bool {
+        self.unsynced.load(Ordering::Relaxed)
+    }
+
     /// Closes the file unless it is in use just now, or closed already.
-    fn close(&self, pool: &FilePool) -> bool {
+    fn close(&self, pool: &FilePool, by: By) -> io::Result<bool> {
         let Ok(mut file) = self.file.try_write() else {
-            return false;
+            return Ok(false);
         };
-        let Some(open) = file.take() else {
-            return false;
-        };
-        if self.unsynced.swap(false, Ordering::Relaxed)
-            && !self.released.load(Ordering::Relaxed)
-            && let Err(error) = open.sync_data()
-        {
-            tracing::error!(
-                path = %self.path.display(),
-                error = &error as &(dyn std::error::Error + 'static),
-                "file could not be synced before it was closed"
-            );
-            self.sync_failed.store(true, Ordering::Relaxed);
+        // Looked at again: it may have been written meanwhile.
+        if by == By::Reader && self.is_unsynced() {
+            return Ok(false);
         }
+        let Some(open) = file.take() else {
+            return Ok(false);
+        };
         pool.open().remove(&self.number);
-        true
+        let is_needed = !self.released.load(Ordering::Relaxed);
+        if is_needed && self.unsynced.swap(false, Ordering::Relaxed) {
+            open.sync_data().map_err(|error| {
+                self.sync_failed.store(true, Ordering::Relaxed);
+                let path = self.path.display();
+                io::Error::new(
+                    error.kind(),
+                    format!("sync {path} before it is closed: {error}"),
+                )
+            })?;
+        }
+        Ok(true)
     }
 
     fn file(&self) -> RwLockReadGuard<'_, Option<Box<dyn DiskFile>>> {
@@ -175,24 +198,28 @@ impl PooledFile {
         &self.slot.path
     }
 
-    /// Does something with the file, which is opened first where it is not.
+    /// Reads, or looks at, the file, which is opened first where it is not.
     pub(super) fn with<T>(
         &self,
         act: impl FnOnce(&dyn DiskFile) -> io::Result<T>,
     ) -> io::Result<T> {
+        self.act(By::Reader, act)
+    }
+
+    fn act<T>(&self, by: By, act: impl FnOnce(&dyn DiskFile) -> io::Result<T>) -> io::Result<T> {
         loop {
             let uses = self.pool.uses.fetch_add(1, Ordering::Relaxed);
             self.slot.last_use.store(uses, Ordering::Relaxed);
             if let Some(file) = &*self.slot.file() {
                 return act(&**file);
             }
-            self.open(OpenMode::Write)?;
+            self.open(OpenMode::Write, by)?;
         }
     }
 
     /// Writes at a position. What was written lasts after [`PooledFile::sync`].
     pub(super) fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.with(|file| {
+        self.act(By::Writer, |file| {
             self.slot.unsynced.store(true, Ordering::Relaxed);
             file.write_at(bytes, position)
         })
@@ -203,7 +230,7 @@ impl PooledFile {
     /// # Errors
     /// What the system says, now or when the file was closed meanwhile.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let synced = self.with(|file| {
+        let synced = self.act(By::Writer, |file| {
             self.slot.unsynced.store(false, Ordering::Relaxed);
             file.sync_data()
         });
@@ -214,13 +241,13 @@ impl PooledFile {
         synced
     }
 
-    fn open(&self, mode: OpenMode) -> io::Result<()> {
+    fn open(&self, mode: OpenMode, by: By) -> io::Result<()> {
         let mut file = self.slot.file_mut();
         if file.is_some() {
             return Ok(());
         }
-        self.pool.make_room();
-        *file = Some(self.pool.open_file(&self.slot.path, mode)?);
+        self.pool.make_room(by)?;
+        *file = Some(self.pool.open_file(&self.slot.path, mode, by)?);
         let slot = Arc::clone(&self.slot);
         self.pool.open().insert(slot.number, slot);
         Ok(())
@@ -230,7 +257,8 @@ impl PooledFile {
 impl Drop for PooledFile {
     fn drop(&mut self) {
         self.slot.released.store(true, Ordering::Relaxed);
-        self.slot.close(&self.pool);
+        // Nothing of it is synced any more, so nothing can fail.
+        self.slot.close(&self.pool, By::Writer).ok();
     }
 }
 
@@ -291,19 +319,35 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_that_fails_while_a_file_is_closed_is_told_when_the_file_is_synced() {
+    fn a_sync_that_fails_before_a_file_is_closed_is_told_at_once_and_by_every_later_sync() {
         let disk = SimDisk::with_seed(1);
         let pool = pool_of(&disk, 1);
-        let mut made = paths().map(|path| pool.make(path).expect("made"));
-        let first = made.next().expect("a path");
+        let mut paths = paths();
+        let mut make = || pool.make(paths.next().expect("a path"));
+        let first = make().expect("made");
         first.write_at(b"bytes", 0).expect("written");
         disk.inject(|call| {
             (call.operation == Operation::SyncFile).then_some(Fault::Fails(ErrorKind::Other))
         });
-        let second = made.next().expect("a path");
+        assert!(make().is_err(), "what the first one wrote may be lost");
         disk.heal();
+        assert!(first.sync().is_err(), "and stays so");
+    }
 
-        assert!(first.sync().is_err(), "what it wrote may be lost");
-        assert!(second.sync().is_ok());
+    #[test]
+    fn a_reader_closes_only_what_is_synced() {
+        let disk = SimDisk::with_seed(1);
+        let pool = pool_of(&disk, 2);
+        let mut made = paths().map(|path| pool.make(path).expect("made"));
+        let [first, second] = [made.next().expect("a path"), made.next().expect("a path")];
+        first.write_at(b"bytes", 0).expect("written");
+        let third = made.next().expect("a path");
+        third.write_at(b"bytes", 0).expect("written");
+        disk.inject(|call| {
+            (call.operation == Operation::SyncFile).then_some(Fault::Fails(ErrorKind::Other))
+        });
+        for file in [&first, &second, &third, &first, &second] {
+            file.with(|file| file.len()).expect("no sync is needed");
+        }
     }
 }

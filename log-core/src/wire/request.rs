@@ -192,6 +192,32 @@ mod tests {
     }
 
     #[test]
+    fn a_groups_name_is_as_long_as_kafka_lets_it_be_and_no_longer() {
+        for version in [0, 9] {
+            let join = |bytes: usize| {
+                let name = StrBytes::from_string("x".repeat(bytes));
+                let request = messages::JoinGroupRequest::default().with_group_id(name.into());
+                let header = [11_i16, version].map(i16::to_be_bytes).concat();
+                let mut frame = BytesMut::from(&header[..]);
+                // Correlation id, no client id, and from version 6 on no tagged fields.
+                frame.put_i32(7);
+                frame.put_i16(-1);
+                if 6 <= version {
+                    frame.put_u8(0);
+                }
+                // The codec's own encoder is not asked for what no client may send.
+                request.encode(&mut frame, version).ok()?;
+                Some(decode_request(frame.freeze()))
+            };
+            let longest = i16::MAX as usize;
+            assert!(join(longest).expect("encodes").is_ok(), "version {version}");
+            if let Some(decoded) = join(longest + 1) {
+                assert!(decoded.is_err(), "version {version}");
+            }
+        }
+    }
+
+    #[test]
     fn a_request_is_decoded_with_its_header() {
         let bytes = frame(
             ApiKey::Metadata,

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::barrier::read_barrier;
 use super::leader_hint::LeaderHint;
 use super::named_partition::{TopicKey, check_leader_epoch, find_by};
+use crate::broker::answer_memory::{AnswerBytes, SMALL_BYTES};
 use crate::broker::error_code::{Asked, not_leading, of_read_error};
 use crate::broker::metrics;
 use crate::broker::replica_handle::Leadership;
@@ -37,35 +38,40 @@ const BY_ID_SINCE: i16 = 13;
 /// A client that is sent on is told who leads from here on.
 const HINTS_SINCE: i16 = 16;
 
+/// The answer, and the memory that it holds.
 pub(in crate::broker) async fn answer(
     service: &Service,
     version: i16,
     request: FetchRequest,
-) -> FetchResponse {
+) -> (FetchResponse, AnswerBytes) {
     if request.session_id != 0 {
-        return FetchResponse::default()
-            .with_error_code(ResponseError::FetchSessionIdNotFound.code());
+        let refused =
+            FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
+        return (refused, service.answers().none());
     }
-    let asked = Arc::new(AskedFor::new(service, version, request));
+    let asked = AskedFor::new(service, version, request);
     let mut applied = service.replica().applied();
     let mut leadership = service.replica().leadership_changes();
     let waited = sleep(asked.wait);
     tokio::pin!(waited);
     let mut waiting = None;
+    let mut is_over = false;
     loop {
         applied.mark_unchanged();
         leadership.mark_unchanged();
-        let found = Found::read_confirmed(service, &asked).await;
-        if found.is_enough(&asked) || waited.is_elapsed() || service.shutdown().is_cancelled() {
-            return found.into_response(service, version);
+        let (found, memory) = Found::read_within_memory(service, &asked).await;
+        if found.is_enough(&asked) || is_over || service.shutdown().is_cancelled() {
+            return (found.into_response(service, version), memory);
         }
+        // What is not enough is read again when more has come: nobody waits with an answer in memory.
+        drop((found, memory));
         waiting.get_or_insert_with(metrics::WaitingFetch::begin);
-        tokio::select! {
-            changed = applied.changed() => if changed.is_err() { return found.into_response(service, version) },
-            changed = leadership.changed() => if changed.is_err() { return found.into_response(service, version) },
-            () = &mut waited => return found.into_response(service, version),
-            () = service.shutdown().cancelled() => return found.into_response(service, version),
-        }
+        is_over = tokio::select! {
+            changed = applied.changed() => changed.is_err(),
+            changed = leadership.changed() => changed.is_err(),
+            () = &mut waited => true,
+            () = service.shutdown().cancelled() => true,
+        };
     }
 }
 
@@ -126,32 +132,54 @@ struct Found {
     topics: Vec<(Named, Vec<PartitionData>)>,
     bytes: usize,
     failed: bool,
+    /// Whether it was read with less than the client asked for: there may be more.
+    shrunk: bool,
 }
 
 impl Found {
+    /// Reads a little, which is all there is for a reader that keeps up, and where that is not all, as much as there is
+    /// memory for.
+    async fn read_within_memory(service: &Service, asked: &AskedFor) -> (Self, AnswerBytes) {
+        let mut memory = service.answers().none();
+        let little = asked.bytes_max.min(SMALL_BYTES);
+        let found = Self::read_confirmed(service, asked, little).await;
+        let may_be_more = SMALL_BYTES / 2 < found.bytes || found.bytes < asked.bytes_min;
+        if found.bytes == 0 || little == asked.bytes_max || !may_be_more {
+            memory.resize(found.bytes);
+            return (found, memory);
+        }
+        drop(found);
+        let now = || service.clock().elapsed();
+        let mut memory = service.answers().take(asked.bytes_max, now).await;
+        let bytes_max = memory.bytes().max(little);
+        let mut found = Self::read_confirmed(service, asked, bytes_max).await;
+        found.shrunk = bytes_max < asked.bytes_max;
+        memory.resize(found.bytes);
+        (found, memory)
+    }
+
     /// Where it would say that an offset is out of range, it makes sure first that this node still leads: a consumer
     /// that has read on from the next leader would start over because of it (DESIGN rule 5).
-    async fn read_confirmed(service: &Service, asked: &Arc<AskedFor>) -> Self {
-        let found = Self::read(service, asked).await;
+    async fn read_confirmed(service: &Service, asked: &AskedFor, bytes_max: usize) -> Self {
+        let found = Self::read(service, asked, bytes_max).await;
         if !found.has(ResponseError::OffsetOutOfRange) {
             return found;
         }
         match read_barrier(service, Asked::Partition).await {
-            Ok(_) => Self::read(service, asked).await,
+            Ok(_) => Self::read(service, asked, bytes_max).await,
             Err(code) => found.with_in_place_of(ResponseError::OffsetOutOfRange, code),
         }
     }
 
     /// Looks every partition up, then reads off the async threads: a reader far behind reads from the disk.
-    async fn read(service: &Service, asked: &Arc<AskedFor>) -> Self {
+    async fn read(service: &Service, asked: &AskedFor, bytes_max: usize) -> Self {
         let plan = plan(service, asked);
         if plan
             .iter()
             .all(|(_, partitions)| partitions.iter().all(|planned| planned.read.is_none()))
         {
-            return Self::carry_out(plan, asked.bytes_max);
+            return Self::carry_out(plan, bytes_max);
         }
-        let bytes_max = asked.bytes_max;
         let carried_out =
             tokio::task::spawn_blocking(move || Self::carry_out(plan, bytes_max)).await;
         carried_out.expect("reading does not panic, and the runtime outlives its requests")
@@ -162,6 +190,7 @@ impl Found {
             topics: Vec::with_capacity(plan.len()),
             bytes: 0,
             failed: false,
+            shrunk: false,
         };
         for (topic, partitions) in plan {
             let mut read = Vec::with_capacity(partitions.len());
@@ -194,7 +223,7 @@ impl Found {
     }
 
     fn is_enough(&self, asked: &AskedFor) -> bool {
-        self.failed || asked.bytes_min <= self.bytes
+        self.failed || asked.bytes_min <= self.bytes || self.shrunk && 0 < self.bytes
     }
 
     fn into_response(mut self, service: &Service, version: i16) -> FetchResponse {

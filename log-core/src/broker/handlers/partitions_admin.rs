@@ -68,9 +68,13 @@ async fn create_one(
     let command = command(service, asked)?;
     if validate_only {
         let state = service.replica().state();
-        return state
+        state
             .check_create_partitions(&command)
-            .map_err(|refusal| Failed::from(&refusal));
+            .map_err(|refusal| Failed::from(&refusal))?;
+        drop(state);
+        let command = Command::CreatePartitions(command);
+        service.replica().admit_partitions(&command)?;
+        return Ok(());
     }
     settle(
         service,

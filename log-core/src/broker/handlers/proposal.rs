@@ -7,6 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::time::timeout;
 
 use crate::broker::error_code::{Asked, of_deadline, of_propose_error, of_refusal};
+use crate::broker::partition_bound::TooManyPartitions;
 use crate::broker::replica_handle::{Leadership, Outcome, ProposeError};
 use crate::broker::service::Service;
 use crate::state::{Command, Refusal, Response};
@@ -36,6 +37,12 @@ impl From<ResponseError> for Failed {
             code,
             message: None,
         }
+    }
+}
+
+impl From<TooManyPartitions> for Failed {
+    fn from(too_many: TooManyPartitions) -> Self {
+        Self::of(ResponseError::PolicyViolation, too_many.to_string())
     }
 }
 
@@ -86,6 +93,15 @@ pub(super) async fn carry_out(
     }
 }
 
+/// Where the operator can do something about it, the client is told what.
+fn unproposed(error: ProposeError, asked: Asked) -> Failed {
+    let code = of_propose_error(error, asked);
+    match code {
+        ResponseError::PolicyViolation => Failed::of(code, error.to_string()),
+        code => code.into(),
+    }
+}
+
 /// Waits for an outcome that is under way.
 pub(super) async fn settle_within(
     wait: Duration,
@@ -98,7 +114,7 @@ pub(super) async fn settle_within(
             Err(of_propose_error(ProposeError::NotLeader, asked).into())
         }
         Ok(Ok(Err(refusal))) => Err(Failed::from(&refusal)),
-        Ok(Err(error)) => Err(of_propose_error(error, asked).into()),
+        Ok(Err(error)) => Err(unproposed(error, asked)),
         Err(_) => Err(of_deadline(asked).into()),
     }
 }

@@ -101,12 +101,15 @@ async fn create_one(
         state
             .check_create_topic(&create)
             .map_err(|refusal| Failed::from(&refusal))?;
+        drop(state);
         let known = CreatableTopicResult::default()
             .with_name(asked.name.clone())
-            .with_error_message(None);
-        return Ok(known
+            .with_error_message(None)
             .with_num_partitions(wire_count(create.partitions))
-            .with_replication_factor(wire_factor(create.replication_factor)));
+            .with_replication_factor(wire_factor(create.replication_factor));
+        let command = Command::CreateTopic(create);
+        service.replica().admit_partitions(&command)?;
+        return Ok(known);
     }
     let name = create.name.clone();
     settle(

@@ -94,6 +94,8 @@ pub(super) struct Conversation {
     pub(super) purpose: Purpose,
     /// The caller's process.
     pub(super) process: u64,
+    /// What both ends speak.
+    pub(super) version: u16,
 }
 
 /// Calls a node.
@@ -164,6 +166,7 @@ struct Agreed {
     peer: Name,
     purpose: Purpose,
     process: u64,
+    version: u16,
 }
 
 /// A connection on which nobody knows yet who the other is.
@@ -198,7 +201,7 @@ impl Line {
         let hello = hello.encode();
         self.say(FrameKind::Hello, &hello).await?;
         let (greeting, proof) = self.hear_greeting().await?;
-        let answerer = Greeting::decode(&greeting).map_err(TalkError::Refusing)?;
+        let (version, answerer) = Greeting::decode(&greeting).map_err(TalkError::Refusing)?;
         judge_answerer(&name, wanted, &answerer).map_err(TalkError::Refusing)?;
         let said = Said::new(&hello, &greeting);
         proof
@@ -211,6 +214,7 @@ impl Line {
             peer: answerer.from,
             purpose,
             process: us.process,
+            version,
         })
     }
 
@@ -229,7 +233,7 @@ impl Line {
     ) -> Result<Agreed, TalkError> {
         let name = us.name();
         let hello = self.hear(FrameKind::Hello).await?;
-        let caller = Hello::decode(&hello).map_err(TalkError::Refusing)?;
+        let (version, caller) = Hello::decode(&hello).map_err(TalkError::Refusing)?;
         judge_caller(&name, us.process, &caller).map_err(TalkError::Refusing)?;
         let greeting = Greeting {
             from: name,
@@ -250,6 +254,7 @@ impl Line {
             peer: caller.from,
             purpose: caller.purpose,
             process: caller.process,
+            version,
         })
     }
 
@@ -263,6 +268,7 @@ impl Line {
                 peer,
                 purpose,
                 process,
+                version,
             }) => {
                 return Ok(Conversation {
                     stream: self.stream,
@@ -270,6 +276,7 @@ impl Line {
                     peer,
                     purpose,
                     process,
+                    version,
                 });
             }
             Err(error) => error,

@@ -18,7 +18,7 @@ use super::frame::{Frame, FrameKind, put_frame};
 use super::handshake::{Hello, Purpose};
 use super::inner::Inner;
 use super::meters;
-use super::question;
+use super::question::{self, Status};
 use crate::consensus::{Message, decode_message};
 
 /// Handshakes at once with one machine: a stranger on one cannot keep the nodes on others out.
@@ -171,7 +171,8 @@ impl Door {
                 Ok(())
             }
             FrameKind::Status => {
-                let status = question::decode(&frame.body).map_err(|_| TalkError::Unreadable)?;
+                let status = Status::decode(&frame.body, conversation.version);
+                let status = status.map_err(|_| TalkError::Unreadable)?;
                 self.inner.note_status(conversation.peer.replica, status);
                 Ok(())
             }

@@ -25,7 +25,9 @@ use crate::ids::{NodeId, ReplicaId};
 const MAGIC: [u8; 4] = *b"MdyP";
 /// The oldest and the newest version of what nodes say to each other that this software speaks. The layout of Hello is
 /// that of the first version for ever; a later one may append to it.
-const VERSIONS: RangeInclusive<u16> = 1..=1;
+const VERSIONS: RangeInclusive<u16> = 1..=2;
+/// From which version on a node tells how many files of partitions it keeps open.
+pub(super) const WITH_PARTITION_FILES: u16 = 2;
 /// Longest name of a cluster, of a host and port.
 const NAME_BYTES_MAX: usize = 512;
 
@@ -182,10 +184,11 @@ impl Hello {
         encode(&VERSIONS, self)
     }
 
-    pub(super) fn decode(body: &[u8]) -> Result<Self, Refusal> {
-        let (_, hello): (_, Self) = decode(body)?;
+    /// With the version that both ends speak from here on.
+    pub(super) fn decode(body: &[u8]) -> Result<(u16, Self), Refusal> {
+        let (version, hello): (_, Self) = decode(body)?;
         if hello.from.is_sane() {
-            Ok(hello)
+            Ok((version, hello))
         } else {
             Err(Refusal::Nonsense)
         }
@@ -194,14 +197,14 @@ impl Hello {
 
 impl Greeting {
     pub(super) fn encode(&self) -> Bytes {
-        // There is one version: the one that is spoken from here on.
         encode(&VERSIONS, self)
     }
 
-    pub(super) fn decode(body: &[u8]) -> Result<Self, Refusal> {
-        let (_, greeting): (_, Self) = decode(body)?;
+    /// With the version that both ends speak from here on.
+    pub(super) fn decode(body: &[u8]) -> Result<(u16, Self), Refusal> {
+        let (version, greeting): (_, Self) = decode(body)?;
         if greeting.from.is_sane() {
-            Ok(greeting)
+            Ok((version, greeting))
         } else {
             Err(Refusal::Nonsense)
         }
@@ -484,12 +487,13 @@ mod tests {
             body.extend_from_slice(b"what a later version says besides");
             body
         };
-        assert_eq!(Hello::decode(&body_of(1, 9)), Ok(hello(2, None)));
-        for (oldest, newest) in [(2, 9), (0, 0), (9, 1)] {
+        assert_eq!(Hello::decode(&body_of(1, 1)), Ok((1, hello(2, None))));
+        assert_eq!(Hello::decode(&body_of(1, 9)), Ok((2, hello(2, None))));
+        for (oldest, newest) in [(3, 9), (0, 0), (9, 1)] {
             let refused = Hello::decode(&body_of(oldest, newest));
             let named = Refusal::Version {
                 heard: newest,
-                spoken: 1,
+                spoken: 2,
             };
             assert_eq!(refused, Err(named), "{oldest} to {newest}");
         }
@@ -512,9 +516,9 @@ mod tests {
         #[test]
         fn what_was_encoded_reads_back(node in 1..9_u32, cluster in proptest::option::of("[a-z]{1,22}"), nonce: Nonce) {
             let hello = Hello { nonce, ..hello(node, cluster.as_deref()) };
-            prop_assert_eq!(Hello::decode(&hello.encode()), Ok(hello.clone()));
+            prop_assert_eq!(Hello::decode(&hello.encode()), Ok((2, hello.clone())));
             let greeting = Greeting { from: hello.from, nonce };
-            prop_assert_eq!(Greeting::decode(&greeting.encode()), Ok(greeting));
+            prop_assert_eq!(Greeting::decode(&greeting.encode()), Ok((2, greeting)));
         }
 
         #[test]

@@ -166,6 +166,7 @@ impl Inner {
         Some(Status {
             room: replica.room().own_report(),
             quorum: leads.then(|| replica.quorum().as_ref().clone()),
+            partition_files_max: Some(replica.partition_bound().own()),
         })
     }
 
@@ -176,6 +177,9 @@ impl Inner {
         };
         let now = self.clock.elapsed();
         replica.room().report(from, status.room, now);
+        if let Some(files_max) = status.partition_files_max {
+            replica.partition_bound().report(from, files_max);
+        }
         if let Some(quorum) = status.quorum
             && quorum.leader == Some(from)
         {

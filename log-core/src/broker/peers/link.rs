@@ -15,7 +15,6 @@ use super::handshake::{Purpose, Wanted};
 use super::inner::Inner;
 use super::meters;
 use super::outbox::Outbox;
-use super::question;
 use crate::consensus::{Message, encode_message};
 use crate::ids::ReplicaId;
 
@@ -148,7 +147,7 @@ impl Link {
                     if !spoke && !self.inner.is_member(self.to) {
                         return TalkError::NoMember;
                     }
-                    self.put_status(&mut frames);
+                    self.put_status(&mut frames, conversation.version);
                     spoke = false;
                 }
                 () = self.outbox.filled() => {
@@ -172,10 +171,10 @@ impl Link {
         meters::sent(messages.len(), frames.len());
     }
 
-    fn put_status(&self, frames: &mut BytesMut) {
+    fn put_status(&self, frames: &mut BytesMut, version: u16) {
         if let Some(status) = self.inner.status() {
             put_frame(frames, FrameKind::Status, |to| {
-                to.put_slice(&question::encode(&status));
+                to.put_slice(&status.encode(version));
             });
         }
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::handshake::WITH_PARTITION_FILES;
 use crate::broker::disk_room::RoomReport;
 use crate::broker::replica_handle::{Outcome, ProposeError};
 use crate::consensus::Quorum;
@@ -127,9 +128,12 @@ impl Settled {
             Ok(Ok(response)) => Self::of_response(&response),
             Ok(Err(refusal)) => Self::of_refusal(refusal),
             Err(ProposeError::NotLeader) => Self::NotLeader,
-            Err(ProposeError::Dropped | ProposeError::TooLarge | ProposeError::DiskFull) => {
-                Self::Dropped
-            }
+            Err(
+                ProposeError::Dropped
+                | ProposeError::TooLarge
+                | ProposeError::DiskFull
+                | ProposeError::TooManyPartitions(_),
+            ) => Self::Dropped,
             Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => Self::OutcomeUnknown,
         }
     }
@@ -208,11 +212,41 @@ pub(super) struct Status {
     pub(super) room: RoomReport,
     /// From a leader: who decides, and how far they are.
     pub(super) quorum: Option<Quorum>,
+    /// How many files of partitions it keeps open; an older node does not say.
+    #[serde(skip)]
+    pub(super) partition_files_max: Option<u32>,
 }
 
 /// Bytes of a question, an answer or a status.
 pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(value).expect("plain values encode")
+}
+
+impl Status {
+    /// Its bytes for an end that speaks `version`. What a version adds is appended.
+    pub(super) fn encode(&self, version: u16) -> Vec<u8> {
+        let mut bytes = encode(self);
+        if WITH_PARTITION_FILES <= version {
+            bytes.extend(encode(&self.partition_files_max));
+        }
+        bytes
+    }
+
+    /// Reads what an end that speaks `version` says of itself.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(super) fn decode(body: &[u8], version: u16) -> Result<Self, Unreadable> {
+        if version < WITH_PARTITION_FILES {
+            return decode(body);
+        }
+        let unreadable = Unreadable { len: body.len() };
+        let (status, added): (Self, _) = postcard::take_from_bytes(body).map_err(|_| unreadable)?;
+        Ok(Self {
+            partition_files_max: decode(added)?,
+            ..status
+        })
+    }
 }
 
 /// Not what a node of this version says.
@@ -291,6 +325,28 @@ mod tests {
     }
 
     #[test]
+    fn an_older_node_reads_a_status_without_what_it_does_not_know() {
+        let status = Status {
+            room: RoomReport {
+                free_bytes: 1 << 40,
+                has_room: true,
+            },
+            quorum: None,
+            partition_files_max: Some(2_961),
+        };
+        let old = [0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 1, 0];
+        assert_eq!(status.encode(1), old, "the bytes of the first version");
+        let untold = Status {
+            partition_files_max: None,
+            ..status.clone()
+        };
+        assert_eq!(Status::decode(&old, 1), Ok(untold));
+        assert_eq!(Status::decode(&status.encode(2), 2), Ok(status.clone()));
+        assert!(Status::decode(&status.encode(2), 1).is_err());
+        assert!(Status::decode(&old, 2).is_err());
+    }
+
+    #[test]
     fn a_command_that_only_a_leader_proposes_is_not_forwarded() {
         assert!(Forwarded::new(Command::ExpireTransactions).is_err());
         let smuggled = Request::Forward(Forwarded(Command::ExpireTransactions));
@@ -326,7 +382,7 @@ mod tests {
         fn nonsense_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _by_chance = decode_request(&body).is_ok();
             let _by_chance = decode::<Answer>(&body).is_ok();
-            let _by_chance = decode::<Status>(&body).is_ok();
+            let _by_chance = [1, 2].map(|version| Status::decode(&body, version).is_ok());
         }
     }
 }

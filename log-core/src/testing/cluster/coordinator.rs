@@ -40,6 +40,7 @@ const CONFIG: GroupConfig = GroupConfig {
     session_timeout_min: SESSION_TIMEOUT,
     session_timeout_max: SESSION_TIMEOUT,
     size_max: 100,
+    bytes_max: 1 << 20,
     initial_rebalance_delay: Duration::ZERO,
 };
 

@@ -425,6 +425,7 @@ impl SimNode {
             limits: Limits {
                 checkpoint_bytes: self.checkpoint_bytes,
                 disk_reserve_bytes: 0,
+                partition_files_max: usize::MAX,
             },
             identity: identity.ok_or_else(|| Failure("no identity".to_owned()))?,
         };

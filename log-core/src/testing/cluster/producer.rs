@@ -81,7 +81,8 @@ impl Producer {
                 ProposeError::NotLeader
                 | ProposeError::Dropped
                 | ProposeError::TooLarge
-                | ProposeError::DiskFull,
+                | ProposeError::DiskFull
+                | ProposeError::TooManyPartitions(_),
             ) => return self.not_stored(hearing),
             Ok(Err(refusal)) => hearing.history.refused(hearing.client, &refusal),
             Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => {

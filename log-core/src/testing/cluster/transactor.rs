@@ -176,7 +176,8 @@ impl Transactor {
                 ProposeError::NotLeader
                 | ProposeError::Dropped
                 | ProposeError::TooLarge
-                | ProposeError::DiskFull,
+                | ProposeError::DiskFull
+                | ProposeError::TooManyPartitions(_),
             ) => return Then::Elsewhere,
             Ok(Err(refusal)) => self.refused(&refusal, hearing),
             Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => {

@@ -189,7 +189,7 @@ impl Puppet {
         body: RequestBody,
     ) -> Option<ResponseBody> {
         match self.begin(key, version, body).await.await {
-            Answer::Body(body) => Some(body),
+            Answer::Body(body) | Answer::Records(body, _) => Some(body),
             Answer::Close => None,
             Answer::Nothing => panic!("{key:?} was neither answered nor refused"),
         }
@@ -225,6 +225,7 @@ fn shared(folder: &Path, clock: Arc<dyn Clock>) -> Arc<Shared> {
     let limits = Limits {
         checkpoint_bytes: config.checkpoint_bytes,
         disk_reserve_bytes: 0,
+        partition_files_max: config.storage.open_partition_files_max,
     };
     let assembled = assemble(folder, limits, &alone, recovered, clock);
     let (_, shared, _) = assembled.expect("nothing is wrong with it");
