@@ -16,7 +16,7 @@ const SEEDS_OF_STORM: u64 = 200;
 const SEEDS_OF_BLACKOUTS: u64 = 100;
 const SEEDS_OF_GROWTH: u64 = 100;
 const SEEDS_OF_SLOW_DISKS: u64 = 30;
-const SEEDS_OF_SLOW_LEADERS: u64 = 30;
+const SEEDS_OF_SLOW_LEADERS: u64 = 10;
 
 /// Lives run side by side, each in a thread of its own.
 const THREADS: usize = 2;

@@ -119,6 +119,8 @@ impl Plan {
             troubles: Troubles::SlowLeaders,
             trouble_within: Duration::from_secs(6),
             trouble: Duration::from_secs(20),
+            // A follower that needs a snapshot is no quick one: it comes from the slow disk.
+            checkpoint_bytes: u64::MAX,
             ..Self::of(seed, nodes)
         }
     }
