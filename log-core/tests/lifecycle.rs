@@ -6,11 +6,14 @@ use std::net::SocketAddr;
 
 use kafka_protocol::messages::{ApiKey, FetchRequest, MetadataRequest};
 use log_core::broker::{Broker, Config, StartError};
+use log_core::ids::TimestampMs;
+use log_core::record::{BatchBuilder, NewRecord};
 use log_core::storage::FolderLock;
 use support::TestBroker;
-use support::records::batch_of;
+use support::records::{AT, batch_of};
 use support::wire_client::{
-    WireClient, create_topic, fetch_request, frame, latest_offset, new_producer_id, produce,
+    WireClient, create_topic, create_topic_with, fetch_request, frame, latest_offset,
+    new_producer_id, produce,
 };
 
 fn on(folder: &std::path::Path) -> Config {
@@ -138,12 +141,62 @@ async fn the_operator_sees_health_readiness_and_figures() {
     broker.stop().await;
 }
 
+#[tokio::test]
+async fn a_record_stamped_ten_years_ahead_is_stored_and_the_clocks_are_a_reason_in_readiness() {
+    let broker = TestBroker::start_with(|config| {
+        config.admin = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    })
+    .await;
+    let admin = broker.broker.admin_address().expect("asked for");
+    let mut client = WireClient::connect(&broker.address()).await;
+    let calls = [
+        ("mayday.acks.min", "all"),
+        ("message.timestamp.after.max.ms", "5000"),
+    ];
+    create_topic(&mut client, "plain", 1).await;
+    create_topic_with(&mut client, "calls", 1, &calls).await;
+    let judged = [("message.timestamp.after.max.ms", "60000")];
+    create_topic_with(&mut client, "judged", 1, &judged).await;
+    let json = "Accept: application/json\r\n";
+    let ready = get_with(admin, "/readyz", json).await;
+    let well = r#"{"ready":true,"status":"leader","reasons":[]}"#;
+    assert!(ready.contains(well), "{ready}");
+
+    let mut batch = BatchBuilder::plain();
+    batch.push(NewRecord {
+        timestamp: TimestampMs(AT.0 + 10 * 365 * 86_400_000),
+        value: Some("fire".into()),
+        ..NewRecord::default()
+    });
+    let batch = batch.build();
+    for topic in ["plain", "calls"] {
+        assert_eq!(produce(&mut client, topic, batch.clone()).await, Ok(0));
+    }
+    let refused = produce(&mut client, "judged", batch).await;
+    assert_eq!(
+        refused,
+        Err(32),
+        "INVALID_TIMESTAMP, where somebody wants it"
+    );
+
+    let ready = get_with(admin, "/readyz", json).await;
+    assert!(ready.contains(r#""code":"records_ahead""#), "{ready}");
+    assert!(ready.contains(r#""ready":true"#), "{ready}");
+    assert!(get(admin, "/readyz").await.ends_with("\r\n\r\nleader\n"));
+    broker.stop().await;
+}
+
 async fn get(admin: SocketAddr, path: &str) -> String {
+    get_with(admin, path, "").await
+}
+
+/// With further headers.
+async fn get_with(admin: SocketAddr, path: &str, headers: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(admin)
         .await
         .expect("connects");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: log\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered");

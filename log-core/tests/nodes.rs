@@ -620,7 +620,7 @@ async fn what_makes_no_sense_is_said_in_a_sentence_and_changes_nothing() {
     let present = house.ask(1, &["nodes", "replace", "2"]).await;
     assert_eq!(present.expect("it is well"), "node 2 is one of 3 voters\n");
     let level = house.ask(1, &["nodes", "raise-level"]).await;
-    assert_eq!(level.expect("as it is"), "the log works at level 1\n");
+    assert_eq!(level.expect("as it is"), "the log works at level 2\n");
     assert_eq!(house.roles(2).await, voters(&[1, 2, 3]));
     house.end().await;
 }

@@ -639,3 +639,28 @@ async fn a_server_that_is_not_there_or_no_log_is_told_apart() {
     assert!(!error.is_unreachable(), "{error}");
     assert!(error.to_string().contains("another service"), "{error}");
 }
+
+#[tokio::test]
+async fn the_clock_is_shown_and_an_operator_may_judge_its_jumps() {
+    let broker = TestBroker::start().await;
+    // A new log raises its level by itself, and then takes a word on its clock.
+    while ask(&broker, &["clock", "was-wrong"]).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let shown = table(&broker, &["clock", "list"]).await;
+    assert!(shown.starts_with("command time 20"), "{shown}");
+    assert!(
+        shown.contains("no jumps of the clock wait for a word"),
+        "{shown}"
+    );
+    assert_eq!(
+        json_of(&broker, &["clock", "list"]).await["jumps"],
+        json!([])
+    );
+    for (word, says) in [("time-passed", "counts now"), ("was-wrong", "never counts")] {
+        let done = table(&broker, &["clock", word]).await;
+        assert!(done.starts_with("0 jumps of the clock judged"), "{done}");
+        assert!(done.contains(says), "{done}");
+    }
+    broker.stop().await;
+}

@@ -241,6 +241,11 @@ fn a_leader_that_is_removed_lets_a_member_lead() {
     keeps_its_word([Plan::of(0x52bc, 3)]);
 }
 
+#[test]
+fn a_jump_of_the_clock_is_noted_whichever_node_leads_next() {
+    keeps_its_word([Plan::of(0xd0, 3), Plan::of(0x2a, 3), Plan::storm(0x6d, 3)]);
+}
+
 /// Within so many seeds each planted bug is found, most of them within a few.
 const SEEDS_FOR_A_BUG: u64 = 300;
 

@@ -1466,7 +1466,7 @@ async fn update_features(client: &mut WireClient, version: i16) {
         0 | 1 => response.results[0].error_code,
         _ => response.error_code,
     };
-    assert_eq!(code(client.ask(version, raise(1)).await), 0);
+    assert_eq!(code(client.ask(version, raise(2)).await), 0);
     let beyond = ResponseError::InvalidUpdateVersion.code();
     assert_eq!(code(client.ask(version, raise(1_000)).await), beyond);
 }

@@ -138,7 +138,7 @@ async fn decoders_that_we_did_not_write_read_what_was_written() {
         &mut client,
         TOPIC,
         1,
-        &[("segment.ms", "3600000"), ("retention.ms", "-1")],
+        &[("segment.ms", "1"), ("retention.ms", "-1")],
     )
     .await;
     let said = python("segments.py", &["write", &address, TOPIC]).await;
@@ -189,7 +189,7 @@ async fn a_life_in_small() -> tempfile::TempDir {
     };
     let TestBroker { broker, folder } = TestBroker::start_with(small).await;
     let mut client = WireClient::connect(&broker.address().to_string()).await;
-    let settings = [("segment.ms", "8000"), ("index.interval.bytes", "100")];
+    let settings = [("segment.ms", "1"), ("index.interval.bytes", "100")];
     create_topic_with(&mut client, TOPIC, 1, &settings).await;
     for second in 0..24 {
         let mut batch = BatchBuilder::plain();

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
 use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -55,9 +57,21 @@ async fn render(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 /// Ready: clients that ask this node are served, or told who serves them.
-async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    match admin.readiness.get() {
-        Ok(role) => (StatusCode::OK, format!("{role}\n")),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+/// A word; with `accept: application/json` also what an operator should look at, though the node is ready.
+async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let (code, word) = match admin.readiness.get() {
+        Ok(role) => (StatusCode::OK, role.to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+    };
+    let wants_json = headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/json"));
+    if !wants_json {
+        return (code, format!("{word}\n")).into_response();
     }
+    let ready = code == StatusCode::OK;
+    let reasons = admin.readiness.reasons();
+    let body = json!({"ready": ready, "status": word, "reasons": reasons});
+    (code, axum::Json(body)).into_response()
 }

@@ -9,22 +9,26 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use super::due::{self, DueRecords, Remembered};
 use super::handlers::group_admin;
 use super::metrics;
 use super::replica_handle::Leadership;
-use super::retention::{self, Retention};
 use super::service::Service;
-use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
-use crate::state::{
-    Command, ExpireOffsets, ExpireProducers, ExpireTransactionalIds, LogStartCause, MoveLogStart,
-    Response,
-};
+use crate::ids::TopicPartition;
+use crate::state::{Command, FeatureLevel, MoveLogStart, RaiseFeatureLevel, Response, Topic};
 
 /// How late an overdue transaction may be aborted (Kafka's
 /// `transaction.abort.timed.out.transaction.cleanup.interval.ms` is 10 s).
 const TRANSACTIONS_EVERY: Duration = Duration::from_secs(1);
 /// How late what is unused may be forgotten (Kafka's `offsets.retention.check.interval.ms` and its kin).
 const UNUSED_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// How late a cluster that has nothing to lose by it works at the latest level.
+const LEVEL_EVERY: Duration = Duration::from_millis(500);
+/// A cluster without older topics is new: what it has written no earlier software has to read.
+const NEW_FOR_MS: i64 = 600_000;
+/// Between two looks at the clocks.
+const CLOCKS_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the rounds; they end with the service.
 pub(super) fn spawn(service: &Arc<Service>, tasks: &TaskTracker) {
@@ -40,6 +44,8 @@ pub(super) fn spawn(service: &Arc<Service>, tasks: &TaskTracker) {
         expire_transactions,
     ));
     tasks.spawn(rounds(Arc::clone(service), UNUSED_EVERY, forget_unused));
+    tasks.spawn(rounds(Arc::clone(service), LEVEL_EVERY, raise_level));
+    tasks.spawn(show_clocks(Arc::clone(service)));
     tasks.spawn(metrics::follow_quorum(
         service.replica().clone(),
         service.shutdown().clone(),
@@ -62,84 +68,28 @@ where
     }
 }
 
-/// A partition and what is kept of it.
-struct Kept {
-    topic_id: TopicId,
-    place: TopicPartition,
-    retention: Retention,
-}
-
 pub(super) async fn apply_retention(service: Arc<Service>) {
-    for kept in limited(&service) {
-        let Some(reader) = service.replica().partitions().reader(&kept.place) else {
-            continue;
-        };
-        let now = service.replica().wall();
-        let Some(offset) = retention::log_start(kept.retention, &reader.segments(), now) else {
-            continue;
-        };
-        if moves_log_start(&service, &kept, offset) {
-            delete_before(&service, kept, offset).await;
-        }
+    let replica = service.replica();
+    let DueRecords { moves, waiting } = due::records(replica.shared());
+    replica.clocks().note_waiting(waiting, replica.clock());
+    for (partition, command) in moves {
+        delete_before(&service, &partition, command).await;
     }
 }
 
-/// The partitions whose retention has a limit.
-fn limited(service: &Service) -> Vec<Kept> {
-    let state = service.replica().state();
-    let of_topic = state.topics().flat_map(|(name, topic)| {
-        let settings = topic.config().settings();
-        let retention = Retention {
-            ms: settings.retention_ms,
-            bytes: settings.retention_bytes,
-        };
-        let kept = move |index| {
-            let place = TopicPartition::new(name.clone(), index);
-            Kept {
-                topic_id: topic.id(),
-                place,
-                retention,
-            }
-        };
-        topic.partitions().map(move |(index, _)| kept(index))
-    });
-    of_topic
-        .filter(|kept| kept.retention != Retention::default())
-        .collect()
-}
-
-/// Whether the command would change anything. Where all records of the last segment are too old its file stays, and the
-/// answer would be the same at every check.
-fn moves_log_start(service: &Service, kept: &Kept, offset: Offset) -> bool {
-    let state = service.replica().state();
-    let partition = state.partition(&kept.place);
-    partition.is_some_and(|it| it.log_start_offset() < offset.min(it.last_stable_offset()))
-}
-
-async fn delete_before(service: &Service, kept: Kept, offset: Offset) {
-    let partition = kept.place.partition;
-    let cause = LogStartCause::Retention;
-    let command = MoveLogStart {
-        topic_id: kept.topic_id,
-        partition,
-        offset: Some(offset),
-        cause,
-    };
+async fn delete_before(service: &Service, partition: &TopicPartition, command: MoveLogStart) {
     if let Some(Response::LogStart { log_start_offset }) =
         carry_out(service, Command::MoveLogStart(command)).await
     {
-        info!(partition = %kept.place, %log_start_offset, "records beyond their retention are deleted");
+        info!(%partition, %log_start_offset, "records beyond their retention are deleted");
     }
 }
 
 async fn expire_transactions(service: Arc<Service>) {
-    let deadline = service.replica().state().next_transaction_deadline();
-    if deadline.is_none_or(|deadline| service.replica().wall() < deadline) {
+    let Some(command) = due::transactions(service.replica().shared()) else {
         return;
-    }
-    if let Some(Response::TransactionsExpired { ids }) =
-        carry_out(&service, Command::ExpireTransactions).await
-    {
+    };
+    if let Some(Response::TransactionsExpired { ids }) = carry_out(&service, command).await {
         info!(
             count = ids.len(),
             "transactions that were open for too long are aborted"
@@ -148,28 +98,59 @@ async fn expire_transactions(service: Arc<Service>) {
 }
 
 async fn forget_unused(service: Arc<Service>) {
-    let before = |kept: Duration| {
-        let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
-        TimestampMs(service.replica().wall().0.saturating_sub_unsigned(kept_ms))
-    };
     let config = service.config();
-    let commands = [
-        Command::ExpireProducers(ExpireProducers {
-            used_before: before(config.producer_id_expiration),
-        }),
-        Command::ExpireOffsets(ExpireOffsets {
-            committed_before: before(config.offsets_retention),
-        }),
-        Command::ExpireTransactionalIds(ExpireTransactionalIds {
-            used_before: before(config.transactional_id_expiration),
-        }),
-    ];
-    for command in commands {
+    let remembered = Remembered {
+        producers: config.producer_id_expiration,
+        offsets: config.offsets_retention,
+        transactional_ids: config.transactional_id_expiration,
+    };
+    for command in due::unused(service.replica().shared(), remembered) {
         if let Some(Response::Expired { count: 1.. }) = carry_out(&service, command).await {
             debug!("what was unused for long is forgotten");
         }
     }
     group_admin::delete_unused(&service).await;
+}
+
+/// Raises the level where no operator has to be asked: a node alone has nobody who could lag behind, and a new cluster
+/// nothing that older software would have to read.
+async fn raise_level(service: Arc<Service>) {
+    if !may_raise_level(&service) {
+        return;
+    }
+    let level = FeatureLevel::LATEST;
+    let raise = Command::RaiseFeatureLevel(RaiseFeatureLevel { level });
+    if carry_out(&service, raise).await.is_some() {
+        info!(%level, "the log works at the latest level");
+    }
+}
+
+fn may_raise_level(service: &Service) -> bool {
+    let membership = service.replica().membership();
+    let state = service.replica().state();
+    if FeatureLevel::LATEST <= state.feature_level() {
+        return false;
+    }
+    let members = membership.voters.iter().chain(&membership.learners);
+    let all_have_it = members.clone().all(|member| {
+        let node = state.node_of(*member);
+        node.is_some_and(|(_, node)| FeatureLevel::LATEST <= node.feature_level_max)
+    });
+    let is_new = |topic: &Topic| state.clock().0.saturating_sub(topic.created_at().0) < NEW_FOR_MS;
+    all_have_it && (members.count() == 1 || state.topics().all(|(_, topic)| is_new(topic)))
+}
+
+/// Shows what is known of clocks, until shutdown.
+async fn show_clocks(service: Arc<Service>) {
+    loop {
+        let replica = service.replica();
+        let open_ms = replica.state().clock_jumps().open_ms();
+        replica.clocks().show(replica.clock(), open_ms);
+        tokio::select! {
+            () = sleep(CLOCKS_EVERY) => {}
+            () = service.shutdown().cancelled() => return,
+        }
+    }
 }
 
 /// What fails is tried again in the next round.

@@ -6,10 +6,13 @@
 mod admin;
 mod answer;
 mod answer_memory;
+mod clocks;
+mod command_clock;
 mod config;
 mod connection;
 mod coordinator;
 mod disk_room;
+pub(crate) mod due;
 mod ending;
 mod error_code;
 mod frame_reader;
@@ -54,7 +57,7 @@ use tracing::warn;
 pub use self::config::{Advertised, Config};
 pub use self::node::NodeError;
 pub use self::partition_bound::TooManyPartitions;
-pub use self::readiness::Readiness;
+pub use self::readiness::{Readiness, ReadinessReason};
 pub use self::replica_handle::{
     AppliedOutcome, Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
 };

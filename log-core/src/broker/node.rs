@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
 use super::ending::Ending;
 use super::partition_bound::PartitionBound;
@@ -268,7 +269,9 @@ pub(crate) fn assemble(
     clock: Arc<dyn Clock>,
 ) -> Result<(Replica, Arc<Shared>, EntryLog), NodeError> {
     let parts = Parts::read(folder, identity, recovered)?;
+    let clocks = Clocks::from(parts.state.clock(), clock.elapsed());
     let shared = Arc::new(Shared {
+        clocks,
         state: RwLock::new(parts.state),
         partitions: RwLock::new(Arc::new(parts.partitions)),
         applied: watch::Sender::new(parts.applied.0),
@@ -308,6 +311,8 @@ pub(crate) fn assemble_again(
     {
         // Under one lock, as when a command is applied: whoever sees an offset finds its bytes.
         let mut state = shared.state.write().expect("nobody panicked with it");
+        let elapsed = shared.clock.elapsed();
+        shared.clocks.command().follow(parts.state.clock(), elapsed);
         *state = parts.state;
         *shared.partitions.write().expect("nobody panicked with it") = Arc::new(parts.partitions);
     }

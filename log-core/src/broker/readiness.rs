@@ -1,14 +1,25 @@
 //! Whether a node serves clients, and why not: told by the node as it starts and runs, asked by the operator's listener and
 //! by the program that embeds the broker.
 
+use serde::Serialize;
 use tokio::sync::watch;
 
+use super::clocks::ClockReason;
 use super::replica_handle::{Leadership, ReplicaHandle};
 
 /// How far a node has come. Cloned, it is the same; made by the program that embeds the broker, it can be asked while
 /// [`super::Broker::start`] still waits for the other nodes. One broker at a time tells it.
 #[derive(Clone)]
 pub struct Readiness(watch::Sender<Stage>);
+
+/// What an operator should look at, though the node serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReadinessReason {
+    /// A stable name.
+    pub code: &'static str,
+    /// A sentence for a person.
+    pub detail: String,
+}
 
 #[derive(Clone)]
 enum Stage {
@@ -46,6 +57,19 @@ impl Readiness {
             Leadership::Follower { leader: None } => Err("no leader".to_owned()),
             Leadership::Starting => Err("starting".to_owned()),
         }
+    }
+
+    /// What an operator should look at: `records_ahead`, `node_clocks_differ`, `retention_waits`.
+    pub fn reasons(&self) -> Vec<ReadinessReason> {
+        let Stage::Running(replica) = &*self.0.borrow() else {
+            return Vec::new();
+        };
+        let reasons = replica.clocks().reasons(replica.clock().elapsed());
+        let told = |reason: ClockReason| ReadinessReason {
+            code: reason.code(),
+            detail: reason.to_string(),
+        };
+        reasons.into_iter().map(told).collect()
     }
 
     pub(super) fn wait_for(&self, reason: impl Into<String>) {

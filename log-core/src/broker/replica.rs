@@ -10,11 +10,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::checkpoints::CheckpointPlan;
 use self::reads::Reads;
 use self::snapshots::SnapshotPlan;
+use super::clocks::TELL_MS_MIN;
+use super::command_clock::CommandStamp;
 use super::replica_handle::{AppliedOutcome, Leadership, Outcome, ProposeError, Shared};
 use crate::consensus::followers::Followers;
 use crate::consensus::leader_disk::{LeaderDisk, Verdict};
@@ -24,7 +26,9 @@ use crate::consensus::{
 };
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
-use crate::state::{Applied, Change, Command, Envelope, EnvelopeError, Response};
+use crate::state::{
+    Applied, Change, Command, Envelope, EnvelopeError, NoteClockJump, Response, State,
+};
 use crate::storage::{Captured, Partitions, PartitionsError};
 
 /// Names a question, so that its answer finds the asker.
@@ -176,8 +180,6 @@ pub(crate) struct Replica {
     shared: Arc<Shared>,
     applied: EntryIndex,
     applied_epoch: LeaderEpoch,
-    /// Commands are stamped with a time that never falls.
-    last_stamp: TimestampMs,
     proposed: BTreeMap<EntryIndex, (LeaderEpoch, Ticket)>,
     reads: Reads,
     checkpoint: CheckpointPlan,
@@ -202,14 +204,12 @@ impl Replica {
         checkpoint_bytes: u64,
     ) -> Self {
         let me = shared.cluster.replica;
-        let last_stamp = shared.state.read().expect("nobody else has it yet").clock();
         Self {
             driver,
             membership,
             shared,
             applied: applied.0,
             applied_epoch: applied.1,
-            last_stamp,
             proposed: BTreeMap::new(),
             reads: Reads::default(),
             checkpoint: CheckpointPlan {
@@ -335,17 +335,50 @@ impl Replica {
         command: Command,
         effects: &mut Vec<Effect>,
     ) {
-        let at = wall.max(self.last_stamp);
+        let proposed = self.stamped(wall, command);
+        self.note_proposed(ticket, proposed, effects);
+    }
+
+    /// A leader that has not applied its epoch's first entry does not know the time of the command before it, nor whether
+    /// jumps are noted: it stamps nothing.
+    fn stamped(&mut self, wall: TimestampMs, command: Command) -> Result<Place, Dropped> {
+        if !self.is_leading() {
+            return Err(Dropped::NotLeader);
+        }
+        if self.applied_epoch != self.driver.epoch() {
+            return Err(Dropped::Busy);
+        }
+        let stamp = self.shared.clocks.stamp(wall, &*self.shared.clock);
+        self.note_jump(stamp)?;
+        self.append(stamp.at, command)
+    }
+
+    /// No command goes over a jump of the clock that is not noted before it, once the cluster can read such a note.
+    fn note_jump(&mut self, stamp: CommandStamp) -> Result<(), Dropped> {
+        let Some(unwitnessed_ms) = stamp.unwitnessed_ms else {
+            return Ok(());
+        };
+        if !self.shared.notes_jumps() {
+            return Ok(());
+        }
+        let jump = NoteClockJump { unwitnessed_ms };
+        self.append(stamp.at, Command::NoteClockJump(jump))?;
+        let elapsed = self.shared.clock.elapsed();
+        self.shared.clocks.command().noted(stamp.at, elapsed);
+        tell_jump(unwitnessed_ms);
+        Ok(())
+    }
+
+    fn append(&mut self, at: TimestampMs, command: Command) -> Result<Place, Dropped> {
         let envelope = Envelope {
             proposer: self.driver.epoch(),
             at,
             command,
         };
-        let proposed = self.driver.propose(envelope.encode());
-        if proposed.is_ok() {
-            self.last_stamp = at;
-        }
-        self.note_proposed(ticket, proposed, effects);
+        let place = self.driver.propose(envelope.encode())?;
+        let elapsed = self.shared.clock.elapsed();
+        self.shared.clocks.command().stamped(at, elapsed);
+        Ok(place)
     }
 
     fn note_proposed(
@@ -381,7 +414,12 @@ impl Replica {
                 Some(Ok(Response::Done))
             }
             // A new leader's first entry: its only message is that the epoch has begun.
-            EntryKind::Command if entry.payload.is_empty() => None,
+            EntryKind::Command if entry.payload.is_empty() => {
+                if self.is_leading() && entry.epoch == self.driver.epoch() {
+                    self.shared.clocks.command().begin_to_lead();
+                }
+                None
+            }
             EntryKind::Command => Some(self.apply_command(entry)?),
         };
         self.applied = entry.index;
@@ -401,12 +439,26 @@ impl Replica {
             .state
             .write()
             .expect("readers do not panic with the lock");
+        let noted_jumps = state.notes_jumps();
         let Applied { outcome, changes } = state.apply(index, entry.epoch, &envelope);
+        self.follow_command_time(&state, noted_jumps);
         for change in changes {
             perform(&self.shared.partitions(), change)
                 .map_err(|source| ReplicaError::Partitions { index, source })?;
         }
         Ok(outcome)
+    }
+
+    fn follow_command_time(&self, state: &State, noted_jumps: bool) {
+        let elapsed = self.shared.clock.elapsed();
+        let mut command = self.shared.clocks.command();
+        match self.driver.role() {
+            Role::Leader => command.lead(state.clock(), elapsed),
+            Role::Follower { .. } => command.follow(state.clock(), elapsed),
+        }
+        if !noted_jumps && state.notes_jumps() {
+            command.begin_to_note();
+        }
     }
 
     fn answer(&mut self, entry: &Entry, outcome: Option<Outcome>, effects: &mut Vec<Effect>) {
@@ -600,6 +652,23 @@ impl Unsynced {
     }
 }
 
+/// A stop of minutes is nothing to look at.
+fn tell_jump(unwitnessed_ms: u64) {
+    let seconds = unwitnessed_ms / 1_000;
+    if unwitnessed_ms < TELL_MS_MIN {
+        info!(
+            seconds,
+            "no leader lived through the last stretch of command time: it counts for no age"
+        );
+        return;
+    }
+    warn!(
+        seconds,
+        "the clock is ahead of the last command by time that no leader lived through: the log stood still for so long, or a \
+         clock is or was wrong. Nothing is deleted or expires for it: see `log-core clock list`"
+    );
+}
+
 /// Does to the files what a command has changed.
 ///
 /// # Errors
@@ -619,7 +688,12 @@ pub(super) fn perform(partitions: &Partitions, change: Change) -> Result<(), Par
             partition,
             base_offset,
             batch,
-        } => partitions.append(&partition, base_offset, &batch),
+            at,
+        } => partitions.append(&partition, base_offset, &batch, at),
+        Change::AppendsTimed { since } => {
+            partitions.time_appends(since);
+            Ok(())
+        }
         Change::LogStartMoved {
             partition,
             log_start_offset,

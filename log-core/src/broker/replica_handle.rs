@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
 use super::partition_bound::{PartitionBound, ProposedPartitions, TooManyPartitions};
 use crate::clock::Clock;
 use crate::consensus::{Membership, MembershipChange, Quorum};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
-use crate::state::{Command, Refusal, Response, State, Topic};
+use crate::state::{ClockJumps, Command, Refusal, Response, State, Topic};
 use crate::storage::Partitions;
 use crate::storage::snapshot::{Outgoing, SnapshotError};
 
@@ -153,9 +154,32 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) room: Arc<DiskRoom>,
     pub(crate) partition_bound: Arc<PartitionBound>,
+    pub(crate) clocks: Clocks,
 }
 
 impl Shared {
+    /// Whether the cluster's level has jumps of command time noted.
+    pub(crate) fn notes_jumps(&self) -> bool {
+        let state = self.state.read();
+        state
+            .expect("a broken invariant stops the broker")
+            .notes_jumps()
+    }
+
+    /// Command time as of what is applied, and which parts of it count for nothing: what ages are counted by. What the wall shows beyond it
+    /// does not count before it is noted.
+    pub(crate) fn command_time(&self) -> (TimestampMs, ClockJumps) {
+        let elapsed = self.clock.elapsed();
+        let state = self.state.read();
+        let state = state.expect("a broken invariant stops the broker");
+        let command = self.clocks.command();
+        let jumps = match state.notes_jumps() {
+            true => state.clock_jumps().clone(),
+            false => ClockJumps::known_since(command.known_since()),
+        };
+        (command.applied_now(elapsed), jumps)
+    }
+
     /// The partitions in force.
     pub(crate) fn partitions(&self) -> Arc<Partitions> {
         let partitions = self.partitions.read();
@@ -464,5 +488,20 @@ impl ReplicaHandle {
     /// The wall clock.
     pub fn wall(&self) -> TimestampMs {
         self.shared.clock.wall()
+    }
+
+    /// The clocks of this node.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.shared.clock
+    }
+
+    /// What is known of clocks.
+    pub(super) fn clocks(&self) -> &Clocks {
+        &self.shared.clocks
+    }
+
+    /// What the replica shows, for deciders.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 }

@@ -7,6 +7,8 @@ use crate::group::CompletedRebalance;
 use crate::ids::{EntryIndex, GroupId, ReplicaId};
 use crate::state::{Command, ConsumerGroup};
 
+pub(crate) use super::command_clock::CommandClock;
+pub(crate) use super::due::{self, Remembered};
 pub(crate) use super::journal_group::{Job, JournalGroup, JournalLine, Written};
 pub(crate) use super::node::{Limits, assemble, assemble_again};
 pub(crate) use super::replica::{Effect, Input, Replica, SnapshotLost, Ticket};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::refusal::Refusal;
 use super::response::Response;
-use crate::ids::{Offset, TopicId, TopicPartition};
+use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::record::SegmentSettings;
 
 /// What became of a command.
@@ -48,6 +48,14 @@ pub enum Change {
         base_offset: Offset,
         /// The batch, base offset and leader epoch patched in.
         batch: Bytes,
+        /// The command's time; `None` as long as the cluster's level keeps none with the segments.
+        at: Option<TimestampMs>,
+    },
+    /// From here on all segments know the command times of their appends. Those that have some already count them as of
+    /// this time: none was later.
+    AppendsTimed {
+        /// The command's time.
+        since: TimestampMs,
     },
     /// Records before this offset are gone.
     LogStartMoved {

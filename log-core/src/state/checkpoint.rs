@@ -1,9 +1,13 @@
 //! The state as bytes, for the checkpoint: one version byte, then postcard. All maps are ordered, so equal states have
 //! equal bytes, on every replica.
+//!
+//! Version 2 has the clock's jumps behind what version 1 has. It is written once the cluster's level allows it: until then
+//! another replica's software may read version 1 only.
 
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use super::clock_jumps::ClockJumps;
 use super::groups::Groups;
 use super::node::{FeatureLevel, Nodes};
 use super::producer::ProducerRegistry;
@@ -12,7 +16,9 @@ use super::transactions::Transactions;
 use crate::ids::{EntryIndex, LeaderEpoch, TimestampMs};
 
 /// The version of the encoding, the first byte.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Before [`FeatureLevel::WITNESSED_TIME`].
+const VERSION_WITHOUT_JUMPS: u8 = 1;
 
 /// Why a replica cannot read a checkpoint's state. It must stop: without it there is nothing to go on from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +27,7 @@ pub enum StateDecodeError {
     #[error("empty state")]
     Empty,
     /// Written by software of another encoding.
-    #[error("state encoding {found}, this software reads {VERSION}")]
+    #[error("state encoding {found}, this software reads 1 to {VERSION}")]
     Version {
         /// The version byte.
         found: u8,
@@ -65,8 +71,12 @@ impl State {
             groups: &self.groups,
             nodes: &self.nodes,
         };
-        postcard::to_extend(&kept, vec![VERSION])
-            .expect("memory is written to, and every length is known")
+        let known = "memory is written to, and every length is known";
+        if !self.notes_jumps() {
+            return postcard::to_extend(&kept, vec![VERSION_WITHOUT_JUMPS]).expect(known);
+        }
+        let bytes = postcard::to_extend(&kept, vec![VERSION]).expect(known);
+        postcard::to_extend(&self.clock_jumps, bytes).expect(known)
     }
 
     /// Reads what [`Self::encode`] wrote.
@@ -75,13 +85,18 @@ impl State {
     /// [`StateDecodeError`]: the replica must stop.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateDecodeError> {
         let (version, value) = bytes.split_first().ok_or(StateDecodeError::Empty)?;
-        if *version != VERSION {
+        if ![VERSION_WITHOUT_JUMPS, VERSION].contains(version) {
             return Err(StateDecodeError::Version { found: *version });
         }
-        let read = postcard::take_from_bytes::<Owned>(value);
-        let Ok((kept, [])) = read else {
-            return Err(StateDecodeError::Damaged);
+        let damaged = |_| StateDecodeError::Damaged;
+        let (kept, rest) = postcard::take_from_bytes::<Owned>(value).map_err(damaged)?;
+        let (clock_jumps, rest) = match *version {
+            VERSION_WITHOUT_JUMPS => (ClockJumps::default(), rest),
+            _ => postcard::take_from_bytes(rest).map_err(damaged)?,
         };
+        if !rest.is_empty() {
+            return Err(StateDecodeError::Damaged);
+        }
         let Kept {
             applied,
             epoch,
@@ -106,6 +121,7 @@ impl State {
             transactions,
             groups,
             nodes,
+            clock_jumps,
         })
     }
 }

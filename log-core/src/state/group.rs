@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::clock_jumps::ClockJumps;
 use super::command::{Committer, CompleteRebalance, CompletedMember, NewOffset};
 use super::refusal::Refusal;
 use crate::ids::{
@@ -75,6 +76,12 @@ impl CommittedOffset {
             expires_at: time.retention_ms.map(expires_at),
             entry: time.entry,
         }
+    }
+
+    fn is_due(&self, expires_at: TimestampMs, jumps: &ClockJumps, now: TimestampMs) -> bool {
+        let kept_ms = expires_at.0.saturating_sub(self.committed_at.0);
+        let kept_ms = u64::try_from(kept_ms).unwrap_or(0);
+        jumps.due_at(self.committed_at, kept_ms) <= now
     }
 }
 
@@ -275,7 +282,12 @@ impl ConsumerGroup {
 
     /// Forgets old offsets; answers how many. A group with members keeps all: which topics they still want is not known
     /// here, and keeping too much loses nothing.
-    pub(super) fn expire(&mut self, committed_before: TimestampMs, now: TimestampMs) -> usize {
+    pub(super) fn expire(
+        &mut self,
+        committed_before: TimestampMs,
+        jumps: &ClockJumps,
+        now: TimestampMs,
+    ) -> usize {
         if !self.is_empty() {
             return 0;
         }
@@ -284,7 +296,7 @@ impl ConsumerGroup {
         let is_old = |partition: &TopicPartition, committed: &CommittedOffset| {
             let unstable = pending.values().any(|held| held.contains_key(partition));
             let old = match committed.expires_at {
-                Some(expires_at) => expires_at <= now,
+                Some(expires_at) => committed.is_due(expires_at, jumps, now),
                 None => committed.committed_at.max(idle_since) < committed_before,
             };
             old && !unstable

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::clock_jumps::ClockJumps;
 use super::command::{
     Committer, CompleteRebalance, DeleteGroup, DeleteOffsets, ExpireOffsets, NewOffset,
 };
@@ -103,11 +104,16 @@ impl Groups {
     }
 
     /// Forgets old offsets, then the groups that have nothing left; answers how many offsets.
-    pub(super) fn expire(&mut self, expire: &ExpireOffsets, now: TimestampMs) -> usize {
+    pub(super) fn expire(
+        &mut self,
+        expire: &ExpireOffsets,
+        jumps: &ClockJumps,
+        now: TimestampMs,
+    ) -> usize {
         let count = self
             .0
             .values_mut()
-            .map(|group| group.expire(expire.committed_before, now))
+            .map(|group| group.expire(expire.committed_before, jumps, now))
             .sum();
         self.0
             .retain(|_, group| !group.is_idle(expire.committed_before));

@@ -5,12 +5,16 @@
 //! performs in order. Encoding the state gives the same bytes on every replica; decoding them and going on is the same
 //! as never having stopped.
 //!
+//! Every expiry compares command times with command times, and counts no time that no leader lived through
+//! ([`ClockJumps`]).
+//!
 //! Invariants, checked after every command, in release too: log start offset <= last stable offset <= high watermark;
 //! leader epochs, producer epochs and the command's time never fall; a partition's offsets only grow.
 
 mod applied;
 mod broker_config;
 mod checkpoint;
+mod clock_jumps;
 mod command;
 mod config_bounds;
 mod config_change;
@@ -35,13 +39,14 @@ mod transactions;
 pub use applied::{Applied, Change};
 pub use broker_config::BROKER_KEYS;
 pub use checkpoint::StateDecodeError;
+pub use clock_jumps::{ClockJump, ClockJumps};
 pub use command::{
     AddOffsetsToTransaction, AddPartitionsToTransaction, AlterTopicConfigs, Command, CommitOffsets,
     CommitTransactionOffsets, Committer, CompleteRebalance, CompletedMember, CreatePartitions,
     CreateTopic, DeleteGroup, DeleteOffsets, DeleteTopic, EndTransaction, Envelope, EnvelopeError,
-    ExpireOffsets, ExpireProducers, ExpireTransactionalIds, InitProducerId, LogStartCause,
-    MoveLogStart, NewOffset, Produce, RaiseFeatureLevel, RegisterNode, TransactionOutcome,
-    TransactionalProducer, UnregisterNode,
+    ExpireOffsets, ExpireProducers, ExpireTransactionalIds, InitProducerId, JudgeClockJumps,
+    JumpVerdict, LogStartCause, MoveLogStart, NewOffset, NoteClockJump, Produce, RaiseFeatureLevel,
+    RegisterNode, TransactionOutcome, TransactionalProducer, UnregisterNode,
 };
 pub use config_change::{ConfigAction, ConfigChange, ConfigOp};
 pub use config_key::{Accepts, ConfigKey, ConfigType};
@@ -81,6 +86,7 @@ pub struct State {
     transactions: Transactions,
     groups: Groups,
     nodes: Nodes,
+    clock_jumps: ClockJumps,
 }
 
 impl State {
@@ -135,7 +141,7 @@ impl State {
             Command::ExpireProducers(expire) => Ok(self.expire_producers(expire)),
             Command::RegisterNode(register) => self.nodes.register(register).map(done),
             Command::UnregisterNode(unregister) => self.nodes.unregister(unregister.node).map(done),
-            Command::RaiseFeatureLevel(raise) => self.nodes.raise(raise).map(done),
+            Command::RaiseFeatureLevel(raise) => self.raise_feature_level(raise, changes),
             Command::AlterTopicConfigs(alter) => self.topics.alter(alter, changes).map(done),
             Command::CreatePartitions(create) => {
                 self.topics.create_partitions(create, changes).map(done)
@@ -155,7 +161,39 @@ impl State {
             Command::EndTransaction(end) => self.end_transaction(end, changes),
             Command::ExpireTransactions => Ok(self.expire_transactions(changes)),
             Command::ExpireTransactionalIds(expire) => Ok(self.expire_transactional_ids(expire)),
+            Command::NoteClockJump(jump) => Ok(self.note_clock_jump(jump)),
+            Command::JudgeClockJumps(judge) => Ok(Response::ClockJumpsJudged {
+                count: self.clock_jumps.judge(judge.until, judge.verdict),
+            }),
         }
+    }
+
+    fn raise_feature_level(
+        &mut self,
+        raise: &RaiseFeatureLevel,
+        changes: &mut Vec<Change>,
+    ) -> Result<Response, Refusal> {
+        let knew = self.notes_jumps();
+        self.nodes.raise(raise)?;
+        if !knew && self.notes_jumps() {
+            // What came earlier is not known to have been witnessed: from now on its age counts as of now.
+            self.clock_jumps = ClockJumps::known_since(self.clock);
+            changes.push(Change::AppendsTimed { since: self.clock });
+        }
+        Ok(Response::Done)
+    }
+
+    /// Leaders note none before the level allows it; checkpoints could not keep it.
+    fn note_clock_jump(&mut self, jump: &NoteClockJump) -> Response {
+        if self.notes_jumps() {
+            self.clock_jumps.note(self.clock, jump.unwitnessed_ms);
+        }
+        Response::Done
+    }
+
+    /// The time that an append's segment is given.
+    fn append_time(&self) -> Option<TimestampMs> {
+        self.notes_jumps().then_some(self.clock)
     }
 
     fn allocate_producer_id(&mut self) -> Response {
@@ -207,7 +245,7 @@ impl State {
 
     fn expire_offsets(&mut self, expire: &ExpireOffsets) -> Response {
         Response::Expired {
-            count: self.groups.expire(expire, self.clock),
+            count: self.groups.expire(expire, &self.clock_jumps, self.clock),
         }
     }
 }
@@ -226,6 +264,16 @@ impl State {
     /// The time of the latest command: a leader proposes none before it.
     pub fn clock(&self) -> TimestampMs {
         self.clock
+    }
+
+    /// Whether jumps of command time are noted, and partitions' segments know the command times of their appends.
+    pub fn notes_jumps(&self) -> bool {
+        FeatureLevel::WITNESSED_TIME <= self.nodes.feature_level
+    }
+
+    /// Stretches of command time that no leader lived through.
+    pub fn clock_jumps(&self) -> &ClockJumps {
+        &self.clock_jumps
     }
 
     /// All topics by name.
@@ -271,7 +319,7 @@ impl State {
     /// When the first open transaction is overdue: time for [`Command::ExpireTransactions`].
     pub fn next_transaction_deadline(&self) -> Option<TimestampMs> {
         self.transactions()
-            .filter_map(|(_, transaction)| transaction.deadline())
+            .filter_map(|(_, transaction)| transaction.deadline(&self.clock_jumps))
             .min()
     }
 

@@ -16,8 +16,10 @@ pub struct FeatureLevel(pub u16);
 impl FeatureLevel {
     /// The first there was.
     pub const FIRST: Self = Self(1);
+    /// Segments know the command times of their appends, and jumps of command time are noted.
+    pub const WITNESSED_TIME: Self = Self(2);
     /// What this software has.
-    pub const LATEST: Self = Self(1);
+    pub const LATEST: Self = Self::WITNESSED_TIME;
 }
 
 impl fmt::Display for FeatureLevel {
@@ -145,7 +147,6 @@ mod tests {
         nodes.raise(&RaiseFeatureLevel { level })
     }
 
-    /// Levels that this software does not have yet: the rule is older than they are.
     #[test]
     fn a_level_is_raised_once_the_last_registered_node_has_it_and_then_keeps_older_ones_out() {
         let (level, node) = (FeatureLevel(2), NodeId(2));

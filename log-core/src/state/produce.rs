@@ -98,6 +98,7 @@ impl State {
         changes: &mut Vec<Change>,
     ) -> Result<Produced, Refusal> {
         let (partition, clock, epoch) = (produce.partition.clone(), self.clock, self.epoch);
+        let append_time = self.append_time();
         let topic = self.topics.meant_mut(&partition.topic, produce.topic_id);
         let log_append_time = topic.as_ref().and_then(|topic| {
             let timestamp_type = topic.config().settings().timestamp_type;
@@ -118,6 +119,7 @@ impl State {
             partition,
             base_offset,
             batch,
+            at: append_time,
         });
         Ok(Produced {
             base_offset,

@@ -43,6 +43,11 @@ pub enum Response {
         /// Whose.
         ids: Vec<TransactionalId>,
     },
+    /// An operator's word on jumps of the clock is noted.
+    ClockJumpsJudged {
+        /// How many jumps had waited for it.
+        count: usize,
+    },
 }
 
 /// Where a batch is.

@@ -65,12 +65,14 @@ pub struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// What a batch must keep to at this time.
+    /// What a batch must keep to at this time. Times are judged only where somebody has set a limit, and never where the
+    /// log takes nothing but durable records (`mayday.acks.min=all`): those are calls, and no clock silences one.
     pub fn batch_limits(&self, now: TimestampMs) -> BatchLimits {
-        let own_times = self.timestamp_type == TimestampType::CreateTime;
         // Where the log sets the time, what the producer wrote does not matter.
+        let judged =
+            self.timestamp_type == TimestampType::CreateTime && self.acks_min != AcksMin::All;
         let limit =
-            |bound: i64, otherwise: i64| TimestampMs(if own_times { bound } else { otherwise });
+            |bound: i64, otherwise: i64| TimestampMs(if judged { bound } else { otherwise });
         BatchLimits {
             batch_bytes_max: self.max_message_bytes,
             unpacked_bytes_max: BatchLimits::UNPACKED_BYTES_MAX,
@@ -383,15 +385,15 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
     ),
     key(
         "message.timestamp.after.max.ms",
-        "3600000",
+        "9223372036854775807",
         Accepts::Long(0, MS_MAX),
-        "How far in the future a record's timestamp may lie.",
+        "How far in the future a record's timestamp may lie; not judged where mayday.acks.min is all.",
     ),
     key(
         "message.timestamp.before.max.ms",
         "9223372036854775807",
         Accepts::Long(0, MS_MAX),
-        "How far in the past a record's timestamp may lie.",
+        "How far in the past a record's timestamp may lie; not judged where mayday.acks.min is all.",
     ),
     key(
         "message.timestamp.type",
@@ -548,6 +550,27 @@ mod tests {
         let keeps = config(&[limits[0], limits[1], ("cleanup.policy", "")]).unwrap();
         let kept = keeps.settings();
         assert_eq!((kept.retention_ms, kept.retention_bytes), (None, None));
+    }
+
+    #[test]
+    fn no_record_is_refused_for_its_time_unless_somebody_has_set_a_limit_and_no_call_ever() {
+        let now = TimestampMs(1_800_000_000_000);
+        let limits = |set: &[(&str, &str)]| {
+            let limits = config(set).unwrap().settings().batch_limits(now);
+            (limits.timestamp_earliest.0, limits.timestamp_latest.0)
+        };
+        let all = (i64::MIN, i64::MAX);
+        let (earliest, latest) = limits(&[]);
+        assert!(earliest <= now.0 - i64::MAX && latest == i64::MAX);
+
+        let before = ("message.timestamp.before.max.ms", "60000");
+        let after = ("message.timestamp.after.max.ms", "5000");
+        assert_eq!(limits(&[before, after]), (now.0 - 60_000, now.0 + 5_000));
+        assert_eq!(
+            limits(&[before, after, ("message.timestamp.type", "LogAppendTime")]),
+            all
+        );
+        assert_eq!(limits(&[before, after, ("mayday.acks.min", "all")]), all);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::clock_jumps::ClockJumps;
 use super::command::{InitProducerId, TransactionOutcome, TransactionalProducer};
 use super::refusal::Refusal;
 use crate::ids::{GroupId, ProducerEpoch, ProducerId, TimestampMs, TopicName, TopicPartition};
@@ -97,10 +98,11 @@ impl Transaction {
         }
     }
 
-    /// When the open transaction is aborted if it has not ended.
-    pub fn deadline(&self) -> Option<TimestampMs> {
+    /// The command time at which the open transaction is aborted if it has not ended: time that no leader lived through
+    /// does not count.
+    pub fn deadline(&self, jumps: &ClockJumps) -> Option<TimestampMs> {
         self.open()
-            .map(|open| TimestampMs(open.started_at.0.saturating_add(self.timeout_ms.into())))
+            .map(|open| jumps.due_at(open.started_at, self.timeout_ms.into()))
     }
 
     pub(super) fn writes_to(&self, partition: &TopicPartition) -> bool {

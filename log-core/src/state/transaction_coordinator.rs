@@ -149,6 +149,7 @@ impl State {
         changes: &mut Vec<Change>,
     ) {
         let at = self.clock;
+        let append_time = self.append_time();
         let transaction = self.transaction_mut(id);
         let (producer, epoch) = (transaction.producer(), transaction.epoch());
         let Some(open) = transaction.close(outcome, at) else {
@@ -171,6 +172,7 @@ impl State {
                 partition,
                 base_offset,
                 batch,
+                at: append_time,
             });
         }
         for group in open.groups {
@@ -183,7 +185,7 @@ impl State {
 
     /// Aborts what is overdue. Its producer is fenced, and may ask for its new epoch once (KIP-588).
     pub(super) fn expire_transactions(&mut self, changes: &mut Vec<Change>) -> Response {
-        let ids = self.transactions.overdue(self.clock);
+        let ids = self.transactions.overdue(&self.clock_jumps, self.clock);
         for id in &ids {
             let transaction = self.transaction_mut(id);
             let previous = (transaction.producer(), transaction.epoch());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::clock_jumps::ClockJumps;
 use super::command::TransactionalProducer;
 use super::refusal::Refusal;
 use super::transaction::Transaction;
@@ -93,10 +94,10 @@ impl Transactions {
     }
 
     /// Those whose transaction is open for longer than their producer said.
-    pub(super) fn overdue(&self, now: TimestampMs) -> Vec<TransactionalId> {
+    pub(super) fn overdue(&self, jumps: &ClockJumps, now: TimestampMs) -> Vec<TransactionalId> {
         let is_due = |transaction: &Transaction| {
             transaction
-                .deadline()
+                .deadline(jumps)
                 .is_some_and(|deadline| deadline <= now)
         };
         self.iter()

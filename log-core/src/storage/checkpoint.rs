@@ -10,10 +10,14 @@
 //! ```text
 //! file   0  magic    "MAYDAYCP"
 //!        8  crc      u32   CRC-32C of everything behind it
-//!       12  version  u32   1
+//!       12  version  u32   1 or 2
 //!       16  body     postcard: applied entry and its epoch, state, membership, and of each partition the settings, log
 //!                    start offset and segments with length and CRC-32C of each file
+//!           times    version 2, postcard: of each partition and segment the command times of its first and last append
 //! ```
+//!
+//! Version 2 is written once a segment has such times: until the cluster's level has them kept, a checkpoint can be read by
+//! software that knows version 1 only, also on another node.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,7 +30,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::entry_log::Synced;
-use super::partition::PartitionRecord;
+use super::partition::{AppendTimes, PartitionRecord};
 use super::segment::Segment;
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{EntryIndex, LeaderEpoch};
@@ -37,7 +41,9 @@ const UNFINISHED: &str = "checkpoint.new";
 const MAGIC: &[u8; 8] = b"MAYDAYCP";
 const CHECKED_FROM: usize = 12;
 const BODY_FROM: usize = 16;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Without the times of appends.
+const VERSION_WITHOUT_TIMES: u32 = 1;
 
 /// One applied entry and what was true right after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,11 +260,46 @@ impl CheckpointFile {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend([0; 4]);
-        bytes.extend(VERSION.to_be_bytes());
-        let mut bytes = postcard::to_extend(self, bytes).expect("plain values always encode");
+        let times = self.append_times();
+        let version = match times.iter().flatten().any(Option::is_some) {
+            true => VERSION,
+            false => VERSION_WITHOUT_TIMES,
+        };
+        bytes.extend(version.to_be_bytes());
+        let plain = "plain values always encode";
+        let mut bytes = postcard::to_extend(self, bytes).expect(plain);
+        if version == VERSION {
+            bytes = postcard::to_extend(&times, bytes).expect(plain);
+        }
         let crc = crc32c::crc32c(&bytes[CHECKED_FROM..]);
         bytes[8..CHECKED_FROM].copy_from_slice(&crc.to_be_bytes());
         bytes
+    }
+
+    fn append_times(&self) -> Vec<Vec<Option<AppendTimes>>> {
+        let of_segments = |partition: &PartitionRecord| {
+            let segments = partition.segments.iter();
+            segments.map(|segment| segment.appended).collect()
+        };
+        self.partitions.iter().map(of_segments).collect()
+    }
+
+    fn take_append_times(
+        &mut self,
+        times: Vec<Vec<Option<AppendTimes>>>,
+    ) -> Result<(), &'static str> {
+        let fit = times.len() == self.partitions.len();
+        let mut pairs = self.partitions.iter_mut().zip(times);
+        let taken = pairs.all(|(partition, times)| {
+            let fit = times.len() == partition.segments.len();
+            for (segment, appended) in partition.segments.iter_mut().zip(times) {
+                segment.appended = appended;
+            }
+            fit
+        });
+        (fit && taken)
+            .then_some(())
+            .ok_or("its times are of other segments")
     }
 
     /// # Errors
@@ -270,11 +311,19 @@ impl CheckpointFile {
         if u32_at(bytes, 8) != crc32c::crc32c(&bytes[CHECKED_FROM..]) {
             return Err("its checksum does not match");
         }
-        if u32_at(bytes, CHECKED_FROM) != VERSION {
+        let version = u32_at(bytes, CHECKED_FROM);
+        if ![VERSION_WITHOUT_TIMES, VERSION].contains(&version) {
             return Err("it was written by a later version of this program");
         }
-        let (file, rest): (Self, _) = postcard::take_from_bytes(&bytes[BODY_FROM..])
-            .map_err(|_| "its body cannot be read")?;
+        let unreadable = |_| "its body cannot be read";
+        let body = postcard::take_from_bytes::<Self>(&bytes[BODY_FROM..]);
+        let (mut file, mut rest) = body.map_err(unreadable)?;
+        if version == VERSION {
+            let times = postcard::take_from_bytes::<Vec<Vec<Option<AppendTimes>>>>(rest);
+            let (times, behind) = times.map_err(unreadable)?;
+            file.take_append_times(times)?;
+            rest = behind;
+        }
         if !rest.is_empty()
             || file
                 .partitions

@@ -52,7 +52,7 @@ pub use folder_lock::{FolderLock, FolderLockError};
 pub use identity::{Formed, Founder, Identity, IdentityError, cluster_id_of};
 pub use journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition, RecoveredJournal};
 pub use journal_entries::{JournalEntries, read_entries};
-pub use partition::{PartitionReader, ReadError, SegmentSummary, TimestampedOffset};
+pub use partition::{AppendTimes, PartitionReader, ReadError, SegmentSummary, TimestampedOffset};
 pub use partitions::{Partitions, PartitionsError};
 pub use recovery::{Recovered, RecoveryError, StorageConfig, recover};
 pub use snapshot::{

@@ -1,8 +1,8 @@
 //! One partition: its segments in order, appended to by one owner and read by anybody.
 //!
-//! When a segment is closed and the next one begun is a function of the appended batches and the topic's settings
-//! (Kafka's `LogSegment.shouldRoll`, with the records' time in the place of the wall's), so that every replica has the
-//! same files.
+//! When a segment is closed and the next one begun is a function of the appended batches, their commands' times and the
+//! topic's settings (Kafka's `LogSegment.shouldRoll`, with command time in the place of the wall's), so that every replica
+//! has the same files. Where the segments do not keep command times yet, the records' own times take their place.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,17 @@ pub struct SegmentSummary {
     pub bytes: u64,
     /// Its latest timestamp, if any record has one.
     pub max_timestamp: Option<TimestampMs>,
+    /// The command times of its appends; `None` where there was none, or as long as they are not kept.
+    pub appended: Option<AppendTimes>,
+}
+
+/// When a segment was appended to, in command time: what the leaders said, not what producers wrote into records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppendTimes {
+    /// Rolling by time counts from the first append.
+    pub first: TimestampMs,
+    /// Retention by time counts from the last append.
+    pub last: TimestampMs,
 }
 
 /// Why nothing could be read.
@@ -395,6 +406,7 @@ impl Partition {
         pool: &Arc<FilePool>,
         batch: &[u8],
         header: &BatchHeader,
+        at: Option<TimestampMs>,
     ) -> Result<Rolled, (PathBuf, io::Error)> {
         let end_offset = self.active.end_offset();
         assert_eq!(
@@ -408,12 +420,12 @@ impl Partition {
             "{}: a batch is appended whole and alone",
             self.partition
         );
-        let rolled = if self.is_full_for(header) {
+        let rolled = if self.is_full_for(header, at) {
             self.roll(pool)?
         } else {
             Rolled::No
         };
-        self.active.append(batch, header, &mut self.indexer)?;
+        self.active.append(batch, header, at, &mut self.indexer)?;
         self.first_timestamp.get_or_insert(header.max_timestamp);
         self.mark_dirty();
         Ok(rolled)
@@ -443,20 +455,29 @@ impl Partition {
         gone
     }
 
-    fn is_full_for(&self, header: &BatchHeader) -> bool {
+    /// Its segments know the command times of their appends from now on.
+    pub(super) fn time_appends(&self, since: TimestampMs) {
+        for segment in &self.reader.contents().segments {
+            segment.time_appends(since);
+        }
+    }
+
+    fn is_full_for(&self, header: &BatchHeader, at: Option<TimestampMs>) -> bool {
         const OFFSETS_MAX: u64 = i32::MAX as u64;
         let bytes = self.active.log_bytes();
         let too_large = u64::from(self.settings.segment_bytes) < bytes + header.size_bytes as u64;
         let too_many = OFFSETS_MAX < header.last_offset().0 - self.active.base_offset().0;
-        0 < bytes && (too_large || too_many || self.is_too_old_for(header))
+        0 < bytes && (too_large || too_many || self.is_too_old_for(header, at))
     }
 
-    fn is_too_old_for(&self, header: &BatchHeader) -> bool {
-        let first = self
-            .first_timestamp
-            .filter(|first| TimestampMs(0) <= *first);
+    fn is_too_old_for(&self, header: &BatchHeader, at: Option<TimestampMs>) -> bool {
+        let (first, now) = match at {
+            Some(at) => (self.active.appended().map(|appended| appended.first), at),
+            None => (self.first_timestamp, header.max_timestamp),
+        };
         let age_ms = first
-            .and_then(|first| u64::try_from(header.max_timestamp.0.saturating_sub(first.0)).ok());
+            .filter(|first| TimestampMs(0) <= *first)
+            .and_then(|first| u64::try_from(now.0.saturating_sub(first.0)).ok());
         age_ms.is_some_and(|age_ms| self.settings.segment_ms < age_ms)
     }
 

@@ -15,7 +15,7 @@ use super::checkpoint::{Captured, Checkpoint, Doomed};
 use super::file_pool::FilePool;
 use super::partition::{Partition, PartitionReader, Rolled, segment_paths};
 use crate::disk::Disk;
-use crate::ids::{Offset, TopicId, TopicPartition};
+use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::record::{BatchHeader, HeaderError, SegmentSettings};
 
 /// The folder of all topics.
@@ -174,7 +174,8 @@ impl Partitions {
         Ok(())
     }
 
-    /// Appends a batch that carries its final offsets, visible to readers when this returns.
+    /// Appends a batch that carries its final offsets, visible to readers when this returns. `at` is its command's time,
+    /// once the segments keep it.
     ///
     /// # Errors
     /// [`PartitionsError::Unknown`], [`PartitionsError::Batch`]: nothing was written. [`PartitionsError::Io`]: some of it
@@ -187,6 +188,7 @@ impl Partitions {
         partition: &TopicPartition,
         base_offset: Offset,
         batch: &[u8],
+        at: Option<TimestampMs>,
     ) -> Result<(), PartitionsError> {
         let header = BatchHeader::parse(batch);
         let header = header.map_err(|source| PartitionsError::Batch {
@@ -199,7 +201,7 @@ impl Partitions {
         );
         let mut owned = self.owned();
         let owner = owned.get(partition)?;
-        let appended = owner.append(&self.pool, batch, &header);
+        let appended = owner.append(&self.pool, batch, &header, at);
         let folder = owner.folder().to_owned();
         if appended.map_err(|error| io_error(partition, error))? == Rolled::Yes {
             owned.new_names.insert(folder);
@@ -233,6 +235,13 @@ impl Partitions {
     /// How many of their files are open.
     pub fn open_files(&self) -> usize {
         self.pool.open_files()
+    }
+
+    /// From here on all segments know the command times of their appends; what they hold already counts as of `since`.
+    pub fn time_appends(&self, since: TimestampMs) {
+        for partition in self.owned().partitions.values() {
+            partition.time_appends(since);
+        }
     }
 
     /// Where to read a partition.

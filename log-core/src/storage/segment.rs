@@ -15,7 +15,7 @@ use super::file_pool::FilePool;
 use super::growing_file::{FileEnd, GrowingFile};
 use super::indexer::{Indexer, NewEntries};
 use super::offset_index;
-use super::partition::{ReadError, SegmentSummary, TimestampedOffset};
+use super::partition::{AppendTimes, ReadError, SegmentSummary, TimestampedOffset};
 use super::sorted_entries::Found;
 use super::time_index::{self, TimeEntry};
 use crate::disk::{Disk, OpenMode};
@@ -32,6 +32,9 @@ pub(super) struct SegmentRecord {
     pub(super) time_index: FileEnd,
     /// The setting when the segment was begun: a change of it takes effect with the next one.
     pub(super) index_interval_bytes: u32,
+    /// Written by the checkpoint in a place of its own, which its first version does not have.
+    #[serde(skip)]
+    pub(super) appended: Option<AppendTimes>,
 }
 
 pub(super) struct Segment {
@@ -48,6 +51,7 @@ pub(super) struct Segment {
 struct Tail {
     end_offset: Offset,
     latest: Option<TimeEntry>,
+    appended: Option<AppendTimes>,
 }
 
 impl Segment {
@@ -71,6 +75,7 @@ impl Segment {
             tail: RwLock::new(Tail {
                 end_offset: base_offset,
                 latest: None,
+                appended: None,
             }),
         })
     }
@@ -117,6 +122,7 @@ impl Segment {
             tail: RwLock::new(Tail {
                 end_offset: record.end_offset,
                 latest: None,
+                appended: record.appended,
             }),
         })
     }
@@ -129,7 +135,23 @@ impl Segment {
             index: self.index.end(),
             time_index: self.time_index.end(),
             index_interval_bytes: self.index_interval_bytes,
+            appended: self.appended(),
         }
+    }
+
+    /// The command times of its appends, where they are kept.
+    pub(super) fn appended(&self) -> Option<AppendTimes> {
+        self.tail().appended
+    }
+
+    /// Counts what it holds as appended at this time.
+    pub(super) fn time_appends(&self, since: TimestampMs) {
+        let tail = self.tail();
+        let appended = (self.base_offset < tail.end_offset).then_some(AppendTimes {
+            first: since,
+            last: since,
+        });
+        self.set_tail(Tail { appended, ..tail });
     }
 
     pub(super) fn files(&self) -> [&GrowingFile; 3] {
@@ -155,6 +177,7 @@ impl Segment {
             end_offset: tail.end_offset,
             bytes: self.log.bytes(),
             max_timestamp: tail.latest.map(|latest| latest.timestamp),
+            appended: tail.appended,
         }
     }
 
@@ -175,15 +198,21 @@ impl Segment {
         &self,
         batch: &[u8],
         header: &BatchHeader,
+        at: Option<TimestampMs>,
         indexer: &mut Indexer,
     ) -> Result<(), (PathBuf, io::Error)> {
         let position = self.log.bytes();
         append(&self.log, batch)?;
         let entries = indexer.append(header, position);
         self.append_entries(entries)?;
+        let known = self.appended();
         self.set_tail(Tail {
             end_offset: header.next_offset(),
             latest: indexer.latest(),
+            appended: at.map(|at| AppendTimes {
+                first: known.map_or(at, |known| known.first),
+                last: at,
+            }),
         });
         Ok(())
     }
@@ -240,6 +269,7 @@ impl Segment {
         self.set_tail(Tail {
             end_offset,
             latest: indexer.latest(),
+            appended: self.appended(),
         });
         Ok(indexer)
     }

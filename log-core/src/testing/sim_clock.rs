@@ -17,6 +17,8 @@ struct Hands {
     elapsed: Duration,
     /// What the wall shows beyond `elapsed`, in microseconds: milliseconds would lose the small steps.
     wall_ahead_us: i64,
+    /// How much faster the wall goes, in millionths.
+    drift_ppm: i64,
 }
 
 impl SimClock {
@@ -26,13 +28,18 @@ impl SimClock {
             hands: Mutex::new(Hands {
                 elapsed: Duration::ZERO,
                 wall_ahead_us: wall.0.saturating_mul(1_000),
+                drift_ppm: 0,
             }),
         }
     }
 
     /// Lets time pass.
     pub fn advance(&self, time: Duration) {
-        self.hands().elapsed += time;
+        let mut hands = self.hands();
+        hands.elapsed += time;
+        let passed_us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let drifted_us = passed_us.saturating_mul(hands.drift_ppm) / 1_000_000;
+        hands.wall_ahead_us = hands.wall_ahead_us.saturating_add(drifted_us);
     }
 
     /// Sets the wall forward or back, as an operator or a time server does; timers notice nothing.
@@ -41,6 +48,11 @@ impl SimClock {
         hands.wall_ahead_us = hands
             .wall_ahead_us
             .saturating_add(by_ms.saturating_mul(1_000));
+    }
+
+    /// From now on the wall goes faster by so many millionths, or slower; timers do not.
+    pub fn drift_wall(&self, ppm: i64) {
+        self.hands().drift_ppm = ppm;
     }
 
     fn hands(&self) -> MutexGuard<'_, Hands> {
@@ -83,6 +95,15 @@ mod tests {
             (clock.elapsed(), clock.wall()),
             (Duration::from_millis(5), TimestampMs(-995))
         );
+    }
+
+    #[test]
+    fn the_wall_may_drift_while_the_time_for_timers_does_not() {
+        let clock = SimClock::at(TimestampMs(0));
+        clock.drift_wall(500_000);
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(clock.elapsed(), Duration::from_secs(2));
+        assert_eq!(clock.wall(), TimestampMs(3_000));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The operator's tools: topics, groups, records and nodes of a running log, as tables or as JSON.
+//! The operator's tools: topics, groups, records, nodes and clock of a running log, as tables or as JSON.
 //!
 //! A client like any other: all goes over the Kafka protocol, so the tools work on any node, show what any client would
 //! see, and can do nothing that a client cannot. `log-core` and `mayday log` both offer [`Command`].
@@ -7,6 +7,7 @@
 
 mod aborted;
 mod client;
+mod clock;
 mod committed;
 mod error;
 mod groups;
@@ -24,6 +25,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+pub use self::clock::Clock;
 pub use self::error::ToolError;
 pub use self::groups::Groups;
 pub use self::nodes::Nodes;
@@ -45,6 +47,8 @@ pub enum Command {
     Records(Records),
     /// List the nodes, add, remove and replace them.
     Nodes(Nodes),
+    /// List jumps of the log's clock, and say what they were.
+    Clock(Clock),
 }
 
 /// What every command can be told.
@@ -78,6 +82,7 @@ pub async fn run(
         Command::Groups(groups) => groups.run(&mut client, &mut out).await,
         Command::Records(records) => records.run(&mut client, &mut out).await,
         Command::Nodes(nodes) => nodes.run(&mut client, &mut out).await,
+        Command::Clock(clock) => clock.run(&mut client, &mut out).await,
     }
 }
 
@@ -88,6 +93,7 @@ impl Command {
             Self::Groups(groups) => &groups.options,
             Self::Records(records) => &records.options,
             Self::Nodes(nodes) => &nodes.options,
+            Self::Clock(clock) => &clock.options,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::client::{Client, address};
 use super::error::{ToolError, check};
 use super::output::{Answer, head, or_dash, table_or};
 use crate::ids::ReplicaId;
-use crate::wire::extension::{self, Standing};
+use crate::wire::extension::{self, ClockReport, Standing};
 use crate::wire::values;
 
 /// What Kafka calls the partition that the members keep together.
@@ -134,34 +134,48 @@ impl Member {
     }
 }
 
+/// What the leader's clock shows, and which jumps of it are known.
+pub(super) async fn clock(client: &mut Client) -> Result<ClockReport, ToolError> {
+    let (journal, _) = ask(client).await?;
+    extension::clock_report(&journal.unknown_tagged_fields).ok_or_else(|| ToolError::Silent {
+        api: "DescribeQuorum",
+        about: "the clock".to_owned(),
+    })
+}
+
+async fn ask(client: &mut Client) -> Result<(PartitionData, Vec<WireNode>), ToolError> {
+    let partition = AskedPartition::default().with_partition_index(0);
+    let topic = TopicData::default()
+        .with_topic_name(StrBytes::from_static_str(JOURNAL).into())
+        .with_partitions(vec![partition]);
+    let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
+    let answer = match client.ask_controller(2, request.clone()).await {
+        Err(ToolError::NoLeader { .. }) => client.ask(2, request).await?,
+        answered => answered?,
+    };
+    let message = answer.error_message.as_deref();
+    check("the nodes", answer.error_code, message)?;
+    let mut topics = answer.topics.into_iter();
+    let journal = topics
+        .next()
+        .and_then(|topic| topic.partitions.into_iter().next());
+    let journal = journal.ok_or_else(|| ToolError::Silent {
+        api: "DescribeQuorum",
+        about: "the journal".to_owned(),
+    })?;
+    check(
+        "the nodes",
+        journal.error_code,
+        journal.error_message.as_deref(),
+    )?;
+    Ok((journal, answer.nodes))
+}
+
 impl Quorum {
     /// Asks the leader, or where there is none whatever node answers.
     pub(super) async fn ask(client: &mut Client) -> Result<Self, ToolError> {
-        let partition = AskedPartition::default().with_partition_index(0);
-        let topic = TopicData::default()
-            .with_topic_name(StrBytes::from_static_str(JOURNAL).into())
-            .with_partitions(vec![partition]);
-        let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
-        let answer = match client.ask_controller(2, request.clone()).await {
-            Err(ToolError::NoLeader { .. }) => client.ask(2, request).await?,
-            answered => answered?,
-        };
-        let message = answer.error_message.as_deref();
-        check("the nodes", answer.error_code, message)?;
-        let mut topics = answer.topics.into_iter();
-        let journal = topics
-            .next()
-            .and_then(|topic| topic.partitions.into_iter().next());
-        let journal = journal.ok_or_else(|| ToolError::Silent {
-            api: "DescribeQuorum",
-            about: "the journal".to_owned(),
-        })?;
-        check(
-            "the nodes",
-            journal.error_code,
-            journal.error_message.as_deref(),
-        )?;
-        Ok(Self::of(journal, answer.nodes))
+        let (journal, nodes) = ask(client).await?;
+        Ok(Self::of(journal, nodes))
     }
 
     fn of(journal: PartitionData, nodes: Vec<WireNode>) -> Self {

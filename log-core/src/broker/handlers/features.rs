@@ -1,14 +1,18 @@
-//! UpdateFeatures: the operator allows what all nodes' software can do (KIP-584, DESIGN rule 17).
+//! UpdateFeatures: the operator allows what all nodes' software can do (KIP-584, DESIGN rule 17), and says in a tagged
+//! field of ours what jumps of the clock were (decision 0018).
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
 use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
+use tracing::info;
 
 use super::proposal::{Failed, deadline, settle, told};
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
-use crate::state::{Command, FeatureLevel, RaiseFeatureLevel};
+use crate::ids::TimestampMs;
+use crate::state::{Command, FeatureLevel, JudgeClockJumps, JumpVerdict, RaiseFeatureLevel};
+use crate::wire::extension::{ClockVerdict, clock_verdict};
 
 /// The one feature there is, named as Kafka names its own (`metadata.version`, `transaction.version`).
 pub(super) const FEATURE: &str = "mayday.version";
@@ -25,6 +29,10 @@ pub(in crate::broker) async fn update(
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
         return response.with_error_code(code.code());
     }
+    if let Some(word) = clock_verdict(&request.unknown_tagged_fields) {
+        let (code, message) = told(judge(service, word, &request).await);
+        return response.with_error_code(code).with_error_message(message);
+    }
     let mut results = Vec::with_capacity(request.feature_updates.len());
     for asked in &request.feature_updates {
         let raised = raise(service, version, asked, &request).await;
@@ -39,6 +47,47 @@ pub(in crate::broker) async fn update(
         return response;
     }
     response.with_results(results)
+}
+
+async fn judge(
+    service: &Service,
+    word: Result<ClockVerdict, ()>,
+    request: &UpdateFeaturesRequest,
+) -> Result<(), Failed> {
+    let invalid = |message: &str| Failed::of(ResponseError::InvalidRequest, message);
+    let ClockVerdict {
+        until_ms,
+        time_passed,
+    } = word.map_err(|()| invalid("a word on the clock that makes no sense"))?;
+    if !request.feature_updates.is_empty() {
+        return Err(invalid("one request raises a level or judges the clock"));
+    }
+    if !service.replica().state().notes_jumps() {
+        return Err(invalid(
+            "jumps of the clock are noted from level 2 on: raise the level first",
+        ));
+    }
+    if request.validate_only {
+        return Ok(());
+    }
+    let verdict = match time_passed {
+        true => JumpVerdict::TimePassed,
+        false => JumpVerdict::ClockWasWrong,
+    };
+    let judge = JudgeClockJumps {
+        until: TimestampMs(until_ms),
+        verdict,
+    };
+    let wait = deadline(request.timeout_ms);
+    let judged = settle(
+        service,
+        Command::JudgeClockJumps(judge),
+        Asked::Controller,
+        wait,
+    );
+    judged.await?;
+    info!(?verdict, "an operator has judged the jumps of the clock");
+    Ok(())
 }
 
 fn result(asked: &FeatureUpdateKey, raised: Result<(), Failed>) -> UpdatableFeatureResult {

@@ -192,6 +192,10 @@ fn check(
         (place, topic.id(), limits, compression, on_disks, protected)
     };
     let batch = ValidBatch::check(records, &limits).map_err(|invalid| refused(&invalid))?;
+    service
+        .replica()
+        .clocks()
+        .note_record(batch.header().max_timestamp, service.replica().clock());
     if protected && batch.header().attributes.transactional {
         let message = "a topic with mayday.acks.min=all takes no transactions";
         return Err(Failed::of(ResponseError::PolicyViolation, message));

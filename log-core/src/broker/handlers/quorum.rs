@@ -21,7 +21,7 @@ use crate::broker::service::{Service, Waiting};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, NodeId, ReplicaId};
 use crate::state::{Listener, State};
-use crate::wire::extension::Standing;
+use crate::wire::extension::{ClockReport, ReportedJump, Standing};
 use crate::wire::values;
 
 /// What Kafka calls the partition that its controllers keep together; ours is the journal.
@@ -84,6 +84,7 @@ impl Known<'_> {
         let learners = self.membership.learners.iter();
         let waiting = self.waiting.iter().map(|waiting| self.waits(waiting));
         PartitionData::default()
+            .with_unknown_tagged_fields(self.clock().tagged())
             .with_error_message(None)
             .with_leader_id(self.view.leader_id())
             .with_leader_epoch(self.view.leader_epoch())
@@ -95,6 +96,23 @@ impl Known<'_> {
                     .chain(waiting)
                     .collect(),
             )
+    }
+
+    fn clock(&self) -> ClockReport {
+        let replica = self.service.replica();
+        let elapsed = replica.clock().elapsed();
+        let jumps = self.state.clock_jumps().iter();
+        ClockReport {
+            now_ms: replica.clocks().command().now(elapsed).0,
+            wall_ms: replica.wall().0,
+            jumps: jumps
+                .map(|jump| ReportedJump {
+                    at_ms: jump.at.0,
+                    unwitnessed_ms: jump.unwitnessed_ms,
+                    dismissed: jump.dismissed,
+                })
+                .collect(),
+        }
     }
 
     /// The members are as of a moment ago; what is applied must not lie beyond what all of them have.

@@ -102,11 +102,12 @@ pub(in crate::broker) async fn list(
         }
         Err(code) => return response.with_error_code(code.code()),
     }
-    let now = service.replica().wall();
+    let (now, jumps) = service.replica().shared().command_time();
+    let age_ms = |since| jumps.age_ms(since, now);
     let state = service.replica().state();
     let wanted = state
         .transactions()
-        .filter(|(_, transaction)| is_wanted(&request, now, transaction));
+        .filter(|(_, transaction)| is_wanted(&request, age_ms, transaction));
     let listed = wanted.map(|(id, transaction)| {
         ListedTransaction::default()
             .with_transactional_id(StrBytes::from_string(id.as_str().to_owned()).into())
@@ -126,7 +127,7 @@ fn unknown_states(request: &ListTransactionsRequest) -> Vec<StrBytes> {
 
 fn is_wanted(
     request: &ListTransactionsRequest,
-    now: TimestampMs,
+    age_ms: impl Fn(TimestampMs) -> u64,
     transaction: &Transaction,
 ) -> bool {
     let in_state = request.state_filters.is_empty()
@@ -137,9 +138,11 @@ fn is_wanted(
             .producer_id_filters
             .iter()
             .any(|wanted| wanted.0 == producer);
-    let runs_for = transaction.open().map(|open| now.0 - open.started_at.0);
-    let long_enough = request.duration_filter < 0
-        || runs_for.is_some_and(|runs_for| request.duration_filter <= runs_for);
+    // Negative: any.
+    let long_enough = u64::try_from(request.duration_filter).map_or(true, |least_ms| {
+        let open = transaction.open();
+        open.is_some_and(|open| least_ms <= age_ms(open.started_at))
+    });
     in_state && by_producer && long_enough
 }
 

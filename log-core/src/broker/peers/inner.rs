@@ -167,6 +167,7 @@ impl Inner {
             room: replica.room().own_report(),
             quorum: leads.then(|| replica.quorum().as_ref().clone()),
             partition_files_max: Some(replica.partition_bound().own()),
+            wall: replica.state().notes_jumps().then(|| self.clock.wall()),
         })
     }
 
@@ -179,6 +180,9 @@ impl Inner {
         replica.room().report(from, status.room, now);
         if let Some(files_max) = status.partition_files_max {
             replica.partition_bound().report(from, files_max);
+        }
+        if let Some(wall) = status.wall {
+            replica.clocks().note_peer(from, wall, &*self.clock);
         }
         if let Some(quorum) = status.quorum
             && quorum.leader == Some(from)

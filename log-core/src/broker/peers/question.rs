@@ -8,7 +8,8 @@ use crate::broker::disk_room::RoomReport;
 use crate::broker::replica_handle::{Outcome, ProposeError};
 use crate::consensus::Quorum;
 use crate::ids::{
-    EntryIndex, NodeId, ProducerEpoch, ProducerId, ReplicaId, TopicName, TransactionalId,
+    EntryIndex, NodeId, ProducerEpoch, ProducerId, ReplicaId, TimestampMs, TopicName,
+    TransactionalId,
 };
 use crate::state::{Command, FeatureLevel, Refusal, Response};
 use crate::storage::Formed;
@@ -215,6 +216,9 @@ pub(super) struct Status {
     /// How many files of partitions it keeps open; an older node does not say.
     #[serde(skip)]
     pub(super) partition_files_max: Option<u32>,
+    /// What its wall clock shows; an older node does not say.
+    #[serde(skip)]
+    pub(super) wall: Option<TimestampMs>,
 }
 
 /// Bytes of a question, an answer or a status.
@@ -227,7 +231,7 @@ impl Status {
     pub(super) fn encode(&self, version: u16) -> Vec<u8> {
         let mut bytes = encode(self);
         if WITH_PARTITION_FILES <= version {
-            bytes.extend(encode(&self.partition_files_max));
+            bytes.extend(encode(&(self.partition_files_max, self.wall)));
         }
         bytes
     }
@@ -242,8 +246,10 @@ impl Status {
         }
         let unreadable = Unreadable { len: body.len() };
         let (status, added): (Self, _) = postcard::take_from_bytes(body).map_err(|_| unreadable)?;
+        let (partition_files_max, wall) = decode(added)?;
         Ok(Self {
-            partition_files_max: decode(added)?,
+            partition_files_max,
+            wall,
             ..status
         })
     }
@@ -333,11 +339,13 @@ mod tests {
             },
             quorum: None,
             partition_files_max: Some(2_961),
+            wall: Some(TimestampMs(1_800_000_000_000)),
         };
         let old = [0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 1, 0];
         assert_eq!(status.encode(1), old, "the bytes of the first version");
         let untold = Status {
             partition_files_max: None,
+            wall: None,
             ..status.clone()
         };
         assert_eq!(Status::decode(&old, 1), Ok(untold));

@@ -4,6 +4,7 @@
 //! new shapes of an old one are new commands; a replicated feature level keeps a leader from proposing what another
 //! replica cannot read (DESIGN rule 17), and a replica that meets such a thing nevertheless must stop.
 
+mod clock;
 mod group;
 mod node;
 mod topic;
@@ -11,6 +12,7 @@ mod transaction;
 
 use serde::{Deserialize, Serialize};
 
+pub use clock::{JudgeClockJumps, JumpVerdict, NoteClockJump};
 pub use group::{
     CommitOffsets, Committer, CompleteRebalance, CompletedMember, DeleteGroup, DeleteOffsets,
     ExpireOffsets, NewOffset,
@@ -37,7 +39,8 @@ pub struct Envelope {
     /// The epoch in which it was proposed. In an entry of another epoch the command changes nothing: its proposer was
     /// no longer the leader, and has told its client so.
     pub proposer: LeaderEpoch,
-    /// The proposer's clock, never before the previous command's time.
+    /// Command time: the later of the proposer's wall clock and the previous command's time, which goes on with elapsed
+    /// time where the wall is behind it.
     pub at: TimestampMs,
     /// What is to be done.
     pub command: Command,
@@ -92,6 +95,10 @@ pub enum Command {
     ExpireTransactions,
     /// Forget transactional ids that were idle.
     ExpireTransactionalIds(ExpireTransactionalIds),
+    /// Command time is ahead of what leaders lived through. From [`FeatureLevel::WITNESSED_TIME`] on.
+    NoteClockJump(NoteClockJump),
+    /// An operator says what that was. From [`FeatureLevel::WITNESSED_TIME`] on.
+    JudgeClockJumps(JudgeClockJumps),
 }
 
 /// Why a replica cannot read a command that the cluster has committed. It must stop: going on without it would make its
@@ -181,7 +188,9 @@ impl Command {
             | Self::MoveLogStart(_)
             | Self::ExpireOffsets(_)
             | Self::ExpireTransactions
-            | Self::ExpireTransactionalIds(_) => 0,
+            | Self::ExpireTransactionalIds(_)
+            | Self::NoteClockJump(_)
+            | Self::JudgeClockJumps(_) => 0,
         }
     }
 }

@@ -15,8 +15,9 @@ use crate::state::{
     CommitTransactionOffsets, Committer, CompleteRebalance, CompletedMember, ConfigAction,
     ConfigChange, ConfigOp, CreatePartitions, CreateTopic, DeleteGroup, DeleteOffsets, DeleteTopic,
     EndTransaction, Envelope, ExpireOffsets, ExpireProducers, ExpireTransactionalIds, FeatureLevel,
-    InitProducerId, LogStartCause, MoveLogStart, NewOffset, Produce, RaiseFeatureLevel,
-    RegisterNode, State, TransactionOutcome, TransactionalProducer, UnregisterNode,
+    InitProducerId, JudgeClockJumps, JumpVerdict, LogStartCause, MoveLogStart, NewOffset,
+    NoteClockJump, Produce, RaiseFeatureLevel, RegisterNode, State, TransactionOutcome,
+    TransactionalProducer, UnregisterNode,
 };
 
 const TOPICS: [&str; 2] = ["an-alert", "an-accept"];
@@ -252,6 +253,13 @@ fn any_command() -> impl Strategy<Value = Command> {
         2 => any_topic_command(),
         8 => any_produce(),
         1 => Just(Command::AllocateProducerId),
+        1 => (0_u64..100_000).prop_map(|unwitnessed_ms| {
+            Command::NoteClockJump(NoteClockJump { unwitnessed_ms })
+        }),
+        1 => (any::<bool>(), 900_000_i64..2_000_000).prop_map(|(passed, until)| {
+            let verdict = if passed { JumpVerdict::TimePassed } else { JumpVerdict::ClockWasWrong };
+            Command::JudgeClockJumps(JudgeClockJumps { until: TimestampMs(until), verdict })
+        }),
         1 => (0_i64..2_000_000).prop_map(|before| {
             Command::ExpireProducers(ExpireProducers { used_before: TimestampMs(before) })
         }),
@@ -313,8 +321,8 @@ proptest! {
 
     #[test]
     fn no_bytes_make_reading_a_command_or_a_state_panic(bytes in vec(any::<u8>(), 0..200)) {
-        let versioned: Vec<u8> = [&[1][..], &bytes].concat();
-        for bytes in [bytes, versioned] {
+        let versioned = |version: u8| [&[version][..], &bytes].concat();
+        for bytes in [bytes.clone(), versioned(1), versioned(2)] {
             if let Ok(envelope) = Envelope::decode(&bytes) {
                 prop_assert_eq!(Envelope::decode(&envelope.encode()), Ok(envelope));
             }

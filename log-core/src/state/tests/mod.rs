@@ -1,6 +1,7 @@
 //! The state machine under test, and the small language the tests speak.
 
 mod any_command;
+mod clock;
 mod config;
 mod group;
 mod log_start;

@@ -104,7 +104,7 @@ impl World {
                         transaction.open().unwrap().partitions.contains(&partition),
                         "{partition}: {producer}"
                     );
-                    assert!(transaction.deadline().is_some());
+                    assert!(transaction.deadline(self.state.clock_jumps()).is_some());
                 }
             }
         }
@@ -211,9 +211,11 @@ fn perform(files: &mut Files, changes: &[Change]) {
                 partition,
                 base_offset,
                 batch,
+                at: _,
             } => {
                 append(files.get_mut(partition).unwrap(), *base_offset, batch);
             }
+            Change::AppendsTimed { .. } => {}
             Change::PartitionConfigured { partition, .. }
             | Change::LogStartMoved { partition, .. } => {
                 assert!(files.contains_key(partition));

@@ -174,7 +174,9 @@ impl Busy {
         }
         let name = partition("busy");
         let end = partitions.reader(&name).unwrap().log_end_offset();
-        partitions.append(&name, end, &batch(end.0, &[1])).unwrap();
+        partitions
+            .append(&name, end, &batch(end.0, &[1]), None)
+            .unwrap();
         self.applied += 1;
         let synced = self.journal();
         acknowledged.store(self.applied, Ordering::SeqCst);

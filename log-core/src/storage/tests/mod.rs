@@ -1,5 +1,6 @@
 //! The files together: partitions, checkpoints and recovery, by hand and against a model.
 
+mod append_times;
 mod backup;
 mod damage;
 mod model;
@@ -153,7 +154,16 @@ impl Node {
         let end = self.reader(topic).log_end_offset();
         let batch = batch_of(EPOCH, end.0, timestamps, compression);
         self.partitions()
-            .append(&partition(topic), end, &batch)
+            .append(&partition(topic), end, &batch, None)
+            .unwrap();
+    }
+
+    /// Appends a batch behind the others, by a command of this time.
+    fn append_at(&self, topic: &str, at: i64, timestamps: &[i64]) {
+        let end = self.reader(topic).log_end_offset();
+        let batch = batch_of(EPOCH, end.0, timestamps, Compression::None);
+        self.partitions()
+            .append(&partition(topic), end, &batch, Some(TimestampMs(at)))
             .unwrap();
     }
 

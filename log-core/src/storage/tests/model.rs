@@ -104,6 +104,7 @@ impl State {
             &name_of(topic),
             Offset(base_offset),
             &batch_of(epoch, base_offset, timestamps, Compression::None),
+            None,
         )
     }
 

@@ -295,7 +295,7 @@ fn a_batch_that_leaves_a_hole_is_never_written() {
     let node = node();
     drop(
         node.partitions()
-            .append(&partition("t"), Offset(5), &batch(5, &[1])),
+            .append(&partition("t"), Offset(5), &batch(5, &[1]), None),
     );
 }
 

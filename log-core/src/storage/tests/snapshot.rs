@@ -793,7 +793,7 @@ fn a_fetch_goes_on_in_the_middle_of_a_large_file() {
     let batch = patch.apply(&builder.build());
     leader
         .partitions()
-        .append(&partition("large"), Offset(0), &batch)
+        .append(&partition("large"), Offset(0), &batch, None)
         .unwrap();
     leader.journal_one();
     leader.checkpoint();

@@ -47,6 +47,7 @@ use self::network::Network;
 use self::node::{Ended, SimNode};
 pub use self::plan::Plan;
 pub use self::planted::Planted;
+pub use self::process::Untimely;
 use self::process::{Failure, Outbound};
 use self::producer::Producer;
 use self::reader::Reader;
@@ -322,7 +323,16 @@ impl Cluster {
             checkpoint_waits,
             hold_waits,
             fetch_waits,
+            overdue,
+            untimely,
         } = self.nodes[node].outbound();
+        for what in untimely {
+            self.history.violated(Violation::Untimely { node, what });
+        }
+        for id in overdue {
+            self.coverage.count("transactions overdue");
+            self.history.overdue(&id, self.now);
+        }
         let life = self.nodes[node].life();
         if journal_waits {
             let (shortest, longest) = self.nodes[node].sync_takes();
@@ -350,7 +360,7 @@ impl Cluster {
     fn watch(&mut self, node: usize) {
         if let Some(fingerprint) = self.nodes[node].newly_applied() {
             let view = self.nodes[node].view().expect("it has just applied");
-            self.history.applied(&view, fingerprint);
+            self.history.applied(&view, fingerprint, self.now);
         }
         for _ in 0..self.nodes[node].newly_installed() {
             self.coverage.count("snapshots installed");

@@ -355,7 +355,10 @@ impl SimNode {
 
     /// Lets one of the next syncs fail.
     pub(super) fn fail_sync(&mut self, which: u64) {
-        self.failing_sync.0.store(which, Ordering::Relaxed);
+        // One that has failed may be told of later, when a checkpoint relies on it: it is not forgotten before the next start.
+        if !self.failing_sync.has_come() {
+            self.failing_sync.0.store(which, Ordering::Relaxed);
+        }
     }
 
     /// Turns one bit of one of its files round; which one. It must be down.
@@ -393,7 +396,9 @@ impl SimNode {
         }
         self.out |= *ended == Ended::Damaged;
         if self.failing_sync.has_come() {
-            self.fail_sync(FailingSync::NONE);
+            self.failing_sync
+                .0
+                .store(FailingSync::NONE, Ordering::Relaxed);
         }
         self.paused = false;
         self.up.take().map(Process::waiting).unwrap_or_default()

@@ -7,14 +7,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::client::{Request, Said};
+use super::topic;
 use super::view::View;
 use crate::broker::ProposeError;
+use crate::broker::simulated::{CommandClock, Shared};
 use crate::consensus::{Message, Persist};
 use crate::disk::{Disk, OpenMode};
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, TimestampMs};
-use crate::state::{Command, Committer, ExpireProducers};
-use crate::storage::{Recovered, read_entries};
+use crate::state::{
+    Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart,
+};
+use crate::storage::{Recovered, SegmentSummary, read_entries};
 use crate::testing::{Call, Fault, Operation, SimDisk};
 
 /// A bug that the simulation must find.
@@ -52,11 +56,21 @@ pub enum Planted {
     HeartbeatsWaitForTheDisk,
     /// A leader takes the others' disks for as slow as its own: it hears of them only once its own sync has ended.
     OthersTakenForSlow,
+    /// Retention compares the times of appends with the leader's wall clock.
+    RetentionByTheWall,
+    /// Retention goes by what producers wrote into their records.
+    RetentionByRecordTimes,
+    /// What was unused for long is forgotten by the leader's wall clock.
+    ForgottenByTheWall,
+    /// A leader whose wall is ahead by time that no leader lived through does not say so.
+    JumpNotNoted,
+    /// Command time is the later of the last command's and the wall, and no more.
+    CommandTimeStandsStill,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 16] = [
+    pub const ALL: [Planted; 21] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
@@ -73,6 +87,11 @@ impl Planted {
         Planted::DoneBeforeKnown,
         Planted::HeartbeatsWaitForTheDisk,
         Planted::OthersTakenForSlow,
+        Planted::RetentionByTheWall,
+        Planted::RetentionByRecordTimes,
+        Planted::ForgottenByTheWall,
+        Planted::JumpNotNoted,
+        Planted::CommandTimeStandsStill,
     ];
 
     /// Spoils a step on its way to the journal.
@@ -147,6 +166,48 @@ impl Planted {
         (self == Self::ProducerWindowLostOnFailover).then_some(Command::ExpireProducers(everything))
     }
 
+    /// Spoils command time before a node uses it.
+    pub(super) fn spoil_command_time(self, wall: TimestampMs, shared: &Shared) {
+        let elapsed = shared.clock.elapsed();
+        let mut command = shared.clocks.command();
+        match self {
+            Self::JumpNotNoted => {
+                let at = command.stamp(wall, elapsed).at;
+                *command = CommandClock::from(at, elapsed);
+            }
+            Self::CommandTimeStandsStill => {
+                let last = shared.state.read().expect("nobody panicked").clock();
+                *command = CommandClock::from(last, elapsed);
+            }
+            _ => {}
+        }
+    }
+
+    /// What a leader takes for due.
+    pub(super) fn housework(self, shared: &Shared) -> Option<Vec<Command>> {
+        let wall = shared.clock.wall();
+        let before = |days: i64| TimestampMs(wall.0 - days * 86_400_000);
+        match self {
+            Self::RetentionByTheWall => {
+                let last_append = |segment: &SegmentSummary| segment.appended.map(|at| at.last);
+                Some(delete_older(shared, wall, last_append))
+            }
+            Self::RetentionByRecordTimes => {
+                let (now, _) = shared.command_time();
+                Some(delete_older(shared, now, |segment| segment.max_timestamp))
+            }
+            Self::ForgottenByTheWall => Some(vec![
+                Command::ExpireProducers(ExpireProducers {
+                    used_before: before(1),
+                }),
+                Command::ExpireOffsets(ExpireOffsets {
+                    committed_before: before(7),
+                }),
+            ]),
+            _ => None,
+        }
+    }
+
     /// Spoils what recovery found.
     pub(super) fn spoil_recovered(self, recovered: &mut Recovered, disk: &dyn Disk, folder: &Path) {
         if self == Self::AppliedWithoutTheCheckpointsIndex {
@@ -165,6 +226,30 @@ impl Planted {
     pub(super) fn is_about_the_journal(self) -> bool {
         self == Self::DamagedEntrySkipped
     }
+}
+
+/// Retention as it would be by these times of segments.
+fn delete_older(
+    shared: &Shared,
+    now: TimestampMs,
+    time_of: impl Fn(&SegmentSummary) -> Option<TimestampMs>,
+) -> Vec<Command> {
+    let partitions = shared.partitions();
+    let old = |partition| {
+        let reader = partitions.reader(&topic::place(partition))?;
+        let is_old = |segment: &&SegmentSummary| {
+            time_of(segment).is_some_and(|at| at.0 + topic::RETENTION_MS < now.0)
+        };
+        let segments = reader.segments();
+        let last = segments.iter().take_while(is_old).last()?;
+        Some(Command::MoveLogStart(MoveLogStart {
+            topic_id: topic::topic_id(),
+            partition,
+            offset: Some(last.end_offset),
+            cause: LogStartCause::Retention,
+        }))
+    };
+    topic::partitions().filter_map(old).collect()
 }
 
 /// The checkpoint's last entry goes back among those that are to be applied.

@@ -12,16 +12,17 @@ use super::client::{Asker, Request, Said};
 use super::coordinator::{Coordinator, Record};
 use super::member;
 use super::view::View;
+
 use crate::broker::simulated::{
-    Effect, Input, Job, JournalGroup, JournalLine, Limits, Replica, Shared, Step, Ticket, Written,
-    assemble, most_have, recording, step_to_join, step_to_leave,
+    Effect, Input, Job, JournalGroup, JournalLine, Limits, Remembered, Replica, Shared, Step,
+    Ticket, Written, assemble, due, most_have, recording, step_to_join, step_to_leave,
 };
 use crate::broker::{Leadership, Outcome, ProposeError};
 use crate::clock::Clock;
 use crate::consensus::{Membership, Message, Persist, Quorum};
 use crate::disk::Disk;
-use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
-use crate::state::Command;
+use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs, TransactionalId};
+use crate::state::{Command, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
 use crate::storage::{Captured, EntryLog, Identity, Incoming, StorageConfig, Synced, recover};
 
 /// What a node wants from the world around it.
@@ -39,6 +40,19 @@ pub(super) struct Outbound {
     pub(super) hold_waits: bool,
     /// Whether a part of a snapshot is to be fetched.
     pub(super) fetch_waits: bool,
+    /// Whose transactions were open for too long, as housekeeping has it.
+    pub(super) overdue: Vec<TransactionalId>,
+    /// What no clock excuses.
+    pub(super) untimely: Vec<Untimely>,
+}
+
+/// What must not happen, whatever clocks show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untimely {
+    /// Something was forgotten as unused for days, in a life of seconds.
+    Forgotten,
+    /// Less time lay between two commands of a leader than had passed.
+    CommandTimeStoodStill,
 }
 
 /// What a process has its files from.
@@ -95,7 +109,9 @@ enum Awaiting {
     Record(Record),
     /// The operator's tool, which is to say that the errand is done.
     Proof(Errand, LeaderEpoch),
-    /// Housekeeping asks again when its time comes.
+    /// Housekeeping, which asks again when its time comes.
+    House,
+    /// It does not matter.
     Nobody,
 }
 
@@ -127,6 +143,8 @@ pub(super) struct Process {
     pub(super) outbound: Outbound,
     shown: Option<EntryIndex>,
     led: Option<LeaderEpoch>,
+    /// The time of the last command that this node proposed, in which epoch and when.
+    stamped: Option<(LeaderEpoch, TimestampMs, Duration)>,
     proof: Option<Proof>,
     planted: Option<Planted>,
     /// The step that a planted bug confirms before its time.
@@ -136,6 +154,20 @@ pub(super) struct Process {
     installs: bool,
     /// How many snapshots it has installed since somebody asked.
     pub(super) installed: u64,
+}
+
+/// As long as the defaults.
+const REMEMBERED: Remembered = Remembered {
+    producers: Duration::from_secs(86_400),
+    offsets: Duration::from_secs(7 * 86_400),
+    transactional_ids: Duration::from_secs(7 * 86_400),
+};
+/// Times are cut to milliseconds.
+const TICK_MS: Duration = Duration::from_millis(2);
+
+/// A command time as a duration.
+fn at_zero(at: TimestampMs) -> Duration {
+    Duration::from_millis(u64::try_from(at.0).unwrap_or(0))
 }
 
 /// Housekeeping comes round once in so many ticks.
@@ -174,6 +206,7 @@ impl Process {
             outbound: Outbound::default(),
             shown: None,
             led: None,
+            stamped: None,
             proof: None,
             planted,
             told_early: None,
@@ -254,7 +287,7 @@ impl Process {
         let ticket = self.ticket(awaiting);
         let only_in = match &self.awaiting[&ticket] {
             Awaiting::Record(record) => Some(record.epoch),
-            Awaiting::Client(_) | Awaiting::Proof(..) | Awaiting::Nobody => None,
+            Awaiting::Client(_) | Awaiting::Proof(..) | Awaiting::House | Awaiting::Nobody => None,
         };
         self.take(Input::Propose {
             ticket,
@@ -270,14 +303,60 @@ impl Process {
         ticket
     }
 
-    /// Aborts transactions that are open for too long, as the leader does.
+    /// Proposes what is due, as the leader does.
     fn keep_house(&mut self) -> Result<(), Failure> {
-        let deadline = self.view().state.next_transaction_deadline();
-        let overdue = deadline.is_some_and(|deadline| deadline <= self.shared.clock.wall());
-        if overdue && self.leading().is_some() {
-            return self.propose(Awaiting::Nobody, Command::ExpireTransactions);
+        if self.leading().is_none() {
+            return Ok(());
         }
-        Ok(())
+        let spoiled = self.planted.and_then(|bug| bug.housework(&self.shared));
+        let commands = spoiled.unwrap_or_else(|| self.housework());
+        commands
+            .into_iter()
+            .try_for_each(|command| self.propose(Awaiting::House, command))
+    }
+
+    fn housework(&self) -> Vec<Command> {
+        let records = due::records(&self.shared).moves.into_iter();
+        let mut commands: Vec<_> = records
+            .map(|(_, command)| Command::MoveLogStart(command))
+            .collect();
+        commands.extend(due::transactions(&self.shared));
+        if self.ticks.is_multiple_of(4 * TICKS_BETWEEN_ROUNDS) {
+            commands.extend(due::unused(&self.shared, REMEMBERED));
+        }
+        commands
+    }
+
+    fn kept_house(&mut self, outcome: Result<Outcome, ProposeError>) {
+        match outcome {
+            Ok(Ok(Response::TransactionsExpired { ids })) => self.outbound.overdue.extend(ids),
+            Ok(Ok(Response::Expired { count: 1.. })) => {
+                self.outbound.untimely.push(Untimely::Forgotten);
+            }
+            _ => {}
+        }
+    }
+
+    /// Command time goes on at least as elapsed time does, as long as one node leads.
+    fn watch_command_time(&mut self, step: &Persist) {
+        let now = self.now();
+        for entry in &step.entries {
+            let Ok(envelope) = Envelope::decode(&entry.payload) else {
+                continue;
+            };
+            if envelope.proposer != entry.epoch || self.leading() != Some(entry.epoch) {
+                continue;
+            }
+            let last = self.stamped.replace((entry.epoch, envelope.at, now));
+            let stood_still = last.is_some_and(|(epoch, at, then)| {
+                let passed = now.saturating_sub(then) + at_zero(at);
+                epoch == entry.epoch && at_zero(envelope.at) + TICK_MS < passed
+            });
+            if stood_still {
+                let untimely = Untimely::CommandTimeStoodStill;
+                self.outbound.untimely.push(untimely);
+            }
+        }
     }
 
     /// A sync of the journal's thread ends, and it takes what has come to wait meanwhile.
@@ -334,6 +413,9 @@ impl Process {
 
     pub(super) fn take(&mut self, input: Input) -> Result<(), Failure> {
         let wall = self.shared.clock.wall();
+        if let Some(bug) = self.planted {
+            bug.spoil_command_time(wall, &self.shared);
+        }
         let mut effects = Vec::new();
         self.replica.take(wall, input, &mut effects);
         self.perform_all(effects);
@@ -361,6 +443,11 @@ impl Process {
             let state = self.shared.state.read().expect("nobody panicked");
             self.coordinator.follow(now, leading, &state)
         };
+        if begins && !self.shared.notes_jumps() {
+            let level = FeatureLevel::LATEST;
+            let raise = Command::RaiseFeatureLevel(RaiseFeatureLevel { level });
+            self.propose(Awaiting::Nobody, raise)?;
+        }
         let first = self.planted.filter(|_| begins);
         if let Some(command) = first.and_then(Planted::first_command) {
             self.propose(Awaiting::Nobody, command)?;
@@ -436,11 +523,15 @@ impl Process {
                 let is_recorded = matches!(outcome, Ok(Ok(_)));
                 self.coordinator.recorded(now, record, is_recorded);
             }
+            Awaiting::House => self.kept_house(outcome),
             Awaiting::Nobody => {}
         }
     }
 
     fn persist(&mut self, mut step: Persist) {
+        if self.replica.is_leading() {
+            self.watch_command_time(&step);
+        }
         if let Some(bug) = self.planted {
             bug.spoil_step(&mut step);
         }
@@ -535,7 +626,7 @@ impl Process {
     pub(super) fn waiting(self) -> Vec<Asker> {
         let asker = |awaiting| match awaiting {
             Awaiting::Client(asker) => Some(asker),
-            Awaiting::Record(_) | Awaiting::Proof(..) | Awaiting::Nobody => None,
+            Awaiting::Record(_) | Awaiting::Proof(..) | Awaiting::House | Awaiting::Nobody => None,
         };
         self.awaiting.into_values().filter_map(asker).collect()
     }

@@ -9,12 +9,16 @@ use crate::state::{Command, CreateTopic, Produce};
 /// Its partitions.
 pub(super) const PARTITIONS: u32 = 2;
 
-/// A segment is closed once its records span more than this.
-const SEGMENT_MS: i64 = 60_000;
+/// A segment is closed once its appends span more than this.
+const SEGMENT_MS: i64 = 2_000;
 /// The time of a producer's first record.
 const FIRST_RECORD: TimestampMs = TimestampMs(1_790_000_000_000);
-/// Between the times of two records of a producer: segments roll after a few.
+/// Between the times of two records of a producer.
 const RECORD_EVERY_MS: i64 = 7_000;
+
+const DAY_MS: i64 = 86_400_000;
+/// How old records must be to go. No life is as long: whatever clocks say, nothing is due.
+pub(super) const RETENTION_MS: i64 = 400 * DAY_MS;
 
 /// A value is written by one client in one of its tries, and never again.
 pub(super) type Value = u64;
@@ -44,7 +48,11 @@ pub(super) fn creation() -> Command {
         id: topic_id(),
         partitions: PARTITIONS,
         replication_factor: 1,
-        configs: [("segment.ms".to_owned(), SEGMENT_MS.to_string())].into(),
+        configs: [
+            ("segment.ms".to_owned(), SEGMENT_MS.to_string()),
+            ("retention.ms".to_owned(), RETENTION_MS.to_string()),
+        ]
+        .into(),
     })
 }
 
@@ -64,8 +72,14 @@ pub(super) fn produce(
     if let Some(stamp) = stamp {
         builder = builder.producer(stamp);
     }
+    // Producers' clocks: years behind in one partition, now and then years ahead in the other.
+    let stray = match (partition.0, number % 7) {
+        (1, _) => -500 * DAY_MS,
+        (_, 5) => 3_650 * DAY_MS,
+        _ => 0,
+    };
     builder.push(NewRecord {
-        timestamp: TimestampMs(FIRST_RECORD.0 + RECORD_EVERY_MS * i64::from(number)),
+        timestamp: TimestampMs(FIRST_RECORD.0 + RECORD_EVERY_MS * i64::from(number) + stray),
         value: Some(value.to_be_bytes().to_vec().into()),
         ..NewRecord::default()
     });

@@ -18,8 +18,8 @@ use crate::state::{
     TransactionalProducer,
 };
 
-/// A transaction that is open for longer is aborted by the log.
-const TIMEOUT_MS: u32 = 4_000;
+/// A transaction that is open for longer is aborted by the log; every other id has the longer one.
+const TIMEOUTS_MS: [u32; 2] = [4_000, 24_000];
 
 /// The group whose offsets move with the transactions.
 pub(super) fn copying_group() -> GroupId {
@@ -47,6 +47,7 @@ pub(super) struct Transactor {
     id: TransactionalId,
     /// The partition whose committed offset counts the transactions of this id.
     counted_in: PartitionIndex,
+    timeout_ms: u32,
     step: Step,
     producer: Option<(ProducerId, ProducerEpoch)>,
     sequences: [u32; PARTITIONS as usize],
@@ -68,6 +69,7 @@ impl Transactor {
         Self {
             id: TransactionalId::new(format!("copier-{pair}")),
             counted_in: PartitionIndex(pair % PARTITIONS),
+            timeout_ms: TIMEOUTS_MS[number / 2 % TIMEOUTS_MS.len()],
             step: Step::NeedsTopic,
             producer: None,
             sequences: [0; PARTITIONS as usize],
@@ -84,7 +86,7 @@ impl Transactor {
             Step::NeedsTopic => topic::creation(),
             Step::Begins { recovers } => Command::InitProducerId(InitProducerId {
                 id: self.id.clone(),
-                timeout_ms: TIMEOUT_MS,
+                timeout_ms: self.timeout_ms,
                 expected: self.producer.filter(|_| recovers),
             }),
             // Whoever has begun in the calm has aborted what others had open.

@@ -205,8 +205,23 @@ impl Cluster {
 
     fn jump_clock(&mut self, node: usize) {
         self.coverage.count("clocks jumped");
-        let by = self.chance.random_range(-120_000..120_000);
-        self.nodes[node].clock().jump_wall(by);
+        let clock = self.nodes[node].clock();
+        let (minutes, hours, days) = (60_000, 3_600_000, 86_400_000_i64);
+        let most = match self.chance.random_range(0..4) {
+            0 => 2 * minutes,
+            1 => 14 * hours,
+            2 => 3_650 * days,
+            _ => {
+                // Up to twice as fast, or standing still.
+                clock.drift_wall(self.chance.random_range(-1_000_000..=1_000_000));
+                return self.coverage.count("clocks drift");
+            }
+        };
+        let by = self.chance.random_range(-most..most);
+        if days < by.abs() {
+            self.coverage.count("clocks jumped by years");
+        }
+        clock.jump_wall(by);
     }
 
     /// A node has ended. Its disk may have lost power in the middle of something; it comes back in a while, unless its

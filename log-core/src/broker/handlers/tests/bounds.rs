@@ -29,6 +29,7 @@ async fn retention_proposes_each_move_of_a_log_start_once() {
         .ask(ApiKey::Produce, 9, produce("brief", -1, 1_000))
         .await;
     assert_eq!(code_of(&answer), 0);
+    puppet.pass_ms(10);
     let before = puppet.applied();
 
     apply_retention(Arc::clone(&puppet.service)).await;

@@ -27,8 +27,10 @@ use crate::broker::service::{Client, Service};
 use crate::clock::{Clock, SystemClock};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::disk::{Disk, SystemDisk};
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TopicId, TopicName};
-use crate::state::{Command, CreateTopic, Envelope, FeatureLevel, Listener, RegisterNode};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
+use crate::state::{
+    Command, CreateTopic, Envelope, FeatureLevel, Listener, RaiseFeatureLevel, RegisterNode,
+};
 use crate::storage::{Identity, recover};
 use crate::wire::{Request, RequestBody, ResponseBody};
 
@@ -64,6 +66,8 @@ impl Puppet {
         for node in 1..=3 {
             puppet.apply(register(node));
         }
+        let level = FeatureLevel::LATEST;
+        puppet.apply(Command::RaiseFeatureLevel(RaiseFeatureLevel { level }));
         puppet.apply(create(TOPIC, &[]));
         puppet.has_in_sync(&[1, 2, 3]);
         puppet
@@ -139,6 +143,12 @@ impl Puppet {
     pub(super) fn apply(&self, command: Command) {
         let (_, outcome) = self.replica.apply(command, None).expect("it leads");
         outcome.expect("nothing refuses it");
+    }
+
+    /// So much time passes, as the leader has it.
+    pub(super) fn pass_ms(&self, ms: i64) {
+        let (now, _) = self.shared.command_time();
+        self.replica.goes_on_from(TimestampMs(now.0 + ms));
     }
 
     /// The last entry that was applied: what is proposed moves it.
@@ -278,6 +288,12 @@ impl PuppetReplica {
         }
     }
 
+    /// Command time, on from here.
+    fn goes_on_from(&self, at: TimestampMs) {
+        let elapsed = self.shared.clock.elapsed();
+        self.shared.clocks.command().follow(at, elapsed);
+    }
+
     fn may_lead(&self) -> Result<LeaderEpoch, ProposeError> {
         if let Some(error) = *self.fails_with.lock().expect("plain value") {
             return Err(error);
@@ -306,6 +322,7 @@ impl PuppetReplica {
         let applied = {
             let mut state = self.shared.state.write().expect("nobody panics with it");
             let applied = state.apply(index, epoch, &envelope);
+            self.goes_on_from(state.clock());
             let partitions = self.shared.partitions();
             for change in applied.changes {
                 perform(&partitions, change).expect("the folder takes it");

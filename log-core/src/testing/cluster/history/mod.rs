@@ -2,13 +2,16 @@
 
 mod bounds;
 mod groups;
+mod open_transactions;
 mod transactions;
 mod violation;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub use self::bounds::Bounds;
 use self::groups::Groups;
+use self::open_transactions::OpenTransactions;
 use self::transactions::Transactions;
 pub(super) use self::transactions::{Fate, TransactionKey};
 pub use self::violation::Violation;
@@ -16,7 +19,9 @@ use super::reader::Isolation;
 use super::topic::Value;
 use super::view::{self, View};
 use crate::group::GroupError;
-use crate::ids::{EntryIndex, Generation, LeaderEpoch, MemberId, Offset, PartitionIndex};
+use crate::ids::{
+    EntryIndex, Generation, LeaderEpoch, MemberId, Offset, PartitionIndex, TransactionalId,
+};
 use crate::state::Refusal;
 
 /// What a reader was given, partition by partition.
@@ -53,6 +58,8 @@ pub(super) struct History {
     certain: BTreeMap<PartitionIndex, Bounds>,
     /// What the node that was furthest showed.
     furthest: BTreeMap<PartitionIndex, (EntryIndex, Bounds)>,
+    /// Which transactions are open, and since when.
+    open: OpenTransactions,
     violation: Option<Violation>,
 }
 
@@ -233,7 +240,7 @@ impl History {
 /// What nodes are seen to be.
 impl History {
     /// A node has applied more. `fingerprint` is of its whole state.
-    pub(super) fn applied(&mut self, view: &View<'_>, fingerprint: u64) {
+    pub(super) fn applied(&mut self, view: &View<'_>, fingerprint: u64, now: Duration) {
         let index = view.applied;
         if *self.applied.entry(index).or_insert(fingerprint) != fingerprint {
             self.violated(Violation::Diverged {
@@ -246,6 +253,13 @@ impl History {
         }
         let observed = self.groups.observe(view);
         self.hold(observed);
+        self.open.observe(view, now);
+    }
+
+    /// A leader found the transaction of an id open for too long, and aborted it.
+    pub(super) fn overdue(&mut self, id: &TransactionalId, now: Duration) {
+        let timely = self.open.overdue(id, now);
+        self.hold(timely);
     }
 
     fn observe_bounds(&mut self, view: &View<'_>, partition: PartitionIndex) {
@@ -256,6 +270,14 @@ impl History {
             return;
         }
         *furthest = (view.applied, after);
+        if Offset(0) < after.log_start {
+            // Nobody asks for a deletion, and nothing lives as long as the retention.
+            let log_start = after.log_start;
+            self.violated(Violation::DeletedEarly {
+                partition,
+                log_start,
+            });
+        }
         if !before.are_within(after) {
             self.violated(Violation::BoundsFell {
                 partition,

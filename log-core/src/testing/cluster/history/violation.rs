@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::Untimely;
 use super::Bounds;
 use crate::ids::{EntryIndex, Generation, GroupId, LeaderEpoch, MemberId, Offset, PartitionIndex};
 
@@ -189,6 +190,32 @@ pub enum Violation {
         partition: PartitionIndex,
         /// Where to.
         offset: Offset,
+    },
+    /// Records went that were younger than their retention.
+    #[error(
+        "partition {partition}: records before offset {log_start} were deleted, seconds after they were written"
+    )]
+    DeletedEarly {
+        /// Where.
+        partition: PartitionIndex,
+        /// Up to where.
+        log_start: Offset,
+    },
+    /// A transaction was aborted as overdue before its time.
+    #[error("transaction of {id}: aborted as overdue {open:?} after it began")]
+    AbortedEarly {
+        /// Whose.
+        id: String,
+        /// How long it was open.
+        open: Duration,
+    },
+    /// A node did what no clock excuses.
+    #[error("node {node}: {what:?}")]
+    Untimely {
+        /// Which.
+        node: usize,
+        /// What.
+        what: Untimely,
     },
     /// Two replicas differ at the same applied index.
     #[error("entry {index}: node {node} is not what another node was there")]
