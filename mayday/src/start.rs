@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use producer_api::{Config as ApiConfig, Service as Api};
 use resident_token::{KeySource, Policy, Verifier};
 use service_kit::bounds::{Memory, Row, Shares};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
@@ -39,6 +39,7 @@ const LOG_ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs everything until Ctrl-C, SIGTERM, or the end of a door.
 pub(crate) async fn start(args: &Start, home: &Home) -> Result<(), Failure> {
+    let mut end = EndSignals::listen()?;
     home.create()?;
     let secret = home.secret_or_new()?;
     let mut house = House::open(args, home, &secret).await?;
@@ -50,7 +51,7 @@ pub(crate) async fn start(args: &Start, home: &Home) -> Result<(), Failure> {
     }
     let text = welcome::text(&house.addresses, &house.bounds, home, &secret)?;
     let ended = {
-        let ended = house.parts.wait();
+        let ended = house.parts.wait(&mut end);
         tokio::pin!(ended);
         tokio::select! {
             () = wait_until_ready(&house.readiness) => {
@@ -221,9 +222,9 @@ impl House {
 impl Parts {
     /// Until the operator asks for the end, or a part ends by itself. The log does so only where its first start failed
     /// for good.
-    async fn wait(&mut self) -> Result<(), Error> {
+    async fn wait(&mut self, end: &mut EndSignals) -> Result<(), Error> {
         tokio::select! {
-            asked = asked_to_end() => asked,
+            () = end.asked() => Ok(()),
             ended = &mut self.log.task => Err(self.log.ended_early(ended)),
             ended = &mut self.api.task => Err(self.api.ended_early(ended)),
             ended = &mut self.gateway.task => Err(self.gateway.ended_early(ended)),
@@ -264,12 +265,26 @@ impl Part {
     }
 }
 
-/// Until Ctrl-C or SIGTERM.
-async fn asked_to_end() -> Result<(), Error> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("Ctrl-C cannot be heard"),
-        _ = terminate.recv() => Ok(()),
+/// Ctrl-C and SIGTERM, heard from the moment this is made: before it, either ends the process at once.
+struct EndSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl EndSignals {
+    fn listen() -> Result<Self, Error> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("Ctrl-C cannot be heard")?,
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?,
+        })
+    }
+
+    /// Returns when one has come since [`listen`](Self::listen).
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
