@@ -136,6 +136,17 @@ impl RecentCalls {
         *self.whole.borrow()
     }
 
+    /// Until the log's tail has been read to its end.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub(crate) async fn until_whole(&self) {
+        let mut whole = self.whole.subscribe();
+        // An error would say that the table is gone, and it is here.
+        drop(whole.wait_for(|whole| *whole).await);
+    }
+
     /// Takes in a call that was stored just now, or read just now as the log goes on.
     pub(crate) fn add(&self, call: RecentCall, now: Instant) {
         let mut table = self.table();

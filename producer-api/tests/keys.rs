@@ -204,6 +204,36 @@ async fn a_stored_call_whose_report_names_no_place_is_looked_up_and_never_sent_a
     door.close().await;
 }
 
+#[tokio::test]
+async fn a_queued_call_that_an_earlier_run_had_stored_is_not_stored_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox_of = |log: &str| {
+        let mut config = config(log);
+        config.outbox = Some(folder.path().join("outbox"));
+        config.outbox_reserve_bytes = 0;
+        config.deadline = Duration::from_millis(500);
+        config
+    };
+    let kim = token("dong-101", "1502");
+    let door = TestDoor::start(outbox_of("127.0.0.1:9")).await;
+    let answer = door.alert(&kim, r#"{"text":"fire"}"#).await;
+    assert_eq!(answer.status, 202);
+    let id = answer.id();
+    door.close().await;
+    // The run before was killed between its record's way into the log and the word of it.
+    let log = MockLog::start();
+    let record = serde_json::json!({"line": "dong-101", "house": "1502", "text": "fire", "id": id});
+    put(&log.address(), &id, &record.to_string()).await;
+
+    let door = TestDoor::open(outbox_of(&log.address())).await;
+    let authorization = format!("Bearer {kim}");
+    let place = wait_until_stored(door.address, ("authorization", &authorization), &id).await;
+
+    assert_eq!(text_at(&log.address(), place), "fire");
+    assert_eq!(records(&log.address()), 1, "it was sent again");
+    door.close().await;
+}
+
 async fn put(log: &str, id: &str, value: &str) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", log)

@@ -204,7 +204,7 @@ impl Reach {
     }
 
     /// Resolves once calls come through.
-    pub(super) async fn wait_until_good(&self) {
+    pub(crate) async fn wait_until_good(&self) {
         let mut standing = self.standing.subscribe();
         let good = standing.wait_for(Standing::is_good).await.map(|_| ());
         good.expect("the sender is in self");

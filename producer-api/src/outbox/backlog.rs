@@ -36,6 +36,7 @@ struct Waiting {
     call: Arc<QueuedCall>,
     state: State,
     sending: Option<Sending>,
+    restored: bool,
     ticket: Option<Ticket>,
     fate: watch::Sender<Fate>,
 }
@@ -61,6 +62,8 @@ pub(super) struct Turn {
     pub(super) number: u64,
     pub(super) call: Arc<QueuedCall>,
     pub(super) sending: Option<Sending>,
+    /// An earlier run had it, and may have sent it.
+    pub(super) restored: bool,
 }
 
 /// Whether somebody has to begin with a line.
@@ -89,6 +92,8 @@ impl Backlog {
     pub(super) fn restore(&mut self, number: u64, call: Arc<QueuedCall>) {
         self.next_number = self.next_number.max(number + 1);
         self.enqueue(number, call, State::Synced, None, None);
+        let waiting = self.calls.get_mut(&number).expect("just put there");
+        waiting.restored = true;
     }
 
     /// Knows again what became of a call of an earlier run.
@@ -139,6 +144,7 @@ impl Backlog {
             call,
             state,
             sending,
+            restored: false,
             ticket,
             fate: watch::Sender::new(Fate::Queued),
         };
@@ -189,6 +195,7 @@ impl Backlog {
             number,
             call: Arc::clone(&waiting.call),
             sending: waiting.sending.take(),
+            restored: waiting.restored,
         })
     }
 

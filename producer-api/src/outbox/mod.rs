@@ -50,6 +50,11 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a line waits for the log's tail to say where a call of it stands. Its order is settled by then.
 const PLACE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a call that may be in the log already waits until the log's tail has been read. Beyond it the call is sent
+/// again: rather twice under one id than never.
+const TAIL_PATIENCE: Duration = Duration::from_secs(30);
+/// How long after that its record may still come to be read.
+const EARLIER_TRY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no outbox.
 #[derive(Debug, thiserror::Error)]
@@ -274,13 +279,24 @@ impl Outbox {
 
     /// Sends the calls of one line, one after the other, until none waits.
     async fn drain_line(&self, line: &Line, log: &Arc<Log>) {
+        // What earlier runs sent has had its time once the first of their calls has waited.
+        let mut patience = EARLIER_TRY_PATIENCE;
         while let Some(Turn {
             number,
             call,
             sending,
+            restored,
         }) = self.next(line)
         {
-            let fate = deliver(&call, sending, log, &self.recent).await;
+            let stored = match restored {
+                true => stored_by_an_earlier_try(&call, log, &self.recent, patience).await,
+                false => None,
+            };
+            let fate = match stored {
+                Some(place) => Fate::Stored(place),
+                None => deliver(&call, sending, log, &self.recent).await,
+            };
+            patience = Duration::ZERO;
             // Written before it is forgotten: a crash between the two sends the call again, under its id.
             if self
                 .writer
@@ -343,7 +359,26 @@ async fn deliver(
             }
             Err(_) => sleep(RETRY_PAUSE).await,
         }
+        let patience = EARLIER_TRY_PATIENCE;
+        if let Some(place) = stored_by_an_earlier_try(call, log, recent, patience).await {
+            return Fate::Stored(place);
+        }
     }
+}
+
+/// Where the log has a call that an earlier try stored without a report that says so: its process was killed, or the log
+/// was away for longer than librdkafka waits. So it is looked for before it is sent again.
+async fn stored_by_an_earlier_try(
+    call: &QueuedCall,
+    log: &Arc<Log>,
+    recent: &RecentCalls,
+    patience: Duration,
+) -> Option<Place> {
+    log.reach().wait_until_good().await;
+    timeout(TAIL_PATIENCE, recent.until_whole()).await.ok()?;
+    let place = timeout(patience, recent.place_of(call.id)).await.ok()?;
+    info!(id = %call.id, %place, "a call left the outbox: an earlier try had stored it");
+    Some(place)
 }
 
 /// Without a deadline: librdkafka's own time limit ends each try with a report.
