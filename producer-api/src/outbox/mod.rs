@@ -375,7 +375,13 @@ async fn stored_by_an_earlier_try(
     patience: Duration,
 ) -> Option<Place> {
     log.reach().wait_until_good().await;
-    timeout(TAIL_PATIENCE, recent.until_whole()).await.ok()?;
+    // One call of a line waits for the tail; where it cannot be read, those behind it do not wait again.
+    let tail_patience = if patience.is_zero() {
+        patience
+    } else {
+        TAIL_PATIENCE
+    };
+    timeout(tail_patience, recent.until_whole()).await.ok()?;
     let place = timeout(patience, recent.place_of(call.id)).await.ok()?;
     info!(id = %call.id, %place, "a call left the outbox: an earlier try had stored it");
     Some(place)
