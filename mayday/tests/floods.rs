@@ -1,4 +1,4 @@
-//! A house that may open 1,024 files, under floods from one address: whoever is behind another one still calls and
+//! A house that may open 1,024 files, under floods from one address: a resident behind another one still calls and
 //! listens, and the log begins ten new journal files.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]

@@ -205,7 +205,7 @@ impl Door {
                 }
                 Claim::Reused => None,
                 Claim::Wait(progress) => {
-                    // Also what an earlier run took: the id is the same, whoever derives it.
+                    // Also what an earlier run took: every instance derives the same id.
                     if let Some(taken) = self.outboxed(id, &making.owner) {
                         return Ok((taken, Telling::Again));
                     }

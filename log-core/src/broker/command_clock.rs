@@ -1,4 +1,4 @@
-//! Command time: what a leader stamps its commands with, and how much of it somebody lived through.
+//! Command time: what a leader stamps its commands with, and how much of it a leader lived through.
 //!
 //! A stamp is the leader's wall clock where that is ahead, else the last stamp and the elapsed time since: it never falls
 //! and never stands still. Where the wall is ahead of what elapsed since the last command, by more than clocks are trimmed,

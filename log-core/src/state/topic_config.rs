@@ -65,7 +65,7 @@ pub struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// What a batch must keep to at this time. Times are judged only where somebody has set a limit, and never where the
+    /// What a batch must keep to at this time. Times are judged only where an operator has set a limit, and never where the
     /// log takes nothing but durable records (`mayday.acks.min=all`): those are calls, and no clock silences one.
     pub fn batch_limits(&self, now: TimestampMs) -> BatchLimits {
         // Where the log sets the time, what the producer wrote does not matter.

@@ -117,7 +117,7 @@ impl Lane {
         }
     }
 
-    /// Takes back what librdkafka still holds: whoever keeps this lane alive a little longer sends nothing any more.
+    /// Takes back what librdkafka still holds: a task that keeps this lane alive a little longer sends nothing more.
     pub(super) fn purge(&self) {
         let everything = PurgeConfig::default().queue().inflight();
         self.producer().purge(everything);

@@ -107,7 +107,7 @@ impl WriterThread {
                 self.write(&writes)
             };
             for request in batch {
-                // Whoever stopped waiting has its own deadline.
+                // A caller that stopped waiting has its own deadline.
                 let _nobody_waits = request.done.send(written).is_err();
             }
         }

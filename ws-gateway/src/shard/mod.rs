@@ -221,7 +221,7 @@ struct Shard {
     pace: Pace,
     verifier: Arc<Verifier>,
     counts: SocketCounts,
-    /// Sockets without CONNECT that were told to make room, by whoever took the place.
+    /// Sockets without CONNECT that were told to make room for a new connection.
     evicted: Arc<Mutex<Vec<ConnectionKey>>>,
     connections: Slab<Connection>,
     connections_made: u64,

@@ -8,7 +8,7 @@
 //!   answered and brought no token, however short it waited, else the longest-waiting;
 //! - a stage that is full loses the one that waited longest of the address that has most places there;
 //! - where none of a full stage has waited so long, an address with more than twice the places of the newcomer's loses
-//!   the one that waited longest all the same: else whoever comes back at once takes each place that becomes free.
+//!   the one that waited longest all the same: else a client that comes back at once takes each place that becomes free.
 //!
 //! Where none can be told, the new connection finds no place.
 
