@@ -14,7 +14,7 @@ const NODES: u32 = 3;
 const DISK: DiskKind = DiskKind::Small { mebibytes: 128 };
 /// Less than the reserve of the tests' nodes: records are refused, and what keeps a log going is not.
 const WITHIN_THE_RESERVE: u64 = 12;
-/// What librdkafka makes of a log without room (DESIGN rule 13).
+/// What librdkafka makes of a log without room (rule 13).
 const NO_ROOM: &str = "PolicyViolation";
 
 fn cluster_on_small_disks() -> Option<Cluster> {

@@ -1,5 +1,5 @@
 //! Room on the disks of those who vote. Records are refused while there is still room for everything else: deletes,
-//! commits, checkpoints and the next start must always be possible (DESIGN rule 13).
+//! commits, checkpoints and the next start must always be possible (rule 13).
 //!
 //! Each node looks at its own disk once a second and tells the others; the leader refuses records while so many voters have
 //! said that they have no room that the others are no majority. What is not known is not full: a refusal is final for a

@@ -1,5 +1,5 @@
 //! From our errors to Kafka's codes: one `match` for each, without a `_` arm, so that a new variant does not compile
-//! until somebody has decided what a client is told. DESIGN rules 1 to 8.
+//! until it is decided what a client is told (rules 1 to 8).
 
 use kafka_protocol::ResponseError;
 

@@ -82,7 +82,7 @@ impl JournalThread {
         self.ask(Job::Persist(step));
     }
 
-    /// Puts the promise that a checkpoint relies on to disk (DESIGN rule 12: the journal first).
+    /// Puts the promise that a checkpoint relies on to disk (rule 12: the journal first).
     pub(super) fn seal(&self, hard_state: HardState, captured: Captured) {
         self.ask(Job::Seal(hard_state, captured));
     }

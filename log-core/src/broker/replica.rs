@@ -473,7 +473,7 @@ impl Replica {
     }
 
     /// A leader is named only once an entry of its epoch is applied here: a leader before its first entry serves nobody
-    /// (DESIGN rule 5), and clients never go back to a lower epoch.
+    /// (rule 5), and clients never go back to a lower epoch.
     fn current_leadership(&self) -> Leadership {
         let epoch = self.driver.epoch();
         match self.driver.role() {

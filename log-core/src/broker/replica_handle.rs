@@ -15,7 +15,7 @@ use crate::state::{ClockJumps, Command, Refusal, Response, State, Topic};
 use crate::storage::Partitions;
 use crate::storage::snapshot::{Outgoing, SnapshotError};
 
-/// Bytes of proposals that wait to be applied, all connections together. As much as consensus takes (DESIGN rule 4);
+/// Bytes of proposals that wait to be applied, all connections together. As much as consensus takes (rule 4);
 /// whoever asks for more waits, which stops its connection from being read.
 pub(super) const PROPOSED_BYTES_MAX: u32 = 64 << 20;
 /// Questions waiting for the replica's thread. Proposals are bounded in bytes; this only bounds the small ones.

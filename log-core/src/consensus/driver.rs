@@ -473,8 +473,8 @@ impl Driver {
         }
     }
 
-    /// Proposes a change of the members as the leader. It has happened only when it is applied at its place (DESIGN
-    /// rule 15).
+    /// Proposes a change of the members as the leader. It has happened only when it is applied at its place
+    /// (rule 15).
     ///
     /// # Errors
     /// [`Dropped`]: nothing was proposed. [`Dropped::Busy`] while another change is under way: `raft` would put an empty

@@ -20,7 +20,7 @@ pub struct Membership {
     pub auto_leave: bool,
 }
 
-/// One change of the members: one entry, and done only when it is applied (DESIGN rule 15).
+/// One change of the members: one entry, and done only when it is applied (rule 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MembershipChange {
     /// A new replica receives entries and does not count.

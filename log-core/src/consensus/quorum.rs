@@ -1,5 +1,5 @@
 //! Who decides, and how far each of them is: what Metadata's in-sync replicas and `min.insync.replicas` are judged by
-//! (DESIGN rules 1 and 9). The leader sees it; it tells the others.
+//! (rules 1 and 9). The leader sees it; it tells the others.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! What is still to be done until a replica votes, and whether a member may leave. Decided from who the members are and
 //! how far they are; the handlers act on it one step at a time, so that asking again goes on from where it was left
-//! (DESIGN rule 15).
+//! (rule 15).
 
 use super::Membership;
 use super::quorum::{Quorum, QuorumMember};

@@ -9,7 +9,7 @@ use super::command::{RaiseFeatureLevel, RegisterNode};
 use super::refusal::Refusal;
 use crate::ids::{NodeId, ReplicaId};
 
-/// What commands and behaviour the cluster may use: raised by the operator once every broker has it (DESIGN rule 17).
+/// What commands and behaviour the cluster may use: raised by the operator once every broker has it (rule 17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FeatureLevel(pub u16);
 

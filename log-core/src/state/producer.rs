@@ -1,7 +1,7 @@
 //! Idempotent producers (KIP-98): who has been given an id, and in each partition what of a producer's last batches is
 //! needed to tell a retry from a gap.
 //!
-//! DESIGN rule 3. A batch is a repetition only if its epoch, first and last sequence equal those of one of the last five;
+//! Rule 3: a batch is a repetition only if its epoch, first and last sequence equal those of one of the last five;
 //! everything else must continue where the last one ended. A registered producer begins a partition at sequence 0, and
 //! so does a new epoch. A producer that is not registered, because it was forgotten after a long silence, may begin
 //! anywhere: there is nothing left to compare with, and refusing it would lose what it has to say.

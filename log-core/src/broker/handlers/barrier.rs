@@ -1,4 +1,4 @@
-//! The word that a read is current (ReadIndex, DESIGN rule 6), with a deadline.
+//! The word that a read is current (ReadIndex, rule 6), with a deadline.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) enum Listed {
     /// Here, and what is here is current.
     Here,
     /// On the leader that this node follows: there is nothing to list, which is no error. Tools ask every node, and put
-    /// together what each coordinates (DESIGN rule 8).
+    /// together what each coordinates (rule 8).
     Elsewhere,
 }
 

@@ -22,7 +22,7 @@ pub(in crate::broker) async fn answer(
     service: &Service,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    // Answered anywhere (DESIGN rule 8), but on a leader with what is current.
+    // Answered anywhere (rule 8), but on a leader with what is current.
     if read_barrier(service, Asked::Controller).await.is_err() {
         tracing::debug!("settings described without the word that they are current");
     }

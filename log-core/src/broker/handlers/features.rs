@@ -1,4 +1,4 @@
-//! UpdateFeatures: the operator allows what all nodes' software can do (KIP-584, DESIGN rule 17), and says in a tagged
+//! UpdateFeatures: the operator allows what all nodes' software can do (KIP-584, rule 17), and says in a tagged
 //! field of ours what jumps of the clock were (decision 0018).
 
 use kafka_protocol::ResponseError;

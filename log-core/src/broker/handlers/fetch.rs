@@ -159,7 +159,7 @@ impl Found {
     }
 
     /// Where it would say that an offset is out of range, it makes sure first that this node still leads: a consumer
-    /// that has read on from the next leader would start over because of it (DESIGN rule 5).
+    /// that has read on from the next leader would start over because of it (rule 5).
     async fn read_confirmed(service: &Service, asked: &AskedFor, bytes_max: usize) -> Self {
         let found = Self::read(service, asked, bytes_max).await;
         if !found.has(ResponseError::OffsetOutOfRange) {

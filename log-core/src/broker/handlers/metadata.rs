@@ -241,7 +241,7 @@ impl<'a> View<'a> {
 }
 
 /// One pair: librdkafka ignores a leader with an epoch below one that it has seen, and no leader without the last epoch.
-/// A leader that has not applied its own epoch's first entry is not named yet (DESIGN rules 5 and 7).
+/// A leader that has not applied its own epoch's first entry is not named yet (rules 5 and 7).
 fn leader_and_epoch(service: &Service) -> (Option<NodeId>, LeaderEpoch) {
     match service.replica().leadership() {
         Leadership::Leader { epoch } => (Some(service.replica().cluster().node_id), epoch),

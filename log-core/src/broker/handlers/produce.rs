@@ -1,4 +1,4 @@
-//! Produce: batches in, offsets out, once they are on disk (DESIGN rules 1 to 4).
+//! Produce: batches in, offsets out, once they are on disk (rules 1 to 4).
 //!
 //! In two steps, because a producer sends the next batch before this one is answered: [`propose`] runs in the order of
 //! arrival and puts every batch in line; [`Proposed::answer`] waits for the outcomes.

@@ -1,4 +1,4 @@
-//! How nodes with empty folders become one cluster, and how a later one joins it (DESIGN rule 14). Decides only: what a
+//! How nodes with empty folders become one cluster, and how a later one joins it (rule 14). Decides only: what a
 //! node does next is a function of who it is and of what the others have answered.
 //!
 //! Nobody is told to do anything; every node asks. The listed node with the lowest number founds the cluster, once all

@@ -55,7 +55,7 @@ pub(super) enum Request {
 }
 
 /// What a node may ask the leader to propose: what concerns the node itself, no record at all, or a topic with the defaults. Everything else is
-/// proposed by the leader alone (DESIGN rule 2).
+/// proposed by the leader alone (rule 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Forwarded(Command);
 

@@ -1,5 +1,5 @@
-//! Snapshots: the one held for followers that are too far behind, and the one that this replica fetches itself (DESIGN
-//! rule 16).
+//! Snapshots: the one held for followers that are too far behind, and the one that this replica fetches itself
+//! (rule 16).
 
 use super::{Effect, Replica, SnapshotLost};
 use crate::consensus::followers::Tick;

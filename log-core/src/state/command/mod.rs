@@ -2,7 +2,7 @@
 //!
 //! Encoded as one version byte and the value in postcard's encoding. New commands are added at the end of [`Command`],
 //! new shapes of an old one are new commands; a replicated feature level keeps a leader from proposing what another
-//! replica cannot read (DESIGN rule 17), and a replica that meets such a thing nevertheless must stop.
+//! replica cannot read (rule 17), and a replica that meets such a thing nevertheless must stop.
 
 mod clock;
 mod group;

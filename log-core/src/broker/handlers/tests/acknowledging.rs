@@ -1,4 +1,4 @@
-//! What a producer is told, and how many disks must have its batch by then (DESIGN rules 1, 2 and 13).
+//! What a producer is told, and how many disks must have its batch by then (rules 1, 2 and 13).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What every API answers on a node that does not lead, or no longer knows whether it does (DESIGN rules 2, 5, 6 and 8).
+//! What every API answers on a node that does not lead, or no longer knows whether it does (rules 2, 5, 6 and 8).
 
 use kafka_protocol::ResponseError;
 

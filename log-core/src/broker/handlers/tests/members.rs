@@ -1,4 +1,4 @@
-//! What an operator is told of a change of members (DESIGN rule 15).
+//! What an operator is told of a change of members (rule 15).
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{AddRaftVoterRequest, AddRaftVoterResponse, ApiKey};

@@ -1,4 +1,4 @@
-//! Who leads, and who holds what, as clients are told (DESIGN rules 5, 7 and 9).
+//! Who leads, and who holds what, as clients are told (rules 5, 7 and 9).
 
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{ApiKey, BrokerId, MetadataResponse};

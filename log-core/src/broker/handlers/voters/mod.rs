@@ -1,4 +1,4 @@
-//! AddRaftVoter, RemoveRaftVoter and UnregisterBroker: who decides, changed by the operator (KIP-853, DESIGN rule 15).
+//! AddRaftVoter, RemoveRaftVoter and UnregisterBroker: who decides, changed by the operator (KIP-853, rule 15).
 //!
 //! A change is made in several steps, each judged anew (`voter_plan`); an answer says that it is done, or what was reached
 //! by the deadline, and asking again goes on from there. Before a change is proposed, those who will decide afterwards
