@@ -208,7 +208,7 @@ fn the_figures_are_those_of_an_independent_computation() {
 fn the_independent_computation_gives_each_accept_to_the_alert_that_the_fold_gives_it_to() {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../event-model/tests/bindings.jsonl"
+        "/../crates/event-model/tests/bindings.jsonl"
     );
     let found = independent(&["bindings".as_ref(), path.as_ref()]);
     let found: Vec<Value> = serde_json::from_slice(&found).unwrap();

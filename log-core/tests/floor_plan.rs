@@ -112,7 +112,7 @@ const VALUES: &[&[&str]] = &[ASYNC, FILES, SOCKETS, CLOCK, DICE, THREADS];
 
 const PLAN: &[Room] = &[
     Room {
-        house: "event-model",
+        house: "crates/event-model",
         name: "",
         leans_on: &[],
         never: &[
@@ -536,7 +536,7 @@ fn the_rooms_that_decide_are_read_and_not_empty() {
         ("ws-gateway", "stomp"),
         ("ws-gateway", "hub"),
         ("analytics-batch", "stats"),
-        ("event-model", ""),
+        ("crates/event-model", ""),
     ] {
         let room = room(house, name);
         let references = room
@@ -607,9 +607,9 @@ fn what_is_planted_where_it_must_not_be_is_found() {
             "broker",
             "use rdkafka::producer::FutureProducer;",
         ),
-        ("event-model", "", "use log_core::ids::Offset;"),
+        ("crates/event-model", "", "use log_core::ids::Offset;"),
         (
-            "event-model",
+            "crates/event-model",
             "",
             "fn now() -> Timestamp { jiff::Timestamp::now() }",
         ),

@@ -279,7 +279,7 @@ mod tests {
     fn histories() -> Vec<Vec<Event>> {
         let path = concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../event-model/tests/bindings.jsonl"
+            "/../crates/event-model/tests/bindings.jsonl"
         );
         let text = std::fs::read_to_string(path).unwrap();
         text.lines().map(history).collect()

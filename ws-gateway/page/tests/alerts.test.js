@@ -56,7 +56,7 @@ test('without ranks the responders are numbered in the order of the log', () => 
 });
 
 test('the page gives each accept to the alert that the fold gives it to', () => {
-  const histories = readFileSync(new URL('../../../event-model/tests/bindings.jsonl', import.meta.url), 'utf8').trim().split('\n');
+  const histories = readFileSync(new URL('../../../crates/event-model/tests/bindings.jsonl', import.meta.url), 'utf8').trim().split('\n');
   for (const history of histories) {
     const { events, responders } = JSON.parse(history);
     const known = new Alerts();
