@@ -4,8 +4,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use resident_token::Verifier;
-
-use crate::memory;
+use service_kit::bounds::Memory;
 
 /// Everything the gateway is told at its start. Read once, handed down by value.
 #[derive(Debug, Clone)]
@@ -52,6 +51,9 @@ pub struct Config {
     /// Bytes that wait for all sockets together, about: beyond it the longest queue's reader counts as too slow. Default a
     /// sixteenth of the memory, 8 to 64 MiB. Too low cuts off phones whenever many are slow, too high takes the memory.
     pub queues_bytes_max: usize,
+    /// Bytes of all that sockets have begun to send and not ended, about: beyond it the oldest goes first. Default a 64th of
+    /// the memory, 4 to 32 MiB. Too low cuts off phones on a bad network, too high gives strangers the memory.
+    pub partial_bytes_max: usize,
     /// From how far before its newest records the log is read before the gateway is ready. Default 24 h: an alert lives
     /// that long. Less
     /// loses ranks and bindings of older alerts' accepts.
@@ -68,6 +70,9 @@ pub struct Config {
 pub struct Pace {
     /// From the upgrade to CONNECT. Default 10 s. Too short loses phones on a bad network, too long keeps strangers.
     pub connect_within: Duration,
+    /// From the beginning of a message, or of a STOMP frame in several, to its end. Default 10 s. Too short cuts off phones
+    /// on a bad network, too long keeps the memory of who ends nothing.
+    pub message_within: Duration,
     /// How long a socket may be silent before it is pinged. Default 25 s, within the 30 s after which many proxies drop
     /// an idle connection.
     pub ping_every: Duration,
@@ -86,6 +91,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             connect_within: Duration::from_secs(10),
+            message_within: Duration::from_secs(10),
             ping_every: Duration::from_secs(25),
             silence_max: Duration::from_secs(70),
             wait_for_log_max: Duration::from_secs(10),
@@ -97,6 +103,7 @@ impl Default for Pace {
 impl Config {
     /// The defaults, with what has none.
     pub fn new(listen: SocketAddr, log: impl Into<String>, verifier: Arc<Verifier>) -> Self {
+        let memory = Memory::read();
         Self {
             listen,
             admin: None,
@@ -111,7 +118,8 @@ impl Config {
             connections_max: 1_480,
             sockets_max: 12_836,
             recent_bytes_max: 64 * 1024 * 1024,
-            queues_bytes_max: memory::sixteenth(),
+            queues_bytes_max: memory.slow_queues(),
+            partial_bytes_max: memory.partial_messages(),
             read_back: Duration::from_secs(24 * 60 * 60),
             drain_window: Duration::from_secs(30),
             pace: Pace::default(),

@@ -32,13 +32,9 @@ use crate::{
     push::Push,
     refusal::Refusal,
     socket_counts::CountedSocket,
-    stomp::{Limits, Parser, Session, SubscriptionKey},
-    websocket::{self, CloseCode, Decoder, FrameHeader, Opcode},
+    stomp::{Frame, Limits, ParseError, Parser, Session, SubscriptionKey},
+    websocket::{self, CloseCode, Message, MessageReader, OpCode, WebSocketError, coding},
 };
-
-/// What a WebSocket message may hold before CONNECT, and after: a few frames of [`Limits`]' size.
-const MESSAGE_BYTES_MAX_BEFORE: u64 = 16 * 1024;
-const MESSAGE_BYTES_MAX_AFTER: u64 = 64 * 1024;
 
 /// Frames taken at once from a client that was silent before, and then in a second.
 const FRAMES_AT_ONCE: u32 = 1_000;
@@ -115,6 +111,14 @@ pub(crate) enum BacklogItem {
     Frame(Vec<u8>),
 }
 
+/// What a client has begun to send and not ended: a frame, a message in fragments, a frame of STOMP in several messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartialMessage {
+    pub(crate) since: Duration,
+    /// Memory that it takes.
+    pub(crate) bytes: usize,
+}
+
 /// What happened to the bytes that were to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SendError {
@@ -129,20 +133,22 @@ pub(crate) enum SendError {
 pub(crate) struct Connection {
     pub(crate) number: u64,
     pub(crate) socket: TcpStream,
-    pub(crate) decoder: Decoder,
-    pub(crate) parser: Parser,
+    reader: MessageReader,
+    parser: Parser,
+    /// Since when the client has begun something, and not ended it.
+    partial_since: Option<Duration>,
     pub(crate) session: Session,
     pub(crate) stage: Stage,
     pub(crate) resident: Option<Box<Resident>>,
     pub(crate) seats: Vec<(SubscriptionKey, Seat<Channel>)>,
     /// What the client is answered in.
-    opcode: Opcode,
+    opcode: OpCode,
     /// When the wheel wakes this connection next.
     pub(crate) wake_at: Option<Duration>,
     /// Whether the bearer of the token was told that it expires soon.
     pub(crate) expiry_told: bool,
-    /// What comes is no WebSocket: it is read, so that our Close is not lost to a reset, and thrown away.
-    pub(crate) deaf: bool,
+    /// Whether what comes is thrown away.
+    deaf: bool,
     /// A random time to close at, when the gateway is drained.
     pub(crate) drain_at: Option<Duration>,
     outbox: Outbox,
@@ -199,15 +205,16 @@ impl Connection {
         Self {
             number,
             socket,
-            decoder: Decoder::new(MESSAGE_BYTES_MAX_BEFORE),
+            reader: MessageReader::default(),
             parser: Parser::default(),
+            partial_since: None,
             session: Session::new(number),
             stage: Stage::Waiting {
                 connect_by: now + pace.connect_within,
             },
             resident,
             seats: Vec::new(),
-            opcode: Opcode::Text,
+            opcode: OpCode::Data(coding::Data::Text),
             wake_at: None,
             expiry_told: false,
             deaf: false,
@@ -245,6 +252,67 @@ impl Connection {
         }
     }
 
+    /// The next message in what came. `None`: all is taken, or nothing that comes counts any more.
+    ///
+    /// # Errors
+    ///
+    /// The client does not speak WebSocket: nothing that comes counts any more.
+    pub(crate) fn next_message(
+        &mut self,
+        bytes: &mut &[u8],
+        now: Duration,
+    ) -> Result<Option<Message>, WebSocketError> {
+        if self.deaf {
+            return Ok(None);
+        }
+        self.note_partial(now);
+        let message = self.reader.next(bytes);
+        match message {
+            Ok(None) => self.note_partial(now),
+            Ok(Some(Message::Close(_))) | Err(_) => self.stop_reading(),
+            Ok(Some(_)) => {}
+        }
+        message
+    }
+
+    /// The next frame of STOMP in a message. `None`: all is taken.
+    pub(crate) fn next_frame(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, ParseError> {
+        let frame = self.parser.next(bytes)?;
+        if frame.is_some() {
+            self.partial_since = None;
+        }
+        Ok(frame)
+    }
+
+    /// What is begun counts from its beginning, and what is whole no more.
+    fn note_partial(&mut self, now: Duration) {
+        if self.partial_bytes() == 0 {
+            self.partial_since = None;
+        } else {
+            self.partial_since.get_or_insert(now);
+        }
+    }
+
+    fn partial_bytes(&self) -> usize {
+        self.reader.bytes_held() + self.parser.bytes_held()
+    }
+
+    /// What the client has begun and not ended.
+    pub(crate) fn partial_message(&self) -> Option<PartialMessage> {
+        self.partial_since.map(|since| PartialMessage {
+            since,
+            bytes: self.partial_bytes(),
+        })
+    }
+
+    /// Nothing that comes counts any more. It is read, so that our Close is not lost to a reset, and thrown away.
+    pub(crate) fn stop_reading(&mut self) {
+        self.deaf = true;
+        self.reader = MessageReader::default();
+        self.parser = Parser::default();
+        self.partial_since = None;
+    }
+
     /// Whether what the client says still counts.
     pub(crate) fn listens(&self) -> bool {
         matches!(
@@ -254,7 +322,7 @@ impl Connection {
     }
 
     /// The client speaks in this kind of message. What CONNECT comes in is what it is answered in from then on.
-    pub(crate) fn answer_as(&mut self, opcode: Opcode) {
+    pub(crate) fn answer_as(&mut self, opcode: OpCode) {
         if let Stage::Waiting { .. } = self.stage {
             self.opcode = opcode;
         }
@@ -278,7 +346,6 @@ impl Connection {
         self.resident = Some(resident);
         self.parser
             .speak(self.session.version(), Limits::AFTER_CONNECT);
-        self.decoder.set_message_bytes_max(MESSAGE_BYTES_MAX_AFTER);
     }
 
     /// Another token of the same person.
@@ -300,7 +367,7 @@ impl Connection {
 
     /// Sends a STOMP frame as a message of its own.
     pub(crate) fn send_stomp(&mut self, frame: &[u8], now: Duration) -> Result<(), SendError> {
-        let message = websocket::frame(self.opcode, frame);
+        let message = websocket::message_frame(self.opcode, frame);
         self.send(&[], Bytes::from(message), now)
     }
 
@@ -466,7 +533,7 @@ impl Connection {
     }
 
     /// Answers a ping.
-    pub(crate) fn pong(&mut self, payload: &[u8], now: Duration) -> Result<(), SendError> {
+    pub(crate) fn pong(&mut self, payload: Bytes, now: Duration) -> Result<(), SendError> {
         self.send(&[], websocket::pong_frame(payload).into(), now)
     }
 
@@ -474,7 +541,7 @@ impl Connection {
     pub(crate) fn speak(&mut self, beat: bool, ping: bool, now: Duration) -> Result<(), SendError> {
         let mut bytes = Vec::new();
         if beat {
-            bytes.extend(websocket::frame(self.opcode, b"\n"));
+            bytes.extend(websocket::message_frame(self.opcode, b"\n"));
         }
         if ping {
             bytes.extend_from_slice(websocket::PING_FRAME);
@@ -490,7 +557,7 @@ impl Connection {
             drop_by: now + CLOSE_WITHIN,
             peer_closed: false,
         };
-        self.say_close(code, reason, now);
+        self.say_close(websocket::close_frame(code, reason), now);
     }
 
     /// Says Close after the frame that was begun, and nothing else of what is queued.
@@ -500,8 +567,8 @@ impl Connection {
         self.close(code, reason, now);
     }
 
-    /// The peer said Close: answer it, unless it is itself the answer.
-    pub(crate) fn peer_closed(&mut self, now: Duration) {
+    /// The peer said Close, with this code if it said one: answer it, unless it is itself the answer.
+    pub(crate) fn peer_closed(&mut self, code: Option<coding::CloseCode>, now: Duration) {
         self.backlogs.clear();
         if let Stage::Closing { drop_by, .. } = self.stage {
             self.stage = Stage::Closing {
@@ -514,13 +581,12 @@ impl Connection {
             drop_by: now + CLOSE_WITHIN,
             peer_closed: true,
         };
-        self.say_close(CloseCode::Normal, "", now);
+        self.say_close(websocket::close_reply(code), now);
     }
 
     /// Close is taken however full the outbox is: it is a few bytes, and the last.
-    fn say_close(&mut self, code: CloseCode, reason: &str, now: Duration) {
+    fn say_close(&mut self, frame: Vec<u8>, now: Duration) {
         let bytes_max = std::mem::replace(&mut self.outbox_bytes_max, usize::MAX);
-        let frame = websocket::close_frame(code, reason);
         if self.send(&[], frame.into(), now).is_err() || self.end_if_deaf().is_err() {
             // The socket is gone, and with it whoever would have heard this.
             self.stage = Stage::Closing {
@@ -699,16 +765,19 @@ impl Letter {
     }
 
     /// The whole WebSocket frame for one subscription.
-    fn address(&mut self, opcode: Opcode, head: &[u8]) -> &[u8] {
-        let header = FrameHeader::new(opcode, head.len() + self.rest.len());
-        let head_bytes = header.as_bytes().len() + head.len();
+    fn address(&mut self, opcode: OpCode, head: &[u8]) -> &[u8] {
+        let header = websocket::message_header(opcode);
+        let payload_bytes = (head.len() + self.rest.len()) as u64;
+        let header_bytes = header.len(payload_bytes);
+        let head_bytes = header_bytes + head.len();
         if self.rest_at < head_bytes {
             self.lay_out(head_bytes);
         }
         let begin = self.rest_at - head_bytes;
-        let (before, after) =
-            self.buffer[begin..self.rest_at].split_at_mut(header.as_bytes().len());
-        before.copy_from_slice(header.as_bytes());
+        let (mut before, after) = self.buffer[begin..self.rest_at].split_at_mut(header_bytes);
+        header
+            .format(payload_bytes, &mut before)
+            .expect("the header is as long as it says");
         after.copy_from_slice(head);
         &self.buffer[begin..]
     }

@@ -123,7 +123,7 @@ impl Door {
     fn admit(&self, request: &Request, client: &Client) -> Result<Admitted, UpgradeError> {
         refuse_token_in_query(request.uri().query())?;
         let headers = request.headers();
-        let handshake = Handshake::read(request.method(), headers)?;
+        let handshake = Handshake::read(request)?;
         self.check_origin(headers)?;
         if self.stop.is_cancelled() {
             return Err(UpgradeError::Draining);

@@ -35,7 +35,6 @@ mod feed;
 mod gateway;
 mod hub;
 mod measure;
-mod memory;
 mod outbox;
 mod page;
 mod position;

@@ -47,6 +47,9 @@ pub(crate) enum Refusal {
     /// More subscriptions with all that was missed than anybody needs.
     #[error("more of what was missed was asked for than one person is sent")]
     TooMuchOfThePast,
+    /// What the client began was not ended in time, or its memory was needed.
+    #[error("a message was begun and not ended")]
+    PartialMessage,
     /// The outbox is full.
     #[error("what was sent was not read")]
     SlowConsumer,
@@ -174,7 +177,9 @@ impl Refusal {
                 Retry::Later,
                 CloseCode::TryLater,
             ),
-            Refusal::SlowConsumer => ("too_slow", "too slow", Retry::Now, CloseCode::TooSlow),
+            Refusal::PartialMessage | Refusal::SlowConsumer => {
+                ("too_slow", "too slow", Retry::Now, CloseCode::TooSlow)
+            }
             Refusal::Internal => (
                 "internal",
                 "internal error",
@@ -206,6 +211,7 @@ impl Refusal {
             | Refusal::TooManySockets
             | Refusal::MadeRoom
             | Refusal::TooMuchOfThePast
+            | Refusal::PartialMessage
             | Refusal::Internal => {
                 let Answer {
                     code,

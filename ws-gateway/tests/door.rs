@@ -4,14 +4,14 @@
 
 mod support;
 
-use std::{process::Command, sync::Arc};
+use std::{fs, process::Command, sync::Arc};
 
 use resident_token::{
     TokenCode,
-    testing::{claims_of, forgeries, good_tokens},
+    testing::{SECRET, claims_of, forgeries, good_tokens},
 };
 use support::{
-    house::{Door, Log, config, http, now, operators_token, token},
+    house::{Door, Log, config, http, now, operators_token, token, wait_until},
     neighbour::Neighbour,
 };
 use tokio::runtime::Runtime;
@@ -274,6 +274,59 @@ fn health_needs_no_log_and_readiness_does() {
 fn a_stop_ends_a_gateway_that_never_found_its_log() {
     let mut door = door_without_log();
     assert!(door.stop().is_ok());
+}
+
+#[test]
+fn an_upgrade_by_http_1_0_is_none() {
+    let log = Log::start();
+    let door = Door::open(&log);
+    let upgrade = |version: &str| {
+        format!(
+            "GET /an-ws {version}\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+    };
+    let (status, _, body) = http(door.address, &upgrade("HTTP/1.0"));
+    assert_eq!(status, 426, "{body}");
+    assert!(body.contains("upgrade_required"), "{body}");
+}
+
+#[test]
+fn a_log_of_everything_holds_no_token() {
+    let log = Log::start();
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("stderr");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ws-gateway"))
+        .env_clear()
+        .env("RUST_LOG", "trace")
+        .env("NO_COLOR", "1")
+        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--log", &log.address(), "--jwt-secret", SECRET])
+        .stderr(fs::File::create(&lines).unwrap())
+        .spawn()
+        .unwrap();
+    let logged = || fs::read_to_string(&lines).unwrap_or_default();
+    let address = || {
+        let logged = logged();
+        let (_, after) = logged.split_once("serving listen=")?;
+        after.split_whitespace().next()?.parse().ok()
+    };
+    wait_until("the program listens", || address().is_some());
+    let address = address().unwrap();
+    wait_until("the program has read the log", || {
+        Neighbour::upgrade(address, "/an-ws", "").is_ok()
+    });
+    let secret = token("101", "1502");
+
+    let mut neighbour = Neighbour::connected(address, "1.2", &secret);
+    neighbour.settle();
+    program.kill().unwrap();
+    program.wait().unwrap();
+
+    let logged = logged();
+    assert!(logged.contains("TRACE"), "{logged}");
+    let line = logged.lines().find(|line| line.contains(&secret));
+    assert_eq!(line, None);
 }
 
 #[test]

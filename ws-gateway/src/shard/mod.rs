@@ -8,6 +8,7 @@
 
 mod ahead;
 mod backfill;
+mod partial_messages;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -48,12 +49,15 @@ use crate::{
     refusal::Refusal,
     socket_counts::SocketCounts,
     stomp::{Frame, MessageHead, ProtocolError, SubscriptionKey},
-    websocket::{Event, Opcode},
+    websocket::{
+        Message, OpCode,
+        coding::{CloseCode, Data},
+    },
     wheel::Wheel,
 };
 
 pub(crate) use self::ahead::LogEnds;
-use self::{ahead::PendingSubscribe, backfill::BackfillBudgets};
+use self::{ahead::PendingSubscribe, backfill::BackfillBudgets, partial_messages::PartialMessages};
 
 /// Orders that wait for a shard. The log's reader waits when it is full: a broadcast takes milliseconds.
 const ORDERS_MAX: usize = 1_024;
@@ -203,6 +207,10 @@ pub(crate) fn start(
         backfill_budgets: BackfillBudgets::default(),
         queued: Arc::default(),
         queued_max: config.queues_bytes_max / config.shards,
+        partial_messages: PartialMessages::new(
+            config.partial_bytes_max / config.shards,
+            config.pace.message_within,
+        ),
         ending: None,
     };
     let thread = std::thread::Builder::new()
@@ -247,6 +255,7 @@ struct Shard {
     /// Memory that all outboxes of this shard hold, about, and its bound.
     queued: Arc<AtomicUsize>,
     queued_max: usize,
+    partial_messages: PartialMessages,
     /// When this thread ends, whoever is still there.
     ending: Option<Duration>,
 }
@@ -282,6 +291,7 @@ impl Shard {
             self.turn_wheel();
             self.judge_pending();
             self.shed_queues();
+            self.shed_partial_messages();
         }
     }
 
@@ -301,6 +311,17 @@ impl Shard {
         }
     }
 
+    /// What has begun to arrive is whole in time, and takes no more memory than its bound: the oldest goes first.
+    fn shed_partial_messages(&mut self) {
+        while let Some(key) = self.partial_messages.to_refuse(self.now) {
+            self.partial_messages.set(key, None);
+            if let Some(connection) = self.connection(key) {
+                connection.stop_reading();
+                self.refuse(key, &Refusal::PartialMessage);
+            }
+        }
+    }
+
     fn has_ended(&self) -> bool {
         self.ending
             .is_some_and(|ending| self.connections.is_empty() || ending <= self.now)
@@ -313,8 +334,10 @@ impl Shard {
         let now = self.clock.elapsed();
         let ending = self.ending.map(|ending| ending.saturating_sub(now));
         let judging = self.next_judgement(now);
+        let overdue = self.partial_messages.next_deadline();
+        let overdue = overdue.map(|at| at.saturating_sub(now));
         let sleeps = self.wheel.sleep(now).into_iter();
-        sleeps.chain(ending).chain(judging).min()
+        sleeps.chain(ending).chain(judging).chain(overdue).min()
     }
 
     fn take_orders(&mut self) {
@@ -492,8 +515,7 @@ impl Shard {
         entry.insert(connection);
         measure::opened();
         self.schedule(key);
-        let mut first_bytes = upgraded.first_bytes.to_vec();
-        self.guarded(key, |shard, key| shard.take(key, &mut first_bytes));
+        self.guarded(key, |shard, key| shard.take(key, &upgraded.first_bytes));
     }
 
     /// Ends the sockets that were told to, at once: their descriptors are wanted by those that came in their place.
@@ -510,6 +532,7 @@ impl Shard {
             return;
         }
         self.pending.retain(|pending| pending.key != key);
+        self.partial_messages.set(key, None);
         let mut connection = self.connections.remove(key.slot);
         for (_, seat) in connection.seats.drain(..) {
             self.hub.leave(seat);
@@ -610,43 +633,56 @@ impl Shard {
                     self.drop_connection(key);
                     break;
                 }
-                Some(Ok(Some(read))) => self.take(key, &mut buffer[..read]),
+                Some(Ok(Some(read))) => self.take(key, &buffer[..read]),
             }
         }
         self.read_buffer = buffer;
     }
 
-    fn take(&mut self, key: ConnectionKey, mut bytes: &mut [u8]) {
-        loop {
-            let Some(connection) = self.connection(key) else {
-                return;
-            };
-            if connection.deaf {
-                return;
-            }
-            let listens = connection.listens();
-            match connection.decoder.next(&mut bytes) {
-                Ok(None) => return,
-                Ok(Some(Event::Close(_))) => return self.peer_closed(key),
-                Ok(Some(Event::Ping(payload))) if listens => self.pong(key, &payload),
-                Ok(Some(Event::Data(opcode, piece))) if listens => {
-                    self.take_stomp(key, opcode, piece)
-                }
-                Ok(Some(_)) => {}
-                Err(error) => {
-                    connection.deaf = true;
-                    return self.refuse(key, &Refusal::WebSocket(error));
-                }
-            }
+    fn take(&mut self, key: ConnectionKey, mut bytes: &[u8]) {
+        while let Some(message) = self.next_message(key, &mut bytes) {
+            self.take_message(key, message);
+        }
+        if let Some(connection) = self.connection(key) {
+            let partial = connection.partial_message();
+            self.partial_messages.set(key, partial);
         }
     }
 
-    fn peer_closed(&mut self, key: ConnectionKey) {
+    /// `None`: all is taken, or nothing that comes counts any more.
+    fn next_message(&mut self, key: ConnectionKey, bytes: &mut &[u8]) -> Option<Message> {
+        let now = self.now;
+        let message = self.connection(key)?.next_message(bytes, now);
+        message.unwrap_or_else(|error| {
+            self.refuse(key, &Refusal::WebSocket(error));
+            None
+        })
+    }
+
+    fn take_message(&mut self, key: ConnectionKey, message: Message) {
+        if let Message::Close(close) = message {
+            return self.peer_closed(key, close.map(|close| close.code));
+        }
+        if !self
+            .connection(key)
+            .is_some_and(|connection| connection.listens())
+        {
+            return;
+        }
+        match message {
+            Message::Text(text) => self.take_stomp(key, Data::Text, text.as_bytes()),
+            Message::Binary(bytes) => self.take_stomp(key, Data::Binary, &bytes),
+            Message::Ping(payload) => self.pong(key, payload),
+            Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+        }
+    }
+
+    fn peer_closed(&mut self, key: ConnectionKey, code: Option<CloseCode>) {
         let now = self.now;
         let Some(connection) = self.connection(key) else {
             return;
         };
-        connection.peer_closed(now);
+        connection.peer_closed(code, now);
         self.after_close(key);
     }
 
@@ -665,7 +701,7 @@ impl Shard {
         self.schedule(key);
     }
 
-    fn pong(&mut self, key: ConnectionKey, payload: &[u8]) {
+    fn pong(&mut self, key: ConnectionKey, payload: Bytes) {
         let now = self.now;
         let Some(connection) = self.connection(key) else {
             return;
@@ -675,7 +711,7 @@ impl Shard {
         }
     }
 
-    fn take_stomp(&mut self, key: ConnectionKey, opcode: Opcode, mut bytes: &[u8]) {
+    fn take_stomp(&mut self, key: ConnectionKey, kind: Data, mut bytes: &[u8]) {
         loop {
             let Some(connection) = self
                 .connection(key)
@@ -683,8 +719,8 @@ impl Shard {
             else {
                 return;
             };
-            connection.answer_as(opcode);
-            match connection.parser.next(&mut bytes) {
+            connection.answer_as(OpCode::Data(kind));
+            match connection.next_frame(&mut bytes) {
                 Ok(None) => return,
                 Ok(Some(frame)) => self.take_frame(key, frame),
                 Err(error) => {

@@ -124,6 +124,13 @@ impl Headers {
         self.0.len()
     }
 
+    /// Bytes of memory that they take, about.
+    pub(super) fn bytes_held(&self) -> usize {
+        let texts = self.0.iter();
+        let texts = texts.map(|(name, value)| name.capacity() + value.capacity());
+        texts.sum::<usize>() + self.0.capacity() * size_of::<(String, String)>()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -137,6 +137,19 @@ impl Parser {
         self.limits = limits;
     }
 
+    /// Bytes that the frame takes which the client has begun and not ended.
+    pub fn bytes_held(&self) -> usize {
+        match &self.stage {
+            Stage::Between => 0,
+            Stage::Head(head) => {
+                size_of::<Head>() + head.line.capacity() + head.headers.bytes_held()
+            }
+            Stage::Body(body) => {
+                size_of::<Body>() + body.frame.body.capacity() + body.frame.headers.bytes_held()
+            }
+        }
+    }
+
     /// Takes bytes from the front of `input` until a frame is complete. `None`: all taken, none complete.
     ///
     /// # Errors

@@ -45,9 +45,3 @@ impl CloseCode {
         }
     }
 }
-
-/// Whether a client may send this code: not the ones that only stand for something that is not said on the
-/// wire, and not the ones that nobody has defined.
-pub(super) fn may_be_sent(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
-}

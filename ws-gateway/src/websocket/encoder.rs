@@ -1,82 +1,60 @@
 //! Frames of a server: never masked, never fragmented, no extensions (RFC 6455 section 5.2).
 
-use super::{CloseCode, Opcode};
+use bytes::Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    CloseFrame, Frame, FrameHeader, Utf8Bytes,
+    coding::{self, OpCode},
+};
 
-const FIN: u8 = 0x80;
-const CLOSE: u8 = 0x8;
-const PONG: u8 = 0xA;
+use super::CloseCode;
 
 /// A ping without payload.
-pub const PING_FRAME: &[u8] = &[FIN | 0x9, 0];
+pub const PING_FRAME: &[u8] = &[0x89, 0];
 
-/// Bytes that a control frame may carry (RFC 6455 section 5.5).
-const CONTROL_BYTES_MAX: usize = 125;
+/// Bytes of a close reason: what a control frame may carry (RFC 6455 section 5.5), less the code.
+const REASON_BYTES_MAX: usize = 125 - size_of::<u16>();
 
-/// The first bytes of a frame: two, four or ten, by the length of the payload.
-#[derive(Debug, Clone, Copy)]
-pub struct FrameHeader {
-    bytes: [u8; 10],
-    length: usize,
-}
-
-impl FrameHeader {
-    /// Of a data frame that is a whole message.
-    pub fn new(opcode: Opcode, payload_bytes: usize) -> Self {
-        let mut bytes = [0; 10];
-        bytes[0] = FIN | opcode.as_u8();
-        let length = match payload_bytes {
-            0..=125 => {
-                bytes[1] = payload_bytes.to_be_bytes()[size_of::<usize>() - 1];
-                2
-            }
-            126..=0xffff => {
-                bytes[1] = 126;
-                bytes[2..4].copy_from_slice(&payload_bytes.to_be_bytes()[size_of::<usize>() - 2..]);
-                4
-            }
-            _ => {
-                bytes[1] = 127;
-                bytes[2..].copy_from_slice(&(payload_bytes as u64).to_be_bytes());
-                10
-            }
-        };
-        Self { bytes, length }
-    }
-
-    /// As it goes on the wire.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+/// The header of a frame that is a whole message.
+pub fn message_header(opcode: OpCode) -> FrameHeader {
+    FrameHeader {
+        opcode,
+        ..FrameHeader::default()
     }
 }
 
-/// A data frame.
-pub fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
-    [FrameHeader::new(opcode, payload.len()).as_bytes(), payload].concat()
+/// A frame that is a whole message.
+pub fn message_frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+    let header = message_header(opcode);
+    let mut bytes = Vec::with_capacity(header.len(payload.len() as u64) + payload.len());
+    header
+        .format(payload.len() as u64, &mut bytes)
+        .expect("a vector takes all");
+    bytes.extend_from_slice(payload);
+    bytes
 }
 
 /// The answer to a ping: its payload.
-pub fn pong_frame(payload: &[u8]) -> Vec<u8> {
-    control_frame(PONG, payload)
+pub fn pong_frame(payload: Bytes) -> Vec<u8> {
+    formatted(Frame::pong(payload))
 }
 
 /// A close frame. The reason is cut, at a character's beginning, to what a control frame may carry.
 pub fn close_frame(code: CloseCode, reason: &str) -> Vec<u8> {
-    let mut end = reason.len().min(CONTROL_BYTES_MAX - size_of::<u16>());
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    control_frame(
-        CLOSE,
-        &[&code.as_u16().to_be_bytes(), &reason.as_bytes()[..end]].concat(),
-    )
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    formatted(Frame::close(Some(CloseFrame {
+        code: code.as_u16().into(),
+        reason: reason[..end].into(),
+    })))
 }
 
-fn control_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    assert!(
-        payload.len() <= CONTROL_BYTES_MAX,
-        "a control frame of {} bytes",
-        payload.len()
-    );
-    let length = u8::try_from(payload.len()).expect("at most 125, asserted above");
-    [&[FIN | opcode, length], payload].concat()
+/// The answer to a client's close frame: its code, if it said one (RFC 6455 section 5.5.1).
+pub fn close_reply(code: Option<coding::CloseCode>) -> Vec<u8> {
+    let reason = Utf8Bytes::default();
+    formatted(Frame::close(code.map(|code| CloseFrame { code, reason })))
+}
+
+fn formatted(frame: Frame) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frame.len());
+    frame.format(&mut bytes).expect("a vector takes all");
+    bytes
 }

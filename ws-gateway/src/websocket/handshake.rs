@@ -1,6 +1,6 @@
 //! The opening handshake, the server's side (RFC 6455 section 4.2), on headers that HTTP has already parsed.
 
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// STOMP's names as WebSocket subprotocols, the highest version first.
@@ -9,7 +9,7 @@ const SUBPROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
 /// Why a request is no opening handshake of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// Not a GET with `Connection: upgrade` and `Upgrade: websocket`.
+    /// Not a GET of HTTP/1.1 with `Connection: upgrade` and `Upgrade: websocket`.
     #[error("this is a websocket: send an upgrade request")]
     NotAnUpgrade,
     /// Another version of the protocol than 13.
@@ -36,8 +36,10 @@ impl Handshake {
     /// # Errors
     ///
     /// The request is no opening handshake of ours.
-    pub fn read(method: &Method, headers: &HeaderMap) -> Result<Self, HandshakeError> {
-        let is_upgrade = method == Method::GET
+    pub fn read<Body>(request: &Request<Body>) -> Result<Self, HandshakeError> {
+        let headers = request.headers();
+        let is_upgrade = request.method() == Method::GET
+            && request.version() == Version::HTTP_11
             && lists(headers, header::CONNECTION, "upgrade")
             && lists(headers, header::UPGRADE, "websocket");
         if !is_upgrade {

@@ -1,20 +1,24 @@
-//! WebSocket (RFC 6455) as the server speaks it: the handshake's answer, frames in, frames out.
+//! WebSocket (RFC 6455) as the server speaks it: the handshake's answer, messages in, frames out.
 //!
-//! Bytes in, bytes out. Nothing is buffered but half a header and the payload of a control frame, so a socket
-//! that says nothing costs a few dozen bytes; a message's payload is handed on as it arrives. Extensions are not
-//! negotiated: a compressed frame could not be shared by all sockets, and an alert is a few hundred bytes.
+//! Bytes in, bytes out. tungstenite judges what a client sends; frames out are our own, since all sockets share their
+//! bytes. Extensions are not negotiated: a compressed frame could not be shared, and an alert is a few hundred bytes.
 
 mod close;
-mod decoder;
 mod encoder;
 mod handshake;
+mod message_reader;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod utf8;
 
 pub use close::CloseCode;
-pub use decoder::{Decoder, Event, Opcode, WebSocketError};
-pub use encoder::{FrameHeader, PING_FRAME, close_frame, frame, pong_frame};
+pub use encoder::{
+    PING_FRAME, close_frame, close_reply, message_frame, message_header, pong_frame,
+};
 pub use handshake::{Handshake, HandshakeError};
+pub use message_reader::{MESSAGE_BYTES_MAX, MessageReader, WebSocketError};
+pub use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::coding::{self, OpCode},
+};

@@ -2,12 +2,15 @@
 
 mod delivery;
 mod neighbour;
+mod partial_messages;
 mod resume;
 mod sockets;
 
 use std::{
     collections::BTreeMap,
+    io::{ErrorKind, Read as _},
     net::{IpAddr, Ipv4Addr},
+    num::NonZeroUsize,
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
