@@ -33,9 +33,11 @@ const HUNG_THREADS_WAIT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // A newcomer's terminal shows the welcome and what goes wrong; RUST_LOG=info shows the rest. That the log is away is
-    // said once by this program, and by the hundred by its Kafka client.
+    // said once by this program, and by the hundred by its Kafka client. What tungstenite says is never shown: whole
+    // messages, and a CONNECT holds a token.
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,librdkafka=off,rdkafka=off"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,librdkafka=off,rdkafka=off"))
+        .add_directive("tungstenite=off".parse().expect("a directive"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -109,9 +109,7 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
+        .with_env_filter(log_filter())
         .with_writer(std::io::stderr)
         .init();
     let config = match config(Arguments::parse()) {
@@ -122,6 +120,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, 1),
     }
+}
+
+/// What is logged, but for what tungstenite says: whole messages, and a CONNECT holds a token.
+fn log_filter() -> EnvFilter {
+    let silent = "tungstenite=off".parse().expect("a directive");
+    EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info"))
+        .add_directive(silent)
 }
 
 fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
