@@ -81,7 +81,8 @@ impl Shard {
                 key,
                 subscribe,
                 line,
-                since: self.now,
+                // Not the round's time, which an answer of the log that was asked before this SUBSCRIBE may be later than.
+                since: self.clock.elapsed(),
                 then,
             });
             return Ok(());
@@ -102,7 +103,7 @@ impl Shard {
             .as_ref()
             .and_then(|token| token.parse().ok());
         let ahead = match outcome {
-            Err(NotRecovered::Behind) => position.map(|position| (position, self.now)),
+            Err(NotRecovered::Behind) => position.map(|position| (position, self.clock.elapsed())),
             Ok(_) | Err(_) => None,
         };
         let backfill = self.resumed(&line, outcome);
