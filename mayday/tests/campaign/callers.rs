@@ -1,4 +1,5 @@
-//! Callers: each raises one alert after another on its line, with a key or without, and writes down what it was told.
+//! Callers: each raises one alert after another on its line, with a key or without, accepts some of them, and writes down
+//! what it was told.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::checker::{Answer, Call};
+use crate::checker::{Answer, Call, accept_text};
 use crate::token;
 
 /// A phone gives up waiting after so long and, with a key, tries again.
@@ -15,6 +16,18 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(6);
 const PAUSE: Duration = Duration::from_millis(60);
 /// So many calls with a key are made again after their answer.
 const EVERY_NTH_IS_REPLAYED: u64 = 5;
+/// A neighbour accepts so many of the alerts.
+const EVERY_NTH_IS_ACCEPTED: u64 = 3;
+
+/// One POST, as often as it is tried.
+struct Request {
+    path: &'static str,
+    body: Value,
+    /// The house whose token it is.
+    house: String,
+    /// What the checker knows it by: no other call has it.
+    text: String,
+}
 
 /// Who calls, and where.
 pub(crate) struct Caller {
@@ -35,21 +48,50 @@ impl Caller {
         let agent: ureq::Agent = config.build().into();
         let mut number = 0;
         while !stop.load(Ordering::SeqCst) {
-            let call = self.call(&agent, number, stop);
-            calls.lock().expect("no holder panics").push(call);
-            number += 1;
+            let alert = self.call(&agent, number, self.alert(number), stop);
+            let accept = alert.id().map(|id| self.accept(number, id));
+            calls.lock().expect("no holder panics").push(alert);
             std::thread::sleep(PAUSE);
+            if let Some(accept) = accept
+                && number.is_multiple_of(EVERY_NTH_IS_ACCEPTED)
+            {
+                let accept = self.call(&agent, number, accept, stop);
+                calls.lock().expect("no holder panics").push(accept);
+                std::thread::sleep(PAUSE);
+            }
+            number += 1;
         }
     }
 
-    fn call(&self, agent: &ureq::Agent, number: u64, stop: &AtomicBool) -> Call {
-        let text = format!("{}-{number}", self.line);
+    fn alert(&self, number: u64) -> Request {
+        let (house, text) = (format!("h{number}"), format!("{}-{number}", self.line));
+        Request {
+            path: "alert",
+            body: json!({ "line": self.line, "house": house, "text": text }),
+            house,
+            text,
+        }
+    }
+
+    fn accept(&self, number: u64, id: &str) -> Request {
+        let house = format!("n{number}");
+        Request {
+            path: "accept",
+            body: json!({
+                "line": self.line, "acceptHouse": house, "targetHouse": format!("h{number}"), "alertId": id,
+            }),
+            house,
+            text: accept_text(id),
+        }
+    }
+
+    fn call(&self, agent: &ureq::Agent, number: u64, request: Request, stop: &AtomicBool) -> Call {
         let mut answers = Vec::new();
         let mut tries = 0;
         loop {
             let turn = usize::try_from(if self.roams { number + tries } else { 0 });
             let api = &self.apis[turn.expect("few") % self.apis.len()];
-            let answer = self.post(agent, api, &text, number);
+            let answer = self.post(agent, api, &request);
             let is_taken = answer.id().is_some();
             answers.push(answer);
             tries += 1;
@@ -63,22 +105,21 @@ impl Caller {
         }
         Call {
             line: self.line.clone(),
-            text,
+            text: request.text,
             answers,
         }
     }
 
-    fn post(&self, agent: &ureq::Agent, api: &str, text: &str, number: u64) -> Answer {
-        let house = format!("h{number}");
-        let bearer = format!("Bearer {}", token(&self.line, &house));
-        let mut request = agent
-            .post(format!("{api}/alert"))
+    fn post(&self, agent: &ureq::Agent, api: &str, request: &Request) -> Answer {
+        let bearer = format!("Bearer {}", token(&self.line, &request.house));
+        let mut post = agent
+            .post(format!("{api}/{}", request.path))
             .header("Authorization", &bearer);
         if self.has_keys {
-            request = request.header("Idempotency-Key", format!("a-key-of-16-bytes-{text}"));
+            let key = request.text.replace(' ', "-");
+            post = post.header("Idempotency-Key", format!("a-key-of-16-bytes-{key}"));
         }
-        let body = json!({ "line": self.line, "house": house, "text": text });
-        let Ok(mut answer) = request.send_json(&body) else {
+        let Ok(mut answer) = post.send_json(&request.body) else {
             return Answer::Unknown;
         };
         let status = answer.status().as_u16();

@@ -3,10 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The topic of the alerts, which is what the group reads and the copier copies.
+pub(crate) const ALERTS: &str = "an-alert";
+/// The topic of the accepts.
+pub(crate) const ACCEPTS: &str = "an-accept";
+
 /// Where a record stands: topic, partition, offset.
 pub(crate) type Place = (String, i32, i64);
 
-/// One call as its caller made it. Its text is its own: no other call has it.
+/// One call, alert or accept, as its caller made it. Its text is its own: no other call has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) line: String,
@@ -26,6 +31,18 @@ pub(crate) enum Answer {
     NotStored { code: String },
     /// No answer, or one that leaves it open.
     Unknown,
+}
+
+/// What an accept of the alert is known by: each alert is accepted at most once in a campaign.
+pub(crate) fn accept_text(alert: &str) -> String {
+    format!("accepts {alert}")
+}
+
+impl Call {
+    /// The id that it was told, once it was taken.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.answers.iter().find_map(Answer::id)
+    }
 }
 
 impl Answer {
@@ -57,8 +74,8 @@ pub(crate) struct Listener {
 /// One thing that a phone heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// An alert.
-    Alert { id: String, line: String },
+    /// An alert or an accept.
+    Event { id: String, line: String },
     /// It came back with its position and was told that not everything can be replayed: the live alerts come again.
     NotRecovered,
 }
@@ -241,16 +258,17 @@ impl History {
 
     /// Calls of a line that were acknowledged one after the other stand one after the other.
     fn find_overtaking(&self, by_id: &BTreeMap<&str, Vec<&Place>>, breaches: &mut Vec<Breach>) {
-        let mut last: BTreeMap<&str, (&Place, &str)> = BTreeMap::new();
+        // The two topics have no order between them.
+        let mut last: BTreeMap<(&str, &str), (&Place, &str)> = BTreeMap::new();
         for call in &self.calls {
             if !self.ordered_lines.contains(&call.line) {
                 continue;
             }
-            let id = call.answers.iter().find_map(Answer::id);
-            let Some(place) = id.and_then(|id| by_id.get(id)?.first()) else {
+            let Some(place) = call.id().and_then(|id| by_id.get(id)?.first()) else {
                 continue;
             };
-            if let Some((before, earlier)) = last.insert(&call.line, (place, &call.text))
+            let topic_and_line = (place.0.as_str(), call.line.as_str());
+            if let Some((before, earlier)) = last.insert(topic_and_line, (place, &call.text))
                 && *place < before
             {
                 breaches.push(Breach::Overtook {
@@ -280,7 +298,7 @@ impl History {
         let all = unheard.clone();
         let mut since_recovered: BTreeSet<&str> = BTreeSet::new();
         for heard in &listener.heard {
-            let Heard::Alert { id, line } = heard else {
+            let Heard::Event { id, line } = heard else {
                 since_recovered.clear();
                 continue;
             };
@@ -357,7 +375,11 @@ impl History {
 
     fn judge_copies(&self, by_id: &BTreeMap<&str, Vec<&Place>>, breaches: &mut Vec<Breach>) {
         let Some(copies) = &self.copies else { return };
-        let mut times: BTreeMap<&str, usize> = by_id.keys().map(|id| (*id, 0)).collect();
+        let mut times: BTreeMap<&str, usize> = by_id
+            .iter()
+            .filter(|(_, at)| at.iter().any(|place| place.0 == ALERTS))
+            .map(|(id, _)| (*id, 0))
+            .collect();
         for id in copies {
             *times.entry(id).or_default() += 1;
         }
@@ -394,7 +416,36 @@ mod tests {
     use super::*;
 
     fn place(offset: i64) -> Place {
-        ("an-alert".to_owned(), 0, offset)
+        (ALERTS.to_owned(), 0, offset)
+    }
+
+    fn accept(offset: i64) -> (Call, Place, Record) {
+        let place = (ACCEPTS.to_owned(), 0, offset);
+        let text = accept_text(&format!("id{offset}"));
+        let id = format!("accept{offset}");
+        let call = Call {
+            line: "one".to_owned(),
+            text: text.clone(),
+            answers: vec![Answer::Stored {
+                id: id.clone(),
+                place: place.clone(),
+            }],
+        };
+        let line = "one".to_owned();
+        (call, place, Record { id, line, text })
+    }
+
+    /// What is kept, and two accepts that everybody heard.
+    fn accepted(history: &mut History) {
+        for offset in 0..2 {
+            let (call, place, record) = accept(offset);
+            history.listeners[0].heard.push(Heard::Event {
+                id: record.id.clone(),
+                line: record.line.clone(),
+            });
+            history.calls.push(call);
+            history.records.insert(place, record);
+        }
     }
 
     fn stored(offset: i64) -> Answer {
@@ -422,7 +473,7 @@ mod tests {
     }
 
     fn alert(offset: i64) -> Heard {
-        Heard::Alert {
+        Heard::Event {
             id: format!("id{offset}"),
             line: "one".to_owned(),
         }
@@ -579,13 +630,37 @@ mod tests {
     }
 
     #[test]
+    fn an_accept_that_is_lost_unheard_or_overtaken_is_found() {
+        assert_eq!(told(accepted), []);
+        let lost = told(|history| {
+            accepted(history);
+            history.records.remove(&accept(1).1);
+        });
+        assert!(
+            lost.iter()
+                .any(|breach| matches!(breach, Breach::Lost { id, .. } if id == "accept1")),
+            "{lost:?}"
+        );
+        let unheard = told(|history| {
+            accepted(history);
+            history.listeners[0].heard.pop();
+        });
+        assert!(matches!(&unheard[..], [Breach::Unheard { id, .. }] if id == "accept1"));
+        let overtaken = told(|history| {
+            accepted(history);
+            history.calls.swap(3, 4);
+        });
+        assert!(matches!(&overtaken[..], [Breach::Overtook { .. }]));
+    }
+
+    #[test]
     fn silence_an_echo_and_another_lines_call_are_found_at_the_listener() {
         let hear = |heard: Vec<Heard>| told(|history| history.listeners[0].heard = heard);
         let silent = hear(vec![alert(0), alert(2)]);
         assert!(matches!(&silent[..], [Breach::Unheard { id, .. }] if id == "id1"));
         let echo = hear(vec![alert(0), alert(1), alert(1), alert(2)]);
         assert!(matches!(&echo[..], [Breach::HeardTwice { .. }]));
-        let stranger = Heard::Alert {
+        let stranger = Heard::Event {
             id: "id1".to_owned(),
             line: "two".to_owned(),
         };

@@ -66,9 +66,8 @@ const ON_A_NETWORK: [Fault; 4] = [Fault::Unplugged, Fault::Parted, Fault::Deaf, 
 /// Some trouble at some machines, for a while, and a while without.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
-    pub(crate) fault: Fault,
-    /// Which of them, from 0.
-    pub(crate) machines: Vec<usize>,
+    /// What is done to which machine, from 0: a machine has one trouble at a time.
+    pub(crate) faults: Vec<(Fault, usize)>,
     pub(crate) lasts: Duration,
     pub(crate) rest: Duration,
 }
@@ -112,17 +111,19 @@ impl Iterator for Rounds {
             self.deck.shuffle(&mut self.chance);
         }
         let fault = self.deck.pop()?;
-        let first = self.chance.random_range(0..self.machines);
-        let all: Vec<usize> = (0..self.machines).collect();
-        // Mostly one machine is in trouble, now and then all are.
-        let machines = if self.chance.random_ratio(1, 5) {
-            all
-        } else {
-            vec![first]
+        let machine = self.chance.random_range(0..self.machines);
+        // Mostly one machine is in trouble; now and then all are, or another one has a trouble of its own.
+        let faults = match self.chance.random_range(0..10) {
+            0 | 1 => (0..self.machines).map(|each| (fault, each)).collect(),
+            2..=4 if 1 < self.machines => {
+                let other = (machine + self.chance.random_range(1..self.machines)) % self.machines;
+                let also = self.faults[self.chance.random_range(0..self.faults.len())];
+                vec![(fault, machine), (also, other)]
+            }
+            _ => vec![(fault, machine)],
         };
         Some(Round {
-            fault,
-            machines,
+            faults,
             lasts: Duration::from_millis(self.chance.random_range(300..5_000)),
             rest: Duration::from_millis(self.chance.random_range(0..3_000)),
         })

@@ -105,7 +105,7 @@ fn hear(frame: &Frame, ear: &Ear, position: &mut String) -> anyhow::Result<()> {
             let is_recovered = body["recovered"].as_bool().unwrap_or(false);
             (!is_recovered).then_some(Heard::NotRecovered)
         }
-        Some("alert") => Some(Heard::Alert {
+        Some("alert" | "accept") => Some(Heard::Event {
             id: body["id"].as_str().unwrap_or_default().to_owned(),
             line: body["line"].as_str().unwrap_or_default().to_owned(),
         }),

@@ -246,30 +246,34 @@ impl<'a> Campaign<'a> {
             }
             println!("{} {round:?}", tally.rounds);
             let mut begun = Vec::new();
-            for at in &round.machines {
-                let machine = &mut self.machines[*at];
+            for (fault, at) in round.faults {
+                let machine = &mut self.machines[at];
                 machine.assert_running();
-                if round.fault.begin(machine, self.network) {
-                    begun.push(*at);
+                if !fault.begin(machine, self.network) {
+                    tally.impossible.insert(kind(fault));
+                    continue;
                 }
+                if matches!(fault, Fault::Kill | Fault::Restart) {
+                    tally.restarted.insert(at);
+                }
+                begun.push((fault, at));
             }
             if begun.is_empty() {
-                tally.impossible.insert(kind(round.fault));
                 continue;
             }
-            if matches!(round.fault, Fault::Kill | Fault::Restart) {
-                tally.restarted.extend(&begun);
-            }
             thread::sleep(round.lasts);
-            for at in begun {
-                round.fault.end(&mut self.machines[at], self.network);
+            for (fault, at) in &begun {
+                fault.end(&mut self.machines[*at], self.network);
             }
             thread::sleep(round.rest);
             tally.rounds += 1;
-            *tally.faults.entry(kind(round.fault)).or_default() += 1;
+            let kinds: BTreeSet<String> = begun.iter().map(|(fault, _)| kind(*fault)).collect();
+            for kind in kinds {
+                *tally.faults.entry(kind).or_default() += 1;
+            }
             // Now and then a reader looks: what it saw stays as it was.
             if tally.rounds.is_multiple_of(8)
-                && let Ok(records) = readers::alerts(log)
+                && let Ok(records) = readers::calls(log)
             {
                 let now = records
                     .into_iter()
@@ -295,7 +299,7 @@ impl<'a> Campaign<'a> {
             .collect();
         let ends_at = now() + HEALED_WITHIN;
         loop {
-            if let (Ok(records), Ok(copies)) = (readers::alerts(log), readers::copies(log)) {
+            if let (Ok(records), Ok(copies)) = (readers::calls(log), readers::copies(log)) {
                 history.records = records;
                 history.copies = Some(copies);
                 let is_done = self.is_settled(&promised, history, ears, readers);
@@ -326,7 +330,12 @@ impl<'a> Campaign<'a> {
             return false;
         }
         let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
-        for (_, partition, offset) in history.records.keys() {
+        let alerts = history
+            .records
+            .keys()
+            .filter(|(topic, ..)| topic == checker::ALERTS);
+        let alerts_count = alerts.clone().count();
+        for (_, partition, offset) in alerts {
             ends.insert(*partition, offset + 1);
         }
         let is_read = ends
@@ -335,14 +344,14 @@ impl<'a> Campaign<'a> {
         let is_copied = history
             .copies
             .as_ref()
-            .is_some_and(|copies| copies.len() == history.records.len());
+            .is_some_and(|copies| copies.len() == alerts_count);
         let is_heard = ears.iter().all(|ear| {
             let listener = ear.lock().unwrap();
             let of_line = history
                 .records
                 .values()
                 .filter(|record| record.line == listener.line);
-            let heard: BTreeSet<_> = listener.heard.iter().filter_map(alert_id).collect();
+            let heard: BTreeSet<_> = listener.heard.iter().filter_map(event_id).collect();
             of_line
                 .into_iter()
                 .all(|record| heard.contains(record.id.as_str()))
@@ -367,7 +376,7 @@ impl<'a> Campaign<'a> {
             .map(|record| &record.text)
             .collect();
         println!(
-            "{} machines, seed {}: {} rounds of trouble {:?}; {} calls: {} answers 201, {} answers 202, refused {:?}, {} open; \
+            "{} machines, seed {}: {} rounds of trouble {:?}; {} calls and accepts: {} answers 201, {} answers 202, refused {:?}, {} open; \
              {} records ({} under an id that was there), {} heard, {} copied",
             self.machines.len(),
             self.seed,
@@ -434,9 +443,9 @@ fn ear(caller: &Caller) -> Ear {
     }))
 }
 
-fn alert_id(heard: &checker::Heard) -> Option<&str> {
+fn event_id(heard: &checker::Heard) -> Option<&str> {
     match heard {
-        checker::Heard::Alert { id, .. } => Some(id),
+        checker::Heard::Event { id, .. } => Some(id),
         checker::Heard::NotRecovered => None,
     }
 }

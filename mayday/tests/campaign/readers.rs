@@ -17,9 +17,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, Statistics};
 use serde_json::Value;
 
-use crate::checker::{GroupEvent, Place, Record};
+use crate::checker::{ACCEPTS, ALERTS, GroupEvent, Place, Record, accept_text};
 
-const TOPIC: &str = "an-alert";
 /// Where the copier copies to.
 const COPIES: &str = "campaign-copies";
 const PARTITIONS: i32 = 2;
@@ -106,12 +105,13 @@ fn id_of(record: &BorrowedMessage<'_>) -> Option<String> {
     String::from_utf8(id.value?.to_vec()).ok()
 }
 
-/// The alerts that the log holds.
+/// The alerts and accepts that the log holds.
 ///
 /// # Errors
 /// The log does not answer in time.
-pub(crate) fn alerts(log: &str) -> KafkaResult<BTreeMap<Place, Record>> {
-    let read = read_all(log, TOPIC)?.into_iter();
+pub(crate) fn calls(log: &str) -> KafkaResult<BTreeMap<Place, Record>> {
+    let alerts = read_all(log, ALERTS)?.into_iter();
+    let read = alerts.chain(read_all(log, ACCEPTS)?);
     let records = read.map(|(place, bytes)| {
         let text = String::from_utf8(bytes).expect("ours are text");
         let (id, value) = text.split_once('\n').expect("put between them");
@@ -120,7 +120,10 @@ pub(crate) fn alerts(log: &str) -> KafkaResult<BTreeMap<Place, Record>> {
         let record = Record {
             id: id.to_owned(),
             line: field("line"),
-            text: field("text"),
+            text: match value["alertId"].as_str() {
+                Some(alert) => accept_text(alert),
+                None => field("text"),
+            },
         };
         (place, record)
     });
@@ -220,7 +223,7 @@ fn committed(log: &str) -> BTreeMap<i32, i64> {
         .create_with_context(Silent)
         .expect("a consumer");
     let mut partitions = TopicPartitionList::new();
-    partitions.add_partition_range(TOPIC, 0, PARTITIONS - 1);
+    partitions.add_partition_range(ALERTS, 0, PARTITIONS - 1);
     let told = consumer.committed_offsets(partitions, crate::house::PATIENCE);
     let told = told.expect("the group's coordinator answers");
     let next = told.elements().into_iter().filter_map(|partition| {
@@ -265,7 +268,7 @@ fn consume(log: &str, member: Member, stop: &AtomicBool) {
         .set("heartbeat.interval.ms", "500")
         .create_with_context(member)
         .expect("a consumer");
-    consumer.subscribe(&[TOPIC]).expect("subscribed");
+    consumer.subscribe(&[ALERTS]).expect("subscribed");
     let mut uncommitted = 0;
     while !stop.load(Ordering::SeqCst) {
         let Some(Ok(record)) = consumer.poll(POLL) else {
@@ -306,7 +309,7 @@ fn copy(log: &str, stop: &AtomicBool) -> KafkaResult<()> {
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "500")
         .create_with_context(Silent)?;
-    consumer.subscribe(&[TOPIC])?;
+    consumer.subscribe(&[ALERTS])?;
     while !stop.load(Ordering::SeqCst) {
         let mut batch = Vec::new();
         let mut offsets = TopicPartitionList::new();
@@ -316,9 +319,9 @@ fn copy(log: &str, stop: &AtomicBool) -> KafkaResult<()> {
             };
             let record = record?;
             let (partition, next) = (record.partition(), Offset::Offset(record.offset() + 1));
-            match offsets.find_partition(TOPIC, partition) {
+            match offsets.find_partition(ALERTS, partition) {
                 Some(mut known) => known.set_offset(next)?,
-                None => offsets.add_partition_offset(TOPIC, partition, next)?,
+                None => offsets.add_partition_offset(ALERTS, partition, next)?,
             }
             batch.push((partition, id_of(&record).unwrap_or_default()));
         }
