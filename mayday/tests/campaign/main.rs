@@ -87,6 +87,27 @@ fn three_machines_keep_every_promise_through_every_trouble() {
     Campaign::new(machines, Some(&network)).run();
 }
 
+/// Two hours ahead while the clients of the log begin to wait, and right again: librdkafka's own waits would last two hours.
+#[test]
+fn a_clock_that_is_set_back_while_clients_wait_keeps_none_of_them_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut machine = Machine::alone(folder.path());
+    if !machine.set_clock(7_200) {
+        eprintln!("no wall clock can be moved here");
+        return;
+    }
+    machine.start();
+    let api = machine.api();
+    wait_until("the api's door is open", || {
+        let asked = ureq::get(format!("{api}/readyz")).config();
+        asked.http_status_as_error(false).build().call().is_ok()
+    });
+    assert!(machine.set_clock(0));
+    let mut campaign = Campaign::new(vec![machine], None);
+    campaign.wait_until_served();
+    campaign.machines[0].stop();
+}
+
 struct Campaign<'a> {
     machines: Vec<Machine>,
     network: Option<&'a Network>,

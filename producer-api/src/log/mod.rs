@@ -13,6 +13,8 @@ mod watch;
 use std::{collections::BTreeMap, time::Duration};
 
 use event_model::Topic;
+// librdkafka waits by a clock that nobody sets.
+use librdkafka_clock as _;
 use rdkafka::{ClientConfig, error::KafkaError};
 use tokio::time::{Instant, timeout_at};
 

@@ -9,6 +9,9 @@ mod digest;
 mod reader;
 mod watch;
 
+// librdkafka waits by a clock that nobody sets.
+use librdkafka_clock as _;
+
 pub(crate) use digest::{Digest, Moment};
 pub(crate) use reader::Feed;
 pub use reader::FeedError;
