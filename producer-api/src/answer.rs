@@ -82,6 +82,17 @@ impl Notice {
 }
 
 impl Notice {
+    /// The warnings of an event as its caller reads them. Counts them.
+    pub(crate) fn of_all(warnings: &[Warning]) -> Vec<Self> {
+        let notices = warnings.iter().copied().map(Self::from);
+        notices
+            .inspect(|notice| {
+                metrics::counter!("producer_api_warnings_total", "code" => notice.code).increment(1)
+            })
+            .collect()
+    }
+
+    #[cfg(test)]
     pub(crate) fn code(self) -> &'static str {
         self.code
     }

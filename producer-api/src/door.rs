@@ -24,8 +24,8 @@ use crate::{
     household::Household,
     idempotency::{CallsInFlight, Claim, IdempotencyKey, KeyOwner, Progress, Ticket},
     limiter::{Limiter, Wait},
-    log::{AppendError, Log, Sending},
-    outbox::{Fate, Outbox, Owner, QueuedCall, RecordToSend, TakeError, WriteFailed},
+    log::{AppendError, Log, RecordToSend, Sending},
+    outbox::{Fate, Outbox, Owner, QueuedCall, TakeError, WriteFailed},
     recent_calls::{KeyUse, RecentCall, RecentCalls},
 };
 
@@ -375,7 +375,7 @@ impl Door {
                 warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
                 let error = match refused {
                     TakeError::Disk(WriteFailed::Unknown) => AppendError::OutcomeUnknown(None),
-                    TakeError::Disk(WriteFailed::NotWritten) | TakeError::Full { .. } => error,
+                    TakeError::Disk(WriteFailed::NotWritten) | TakeError::Full(_) => error,
                 };
                 return Err(refusal_of(error, &event));
             }

@@ -20,15 +20,15 @@ use rdkafka::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{error, warn};
 
-use crate::config::Delivery;
-
 use super::{
-    AppendError, LogSettings, RecordToSend, client_config,
+    append_error::AppendError,
     client_events::{note_error, note_line},
-    outcome_of,
-    watch::Reach,
-    with_properties,
+    health::Reach,
+    record::RecordToSend,
+    settings::{LogSettings, client_config, with_properties},
+    verdict::outcome_of,
 };
+use crate::config::Delivery;
 
 pub(super) type LaneProducer = ThreadedProducer<LaneContext>;
 

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use event_model::{
-    Decoded, Event, EventTime, Place, RecordView, Tag, Topic, decode, fold::ID_MEMORY, header,
+    Decoded, Event, EventTime, Place, RecordView, Topic, decode, fold::ID_MEMORY, header,
 };
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -18,7 +18,12 @@ use rdkafka::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Log, LogSettings, client_config, client_events::ClientEvents, with_properties};
+use super::{
+    client_events::ClientEvents,
+    log_producer::Log,
+    record::tag,
+    settings::{LogSettings, client_config, with_properties},
+};
 use crate::{
     clock,
     recent_calls::{RecentCall, RecentCalls},
@@ -286,10 +291,4 @@ fn recent_call(message: &BorrowedMessage<'_>) -> Option<RecentCall> {
         key: tag(&headers, header::IDEMPOTENCY_KEY),
         house,
     })
-}
-
-/// The tag in a header of that name.
-pub(crate) fn tag(headers: &[(&str, &[u8])], name: &str) -> Option<Tag> {
-    let (_, value) = headers.iter().find(|(known, _)| *known == name)?;
-    std::str::from_utf8(value).ok()?.parse().ok()
 }

@@ -6,10 +6,10 @@ use rdkafka::{
 use tokio::time::{Duration, Instant};
 
 use super::{
-    AppendError, LogSettings, Reach, Sending,
+    AppendError, LogSettings, Sending,
+    health::{LOOKS_PER_FAILURE, Reach},
     lane::producer_config,
     verdict::{Verdict, outcome_of, verdict},
-    watch::LOOKS_PER_FAILURE,
 };
 use crate::{clock, config::Delivery};
 

@@ -14,7 +14,10 @@ use rdkafka::{
 };
 use tracing::{info, warn};
 
-use super::{LogSettings, client_config, client_events::ClientEvents, with_properties};
+use super::{
+    client_events::ClientEvents,
+    settings::{LogSettings, client_config, with_properties},
+};
 
 type Admin = AdminClient<ClientEvents>;
 

@@ -7,7 +7,7 @@
 
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
 
-use super::AppendError;
+use super::append_error::AppendError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -11,7 +11,7 @@ use std::{
 use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
-use super::{Fate, Owner, QueuedCall, TakeError};
+use super::call::{Fate, Owner, QueuedCall};
 use crate::{
     answer::{Stored, Taken},
     idempotency::Ticket,
@@ -66,6 +66,14 @@ pub(super) struct Turn {
     pub(super) restored: bool,
 }
 
+/// There is no room for the call.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the outbox holds {bytes} bytes, more than {bytes_max} do not fit")]
+pub(crate) struct OutboxFull {
+    bytes: usize,
+    bytes_max: usize,
+}
+
 /// Whether somebody has to begin with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineHead {
@@ -108,9 +116,9 @@ impl Backlog {
         call: Arc<QueuedCall>,
         sending: Option<Sending>,
         ticket: Option<Ticket>,
-    ) -> Result<u64, TakeError> {
+    ) -> Result<u64, OutboxFull> {
         if self.bytes_max < self.bytes + call.bytes() {
-            return Err(TakeError::Full {
+            return Err(OutboxFull {
                 bytes: self.bytes,
                 bytes_max: self.bytes_max,
             });

@@ -3,7 +3,11 @@
 use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Tag, Topic, header};
 use serde::{Deserialize, Serialize};
 
-use crate::{household::Household, log::tag, recent_calls::RecentCall};
+use crate::{
+    household::Household,
+    log::{RecordToSend, tag},
+    recent_calls::RecentCall,
+};
 
 /// Who made a call: only the same subject is told about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,31 +109,5 @@ impl QueuedCall {
             .map(|(name, value)| name.len() + value.len())
             .sum();
         256 + self.value.len() + headers + self.owner.issuer.len() + self.owner.subject.len()
-    }
-}
-
-/// A record of either origin: a call that just came in, or one that waited.
-#[derive(Debug, Clone)]
-pub(crate) struct RecordToSend<'a> {
-    pub(crate) topic: Topic,
-    pub(crate) key: &'a [u8],
-    pub(crate) value: &'a [u8],
-    pub(crate) timestamp: EventTime,
-    pub(crate) headers: Vec<(&'a str, &'a [u8])>,
-}
-
-impl<'a> From<&'a EncodedRecord> for RecordToSend<'a> {
-    fn from(record: &'a EncodedRecord) -> Self {
-        Self {
-            topic: record.topic,
-            key: &record.key,
-            value: &record.value,
-            timestamp: record.timestamp,
-            headers: record
-                .headers
-                .iter()
-                .map(|(name, value)| (*name, value.as_slice()))
-                .collect(),
-        }
     }
 }

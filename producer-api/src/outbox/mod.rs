@@ -10,6 +10,7 @@
 
 mod backlog;
 mod call;
+mod condition;
 mod reserve;
 mod store;
 #[cfg(test)]
@@ -31,13 +32,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-use backlog::{Backlog, LineHead, Turn};
-pub(crate) use call::{Fate, Owner, QueuedCall, RecordToSend};
+use backlog::{Backlog, LineHead, OutboxFull, Turn};
+pub(crate) use call::{Fate, Owner, QueuedCall};
+use condition::{Condition, OutboxReadiness};
 use reserve::ReservedDisk;
 pub use store::StoreError;
-use store::{SIZES, Store};
+use store::{SIZES, Store, Write};
 pub(crate) use writer::WriteFailed;
-use writer::{Write, Writer};
+use writer::Writer;
 
 use crate::{
     clock,
@@ -91,46 +93,10 @@ pub(crate) struct OutboxSizes {
 /// Why a call is not in the outbox.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TakeError {
-    #[error("the outbox holds {bytes} bytes, more than {bytes_max} do not fit")]
-    Full { bytes: usize, bytes_max: usize },
+    #[error(transparent)]
+    Full(#[from] OutboxFull),
     #[error("the outbox cannot be written")]
     Disk(#[from] WriteFailed),
-}
-
-/// Whether calls can wait here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Condition {
-    /// Why the disk takes nothing at present.
-    failure: Option<String>,
-    /// Journals that were found damaged, and are kept.
-    damaged: Vec<PathBuf>,
-}
-
-impl Condition {
-    fn fail(&mut self, error: &StoreError) {
-        self.failure = Some(error.to_string());
-        self.tell();
-    }
-
-    fn succeed(&mut self) {
-        self.failure = None;
-        self.tell();
-    }
-
-    fn tell(&self) {
-        let usable = self.failure.is_none();
-        metrics::gauge!("producer_api_outbox_usable").set(f64::from(u8::from(usable)));
-        metrics::gauge!("producer_api_outbox_damaged_journals").set(self.damaged.len() as f64);
-    }
-}
-
-/// What is said about the outbox from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OutboxReadiness {
-    /// A call could be written now.
-    pub(crate) usable: bool,
-    /// What is wrong, or was lost.
-    pub(crate) trouble: Option<String>,
 }
 
 /// The calls that wait, and what became of those that did.
@@ -174,12 +140,7 @@ impl Outbox {
                 "calls of an earlier run wait in the outbox"
             );
         }
-        let condition = Condition {
-            failure: None,
-            damaged: found.damaged,
-        };
-        condition.tell();
-        let condition = watch::Sender::new(condition);
+        let condition = watch::Sender::new(Condition::new(found.damaged));
         let writer = Writer::start(store, condition.clone());
         Ok(Self {
             backlog: Mutex::new(backlog),
@@ -194,21 +155,7 @@ impl Outbox {
 
     /// Whether a call could be written now.
     pub(crate) fn readiness(&self) -> OutboxReadiness {
-        let condition = self.condition.borrow();
-        let failure = condition.failure.as_ref();
-        let failure = failure.map(|failure| format!("the outbox cannot be written: {failure}"));
-        let damage = condition.damaged.first().map(|damaged| {
-            let kept = damaged.display();
-            format!(
-                "calls answered 202 may be lost: a damaged journal of the outbox is kept in {kept}"
-            )
-        });
-        let usable = failure.is_none();
-        let trouble = [failure, damage].into_iter().flatten();
-        OutboxReadiness {
-            usable,
-            trouble: trouble.reduce(|all, one| format!("{all}; {one}")),
-        }
+        self.condition.borrow().readiness()
     }
 
     /// Begins to send what an earlier run left.

@@ -31,7 +31,7 @@ use log_core::{
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
-use super::{Fate, Owner, QueuedCall, writer::Write};
+use super::call::{Fate, Owner, QueuedCall};
 
 const VERSION: u8 = 1;
 
@@ -76,6 +76,13 @@ pub enum StoreError {
         #[source]
         source: postcard::Error,
     },
+}
+
+/// What is to be written.
+#[derive(Debug, Clone)]
+pub(super) enum Write {
+    Taken { number: u64, call: Arc<QueuedCall> },
+    Ended { number: u64, fate: Fate },
 }
 
 #[derive(Serialize, Deserialize)]

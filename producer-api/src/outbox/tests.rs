@@ -21,8 +21,8 @@ use super::{
     backlog::{Backlog, LineHead, Turn},
     deliver,
     reserve::ReservedDisk,
-    store::{Found, Store, StoreError},
-    writer::{Write, Writer},
+    store::{Found, Store, StoreError, Write},
+    writer::Writer,
 };
 use crate::{
     clock,
@@ -552,14 +552,14 @@ async fn the_outbox_recovers_by_itself_and_tells_what_is_unknown() {
         writer.write(write_taken(0)).await,
         Err(WriteFailed::Unknown)
     );
-    assert!(told.borrow_and_update().failure.is_some());
+    assert!(!told.borrow_and_update().readiness().usable);
     assert_eq!(
         writer.write(write_taken(1)).await,
         Err(WriteFailed::NotWritten)
     );
 
     disk.heal();
-    told.wait_for(|condition| condition.failure.is_none())
+    told.wait_for(|condition| condition.readiness().usable)
         .await
         .unwrap();
     assert_eq!(writer.write(write_taken(2)).await, Ok(()));

@@ -3,7 +3,6 @@
 //! While no journal can be written, it says so at once to who asks, and tries to begin a new one after 1, 2, 4 .. 30 s.
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -16,17 +15,10 @@ use tokio::sync::{
 use tracing::{error, info};
 
 use super::{
-    Condition, Fate, QueuedCall,
-    store::{Store, StoreError},
+    condition::Condition,
+    store::{Store, StoreError, Write},
 };
 use crate::clock;
-
-/// What is to be written.
-#[derive(Debug, Clone)]
-pub(super) enum Write {
-    Taken { number: u64, call: Arc<QueuedCall> },
-    Ended { number: u64, fate: Fate },
-}
 
 /// Nothing may rely on what was to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

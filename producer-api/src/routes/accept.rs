@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap};
 use event_model::{Event, EventId};
 
-use super::{is_json, notices, traceparent};
+use super::headers::{is_json, traceparent};
 use crate::{
-    answer::Answer,
+    answer::{Answer, Notice},
     call::read_accept,
     door::{Call, Door, call_time},
     errors::{FieldError, Refusal},
@@ -26,7 +26,7 @@ pub(super) async fn accept(
     let key = IdempotencyKey::of(&headers).map_err(|NotAKey| not_a_key())?;
     let at = call_time();
     let accept = read_accept(&body, &caller, EventId::new(at, rand::random()), at)?;
-    let notices = notices(&accept.warnings);
+    let notices = Notice::of_all(&accept.warnings);
     let call = Call {
         event: Event::Accepted(accept),
         key,

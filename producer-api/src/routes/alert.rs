@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap};
 use event_model::{Event, EventId, Warning};
 
-use super::{is_json, key_or_notice, notices, traceparent};
+use super::headers::{is_json, traceparent};
 use crate::{
     answer::{Answer, Notice},
     call::{Extent, read_alert},
     door::{Call, Door, call_time},
     errors::Refusal,
     household::Household,
-    idempotency::IdempotencyKey,
+    idempotency::{IdempotencyKey, NotAKey},
     payload::CallBody,
 };
 
@@ -36,7 +36,7 @@ pub(super) async fn raise(
         EventId::new(at, rand::random()),
         at,
     )?;
-    let mut notices = notices(&alert.warnings);
+    let mut notices = Notice::of_all(&alert.warnings);
     if is_json(&headers) == Some(false) {
         notices.push(Notice::CONTENT_TYPE);
     }
@@ -50,4 +50,15 @@ pub(super) async fn raise(
         unreadable_body: unreadable.then_some(bytes),
     };
     door.take(&caller, call).await
+}
+
+/// A key that is none does not stop an alert: it is taken without, and its caller told.
+fn key_or_notice(
+    key: Result<Option<IdempotencyKey>, NotAKey>,
+    notices: &mut Vec<Notice>,
+) -> Option<IdempotencyKey> {
+    key.unwrap_or_else(|NotAKey| {
+        notices.push(Notice::IDEMPOTENCY_KEY_IGNORED);
+        None
+    })
 }

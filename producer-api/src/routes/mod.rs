@@ -3,6 +3,7 @@
 mod accept;
 mod alert;
 mod call;
+mod headers;
 mod health;
 mod manual;
 
@@ -10,18 +11,12 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, Method, header},
     routing::{get, post},
 };
-use event_model::Warning;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::{
-    answer::{IDEMPOTENT_REPLAY, Notice},
-    door::Door,
-    errors::Refusal,
-    idempotency::{IdempotencyKey, NotAKey},
-};
+use crate::{answer::IDEMPOTENT_REPLAY, door::Door, errors::Refusal};
 
 pub(crate) use health::admin_routes;
 
@@ -93,51 +88,6 @@ fn origin_value(origin: &str) -> Result<HeaderValue, String> {
         return Err(no_origin());
     }
     HeaderValue::from_str(origin).map_err(|_| no_origin())
-}
-
-/// The warnings of a call as its caller reads them.
-fn notices(warnings: &[Warning]) -> Vec<Notice> {
-    let notices = warnings.iter().copied().map(Notice::from);
-    notices
-        .inspect(|notice| {
-            metrics::counter!("producer_api_warnings_total", "code" => notice.code()).increment(1)
-        })
-        .collect()
-}
-
-/// A key that is none does not stop an alert: it is taken without, and its caller told.
-fn key_or_notice(
-    key: Result<Option<IdempotencyKey>, NotAKey>,
-    notices: &mut Vec<Notice>,
-) -> Option<IdempotencyKey> {
-    key.unwrap_or_else(|NotAKey| {
-        notices.push(Notice::IDEMPOTENCY_KEY_IGNORED);
-        None
-    })
-}
-
-/// Whether the body is said to be `application/json` or any `application/*+json`, with whatever parameters. `None`: the
-/// head does not say what it is.
-fn is_json(headers: &HeaderMap) -> Option<bool> {
-    let content_type = headers.get(header::CONTENT_TYPE)?;
-    let essence = content_type
-        .to_str()
-        .ok()
-        .and_then(|value| value.split(';').next());
-    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
-    let of_application = essence.strip_prefix("application/");
-    Some(of_application.is_some_and(|kind| kind == "json" || kind.ends_with("+json")))
-}
-
-/// The W3C trace context that came with the call, if it is one.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = value.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let hexadecimal = value
-        .bytes()
-        .all(|byte| byte == b'-' || matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (hexadecimal && lengths == [2, 32, 16, 2]).then(|| value.to_owned())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use resident_token::{
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{ADDRESSES, manual::DESCRIPTION, origins, routes, traceparent};
+use super::{ADDRESSES, headers::traceparent, manual::DESCRIPTION, origins, routes};
 use crate::{
     clock,
     door::Door,
