@@ -9,14 +9,14 @@ use axum::{
 use resident_token::{Resident, TokenError, bearer, refuse_token_in_query};
 use service_kit::bounds::{AddressKey, Client};
 
-use crate::{clock, door::Door, errors::Refusal, household::Household, limiter::Wait};
+use crate::{clock, errors::Refusal, household::Household, limiter::Wait, state::AppState};
 
-impl FromRequestParts<Arc<Door>> for Household {
+impl FromRequestParts<Arc<AppState>> for Household {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
         let client = parts.extensions.get::<Client>();
-        match verified(parts, door) {
+        match verified(parts, state) {
             Ok(resident) => {
                 if let Some(client) = client {
                     client.place.verified();
@@ -25,13 +25,13 @@ impl FromRequestParts<Arc<Door>> for Household {
             }
             Err(error) => {
                 let address = client.map(|client| client.address.ip().into());
-                Err(refusal_of(error, address, door))
+                Err(refusal_of(error, address, state))
             }
         }
     }
 }
 
-fn verified(parts: &Parts, door: &Door) -> Result<Resident, TokenError> {
+fn verified(parts: &Parts, state: &AppState) -> Result<Resident, TokenError> {
     refuse_token_in_query(parts.uri.query())?;
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().map(|value| value.as_bytes());
@@ -39,15 +39,15 @@ fn verified(parts: &Parts, door: &Door) -> Result<Resident, TokenError> {
         // Two readers on the way might each believe another one.
         return Err(TokenError::NotBearer);
     }
-    door.verifier.verify(bearer(value)?, clock::wall())
+    state.verifier.verify(bearer(value)?, clock::wall())
 }
 
 /// Only what fails verification counts, and only it is refused: a whole complex may sit behind the address.
-fn refusal_of(error: TokenError, address: Option<AddressKey>, door: &Door) -> Refusal {
-    let (Some(address), Some(strangers)) = (address, &door.strangers) else {
+fn refusal_of(error: TokenError, address: Option<AddressKey>, state: &AppState) -> Refusal {
+    let (Some(address), Some(failed_auth)) = (address, &state.failed_auth_by_address) else {
         return Refusal::Token(error);
     };
-    match strangers.take(address, clock::steady()) {
+    match failed_auth.take(address, clock::steady()) {
         Ok(()) => Refusal::Token(error),
         Err(Wait(wait)) => Refusal::AddressRateLimited { wait },
     }

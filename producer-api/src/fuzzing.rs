@@ -6,6 +6,7 @@ use crate::{
     call::{Extent, read_accept, read_alert},
     errors::Refusal,
     household::{CallerKind, Household},
+    owner::Owner,
 };
 
 /// Reads the bytes as an alert and as an accept, and writes the record of whatever comes of it.
@@ -17,8 +18,10 @@ pub fn read_bodies(body: &[u8]) {
     let caller = Household {
         line: Line::new("dong-101").expect("it is a name"),
         house: House::new("1502").expect("it is a name"),
-        subject: "fuzzer".to_owned(),
-        issuer: String::new(),
+        owner: Owner {
+            issuer: String::new(),
+            subject: "fuzzer".to_owned(),
+        },
         kind: CallerKind::Person,
     };
     let id = EventId::new(EventTime::MIN, [7; 10]);

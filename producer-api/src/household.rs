@@ -3,16 +3,15 @@
 use event_model::{House, Line};
 use resident_token::{Resident, Role};
 
-use crate::errors::Refusal;
+use crate::{errors::Refusal, owner::Owner};
 
 /// A verified caller who speaks for a house.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Household {
     pub(crate) line: Line,
     pub(crate) house: House,
-    /// The token's `sub` and `iss`: whose Idempotency-Keys these are.
-    pub(crate) subject: String,
-    pub(crate) issuer: String,
+    /// Whose calls and Idempotency-Keys these are.
+    pub(crate) owner: Owner,
     pub(crate) kind: CallerKind,
 }
 
@@ -34,12 +33,14 @@ impl Household {
         } else {
             CallerKind::Person
         };
-        let issuer = resident.issuer.unwrap_or_default();
+        let owner = Owner {
+            issuer: resident.issuer.unwrap_or_default(),
+            subject: resident.subject,
+        };
         Ok(Self {
             line,
             house,
-            subject: resident.subject,
-            issuer,
+            owner,
             kind,
         })
     }

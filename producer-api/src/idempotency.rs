@@ -10,10 +10,10 @@ use std::{
 };
 
 use axum::http::HeaderMap;
-use event_model::{EventId, IdempotencyScope, Topic};
+use event_model::{EventId, IdempotencyScope, Tag, Topic};
 use tokio::sync::watch;
 
-use crate::{answer::Taken, household::Household};
+use crate::{answer::Taken, owner::Owner};
 
 const HEADER: &str = "idempotency-key";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
@@ -51,36 +51,12 @@ impl IdempotencyKey {
     }
 
     /// What an id under this key is derived from.
-    pub(crate) fn scope<'a>(
-        &'a self,
-        caller: &'a Household,
-        path: &'a str,
-    ) -> IdempotencyScope<'a> {
+    pub(crate) fn scope<'a>(&'a self, owner: &'a Owner, path: &'a str) -> IdempotencyScope<'a> {
         IdempotencyScope {
-            issuer: &caller.issuer,
-            subject: &caller.subject,
+            issuer: &owner.issuer,
+            subject: &owner.subject,
             path,
             key: &self.0,
-        }
-    }
-}
-
-/// Whose key this is, and at which door.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct KeyOwner {
-    issuer: String,
-    subject: String,
-    topic: Topic,
-    key: String,
-}
-
-impl KeyOwner {
-    pub(crate) fn new(caller: &Household, topic: Topic, key: &IdempotencyKey) -> Self {
-        Self {
-            issuer: caller.issuer.clone(),
-            subject: caller.subject.clone(),
-            topic,
-            key: key.0.clone(),
         }
     }
 }
@@ -114,7 +90,8 @@ pub(crate) struct CallsInFlight {
 
 #[derive(Default)]
 struct Table {
-    calls: HashMap<KeyOwner, Vec<Call>>,
+    /// By the fingerprint of key, owner and path.
+    calls: HashMap<Tag, Vec<Call>>,
 }
 
 struct Call {
@@ -123,22 +100,22 @@ struct Call {
 }
 
 impl CallsInFlight {
-    /// Asks what to do with the call `id` under `owner`'s key.
-    pub(crate) fn claim(&self, owner: KeyOwner, id: EventId) -> Claim {
+    /// Asks what to do with the call `id` under a key.
+    pub(crate) fn claim(&self, key: Tag, topic: Topic, id: EventId) -> Claim {
         let mut table = lock(&self.table);
-        let known = table.calls.entry(owner.clone()).or_default();
+        let known = table.calls.entry(key).or_default();
         if let Some(call) = known.iter().find(|call| call.id == id) {
             return Claim::Wait(call.progress.clone());
         }
         // Two alerts under one key are two alerts (never silence a call); two accepts are a mistake worth telling.
-        if owner.topic == Topic::Accept && !known.is_empty() {
+        if topic == Topic::Accept && !known.is_empty() {
             return Claim::Reused;
         }
         let (sender, progress) = watch::channel(Progress::OnItsWay);
         known.push(Call { id, progress });
         Claim::First(Ticket {
             sender,
-            owner,
+            key,
             id,
             table: Arc::clone(&self.table),
         })
@@ -146,13 +123,13 @@ impl CallsInFlight {
 }
 
 impl Table {
-    fn forget(&mut self, owner: &KeyOwner, id: EventId) {
-        let Some(calls) = self.calls.get_mut(owner) else {
+    fn forget(&mut self, key: Tag, id: EventId) {
+        let Some(calls) = self.calls.get_mut(&key) else {
             return;
         };
         calls.retain(|call| call.id != id);
         if calls.is_empty() {
-            self.calls.remove(owner);
+            self.calls.remove(&key);
         }
     }
 }
@@ -161,7 +138,7 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     sender: watch::Sender<Progress>,
-    owner: KeyOwner,
+    key: Tag,
     id: EventId,
     table: Arc<Mutex<Table>>,
 }
@@ -175,7 +152,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        lock(&self.table).forget(&self.owner, self.id);
+        lock(&self.table).forget(self.key, self.id);
         self.sender.send_if_modified(|progress| {
             let given_up = *progress == Progress::OnItsWay;
             if given_up {
@@ -201,24 +178,13 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use event_model::{EventTime, House, Line, Place};
+    use event_model::{EventTime, Place};
 
     use super::*;
-    use crate::{answer::Stored, household::CallerKind};
+    use crate::answer::Stored;
 
-    fn owner(topic: Topic) -> KeyOwner {
-        let caller = Household {
-            line: Line::new("dong-101").unwrap(),
-            house: House::new("1502").unwrap(),
-            subject: "kim".to_owned(),
-            issuer: String::new(),
-            kind: CallerKind::Person,
-        };
-        KeyOwner::new(
-            &caller,
-            topic,
-            &IdempotencyKey("0123456789abcdef".to_owned()),
-        )
+    fn key() -> Tag {
+        "00112233445566778899aabbccddeeff".parse().unwrap()
     }
 
     fn id(number: u8) -> EventId {
@@ -255,8 +221,8 @@ mod tests {
     #[test]
     fn the_second_waits_for_the_first_and_hears_what_it_found() {
         let calls = CallsInFlight::default();
-        let ticket = first(calls.claim(owner(Topic::Alert), id(1)));
-        let progress = waiting(calls.claim(owner(Topic::Alert), id(1)));
+        let ticket = first(calls.claim(key(), Topic::Alert, id(1)));
+        let progress = waiting(calls.claim(key(), Topic::Alert, id(1)));
 
         ticket.taken(stored(1));
 
@@ -270,25 +236,25 @@ mod tests {
     #[test]
     fn when_the_first_gives_up_another_try_may_be_the_first() {
         let calls = CallsInFlight::default();
-        let ticket = first(calls.claim(owner(Topic::Accept), id(1)));
-        let progress = waiting(calls.claim(owner(Topic::Accept), id(1)));
+        let ticket = first(calls.claim(key(), Topic::Accept, id(1)));
+        let progress = waiting(calls.claim(key(), Topic::Accept, id(1)));
         assert!(matches!(
-            calls.claim(owner(Topic::Accept), id(2)),
+            calls.claim(key(), Topic::Accept, id(2)),
             Claim::Reused
         ));
 
         drop(ticket);
 
         assert_eq!(*progress.borrow(), Progress::GivenUp);
-        first(calls.claim(owner(Topic::Accept), id(2))).taken(stored(2));
+        first(calls.claim(key(), Topic::Accept, id(2))).taken(stored(2));
     }
 
     #[test]
     fn two_alerts_under_one_key_are_two_alerts() {
         let calls = CallsInFlight::default();
 
-        let _one = first(calls.claim(owner(Topic::Alert), id(1)));
-        let _other = first(calls.claim(owner(Topic::Alert), id(2)));
+        let _one = first(calls.claim(key(), Topic::Alert, id(1)));
+        let _other = first(calls.claim(key(), Topic::Alert, id(2)));
     }
 
     #[test]

@@ -31,19 +31,22 @@ mod call;
 mod caller;
 mod clock;
 mod config;
-mod door;
 mod errors;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod household;
 mod idempotency;
+mod intake;
 mod limiter;
 mod log;
 mod outbox;
+mod owner;
 mod payload;
 mod recent_calls;
 mod routes;
 mod service;
+mod state;
+mod submission;
 
 pub use config::{Config, Delivery, HouseLimit, UnknownDelivery};
 pub use outbox::{OutboxError, StoreError};

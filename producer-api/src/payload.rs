@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{clock, door::Door, errors::Refusal};
+use crate::{clock, errors::Refusal, state::AppState};
 
 /// A call for help is refused for its length only above this. What is read of it ends at the door's own bound.
 pub(crate) const CALL_BYTES_MAX: usize = 64 * 1024;
@@ -19,13 +19,13 @@ pub(crate) const CALL_BYTES_MAX: usize = 64 * 1024;
 /// The bytes of a body.
 pub(crate) struct Payload(pub(crate) Bytes);
 
-impl FromRequest<Arc<Door>> for Payload {
+impl FromRequest<Arc<AppState>> for Payload {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Refusal> {
-        let bytes_max = door.body_bytes_max;
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, Refusal> {
+        let bytes_max = state.body_bytes_max;
         let body = bounded(request, bytes_max)?;
-        let body = timeout(door.body_timeout, read(body, bytes_max)).await;
+        let body = timeout(state.body_timeout, read(body, bytes_max)).await;
         body.unwrap_or(Err(Refusal::BodyTimeout)).map(Payload)
     }
 }
@@ -37,12 +37,12 @@ pub(crate) struct CallBody {
     pub(crate) whole: bool,
 }
 
-impl FromRequest<Arc<Door>> for CallBody {
+impl FromRequest<Arc<AppState>> for CallBody {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, door: &Arc<Door>) -> Result<Self, Refusal> {
-        let bytes_max = CALL_BYTES_MAX.max(door.body_bytes_max);
-        let deadline = Instant::from_std(clock::steady()) + door.body_timeout;
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, Refusal> {
+        let bytes_max = CALL_BYTES_MAX.max(state.body_bytes_max);
+        let deadline = Instant::from_std(clock::steady()) + state.body_timeout;
         let mut body = Limited::new(bounded(request, bytes_max)?, bytes_max);
         let mut bytes = BytesMut::new();
         let whole = loop {

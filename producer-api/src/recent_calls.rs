@@ -19,12 +19,15 @@ use std::{
 };
 
 use event_model::{
-    EventId, EventTime, House, IdempotencyScope, Line, Place, Tag, Topic,
+    EventId, EventTime, House, Line, Place, Tag, Topic,
     fold::{ID_MEMORY, LIVE_FOR},
 };
 use tokio::sync::watch;
 
-use crate::answer::{Stored, Taken};
+use crate::{
+    answer::{Stored, Taken},
+    owner::Owner,
+};
 
 /// For how long a repetition is recognised whose age the two witnesses do not agree on. Retries come within minutes.
 const DISPUTED_MEMORY: Duration = Duration::from_secs(60 * 60);
@@ -190,21 +193,14 @@ impl RecentCalls {
     }
 
     /// Where a call is, told to who made it.
-    pub(crate) fn find(&self, id: EventId, issuer: &str, subject: &str) -> Option<Taken> {
+    pub(crate) fn find(&self, id: EventId, owner: &Owner) -> Option<Taken> {
         let table = self.table();
         let known = table.calls.get(&id)?;
-        let caller = Tag::of_caller(id, issuer, subject);
-        (known.call.caller == Some(caller)).then(|| known.call.taken())
+        (known.call.caller == Some(owner.tag(id))).then(|| known.call.taken())
     }
 
     /// What to do with the call `id` under a key.
-    pub(crate) fn key_use(
-        &self,
-        scope: &IdempotencyScope<'_>,
-        topic: Topic,
-        id: EventId,
-        now: Instant,
-    ) -> KeyUse {
+    pub(crate) fn key_use(&self, key: Tag, topic: Topic, id: EventId, now: Instant) -> KeyUse {
         let whole = self.is_whole();
         let table = self.table();
         if let Some(known) = table.calls.get(&id) {
@@ -217,7 +213,7 @@ impl RecentCalls {
         if topic == Topic::Alert || !whole {
             return KeyUse::New;
         }
-        let others = table.keys.get(&scope.tag()).map(Vec::as_slice);
+        let others = table.keys.get(&key).map(Vec::as_slice);
         let stands_for_another = others.unwrap_or_default().iter().any(|other| {
             let seen = table.calls[other].seen;
             *other != id && !seen.disputed && seen.is_remembered(now)

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::Router;
+use resident_token::Verifier;
 use service_kit::bounds::{
     Acceptor, AddressKey, HttpLimits, PlaceLimits, Places, WhenFull, serve_http,
 };
@@ -11,14 +12,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    config::Config,
-    door::Door,
+    config::{Config, HouseLimit},
     idempotency::CallsInFlight,
+    intake::Intake,
     limiter::Limiter,
     log::{Log, LogSettings, TopicSettings, follow_tail, watch_log},
     outbox::{Outbox, OutboxError, OutboxSizes},
     recent_calls::RecentCalls,
     routes::{admin_routes, origins, routes},
+    state::AppState,
 };
 
 /// Why the service does not run.
@@ -46,7 +48,7 @@ pub enum Error {
 
 /// The door with its listeners bound, not yet serving.
 pub struct Service {
-    door: Arc<Door>,
+    state: Arc<AppState>,
     router: Router,
     listener: TcpListener,
     address: SocketAddr,
@@ -55,11 +57,11 @@ pub struct Service {
 }
 
 /// Addresses whose failures are remembered at once: 8 MB at most.
-const STRANGERS_MAX: usize = 100_000;
+const ADDRESSES_MAX: usize = 100_000;
 /// Houses that called lately: 20 MB at most.
 const HOUSES_MAX: usize = 100_000;
 /// How soon one address has its whole allowance back.
-const STRANGERS_PERIOD: Duration = Duration::from_secs(60);
+const ADDRESS_PERIOD: Duration = Duration::from_secs(60);
 /// Between two looks of who waits for [`Service::ready`].
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Longer than an election or a restart of the log.
@@ -98,12 +100,10 @@ impl Service {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let recent = Arc::new(RecentCalls::new(config.replays_max));
-        let outbox = open_outbox(&config, &recent).await?;
-        let door = Arc::new(door(&config, outbox, recent)?);
-        let router = routes(Arc::clone(&door), allowed_origins);
+        let state = Arc::new(state(&config).await?);
+        let router = routes(Arc::clone(&state), allowed_origins);
         Ok(Self {
-            door,
+            state,
             router,
             listener,
             address,
@@ -125,9 +125,9 @@ impl Service {
     /// Resolves once the next call would go straight through: the topics are there, the log answers, and the
     /// producers have their ids. Take it before [`run`](Self::run), which is what makes it come true.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
-        let door = Arc::clone(&self.door);
+        let readiness = self.readiness();
         async move {
-            while !door.is_ready() {
+            while readiness().is_err() {
                 sleep(READY_LOOK_INTERVAL).await;
             }
         }
@@ -136,8 +136,8 @@ impl Service {
     /// Whether the next call would go straight through, and why not, for a program that embeds the service. Take it before
     /// [`run`](Self::run).
     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
-        let door = Arc::clone(&self.door);
-        move || door.way_to_log()
+        let log = Arc::clone(&self.state.intake.log);
+        move || log.readiness()
     }
 
     /// Serves until `shutdown`: then no more connections, the calls under way get their answers, and what librdkafka
@@ -148,37 +148,38 @@ impl Service {
     /// None today: what goes wrong while serving is a matter of single calls.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self {
-            door,
+            state,
             router,
             listener,
             address,
             admin,
             config,
         } = self;
+        let intake = Arc::clone(&state.intake);
         let connections = TaskTracker::new();
         let background = TaskTracker::new();
         background.spawn(until(
             &shutdown,
-            watch_log(Arc::clone(&door.log), topic_settings(&config)),
+            watch_log(Arc::clone(&intake.log), topic_settings(&config)),
         ));
         // A thread, so it has to be told when this is dropped.
         let stop_tail = shutdown.child_token();
         let _stop_tail = stop_tail.clone().drop_guard();
         background.spawn_blocking({
-            let (door, stop) = (Arc::clone(&door), stop_tail);
+            let (intake, stop) = (Arc::clone(&intake), stop_tail);
             let settings = log_settings(&config);
-            move || follow_tail(&door.log, &settings, &door.recent, &stop)
+            move || follow_tail(&intake.log, &settings, &intake.recent, &stop)
         });
-        if let Some(outbox) = &door.outbox {
-            outbox.resume(&door.log);
+        if let Some(outbox) = &intake.outbox {
+            outbox.resume();
         }
         background.spawn(until(
             &shutdown,
-            reload_keys(Arc::clone(&door), config.keys_reload_interval),
+            reload_keys(Arc::clone(&state.verifier), config.keys_reload_interval),
         ));
         if let Some((listener, address)) = admin {
             info!(%address, "serving the operator");
-            let router = admin_routes(Arc::clone(&door), config.metrics);
+            let router = admin_routes(state, config.metrics);
             background.spawn(serve_http(
                 acceptor(listener, ADMIN_CONNECTIONS_MAX),
                 router,
@@ -191,7 +192,7 @@ impl Service {
         let acceptor = acceptor(listener, config.connections_max);
         let limits = http_limits(config.head_timeout);
         serve_http(acceptor, router, limits, connections.clone(), shutdown).await;
-        stop(door, connections, background, config.shutdown_grace).await;
+        stop(&intake, connections, background, config.shutdown_grace).await;
         Ok(())
     }
 }
@@ -221,6 +222,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 /// Reads files, so off the async threads.
 async fn open_outbox(
     config: &Config,
+    log: &Arc<Log>,
     recent: &Arc<RecentCalls>,
 ) -> Result<Option<Arc<Outbox>>, Error> {
     let Some(folder) = config.outbox.clone() else {
@@ -230,41 +232,44 @@ async fn open_outbox(
         bytes_max: config.outbox_bytes_max,
         reserve_bytes: config.outbox_reserve_bytes,
     };
-    let recent = Arc::clone(recent);
-    let opened = tokio::task::spawn_blocking(move || Outbox::open(&folder, sizes, recent));
+    let (log, recent) = (Arc::clone(log), Arc::clone(recent));
+    let opened = tokio::task::spawn_blocking(move || Outbox::open(&folder, sizes, log, recent));
     Ok(Some(Arc::new(
         opened.await.expect("opening the outbox does not panic")?,
     )))
 }
 
-fn door(
-    config: &Config,
-    outbox: Option<Arc<Outbox>>,
-    recent: Arc<RecentCalls>,
-) -> Result<Door, Error> {
-    let strangers = config.address_unverified_max.map(strangers);
-    Ok(Door {
+async fn state(config: &Config) -> Result<AppState, Error> {
+    Ok(AppState {
         verifier: Arc::clone(&config.verifier),
-        log: Arc::new(Log::connect(&log_settings(config)).map_err(Error::Log)?),
-        houses: Limiter::new(
-            config.house_limit.burst,
-            config.house_limit.interval,
-            HOUSES_MAX,
-        ),
-        strangers,
-        in_flight: CallsInFlight::default(),
-        recent,
-        outbox,
-        appends: TaskTracker::new(),
-        deadline: config.deadline,
+        failed_auth_by_address: config.address_unverified_max.map(failed_auth_limiter),
         body_bytes_max: config.body_bytes_max,
         body_timeout: config.body_timeout,
+        intake: Arc::new(intake(config).await?),
+    })
+}
+
+async fn intake(config: &Config) -> Result<Intake, Error> {
+    let log = Log::connect(&log_settings(config)).map_err(Error::Log)?;
+    let (log, recent) = (
+        Arc::new(log),
+        Arc::new(RecentCalls::new(config.replays_max)),
+    );
+    let HouseLimit { burst, interval } = config.house_limit;
+    Ok(Intake {
+        outbox: open_outbox(config, &log, &recent).await?,
+        log,
+        recent,
+        in_flight: CallsInFlight::default(),
+        calls_by_house: Limiter::new(burst, interval, HOUSES_MAX),
+        appends: TaskTracker::new(),
+        deadline: config.deadline,
         spring_types: config.spring_types,
     })
 }
 
-fn strangers(max: NonZeroU32) -> Limiter<AddressKey> {
-    Limiter::new(max, STRANGERS_PERIOD / max.get(), STRANGERS_MAX)
+fn failed_auth_limiter(max: NonZeroU32) -> Limiter<AddressKey> {
+    Limiter::new(max, ADDRESS_PERIOD / max.get(), ADDRESSES_MAX)
 }
 
 fn log_settings(config: &Config) -> LogSettings {
@@ -309,10 +314,10 @@ fn until<F: Future<Output = ()>>(
     }
 }
 
-async fn reload_keys(door: Arc<Door>, interval: Duration) {
+async fn reload_keys(verifier: Arc<Verifier>, interval: Duration) {
     loop {
         sleep(interval).await;
-        let verifier = Arc::clone(&door.verifier);
+        let verifier = Arc::clone(&verifier);
         match tokio::task::spawn_blocking(move || verifier.reload()).await {
             Ok(Ok(resident_token::Reload::Changed)) => info!("the keys for tokens changed"),
             Ok(Ok(resident_token::Reload::Unchanged)) | Err(_) => {}
@@ -326,10 +331,10 @@ async fn reload_keys(door: Arc<Door>, interval: Duration) {
     }
 }
 
-async fn stop(door: Arc<Door>, connections: TaskTracker, background: TaskTracker, grace: Duration) {
+async fn stop(intake: &Intake, connections: TaskTracker, background: TaskTracker, grace: Duration) {
     info!("stopping: finishing the calls under way");
     let finished = async {
-        for tasks in [&connections, &door.appends, &background] {
+        for tasks in [&connections, &intake.appends, &background] {
             tasks.close();
             tasks.wait().await;
         }
@@ -337,18 +342,18 @@ async fn stop(door: Arc<Door>, connections: TaskTracker, background: TaskTracker
     if tokio::time::timeout(grace, finished).await.is_err() {
         warn!(
             connections = connections.len(),
-            calls = door.appends.len(),
+            calls = intake.appends.len(),
             "the grace period ended first"
         );
     }
     // While the outbox still hears the reports: a call that gets through now is not sent again by the next run.
-    let log = Arc::clone(&door.log);
+    let log = Arc::clone(&intake.log);
     let flush = tokio::task::spawn_blocking(move || log.flush(Duration::from_secs(1)));
     if flush.await.is_err() {
         warn!("the client of the log did not stop in order");
     }
-    if let Some(outbox) = &door.outbox {
+    if let Some(outbox) = &intake.outbox {
         outbox.stop().await;
     }
-    door.log.purge();
+    intake.log.purge();
 }

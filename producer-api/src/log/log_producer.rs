@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use event_model::Topic;
+use event_model::{Place, Topic};
 use rdkafka::error::KafkaError;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,6 +13,16 @@ use super::{
     record::RecordToSend,
     settings::LogSettings,
 };
+
+/// What became of a record by its deadline.
+pub(crate) enum AppendOutcome {
+    /// It is in the log, at a place that its report may not have said.
+    Stored(Option<Place>),
+    /// No report of it is to come.
+    Failed(AppendError),
+    /// librdkafka has it, and will report.
+    Late(Sending),
+}
 
 /// The log, as this door sees it.
 pub(crate) struct Log {
@@ -33,13 +43,30 @@ impl Log {
         })
     }
 
+    /// Appends one record, as far as that can be told by `deadline`.
+    pub(crate) async fn append(
+        &self,
+        record: &RecordToSend<'_>,
+        deadline: Instant,
+    ) -> AppendOutcome {
+        let mut sending = match self.send(record, deadline).await {
+            Ok(sending) => sending,
+            Err(error) => return AppendOutcome::Failed(error),
+        };
+        match timeout_at(deadline, sending.delivered()).await {
+            Ok(Ok(place)) => AppendOutcome::Stored(place),
+            Ok(Err(error)) => AppendOutcome::Failed(error),
+            Err(_) => AppendOutcome::Late(sending),
+        }
+    }
+
     /// Hands one record to librdkafka, which reports within the lane's time limit; waits for topics and for room in the
     /// lane until `deadline`.
     ///
     /// # Cancel safety
     ///
     /// Dropped early, nothing is sent.
-    pub(crate) async fn send(
+    async fn send(
         &self,
         record: &RecordToSend<'_>,
         deadline: Instant,
@@ -63,7 +90,19 @@ impl Log {
         &self.reach
     }
 
-    /// Both lanes have what they need for the next record to go straight through.
+    /// Whether the next record would go straight through, or what is in its way.
+    pub(crate) fn readiness(&self) -> Result<(), String> {
+        if let Some(trouble) = self.reach.trouble() {
+            return Err(trouble);
+        }
+        if self.is_warm() {
+            Ok(())
+        } else {
+            Err("the log has not given the producers their ids yet".to_owned())
+        }
+    }
+
+    /// The producers have their ids.
     pub(crate) fn is_warm(&self) -> bool {
         self.alerts.is_warm() && self.accepts.is_warm()
     }

@@ -11,11 +11,12 @@ use std::{
 use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
-use super::call::{Fate, Owner, QueuedCall};
+use super::call::{Fate, QueuedCall};
 use crate::{
     answer::{Stored, Taken},
     idempotency::Ticket,
     log::Sending,
+    owner::Owner,
 };
 
 /// So many fates are remembered after the call has left.

@@ -1,29 +1,12 @@
 //! A call as it waits: the record that goes to the log, and who may ask for it.
 
-use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Tag, Topic, header};
-use serde::{Deserialize, Serialize};
+use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Topic, header};
 
 use crate::{
-    household::Household,
     log::{RecordToSend, tag},
+    owner::Owner,
     recent_calls::RecentCall,
 };
-
-/// Who made a call: only the same subject is told about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Owner {
-    pub(crate) issuer: String,
-    pub(crate) subject: String,
-}
-
-impl Owner {
-    pub(crate) fn of(caller: &Household) -> Self {
-        Self {
-            issuer: caller.issuer.clone(),
-            subject: caller.subject.clone(),
-        }
-    }
-}
 
 /// What became of a call in the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,11 +59,7 @@ impl QueuedCall {
             topic: self.topic,
             at: self.at,
             place,
-            caller: Some(Tag::of_caller(
-                self.id,
-                &self.owner.issuer,
-                &self.owner.subject,
-            )),
+            caller: Some(self.owner.tag(self.id)),
             key: tag(&record.headers, header::IDEMPOTENCY_KEY),
             house: None,
         }

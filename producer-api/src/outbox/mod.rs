@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use backlog::{Backlog, LineHead, OutboxFull, Turn};
-pub(crate) use call::{Fate, Owner, QueuedCall};
+pub(crate) use call::{Fate, QueuedCall};
 use condition::{Condition, OutboxReadiness};
 use reserve::ReservedDisk;
 pub use store::StoreError;
@@ -45,6 +45,7 @@ use crate::{
     clock,
     idempotency::Ticket,
     log::{AppendError, Log, Sending},
+    owner::Owner,
     recent_calls::RecentCalls,
 };
 
@@ -106,6 +107,7 @@ pub(crate) struct Outbox {
     lines: TaskTracker,
     stop: CancellationToken,
     condition: watch::Sender<Condition>,
+    log: Arc<Log>,
     recent: Arc<RecentCalls>,
     _lock: FolderLock,
 }
@@ -115,6 +117,7 @@ impl Outbox {
     pub(crate) fn open(
         folder: &Path,
         sizes: OutboxSizes,
+        log: Arc<Log>,
         recent: Arc<RecentCalls>,
     ) -> Result<Self, OutboxError> {
         let lock = FolderLock::acquire(folder).map_err(|source| OutboxError::Lock {
@@ -148,6 +151,7 @@ impl Outbox {
             lines: TaskTracker::new(),
             stop: CancellationToken::new(),
             condition,
+            log,
             recent,
             _lock: lock,
         })
@@ -159,10 +163,10 @@ impl Outbox {
     }
 
     /// Begins to send what an earlier run left.
-    pub(crate) fn resume(self: &Arc<Self>, log: &Arc<Log>) {
+    pub(crate) fn resume(self: &Arc<Self>) {
         let lines = self.backlog().lines();
         for line in lines {
-            self.drain(line, log);
+            self.drain(line);
         }
     }
 
@@ -185,7 +189,6 @@ impl Outbox {
     /// None: run it in a task of its own.
     pub(crate) async fn take(
         self: &Arc<Self>,
-        log: &Arc<Log>,
         call: QueuedCall,
         sending: Option<Sending>,
         ticket: Option<Ticket>,
@@ -194,38 +197,39 @@ impl Outbox {
         let number = self.backlog().take(Arc::clone(&call), sending, ticket)?;
         if let Err(failed) = self.writer.write(Write::Taken { number, call }).await {
             if self.backlog().abandon(number) == LineHead::Ready {
-                self.drain(line, log);
+                self.drain(line);
             }
             return Err(TakeError::Disk(failed));
         }
         let (fate, head) = self.backlog().synced(number);
         if head == LineHead::Ready {
-            self.drain(line, log);
+            self.drain(line);
         }
         metrics::counter!("producer_api_outbox_taken_total").increment(1);
         Ok(fate)
     }
 
-    /// Ends the sending; what waits stays on the disk for the next run.
+    /// Stops; what waits stays on the disk for the next run.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         self.lines.close();
         self.lines.wait().await;
     }
 
-    fn drain(self: &Arc<Self>, line: Line, log: &Arc<Log>) {
-        let (outbox, log) = (Arc::clone(self), Arc::clone(log));
+    fn drain(self: &Arc<Self>, line: Line) {
+        let outbox = Arc::clone(self);
         let stop = self.stop.clone();
         self.lines.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = outbox.drain_line(&line, &log) => {}
+                () = outbox.drain_line(&line) => {}
             }
         });
     }
 
     /// Sends the calls of one line, one after the other, until none waits.
-    async fn drain_line(&self, line: &Line, log: &Arc<Log>) {
+    async fn drain_line(&self, line: &Line) {
+        let (log, recent) = (&self.log, &self.recent);
         // What earlier runs sent has had its time once the first of their calls has waited.
         let mut patience = EARLIER_TRY_PATIENCE;
         while let Some(Turn {
@@ -233,15 +237,15 @@ impl Outbox {
             call,
             sending,
             restored,
-        }) = self.next(line)
+        }) = self.next_turn(line)
         {
             let stored = match restored {
-                true => stored_by_an_earlier_try(&call, log, &self.recent, patience).await,
+                true => stored_by_an_earlier_try(&call, log, recent, patience).await,
                 false => None,
             };
             let fate = match stored {
                 Some(place) => Fate::Stored(place),
-                None => deliver(&call, sending, log, &self.recent).await,
+                None => deliver(&call, sending, log, recent).await,
             };
             patience = Duration::ZERO;
             // Written before it is forgotten: a crash between the two sends the call again, under its id.
@@ -262,7 +266,8 @@ impl Outbox {
         }
     }
 
-    fn next(&self, line: &Line) -> Option<Turn> {
+    /// A function of its own, so that the lock is released before the call is sent.
+    fn next_turn(&self, line: &Line) -> Option<Turn> {
         self.backlog().next(line)
     }
 
@@ -278,7 +283,7 @@ impl Outbox {
 async fn deliver(
     call: &QueuedCall,
     mut sending: Option<Sending>,
-    log: &Arc<Log>,
+    log: &Log,
     recent: &RecentCalls,
 ) -> Fate {
     loop {
@@ -317,7 +322,7 @@ async fn deliver(
 /// was away for longer than librdkafka waits. So it is looked for before it is sent again.
 async fn stored_by_an_earlier_try(
     call: &QueuedCall,
-    log: &Arc<Log>,
+    log: &Log,
     recent: &RecentCalls,
     patience: Duration,
 ) -> Option<Place> {
@@ -335,7 +340,7 @@ async fn stored_by_an_earlier_try(
 }
 
 /// Without a deadline: librdkafka's own time limit ends each try with a report.
-async fn send_and_wait(call: &QueuedCall, log: &Arc<Log>) -> Result<Option<Place>, AppendError> {
+async fn send_and_wait(call: &QueuedCall, log: &Log) -> Result<Option<Place>, AppendError> {
     log.send_when_possible(&call.record())
         .await?
         .delivered()

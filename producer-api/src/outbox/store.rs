@@ -31,7 +31,8 @@ use log_core::{
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
-use super::call::{Fate, Owner, QueuedCall};
+use super::call::{Fate, QueuedCall};
+use crate::owner::Owner;
 
 const VERSION: u8 = 1;
 

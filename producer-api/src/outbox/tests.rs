@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::{
-    Condition, Fate, Owner, QueuedCall, WriteFailed,
+    Condition, Fate, QueuedCall, WriteFailed,
     backlog::{Backlog, LineHead, Turn},
     deliver,
     reserve::ReservedDisk,
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     clock,
     log::{Log, LogSettings, Sending},
+    owner::Owner,
     recent_calls::RecentCalls,
 };
 

@@ -1,3 +1,5 @@
+use event_model::IdempotencyScope;
+
 use super::*;
 use crate::clock;
 
@@ -12,12 +14,21 @@ fn id(number: u8) -> EventId {
     EventId::new(EventTime::MIN, [number; 10])
 }
 
-fn scope(key: &str) -> IdempotencyScope<'_> {
-    IdempotencyScope {
+/// The fingerprint of one of Kim's keys.
+fn key(key: &str) -> Tag {
+    let scope = IdempotencyScope {
         issuer: "",
         subject: "kim",
         path: "/accept",
         key,
+    };
+    scope.tag()
+}
+
+fn owner(subject: &str) -> Owner {
+    Owner {
+        issuer: String::new(),
+        subject: subject.to_owned(),
     }
 }
 
@@ -33,8 +44,8 @@ fn call(topic: Topic, number: u8, at: EventTime) -> RecentCall {
         topic,
         at,
         place: Some(place),
-        caller: Some(Tag::of_caller(id(number), "", "kim")),
-        key: Some(scope("one").tag()),
+        caller: Some(owner("kim").tag(id(number))),
+        key: Some(key("one")),
         house: (topic == Topic::Alert).then(house),
     }
 }
@@ -50,12 +61,12 @@ fn whole(tail: Vec<RecentCall>, wall: EventTime, now: Instant) -> RecentCalls {
 }
 
 fn is_repeated(calls: &RecentCalls, number: u8, now: Instant) -> bool {
-    let used = calls.key_use(&scope("one"), Topic::Alert, id(number), now);
+    let used = calls.key_use(key("one"), Topic::Alert, id(number), now);
     matches!(used, KeyUse::Repeated(Taken::Stored(_)))
 }
 
 fn accept_under_the_key(calls: &RecentCalls, number: u8, now: Instant) -> KeyUse {
-    calls.key_use(&scope("one"), Topic::Accept, id(number), now)
+    calls.key_use(key("one"), Topic::Accept, id(number), now)
 }
 
 #[test]
@@ -65,7 +76,7 @@ fn a_key_that_an_earlier_run_stored_is_known_again_from_the_tail() {
 
     assert!(is_repeated(&calls, 1, now));
     assert_eq!(accept_under_the_key(&calls, 2, now), KeyUse::Reused);
-    let other = calls.key_use(&scope("two"), Topic::Accept, id(2), now);
+    let other = calls.key_use(key("two"), Topic::Accept, id(2), now);
     assert_eq!(other, KeyUse::New);
 }
 
@@ -139,7 +150,7 @@ async fn a_call_whose_report_named_no_place_is_told_where_it_is_once_the_tail_ha
         id: id(1),
         at: today(),
     });
-    assert_eq!(calls.find(id(1), "", "kim"), queued);
+    assert_eq!(calls.find(id(1), &owner("kim")), queued);
 
     let (place, ()) = tokio::join!(calls.place_of(id(1)), async {
         calls.add(call(Topic::Alert, 2, today()), now);
@@ -147,8 +158,8 @@ async fn a_call_whose_report_named_no_place_is_told_where_it_is_once_the_tail_ha
     });
 
     assert_eq!(Some(place), known.place);
-    assert_eq!(calls.find(id(1), "", "kim"), Some(known.taken()));
-    assert_eq!(calls.find(id(1), "", "lee"), None, "told to who called");
+    assert_eq!(calls.find(id(1), &owner("kim")), Some(known.taken()));
+    assert_eq!(calls.find(id(1), &owner("lee")), None, "told to who called");
     assert_eq!(calls.place_of(id(1)).await, place, "at once");
 }
 
@@ -168,7 +179,7 @@ fn of_two_records_with_one_id_the_first_counts() {
 
     calls.add(first.clone(), now);
 
-    assert_eq!(calls.find(id(1), "", "kim"), Some(first.taken()));
+    assert_eq!(calls.find(id(1), &owner("kim")), Some(first.taken()));
 }
 
 #[test]

@@ -3,38 +3,48 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap};
-use event_model::{Event, EventId};
+use event_model::{AlertAccepted, Event, EventId};
 
 use super::headers::{is_json, traceparent};
 use crate::{
     answer::{Answer, Notice},
     call::read_accept,
-    door::{Call, Door, call_time},
+    clock,
     errors::{FieldError, Refusal},
     household::Household,
     idempotency::{IdempotencyKey, NotAKey},
     payload::Payload,
+    state::AppState,
+    submission::Submission,
 };
 
 pub(super) async fn accept(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     caller: Household,
     headers: HeaderMap,
     Payload(body): Payload,
 ) -> Result<Answer, Refusal> {
     require_json(&headers)?;
     let key = IdempotencyKey::of(&headers).map_err(|NotAKey| not_a_key())?;
-    let at = call_time();
+    let at = clock::wall().into();
     let accept = read_accept(&body, &caller, EventId::new(at, rand::random()), at)?;
-    let notices = Notice::of_all(&accept.warnings);
-    let call = Call {
-        event: Event::Accepted(accept),
-        key,
-        notices,
-        traceparent: traceparent(&headers),
-        unreadable_body: None,
-    };
-    door.take(&caller, call).await
+    let mut notices = Notice::of_all(&accept.warnings);
+    let AlertAccepted {
+        line,
+        target,
+        alert_id,
+        ..
+    } = &accept;
+    let recent = &state.intake.recent;
+    // The accept is taken all the same: what this process knows may be behind, and help that is offered is told.
+    if recent.has_live_call(line, target, *alert_id, clock::steady()) == Some(false) {
+        notices.push(Notice::NO_LIVE_CALL);
+    }
+    let mut submission = Submission::new(Event::Accepted(accept), &caller, traceparent(&headers));
+    if let Some(key) = key {
+        submission = submission.under(&key, None);
+    }
+    state.intake.submit(submission, notices).await
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {

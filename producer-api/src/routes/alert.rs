@@ -9,21 +9,23 @@ use super::headers::{is_json, traceparent};
 use crate::{
     answer::{Answer, Notice},
     call::{Extent, read_alert},
-    door::{Call, Door, call_time},
+    clock,
     errors::Refusal,
     household::Household,
     idempotency::{IdempotencyKey, NotAKey},
     payload::CallBody,
+    state::AppState,
+    submission::Submission,
 };
 
 pub(super) async fn raise(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     caller: Household,
     headers: HeaderMap,
     CallBody { bytes, whole }: CallBody,
 ) -> Result<Answer, Refusal> {
-    let at = call_time();
-    let end = bytes.len().min(door.body_bytes_max);
+    let at = clock::wall().into();
+    let end = bytes.len().min(state.body_bytes_max);
     let extent = if whole && end == bytes.len() {
         Extent::Whole
     } else {
@@ -42,14 +44,11 @@ pub(super) async fn raise(
     }
     let key = key_or_notice(IdempotencyKey::of(&headers), &mut notices);
     let unreadable = alert.warnings.contains(&Warning::BodyUnreadable);
-    let call = Call {
-        event: Event::Raised(alert),
-        key,
-        notices,
-        traceparent: traceparent(&headers),
-        unreadable_body: unreadable.then_some(bytes),
-    };
-    door.take(&caller, call).await
+    let mut submission = Submission::new(Event::Raised(alert), &caller, traceparent(&headers));
+    if let Some(key) = key {
+        submission = submission.under(&key, unreadable.then_some(&bytes[..]));
+    }
+    state.intake.submit(submission, notices).await
 }
 
 /// A key that is none does not stop an alert: it is taken without, and its caller told.

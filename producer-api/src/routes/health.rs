@@ -11,7 +11,49 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{door::Door, errors::Refusal};
+use serde::Serialize;
+
+use crate::{errors::Refusal, intake::Intake, state::AppState};
+
+/// What `/readyz` says.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    /// A call could be stored now: `201`, or `202` with an outbox that can be written.
+    ready: bool,
+    /// The log answers and has its topics.
+    log: bool,
+    /// The producers have their ids.
+    producers: bool,
+    /// Whether the outbox can be written. Absent: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outbox: Option<bool>,
+    /// Whether the keys of the last 25 hours are known again.
+    keys: bool,
+    /// What is in the way of a `201`, or was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Readiness {
+    fn of(intake: &Intake) -> Self {
+        let log = intake.log.readiness();
+        let outbox = intake.outbox.as_ref().map(|outbox| outbox.readiness());
+        let usable = outbox.as_ref().map(|outbox| outbox.usable);
+        let ready = log.is_ok() || usable == Some(true);
+        let reasons = [log.err(), outbox.and_then(|outbox| outbox.trouble)];
+        Self {
+            ready,
+            log: intake.log.reach().is_good(),
+            producers: intake.log.is_warm(),
+            outbox: usable,
+            keys: intake.recent.is_whole(),
+            reason: reasons
+                .into_iter()
+                .flatten()
+                .reduce(|all, one| format!("{all}; {one}")),
+        }
+    }
+}
 
 /// The process runs and answers. Says nothing about the log: restarting this process would not mend that.
 pub(super) async fn healthz() -> &'static str {
@@ -19,8 +61,8 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 /// `200` if a call could be stored now, in the log or in the outbox; `503` if it would be refused.
-pub(super) async fn readyz(State(door): State<Arc<Door>>) -> Response {
-    let readiness = door.readiness();
+pub(super) async fn readyz(State(state): State<Arc<AppState>>) -> Response {
+    let readiness = Readiness::of(&state.intake);
     let status = if readiness.ready {
         StatusCode::OK
     } else {
@@ -30,7 +72,7 @@ pub(super) async fn readyz(State(door): State<Arc<Door>>) -> Response {
 }
 
 /// The operator's listener.
-pub(crate) fn admin_routes(door: Arc<Door>, metrics: Option<PrometheusHandle>) -> Router {
+pub(crate) fn admin_routes(state: Arc<AppState>, metrics: Option<PrometheusHandle>) -> Router {
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz));
@@ -40,5 +82,5 @@ pub(crate) fn admin_routes(door: Arc<Door>, metrics: Option<PrometheusHandle>) -
     };
     router
         .fallback(|| async { Refusal::NotFound })
-        .with_state(door)
+        .with_state(state)
 }

@@ -16,7 +16,7 @@ use axum::{
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::{answer::IDEMPOTENT_REPLAY, door::Door, errors::Refusal};
+use crate::{answer::IDEMPOTENT_REPLAY, errors::Refusal, state::AppState};
 
 pub(crate) use health::admin_routes;
 
@@ -33,7 +33,7 @@ pub(crate) const ADDRESSES: [(&str, &str); 8] = [
     ("get", "/manual.js"),
 ];
 
-pub(crate) fn routes(door: Arc<Door>, allowed_origins: AllowOrigin) -> Router {
+pub(crate) fn routes(state: Arc<AppState>, allowed_origins: AllowOrigin) -> Router {
     Router::new()
         .route("/alert", post(alert::raise))
         .route("/accept", post(accept::accept))
@@ -49,7 +49,7 @@ pub(crate) fn routes(door: Arc<Door>, allowed_origins: AllowOrigin) -> Router {
         .fallback(|| async { Refusal::NotFound })
         .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed })
         .layer(cors(allowed_origins))
-        .with_state(door)
+        .with_state(state)
 }
 
 /// What pages of other origins may send and read. Never cookies.

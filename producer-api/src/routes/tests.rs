@@ -19,16 +19,17 @@ use tower::ServiceExt;
 use super::{ADDRESSES, headers::traceparent, manual::DESCRIPTION, origins, routes};
 use crate::{
     clock,
-    door::Door,
     errors::{FieldError, Refusal},
     idempotency::CallsInFlight,
+    intake::Intake,
     limiter::Limiter,
     log::{Log, LogSettings},
     recent_calls::RecentCalls,
+    state::AppState,
 };
 
-/// A door in front of no log, which refuses at once what gets that far.
-fn door_without_log() -> Arc<Door> {
+/// Without a log: refuses at once what gets that far.
+fn state_without_log() -> Arc<AppState> {
     let log = LogSettings {
         bootstrap_servers: "127.0.0.1:9".to_owned(),
         properties: Default::default(),
@@ -37,24 +38,27 @@ fn door_without_log() -> Arc<Door> {
         alerts_in_flight_max: 1,
         accepts_in_flight_max: 1,
     };
-    Arc::new(Door {
-        verifier: Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap()),
+    let intake = Intake {
         log: Arc::new(Log::connect(&log).unwrap()),
-        houses: Limiter::new(NonZeroU32::MAX, Duration::from_nanos(1), 10),
-        strangers: None,
-        in_flight: CallsInFlight::default(),
-        recent: Arc::new(RecentCalls::new(10)),
         outbox: None,
+        recent: Arc::new(RecentCalls::new(10)),
+        in_flight: CallsInFlight::default(),
+        calls_by_house: Limiter::new(NonZeroU32::MAX, Duration::from_nanos(1), 10),
         appends: Default::default(),
         deadline: Duration::from_millis(1),
+        spring_types: SpringTypes::default(),
+    };
+    Arc::new(AppState {
+        verifier: Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap()),
+        failed_auth_by_address: None,
         body_bytes_max: 16 * 1024,
         body_timeout: Duration::from_secs(5),
-        spring_types: SpringTypes::default(),
+        intake: Arc::new(intake),
     })
 }
 
 fn router() -> Router {
-    routes(door_without_log(), origins(&[]).unwrap())
+    routes(state_without_log(), origins(&[]).unwrap())
 }
 
 async fn answer_to(router: Router, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, Value) {

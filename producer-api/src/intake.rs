@@ -1,0 +1,283 @@
+//! The way of a call from submission to answer: to the log, or to the outbox.
+
+use std::{sync::Arc, time::Duration};
+
+use event_model::{Event, EventId, House, Line, Place, SpringTypes, Tag, Topic};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, warn};
+
+use crate::{
+    answer::{Answer, Notice, Stored, Taken, Telling, Whereabouts},
+    clock,
+    errors::Refusal,
+    idempotency::{CallsInFlight, Claim, Progress, Ticket},
+    limiter::{Limiter, Wait},
+    log::{AppendError, AppendOutcome, Log, RecordToSend},
+    outbox::{Fate, Outbox, QueuedCall, TakeError, WriteFailed},
+    owner::Owner,
+    recent_calls::{KeyUse, RecentCalls},
+    submission::Submission,
+};
+
+/// Takes calls in, and knows where those of the last 25 hours are.
+pub(crate) struct Intake {
+    pub(crate) log: Arc<Log>,
+    pub(crate) outbox: Option<Arc<Outbox>>,
+    pub(crate) recent: Arc<RecentCalls>,
+    pub(crate) in_flight: CallsInFlight,
+    pub(crate) calls_by_house: Limiter<(Topic, Line, House)>,
+    /// Appends go on when their caller's connection breaks: the call was made.
+    pub(crate) appends: TaskTracker,
+    /// How long a client waits for the answer to its call.
+    pub(crate) deadline: Duration,
+    pub(crate) spring_types: SpringTypes,
+}
+
+impl Intake {
+    /// Stores the call, or says where an earlier try of it is.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        submission: Submission,
+        warnings: Vec<Notice>,
+    ) -> Result<Answer, Refusal> {
+        let started = clock::steady();
+        let deadline = Instant::from_std(started) + self.deadline;
+        let topic = submission.event.topic();
+        let submitted = match submission.key {
+            None => {
+                let stored = self.store(submission, None, deadline).await;
+                stored.map(|taken| (taken, Telling::First))
+            }
+            Some(key) => self.submit_once(submission, key, deadline).await,
+        };
+        let outcome = match &submitted {
+            Ok((Taken::Stored(_), _)) => "stored",
+            Ok((Taken::Queued { .. }, _)) => "queued",
+            Err(_) => "refused",
+        };
+        metrics::histogram!("producer_api_call_seconds", "topic" => topic.name(), "outcome" => outcome)
+            .record(clock::steady() - started);
+        let (taken, telling) = submitted?;
+        Ok(Answer {
+            taken,
+            warnings,
+            telling,
+        })
+    }
+
+    /// A call that may have been submitted before, under the same key.
+    async fn submit_once(
+        self: &Arc<Self>,
+        submission: Submission,
+        key: Tag,
+        deadline: Instant,
+    ) -> Result<(Taken, Telling), Refusal> {
+        let (id, topic) = (submission.event.id(), submission.event.topic());
+        let again = |taken| (taken, Telling::Again);
+        let ticket = loop {
+            let progress = match self.in_flight.claim(key, topic, id) {
+                Claim::First(ticket) => break Some(ticket),
+                // As long as not all is known, the other call may be the one that reused the key.
+                Claim::Reused if !self.recent.is_whole() => break None,
+                Claim::Reused => return Err(Refusal::IdempotencyKeyReused),
+                Claim::Wait(progress) => progress,
+            };
+            // Also what an earlier run took: every instance derives the same id.
+            if let Some(taken) = self.taken_before(id, &submission.owner) {
+                return Ok(again(taken));
+            }
+            match timeout_at(deadline, ended(progress)).await {
+                Ok(Some(taken)) => return Ok(again(taken)),
+                // The first try gave up: this one may be the next first.
+                Ok(None) => {}
+                Err(_) => {
+                    let taken = self.taken_before(id, &submission.owner);
+                    return taken.map(again).ok_or(Refusal::OutcomeUnknown { id });
+                }
+            }
+        };
+        // Only now: what ended between two looks stands among the recent calls before it leaves the ones in flight.
+        if let Some(taken) = self.taken_before(id, &submission.owner) {
+            return Ok(again(taken));
+        }
+        match self.recent.key_use(key, topic, id, clock::steady()) {
+            KeyUse::New => {
+                let stored = self.store(submission, ticket, deadline).await?;
+                Ok((stored, Telling::First))
+            }
+            KeyUse::Repeated(taken) => Ok(again(taken)),
+            KeyUse::Reused => Err(Refusal::IdempotencyKeyReused),
+        }
+    }
+
+    /// Where an earlier try took a call. One that the log would not take may be tried anew.
+    fn taken_before(&self, id: EventId, owner: &Owner) -> Option<Taken> {
+        match self.whereabouts(id, owner)? {
+            Whereabouts::Taken(taken) => Some(taken),
+            Whereabouts::Dead { .. } => None,
+        }
+    }
+
+    /// Where a call of the last 25 hours is, told to who made it.
+    pub(crate) fn whereabouts(&self, id: EventId, owner: &Owner) -> Option<Whereabouts> {
+        let recent = self.recent.find(id, owner);
+        if let Some(Taken::Stored(_)) = recent {
+            return recent.map(Whereabouts::Taken);
+        }
+        let outbox = self.outbox.as_ref();
+        let Some((fate, at)) = outbox.and_then(|outbox| outbox.fate(id, owner)) else {
+            return recent.map(Whereabouts::Taken);
+        };
+        Some(match fate {
+            Fate::Queued | Fate::Delivered => Whereabouts::Taken(Taken::Queued { id, at }),
+            Fate::Stored(place) => Whereabouts::Taken(Taken::Stored(Stored { id, place, at })),
+            Fate::Dead => Whereabouts::Dead { id, at },
+        })
+    }
+
+    /// A call that nobody has made before, within what its house may call.
+    async fn store(
+        self: &Arc<Self>,
+        submission: Submission,
+        ticket: Option<Ticket>,
+        deadline: Instant,
+    ) -> Result<Taken, Refusal> {
+        let event = &submission.event;
+        let house = (event.topic(), event.line().clone(), event.house().clone());
+        let allowed = self.calls_by_house.take(house.clone(), clock::steady());
+        allowed.map_err(|Wait(wait)| Refusal::HouseRateLimited { wait })?;
+        let id = event.id();
+        let intake = Arc::clone(self);
+        let append = async move {
+            let taken = intake.append_or_enqueue(submission, ticket, deadline).await;
+            if taken.is_err() {
+                // Not heard, or perhaps not: its next try is a first call again.
+                intake.calls_by_house.give_back(&house);
+            }
+            taken
+        };
+        let append = self.appends.spawn(append.in_current_span());
+        append.await.unwrap_or(Err(Refusal::OutcomeUnknown { id }))
+    }
+
+    /// To the log, and to the outbox if the log does not have it in time.
+    async fn append_or_enqueue(
+        &self,
+        submission: Submission,
+        ticket: Option<Ticket>,
+        deadline: Instant,
+    ) -> Result<Taken, Refusal> {
+        let record = submission.record(self.spring_types);
+        let line = submission.event.line();
+        let waits = |outbox: &Arc<Outbox>| outbox.holds(line);
+        let outcome = if self.outbox.as_ref().is_some_and(waits) {
+            AppendOutcome::Failed(AppendError::Unavailable)
+        } else {
+            self.log
+                .append(&RecordToSend::from(&record), deadline)
+                .await
+        };
+        let (error, sending) = match outcome {
+            AppendOutcome::Stored(place) => {
+                return Ok(self.stored(&submission, place, ticket, deadline).await);
+            }
+            AppendOutcome::Failed(error) => (error, None),
+            AppendOutcome::Late(sending) => (AppendError::OutcomeUnknown(None), Some(sending)),
+        };
+        let outbox = self.outbox.as_ref();
+        let outbox = outbox.filter(|_| !matches!(error, AppendError::Refused(_)));
+        let Some(outbox) = outbox else {
+            return Err(refusal_of(error, &submission.event));
+        };
+        let Submission { event, owner, .. } = submission;
+        let call = QueuedCall::new(event.id(), event.line().clone(), owner, record);
+        match outbox.take(call, sending, ticket).await {
+            Ok(fate) => self.queued(&event, fate, deadline).await,
+            Err(refused) => {
+                let id = event.id();
+                warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
+                Err(refusal_of(
+                    match refused {
+                        TakeError::Disk(WriteFailed::Unknown) => AppendError::OutcomeUnknown(None),
+                        TakeError::Disk(WriteFailed::NotWritten) | TakeError::Full(_) => error,
+                    },
+                    &event,
+                ))
+            }
+        }
+    }
+
+    /// The record is in the log. Where the report does not say at which place, the log's tail will: the record is not
+    /// sent again for that, and its caller waits no longer than for any other answer.
+    async fn stored(
+        &self,
+        submission: &Submission,
+        place: Option<Place>,
+        ticket: Option<Ticket>,
+        deadline: Instant,
+    ) -> Taken {
+        let (id, at) = (submission.event.id(), submission.event.at());
+        self.recent
+            .add(submission.recent_call(place), clock::steady());
+        let place = match place {
+            Some(place) => Some(place),
+            None => timeout_at(deadline, self.recent.place_of(id)).await.ok(),
+        };
+        let taken = match place {
+            Some(place) => Taken::Stored(Stored { id, place, at }),
+            None => Taken::Queued { id, at },
+        };
+        if let Some(ticket) = ticket {
+            ticket.taken(taken.clone());
+        }
+        taken
+    }
+
+    /// The call is in the outbox. A log that answers may have it before the deadline.
+    async fn queued(
+        &self,
+        event: &Event,
+        mut fate: watch::Receiver<Fate>,
+        deadline: Instant,
+    ) -> Result<Taken, Refusal> {
+        let (id, at) = (event.id(), event.at());
+        if !self.log.reach().is_gone() {
+            let ended = fate.wait_for(|fate| *fate != Fate::Queued);
+            if let Ok(Ok(_)) = timeout_at(deadline, ended).await {
+                debug!(%id, "a call left the outbox before its deadline");
+            }
+        }
+        let fate = fate.borrow().clone();
+        match fate {
+            Fate::Stored(place) => Ok(Taken::Stored(Stored { id, place, at })),
+            Fate::Queued | Fate::Delivered => Ok(Taken::Queued { id, at }),
+            Fate::Dead => Err(Refusal::LogRefused),
+        }
+    }
+}
+
+/// What the first try of a call found: `None` if it gave up.
+async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Taken> {
+    let ended = progress
+        .wait_for(|progress| *progress != Progress::OnItsWay)
+        .await;
+    match &*ended.ok()? {
+        Progress::Taken(taken) => Some(taken.clone()),
+        Progress::OnItsWay | Progress::GivenUp => None,
+    }
+}
+
+fn refusal_of(error: AppendError, event: &Event) -> Refusal {
+    let id = event.id();
+    warn!(%id, topic = %event.topic(), error = &error as &dyn std::error::Error, "a call was not stored");
+    match error {
+        AppendError::Unavailable => Refusal::LogUnavailable,
+        AppendError::LaneFull => Refusal::LaneFull,
+        AppendError::NotNow(_) | AppendError::Refused(_) => Refusal::LogRefused,
+        AppendError::OutcomeUnknown(_) => Refusal::OutcomeUnknown { id },
+    }
+}
