@@ -774,6 +774,7 @@ async fn a_key_used_for_another_accept_is_refused_and_one_that_is_none_only_warn
 {
     let log = TestLog::start().await;
     let door = TestDoor::open(config(&log.address())).await;
+    door.wait_until_keys_are_known().await;
     let token = token("dong-101", "1503");
     let accept = async |key: &str, target: &str| {
         door.post_with(
