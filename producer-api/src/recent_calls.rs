@@ -1,7 +1,7 @@
 //! The calls of the last 25 hours as the log has them: by id, and by Idempotency-Key. Decides only: time is an argument.
 //!
 //! The table is filled from both sides: a call that this process stored stands here before its caller is answered, and
-//! the log's tail (`log::tail`) brings what earlier runs and other instances stored. It is whole once the tail has been
+//! the log's tail (`kafka::tail`) brings what earlier runs and other instances stored. It is whole once the tail has been
 //! read to its end; until then it answers what it knows, and judges nothing by what it does not.
 //!
 //! How long a key is remembered counts in elapsed time, not by the wall clock: from the moment this process saw the call,

@@ -15,7 +15,7 @@ use super::call::{Fate, QueuedCall};
 use crate::{
     answer::{Stored, Taken},
     idempotency::Ticket,
-    log::Sending,
+    kafka::Sending,
     owner::Owner,
 };
 

@@ -3,7 +3,7 @@
 use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Topic, header};
 
 use crate::{
-    log::{RecordToSend, tag},
+    kafka::{RecordToSend, tag},
     owner::Owner,
     recent_calls::RecentCall,
 };

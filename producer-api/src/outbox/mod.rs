@@ -44,7 +44,7 @@ use writer::Writer;
 use crate::{
     clock,
     idempotency::Ticket,
-    log::{AppendError, Log, Sending},
+    kafka::{AppendError, Log, Sending},
     owner::Owner,
     recent_calls::RecentCalls,
 };

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock,
-    log::{Log, LogSettings, Sending},
+    kafka::{Log, LogSettings, Sending},
     owner::Owner,
     recent_calls::RecentCalls,
 };

@@ -22,8 +22,8 @@ use crate::{
     errors::{FieldError, Refusal},
     idempotency::CallsInFlight,
     intake::Intake,
+    kafka::{Log, LogSettings},
     limiter::Limiter,
-    log::{Log, LogSettings},
     recent_calls::RecentCalls,
     state::AppState,
 };
