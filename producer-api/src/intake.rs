@@ -15,7 +15,7 @@ use crate::{
     clock,
     errors::Refusal,
     idempotency::{CallsInFlight, Claim, Progress, Ticket},
-    kafka::{AppendError, AppendOutcome, Log, RecordToSend},
+    kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
     limiter::{Limiter, Wait},
     outbox::{Fate, Outbox, QueuedCall, TakeError, WriteFailed},
     owner::Owner,
@@ -25,7 +25,7 @@ use crate::{
 
 /// Takes calls in, and knows where those of the last 25 hours are.
 pub(crate) struct Intake {
-    pub(crate) log: Arc<Log>,
+    pub(crate) log: Arc<LogProducer>,
     pub(crate) outbox: Option<Arc<Outbox>>,
     pub(crate) recent: Arc<RecentCalls>,
     pub(crate) in_flight: CallsInFlight,

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, HouseLimit},
     idempotency::CallsInFlight,
     intake::Intake,
-    kafka::{Log, LogSettings, TopicSettings, follow_tail, watch_log},
+    kafka::{LogProducer, LogSettings, TopicSettings, follow_tail, watch_log},
     limiter::Limiter,
     outbox::{Outbox, OutboxError, OutboxSizes},
     recent_calls::RecentCalls,
@@ -43,7 +43,7 @@ pub enum Error {
     Outbox(#[from] OutboxError),
     /// librdkafka refused the settings; the log itself need not be there.
     #[error("set up the client of the log")]
-    Log(#[source] rdkafka::error::KafkaError),
+    LogProducer(#[source] rdkafka::error::KafkaError),
 }
 
 /// The door with its listeners bound, not yet serving.
@@ -222,7 +222,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 /// Reads files, so off the async threads.
 async fn open_outbox(
     config: &Config,
-    log: &Arc<Log>,
+    log: &Arc<LogProducer>,
     recent: &Arc<RecentCalls>,
 ) -> Result<Option<Arc<Outbox>>, Error> {
     let Some(folder) = config.outbox.clone() else {
@@ -250,7 +250,7 @@ async fn state(config: &Config) -> Result<AppState, Error> {
 }
 
 async fn intake(config: &Config) -> Result<Intake, Error> {
-    let log = Log::connect(&log_settings(config)).map_err(Error::Log)?;
+    let log = LogProducer::connect(&log_settings(config)).map_err(Error::LogProducer)?;
     let (log, recent) = (
         Arc::new(log),
         Arc::new(RecentCalls::new(config.replays_max)),

@@ -25,13 +25,13 @@ pub(crate) enum AppendOutcome {
 }
 
 /// The log, as this door sees it.
-pub(crate) struct Log {
+pub(crate) struct LogProducer {
     alerts: Lane,
     accepts: Lane,
     reach: Reach,
 }
 
-impl Log {
+impl LogProducer {
     pub(crate) fn connect(settings: &LogSettings) -> Result<Self, KafkaError> {
         let reach = Reach::default();
         let alerts = Lane::connect(settings, settings.alerts_in_flight_max, reach.clone())?;

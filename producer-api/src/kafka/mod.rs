@@ -19,7 +19,7 @@ mod watch;
 
 pub(crate) use append_error::AppendError;
 pub(crate) use lane::Sending;
-pub(crate) use log_producer::{AppendOutcome, Log};
+pub(crate) use log_producer::{AppendOutcome, LogProducer};
 pub(crate) use record::{RecordToSend, tag};
 pub(crate) use settings::LogSettings;
 pub(crate) use tail::follow_tail;

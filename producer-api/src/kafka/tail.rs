@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     client_events::ClientEvents,
-    log_producer::Log,
+    log_producer::LogProducer,
     record::tag,
     settings::{LogSettings, client_config, with_properties},
 };
@@ -44,7 +44,7 @@ impl ConsumerContext for ClientEvents {}
 
 /// Reads until `stop`. Blocks; what the log does not answer is asked again.
 pub(crate) fn follow_tail(
-    log: &Arc<Log>,
+    log: &Arc<LogProducer>,
     settings: &LogSettings,
     calls: &RecentCalls,
     stop: &CancellationToken,
@@ -93,7 +93,7 @@ struct Backlog {
 impl Tail {
     /// `None`: it was stopped meanwhile.
     fn begin(
-        log: &Log,
+        log: &LogProducer,
         settings: &LogSettings,
         records_max: usize,
         stop: &CancellationToken,
@@ -126,7 +126,7 @@ impl Tail {
         }))
     }
 
-    fn read(&mut self, log: &Log, calls: &RecentCalls, stop: &CancellationToken) {
+    fn read(&mut self, log: &LogProducer, calls: &RecentCalls, stop: &CancellationToken) {
         while !stop.is_cancelled() && log.reach().topics_made() == self.topics_made {
             self.finish_backlog(calls);
             match self.consumer.poll(POLL_TIMEOUT) {

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     lane::LaneProducer,
-    log_producer::Log,
+    log_producer::LogProducer,
     topics::{self, TopicSettings},
 };
 
@@ -27,7 +27,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_millis(1000);
 const LOOKS_PER_INSPECTION: u32 = 5;
 
 /// Makes the topics, looks after the log, and makes them again should they be deleted, until it is dropped.
-pub(crate) async fn watch_log(log: Arc<Log>, settings: TopicSettings) {
+pub(crate) async fn watch_log(log: Arc<LogProducer>, settings: TopicSettings) {
     loop {
         let found = make_topics(&log, &settings).await;
         log.reach().topics_are_there();
@@ -41,7 +41,7 @@ pub(crate) async fn watch_log(log: Arc<Log>, settings: TopicSettings) {
     }
 }
 
-async fn make_topics(log: &Log, settings: &TopicSettings) -> topics::Found {
+async fn make_topics(log: &LogProducer, settings: &TopicSettings) -> topics::Found {
     let mut tries = 0u64;
     loop {
         match topics::ensure(settings).await {
@@ -64,7 +64,7 @@ async fn make_topics(log: &Log, settings: &TopicSettings) -> topics::Found {
 }
 
 /// Returns when a topic is gone.
-async fn keep_looking(log: &Arc<Log>, topics: &topics::Found) {
+async fn keep_looking(log: &Arc<LogProducer>, topics: &topics::Found) {
     let mut looks = 0u32;
     loop {
         let seen = look(log).await;
@@ -97,7 +97,7 @@ enum Look {
     Silent,
 }
 
-async fn look(log: &Arc<Log>) -> Look {
+async fn look(log: &Arc<LogProducer>) -> Look {
     let on_duty = Arc::clone(log);
     let seen = tokio::task::spawn_blocking(move || {
         // Through both lanes: a look keeps its lane's connection to the leader open.

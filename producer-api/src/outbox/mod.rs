@@ -44,7 +44,7 @@ use writer::Writer;
 use crate::{
     clock,
     idempotency::Ticket,
-    kafka::{AppendError, Log, Sending},
+    kafka::{AppendError, LogProducer, Sending},
     owner::Owner,
     recent_calls::RecentCalls,
 };
@@ -107,7 +107,7 @@ pub(crate) struct Outbox {
     lines: TaskTracker,
     stop: CancellationToken,
     condition: watch::Sender<Condition>,
-    log: Arc<Log>,
+    log: Arc<LogProducer>,
     recent: Arc<RecentCalls>,
     _lock: FolderLock,
 }
@@ -117,7 +117,7 @@ impl Outbox {
     pub(crate) fn open(
         folder: &Path,
         sizes: OutboxSizes,
-        log: Arc<Log>,
+        log: Arc<LogProducer>,
         recent: Arc<RecentCalls>,
     ) -> Result<Self, OutboxError> {
         let lock = FolderLock::acquire(folder).map_err(|source| OutboxError::Lock {
@@ -283,7 +283,7 @@ impl Outbox {
 async fn deliver(
     call: &QueuedCall,
     mut sending: Option<Sending>,
-    log: &Log,
+    log: &LogProducer,
     recent: &RecentCalls,
 ) -> Fate {
     loop {
@@ -322,7 +322,7 @@ async fn deliver(
 /// was away for longer than librdkafka waits. So it is looked for before it is sent again.
 async fn stored_by_an_earlier_try(
     call: &QueuedCall,
-    log: &Log,
+    log: &LogProducer,
     recent: &RecentCalls,
     patience: Duration,
 ) -> Option<Place> {
@@ -340,7 +340,7 @@ async fn stored_by_an_earlier_try(
 }
 
 /// Without a deadline: librdkafka's own time limit ends each try with a report.
-async fn send_and_wait(call: &QueuedCall, log: &Log) -> Result<Option<Place>, AppendError> {
+async fn send_and_wait(call: &QueuedCall, log: &LogProducer) -> Result<Option<Place>, AppendError> {
     log.send_when_possible(&call.record())
         .await?
         .delivered()

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock,
-    kafka::{Log, LogSettings, Sending},
+    kafka::{LogProducer, LogSettings, Sending},
     owner::Owner,
     recent_calls::RecentCalls,
 };
@@ -608,7 +608,7 @@ fn the_journal_lives_on_the_files_that_were_held_from_the_start() {
 }
 
 /// A log that is not there: what is sent to it waits for ever.
-fn no_log() -> Arc<Log> {
+fn no_log() -> Arc<LogProducer> {
     let settings = LogSettings {
         bootstrap_servers: "127.0.0.1:9".to_owned(),
         properties: BTreeMap::new(),
@@ -617,7 +617,7 @@ fn no_log() -> Arc<Log> {
         alerts_in_flight_max: 1,
         accepts_in_flight_max: 1,
     };
-    Arc::new(Log::connect(&settings).unwrap())
+    Arc::new(LogProducer::connect(&settings).unwrap())
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::{
     errors::{FieldError, Refusal},
     idempotency::CallsInFlight,
     intake::Intake,
-    kafka::{Log, LogSettings},
+    kafka::{LogProducer, LogSettings},
     limiter::Limiter,
     recent_calls::RecentCalls,
     state::AppState,
@@ -39,7 +39,7 @@ fn state_without_log() -> Arc<AppState> {
         accepts_in_flight_max: 1,
     };
     let intake = Intake {
-        log: Arc::new(Log::connect(&log).unwrap()),
+        log: Arc::new(LogProducer::connect(&log).unwrap()),
         outbox: None,
         recent: Arc::new(RecentCalls::new(10)),
         in_flight: CallsInFlight::default(),
