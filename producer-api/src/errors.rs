@@ -43,7 +43,7 @@ pub(crate) enum Refusal {
     #[error("the log cannot be reached: nothing was stored")]
     LogUnavailable,
     #[error("more calls are on their way than fit: nothing was stored")]
-    LaneFull,
+    ProducerQueueFull,
     #[error("the log refused the record: nothing was stored")]
     LogRefused,
     #[error("it is not known whether the call was stored")]
@@ -171,7 +171,7 @@ impl Refusal {
                 After(*wait),
             ),
             Self::LogUnavailable
-            | Self::LaneFull
+            | Self::ProducerQueueFull
             | Self::LogRefused
             | Self::OutcomeUnknown { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,

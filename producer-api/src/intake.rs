@@ -181,12 +181,12 @@ impl Intake {
                 .append(&RecordToSend::from(&record), deadline)
                 .await
         };
-        let (error, sending) = match outcome {
+        let (error, delivery) = match outcome {
             AppendOutcome::Stored(place) => {
                 return Ok(self.stored(&submission, place, ticket, deadline).await);
             }
             AppendOutcome::Failed(error) => (error, None),
-            AppendOutcome::Late(sending) => (AppendError::OutcomeUnknown(None), Some(sending)),
+            AppendOutcome::Late(delivery) => (AppendError::OutcomeUnknown(None), Some(delivery)),
         };
         let outbox = self.outbox.as_ref();
         let outbox = outbox.filter(|_| !matches!(error, AppendError::Refused(_)));
@@ -195,7 +195,7 @@ impl Intake {
         };
         let Submission { event, owner, .. } = submission;
         let call = QueuedCall::new(event.id(), event.line().clone(), owner, record);
-        match outbox.take(call, sending, ticket).await {
+        match outbox.take(call, delivery, ticket).await {
             Ok(fate) => self.queued(&event, fate, deadline).await,
             Err(refused) => {
                 let id = event.id();
@@ -276,7 +276,7 @@ fn refusal_of(error: AppendError, event: &Event) -> Refusal {
     warn!(%id, topic = %event.topic(), error = &error as &dyn std::error::Error, "a call was not stored");
     match error {
         AppendError::Unavailable => Refusal::LogUnavailable,
-        AppendError::LaneFull => Refusal::LaneFull,
+        AppendError::ProducerQueueFull => Refusal::ProducerQueueFull,
         AppendError::NotNow(_) | AppendError::Refused(_) => Refusal::LogRefused,
         AppendError::OutcomeUnknown(_) => Refusal::OutcomeUnknown { id },
     }

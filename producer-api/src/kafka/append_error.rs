@@ -9,8 +9,8 @@ pub(crate) enum AppendError {
     #[error("the log cannot be reached")]
     Unavailable,
     /// Too many records are on their way already. Nothing was written.
-    #[error("the lane is full")]
-    LaneFull,
+    #[error("too many records are in flight")]
+    ProducerQueueFull,
     /// The log does not take the record at present: its disk is full, a setting or a clock is off, or we are not let in.
     /// Nothing was written.
     #[error("the log takes nothing at present")]

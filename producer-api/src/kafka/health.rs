@@ -212,8 +212,8 @@ fn reason_of(error: &AppendError) -> String {
         | AppendError::OutcomeUnknown(Some(cause)) => cause
             .rdkafka_error_code()
             .map_or_else(|| cause.to_string(), |code| code.to_string()),
-        AppendError::Unavailable | AppendError::LaneFull | AppendError::OutcomeUnknown(None) => {
-            error.to_string()
-        }
+        AppendError::Unavailable
+        | AppendError::ProducerQueueFull
+        | AppendError::OutcomeUnknown(None) => error.to_string(),
     }
 }

@@ -1,4 +1,4 @@
-//! The log as calls are sent to it: a lane for each topic.
+//! The log as calls are sent to it: a producer for each topic.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     append_error::AppendError,
     health::Reach,
-    lane::{Lane, Sending},
     record::RecordToSend,
     settings::LogSettings,
+    topic_producer::{PendingDelivery, TopicProducer},
 };
 
 /// What became of a record by its deadline.
@@ -21,21 +21,23 @@ pub(crate) enum AppendOutcome {
     /// No report of it is to come.
     Failed(AppendError),
     /// librdkafka has it, and will report.
-    Late(Sending),
+    Late(PendingDelivery),
 }
 
 /// The log, as this door sees it.
 pub(crate) struct LogProducer {
-    alerts: Lane,
-    accepts: Lane,
+    alerts: TopicProducer,
+    accepts: TopicProducer,
     reach: Reach,
 }
 
 impl LogProducer {
     pub(crate) fn connect(settings: &LogSettings) -> Result<Self, KafkaError> {
         let reach = Reach::default();
-        let alerts = Lane::connect(settings, settings.alerts_in_flight_max, reach.clone())?;
-        let accepts = Lane::connect(settings, settings.accepts_in_flight_max, reach.clone())?;
+        let alerts =
+            TopicProducer::connect(settings, settings.alerts_in_flight_max, reach.clone())?;
+        let accepts =
+            TopicProducer::connect(settings, settings.accepts_in_flight_max, reach.clone())?;
         Ok(Self {
             alerts,
             accepts,
@@ -49,19 +51,19 @@ impl LogProducer {
         record: &RecordToSend<'_>,
         deadline: Instant,
     ) -> AppendOutcome {
-        let mut sending = match self.send(record, deadline).await {
-            Ok(sending) => sending,
+        let mut delivery = match self.send(record, deadline).await {
+            Ok(delivery) => delivery,
             Err(error) => return AppendOutcome::Failed(error),
         };
-        match timeout_at(deadline, sending.delivered()).await {
+        match timeout_at(deadline, delivery.delivered()).await {
             Ok(Ok(place)) => AppendOutcome::Stored(place),
             Ok(Err(error)) => AppendOutcome::Failed(error),
-            Err(_) => AppendOutcome::Late(sending),
+            Err(_) => AppendOutcome::Late(delivery),
         }
     }
 
-    /// Hands one record to librdkafka, which reports within the lane's time limit; waits for topics and for room in the
-    /// lane until `deadline`.
+    /// Hands one record to librdkafka, which reports within its own time limit; waits for the topics and
+    /// for room among the records in flight until `deadline`.
     ///
     /// # Cancel safety
     ///
@@ -70,20 +72,20 @@ impl LogProducer {
         &self,
         record: &RecordToSend<'_>,
         deadline: Instant,
-    ) -> Result<Sending, AppendError> {
+    ) -> Result<PendingDelivery, AppendError> {
         self.reach.wait_for_topics(deadline).await?;
-        timeout_at(deadline, self.lane(record.topic).send(record))
+        timeout_at(deadline, self.topic_producer(record.topic).send(record))
             .await
-            .map_err(|_| AppendError::LaneFull)?
+            .map_err(|_| AppendError::ProducerQueueFull)?
     }
 
     /// As [`send`](Self::send), however long it takes: for who has time.
     pub(crate) async fn send_when_possible(
         &self,
         record: &RecordToSend<'_>,
-    ) -> Result<Sending, AppendError> {
+    ) -> Result<PendingDelivery, AppendError> {
         self.reach.wait_until_good().await;
-        self.lane(record.topic).send(record).await
+        self.topic_producer(record.topic).send(record).await
     }
 
     pub(crate) fn reach(&self) -> &Reach {
@@ -95,7 +97,7 @@ impl LogProducer {
         if let Some(trouble) = self.reach.trouble() {
             return Err(trouble);
         }
-        if self.is_warm() {
+        if self.has_producer_id() {
             Ok(())
         } else {
             Err("the log has not given the producers their ids yet".to_owned())
@@ -103,11 +105,11 @@ impl LogProducer {
     }
 
     /// The producers have their ids.
-    pub(crate) fn is_warm(&self) -> bool {
-        self.alerts.is_warm() && self.accepts.is_warm()
+    pub(crate) fn has_producer_id(&self) -> bool {
+        self.alerts.has_producer_id() && self.accepts.has_producer_id()
     }
 
-    pub(super) fn lane(&self, topic: Topic) -> &Lane {
+    pub(super) fn topic_producer(&self, topic: Topic) -> &TopicProducer {
         match topic {
             Topic::Alert => &self.alerts,
             Topic::Accept => &self.accepts,

@@ -1,27 +1,27 @@
 //! The way into the log, through the Kafka protocol alone.
 //!
-//! Each topic has a lane: a producer with its own connections and its own bound, so that a flood of accepts cannot hold
+//! Each topic has a producer with its own connections and its own bound, so that a flood of accepts cannot hold
 //! an alert up. A record is stored when its delivery report says so (`acks=all`, idempotent), and not before.
 
 mod append_error;
 mod client_events;
 mod health;
-mod lane;
 mod log_producer;
 mod record;
 mod settings;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod topic_producer;
 mod topics;
 mod verdict;
 mod watch;
 
 pub(crate) use append_error::AppendError;
-pub(crate) use lane::Sending;
 pub(crate) use log_producer::{AppendOutcome, LogProducer};
 pub(crate) use record::{RecordToSend, tag};
 pub(crate) use settings::LogSettings;
 pub(crate) use tail::follow_tail;
+pub(crate) use topic_producer::PendingDelivery;
 pub(crate) use topics::TopicSettings;
 pub(crate) use watch::watch_log;

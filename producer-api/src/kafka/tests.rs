@@ -6,9 +6,9 @@ use rdkafka::{
 use tokio::time::{Duration, Instant};
 
 use super::{
-    AppendError, LogSettings, Sending,
+    AppendError, LogSettings, PendingDelivery,
     health::{LOOKS_PER_FAILURE, Reach},
-    lane::producer_config,
+    topic_producer::producer_config,
     verdict::{Verdict, outcome_of, verdict},
 };
 use crate::{clock, config::Delivery};
@@ -71,16 +71,16 @@ fn every_error_is_decided_on() {
 #[tokio::test]
 async fn a_report_without_an_offset_says_that_the_record_is_stored() {
     // librdkafka's -1001, for what it calls implicitly acknowledged.
-    let mut sending = Sending::reported(Topic::Alert, 1, -1001);
-    assert!(matches!(sending.delivered().await, Ok(None)));
+    let mut delivery = PendingDelivery::reported(Topic::Alert, 1, -1001);
+    assert!(matches!(delivery.delivered().await, Ok(None)));
 
-    let mut sending = Sending::reported(Topic::Alert, 1, 7);
+    let mut delivery = PendingDelivery::reported(Topic::Alert, 1, 7);
     let place = Place {
         topic: Topic::Alert,
         partition: 1,
         offset: 7,
     };
-    assert!(matches!(sending.delivered().await, Ok(Some(found)) if found == place));
+    assert!(matches!(delivery.delivered().await, Ok(Some(found)) if found == place));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::{
-    lane::LaneProducer,
     log_producer::LogProducer,
+    topic_producer::NativeProducer,
     topics::{self, TopicSettings},
 };
 
@@ -100,12 +100,12 @@ enum Look {
 async fn look(log: &Arc<LogProducer>) -> Look {
     let on_duty = Arc::clone(log);
     let seen = tokio::task::spawn_blocking(move || {
-        // Through both lanes: a look keeps its lane's connection to the leader open.
+        // Through both producers: a look keeps the connection to the leader open.
         let mut seen = Look::Answered;
         for topic in Topic::ALL {
-            let lane = on_duty.lane(topic);
-            lane.revive();
-            seen = seen.max(look_at(&lane.producer(), topic));
+            let producer = on_duty.topic_producer(topic);
+            producer.replace_if_fatal();
+            seen = seen.max(look_at(&producer.producer(), topic));
             if seen == Look::Silent {
                 break;
             }
@@ -122,7 +122,7 @@ async fn look(log: &Arc<LogProducer>) -> Look {
 }
 
 /// The leader of each partition says where it ends, which it may only while it leads.
-fn look_at(producer: &LaneProducer, topic: Topic) -> Look {
+fn look_at(producer: &NativeProducer, topic: Topic) -> Look {
     let partitions = i32::try_from(PARTITIONS.get()).expect("there are a few partitions");
     let mut seen = Look::Answered;
     for partition in 0..partitions {

@@ -15,7 +15,7 @@ use super::call::{Fate, QueuedCall};
 use crate::{
     answer::{Stored, Taken},
     idempotency::Ticket,
-    kafka::Sending,
+    kafka::PendingDelivery,
     owner::Owner,
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Backlog {
 struct Waiting {
     call: Arc<QueuedCall>,
     state: State,
-    sending: Option<Sending>,
+    delivery: Option<PendingDelivery>,
     restored: bool,
     ticket: Option<Ticket>,
     fate: watch::Sender<Fate>,
@@ -62,7 +62,7 @@ struct Known {
 pub(super) struct Turn {
     pub(super) number: u64,
     pub(super) call: Arc<QueuedCall>,
-    pub(super) sending: Option<Sending>,
+    pub(super) delivery: Option<PendingDelivery>,
     /// An earlier run had it, and may have sent it.
     pub(super) restored: bool,
 }
@@ -115,7 +115,7 @@ impl Backlog {
     pub(super) fn take(
         &mut self,
         call: Arc<QueuedCall>,
-        sending: Option<Sending>,
+        delivery: Option<PendingDelivery>,
         ticket: Option<Ticket>,
     ) -> Result<u64, OutboxFull> {
         if self.bytes_max < self.bytes + call.bytes() {
@@ -126,7 +126,7 @@ impl Backlog {
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.enqueue(number, call, State::Unsynced, sending, ticket);
+        self.enqueue(number, call, State::Unsynced, delivery, ticket);
         Ok(number)
     }
 
@@ -135,7 +135,7 @@ impl Backlog {
         number: u64,
         call: Arc<QueuedCall>,
         state: State,
-        sending: Option<Sending>,
+        delivery: Option<PendingDelivery>,
         ticket: Option<Ticket>,
     ) {
         self.bytes += call.bytes();
@@ -152,7 +152,7 @@ impl Backlog {
         let waiting = Waiting {
             call,
             state,
-            sending,
+            delivery,
             restored: false,
             ticket,
             fate: watch::Sender::new(Fate::Queued),
@@ -203,7 +203,7 @@ impl Backlog {
         Some(Turn {
             number,
             call: Arc::clone(&waiting.call),
-            sending: waiting.sending.take(),
+            delivery: waiting.delivery.take(),
             restored: waiting.restored,
         })
     }

@@ -44,7 +44,7 @@ use writer::Writer;
 use crate::{
     clock,
     idempotency::Ticket,
-    kafka::{AppendError, LogProducer, Sending},
+    kafka::{AppendError, LogProducer, PendingDelivery},
     owner::Owner,
     recent_calls::RecentCalls,
 };
@@ -182,7 +182,7 @@ impl Outbox {
 
     /// Takes a call. When this returns it is on the disk, and what it returns tells its fate.
     ///
-    /// `sending` is the call's own earlier try, if its report may still come; `ticket` is told when it is stored.
+    /// `delivery` is the call's own earlier try, if its report may still come; `ticket` is told when it is stored.
     ///
     /// # Cancel safety
     ///
@@ -190,11 +190,11 @@ impl Outbox {
     pub(crate) async fn take(
         self: &Arc<Self>,
         call: QueuedCall,
-        sending: Option<Sending>,
+        delivery: Option<PendingDelivery>,
         ticket: Option<Ticket>,
     ) -> Result<watch::Receiver<Fate>, TakeError> {
         let (line, call) = (call.line.clone(), Arc::new(call));
-        let number = self.backlog().take(Arc::clone(&call), sending, ticket)?;
+        let number = self.backlog().take(Arc::clone(&call), delivery, ticket)?;
         if let Err(failed) = self.writer.write(Write::Taken { number, call }).await {
             if self.backlog().abandon(number) == LineHead::Ready {
                 self.drain(line);
@@ -235,7 +235,7 @@ impl Outbox {
         while let Some(Turn {
             number,
             call,
-            sending,
+            delivery,
             restored,
         }) = self.next_turn(line)
         {
@@ -245,7 +245,7 @@ impl Outbox {
             };
             let fate = match stored {
                 Some(place) => Fate::Stored(place),
-                None => deliver(&call, sending, log, recent).await,
+                None => deliver(&call, delivery, log, recent).await,
             };
             patience = Duration::ZERO;
             // Written before it is forgotten: a crash between the two sends the call again, under its id.
@@ -282,12 +282,12 @@ impl Outbox {
 /// to be in the log is never sent again, whether it says where or not.
 async fn deliver(
     call: &QueuedCall,
-    mut sending: Option<Sending>,
+    mut delivery: Option<PendingDelivery>,
     log: &LogProducer,
     recent: &RecentCalls,
 ) -> Fate {
     loop {
-        let outcome = match sending.take() {
+        let outcome = match delivery.take() {
             Some(mut under_way) => under_way.delivered().await,
             None => send_and_wait(call, log).await,
         };

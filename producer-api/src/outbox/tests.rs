@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock,
-    kafka::{LogProducer, LogSettings, Sending},
+    kafka::{LogProducer, LogSettings, PendingDelivery},
     owner::Owner,
     recent_calls::RecentCalls,
 };
@@ -630,7 +630,7 @@ async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where()
         offset: 7,
     };
 
-    let implicitly_acknowledged = Sending::reported(Topic::Alert, 1, -1001);
+    let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
     let (fate, ()) = tokio::join!(
         deliver(&call, Some(implicitly_acknowledged), &log, &recent),
         async {
@@ -640,7 +640,7 @@ async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where()
     assert_eq!(fate, Fate::Stored(place), "looked up");
 
     let unknown = RecentCalls::new(10);
-    let implicitly_acknowledged = Sending::reported(Topic::Alert, 1, -1001);
+    let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
     let fate = deliver(&call, Some(implicitly_acknowledged), &log, &unknown).await;
     assert_eq!(
         fate,

@@ -44,7 +44,7 @@ impl Readiness {
         Self {
             ready,
             log: intake.log.reach().is_good(),
-            producers: intake.log.is_warm(),
+            producers: intake.log.has_producer_id(),
             outbox: usable,
             keys: intake.recent.is_whole(),
             reason: reasons

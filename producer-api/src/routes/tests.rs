@@ -141,7 +141,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::HouseRateLimited { wait },
         Refusal::AddressRateLimited { wait },
         Refusal::LogUnavailable,
-        Refusal::LaneFull,
+        Refusal::ProducerQueueFull,
         Refusal::LogRefused,
         Refusal::OutcomeUnknown { id },
         Refusal::NotFound,

@@ -1,4 +1,4 @@
-//! One topic's way into the log: a producer, its connections, and a bound on what is under way.
+//! One topic's producer: its connections, and a bound on the records in flight.
 
 use std::{
     sync::{
@@ -30,18 +30,18 @@ use super::{
 };
 use crate::config::Delivery;
 
-pub(super) type LaneProducer = ThreadedProducer<LaneContext>;
+pub(super) type NativeProducer = ThreadedProducer<TopicProducerContext>;
 
-pub(super) struct Lane {
+pub(super) struct TopicProducer {
     config: ClientConfig,
     reach: Reach,
     /// Replaced when librdkafka declares it dead, which an idempotent producer may be.
-    producer: RwLock<Arc<LaneProducer>>,
+    producer: RwLock<Arc<NativeProducer>>,
     in_flight: Arc<Semaphore>,
     has_producer_id: Arc<AtomicBool>,
 }
 
-impl Lane {
+impl TopicProducer {
     pub(super) fn connect(
         settings: &LogSettings,
         in_flight_max: usize,
@@ -51,7 +51,7 @@ impl Lane {
         // Who repeats nothing under an id needs none.
         let needs_producer_id = config.get("enable.idempotence") == Some("true");
         let has_producer_id = Arc::new(AtomicBool::new(!needs_producer_id));
-        let context = LaneContext {
+        let context = TopicProducerContext {
             has_producer_id: Arc::clone(&has_producer_id),
         };
         let producer = RwLock::new(Arc::new(config.create_with_context(context)?));
@@ -64,9 +64,12 @@ impl Lane {
         })
     }
 
-    /// Hands a record to librdkafka, once the lane has room.
-    pub(super) async fn send(&self, record: &RecordToSend<'_>) -> Result<Sending, AppendError> {
-        let turn = Arc::clone(&self.in_flight)
+    /// Hands a record to librdkafka, once there is room among those in flight.
+    pub(super) async fn send(
+        &self,
+        record: &RecordToSend<'_>,
+    ) -> Result<PendingDelivery, AppendError> {
+        let permit = Arc::clone(&self.in_flight)
             .acquire_owned()
             .await
             .expect("nobody closes the semaphore");
@@ -74,20 +77,20 @@ impl Lane {
         self.producer()
             .send(producer_record(record, sender))
             .map_err(|(error, _)| not_sent(error))?;
-        Ok(Sending {
+        Ok(PendingDelivery {
             topic: record.topic,
             report,
             reach: self.reach.clone(),
-            _turn: turn,
+            _permit: permit,
         })
     }
 
     /// The producer has its id from the log, so its first record need not wait for one.
-    pub(super) fn is_warm(&self) -> bool {
+    pub(super) fn has_producer_id(&self) -> bool {
         self.has_producer_id.load(Ordering::Relaxed)
     }
 
-    pub(super) fn producer(&self) -> Arc<LaneProducer> {
+    pub(super) fn producer(&self) -> Arc<NativeProducer> {
         self.producer
             .read()
             .expect("no holder of this lock panics")
@@ -95,12 +98,12 @@ impl Lane {
     }
 
     /// Replaces a producer that will never send again. Its records get their reports when the last holder drops it.
-    pub(super) fn revive(&self) {
+    pub(super) fn replace_if_fatal(&self) {
         let Some((code, reason)) = self.producer().client().fatal_error() else {
             return;
         };
         error!(%code, reason, "a producer of the log died and is replaced");
-        let context = LaneContext {
+        let context = TopicProducerContext {
             has_producer_id: Arc::clone(&self.has_producer_id),
         };
         match self.config.create_with_context(context) {
@@ -117,7 +120,7 @@ impl Lane {
         }
     }
 
-    /// Takes back what librdkafka still holds: a task that keeps this lane alive a little longer sends nothing more.
+    /// Takes back what librdkafka still holds: a task that keeps this producer a little longer sends nothing more.
     pub(super) fn purge(&self) {
         let everything = PurgeConfig::default().queue().inflight();
         self.producer().purge(everything);
@@ -144,7 +147,7 @@ pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
         )
         .set("partitioner", "murmur2_random")
         .set("compression.type", "none")
-        // The lane's own bound is below this.
+        // `in_flight` has a bound below this.
         .set("queue.buffering.max.messages", "100000")
         // Only to hear when the producer has its id.
         .set("statistics.interval.ms", "250");
@@ -196,14 +199,14 @@ pub(super) struct Delivered {
 
 /// A record that librdkafka has: its report comes, within librdkafka's own time limit. Dropped, it may be stored all
 /// the same.
-pub(crate) struct Sending {
+pub(crate) struct PendingDelivery {
     topic: Topic,
     report: oneshot::Receiver<Report>,
     reach: Reach,
-    _turn: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Sending {
+impl PendingDelivery {
     /// Waits for the report. `Ok`: the record is in the log, for good; at which place the report may not say.
     ///
     /// # Cancel safety
@@ -225,19 +228,19 @@ impl Sending {
         let (sender, report) = oneshot::channel();
         let said = Ok(Delivered { partition, offset });
         sender.send(said).expect("the receiver is there");
-        let turn = Arc::new(Semaphore::new(1)).try_acquire_owned();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned();
         Self {
             topic,
             report,
             reach: Reach::default(),
-            _turn: turn.expect("there is one"),
+            _permit: permit.expect("there is one"),
         }
     }
 }
 
 fn not_sent(error: KafkaError) -> AppendError {
     match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::QueueFull) => AppendError::LaneFull,
+        Some(RDKafkaErrorCode::QueueFull) => AppendError::ProducerQueueFull,
         Some(RDKafkaErrorCode::Fatal) => AppendError::Unavailable,
         _ => AppendError::NotNow(error),
     }
@@ -254,11 +257,11 @@ fn place_of(topic: Topic, delivered: Delivered) -> Option<Place> {
 }
 
 /// What librdkafka tells us besides delivery reports.
-pub(super) struct LaneContext {
+pub(super) struct TopicProducerContext {
     has_producer_id: Arc<AtomicBool>,
 }
 
-impl ClientContext for LaneContext {
+impl ClientContext for TopicProducerContext {
     fn stats(&self, statistics: Statistics) {
         if statistics
             .eos
@@ -277,7 +280,7 @@ impl ClientContext for LaneContext {
     }
 }
 
-impl ProducerContext for LaneContext {
+impl ProducerContext for TopicProducerContext {
     type DeliveryOpaque = Box<oneshot::Sender<Report>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, report: Box<oneshot::Sender<Report>>) {
