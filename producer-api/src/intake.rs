@@ -245,7 +245,7 @@ impl Intake {
         deadline: Instant,
     ) -> Result<Taken, Refusal> {
         let (id, at) = (event.id(), event.at());
-        if !self.log.reach().is_gone() {
+        if !self.log.health().is_unavailable() {
             let ended = fate.wait_for(|fate| *fate != Fate::Queued);
             if let Ok(Ok(_)) = timeout_at(deadline, ended).await {
                 debug!(%id, "a call left the outbox before its deadline");

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, HouseLimit},
     idempotency::CallsInFlight,
     intake::Intake,
-    kafka::{LogProducer, LogSettings, TopicSettings, follow_tail, watch_log},
+    kafka::{LogProducer, LogSettings, TopicSettings, follow_tail, run_health_checks},
     limiter::Limiter,
     outbox::{Outbox, OutboxError, OutboxSizes},
     recent_calls::RecentCalls,
@@ -160,7 +160,7 @@ impl Service {
         let background = TaskTracker::new();
         background.spawn(until(
             &shutdown,
-            watch_log(Arc::clone(&intake.log), topic_settings(&config)),
+            run_health_checks(Arc::clone(&intake.log), topic_settings(&config)),
         ));
         // A thread, so it has to be told when this is dropped.
         let stop_tail = shutdown.child_token();

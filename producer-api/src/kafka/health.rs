@@ -13,27 +13,27 @@ use tracing::{info, warn};
 
 use super::{append_error::AppendError, topics::Obstacle};
 
-/// So many looks in a row without an answer, and the log counts as gone: above 2.5 s, where an election takes 0.5 s.
-const SILENT_LOOKS_MAX: u32 = 2;
-/// So many looks after a record was refused or not reported in time, that says nothing about the next one any more.
-pub(super) const LOOKS_PER_FAILURE: u32 = 15;
+/// After so many probes in a row without an answer, the next such one makes the log unavailable: that is above 2.5 s, where an election takes 0.5 s.
+const UNANSWERED_PROBES_MAX: u32 = 2;
+/// So many probes after a record was refused or not reported in time, that says nothing about the next record any more.
+pub(super) const PROBES_PER_FAILURE: u32 = 15;
 
 /// What is known about the log. Shared by all who append.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reach {
-    silent_looks: Arc<AtomicU32>,
-    topics_made: Arc<AtomicU64>,
-    standing: watch::Sender<Standing>,
+pub(crate) struct LogHealth {
+    unanswered_probes: Arc<AtomicU32>,
+    topics_generation: Arc<AtomicU64>,
+    state: watch::Sender<HealthState>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Standing {
+struct HealthState {
     /// Nothing is sent before the topics are there: some logs would make them by themselves, with settings that
     /// forget calls.
-    topics_are_there: bool,
-    /// Silent for longer than an election takes.
-    gone: bool,
-    /// The last record that was reported on was not stored, for so many looks from now.
+    topics_exist: bool,
+    /// It has not answered for longer than an election takes.
+    unavailable: bool,
+    /// The last record that was reported on was not stored, for so many probes from now.
     failure: Option<Failure>,
     /// The topics are set so that no call is taken.
     obstacle: Option<Obstacle>,
@@ -42,19 +42,19 @@ struct Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Failure {
     reason: String,
-    looks_left: u32,
+    probes_left: u32,
 }
 
-impl Standing {
-    fn is_good(&self) -> bool {
-        self.topics_are_there && !self.gone
+impl HealthState {
+    fn is_available(&self) -> bool {
+        self.topics_exist && !self.unavailable
     }
 
-    fn trouble(&self) -> Option<String> {
-        if self.gone {
+    fn unready_reason(&self) -> Option<String> {
+        if self.unavailable {
             return Some("the log does not answer".to_owned());
         }
-        if !self.topics_are_there {
+        if !self.topics_exist {
             return Some("the log's topics are not there".to_owned());
         }
         if let Some(obstacle) = &self.obstacle {
@@ -68,45 +68,46 @@ impl Standing {
     }
 }
 
-impl Reach {
-    /// A look was answered, or a record was stored.
-    pub(super) fn seen(&self) {
-        if SILENT_LOOKS_MAX < self.silent_looks.swap(0, Ordering::Relaxed) {
+impl LogHealth {
+    /// A probe was answered, or a record was stored.
+    pub(super) fn record_answer(&self) {
+        if UNANSWERED_PROBES_MAX < self.unanswered_probes.swap(0, Ordering::Relaxed) {
             info!("the log is back");
-            self.set_gone(false);
+            self.set_unavailable(false);
         }
     }
 
-    pub(super) fn silent(&self) {
-        if self.silent_looks.fetch_add(1, Ordering::Relaxed) == SILENT_LOOKS_MAX {
+    pub(super) fn record_unanswered(&self) {
+        if self.unanswered_probes.fetch_add(1, Ordering::Relaxed) == UNANSWERED_PROBES_MAX {
             warn!("the log does not answer: nothing is sent until it does");
-            self.set_gone(true);
+            self.set_unavailable(true);
         }
     }
 
-    fn set_gone(&self, gone: bool) {
-        self.standing.send_modify(|standing| standing.gone = gone);
-        metrics::gauge!("producer_api_log_reachable").set(if gone { 0.0 } else { 1.0 });
+    fn set_unavailable(&self, unavailable: bool) {
+        self.state
+            .send_modify(|state| state.unavailable = unavailable);
+        metrics::gauge!("producer_api_log_reachable").set(if unavailable { 0.0 } else { 1.0 });
     }
 
     /// A record's report came.
-    pub(super) fn heard(&self, outcome: Result<(), &AppendError>) {
+    pub(super) fn record_report(&self, outcome: Result<(), &AppendError>) {
         let failure = match outcome {
             Ok(()) => {
-                self.seen();
+                self.record_answer();
                 None
             }
             Err(error) => Some(Failure {
                 reason: reason_of(error),
-                looks_left: LOOKS_PER_FAILURE,
+                probes_left: PROBES_PER_FAILURE,
             }),
         };
-        let begins = |standing: &Standing| standing.failure.is_none() != failure.is_none();
+        let begins = |state: &HealthState| state.failure.is_none() != failure.is_none();
         let mut begun = false;
-        self.standing.send_if_modified(|standing| {
-            begun = begins(standing);
-            let changed = standing.failure != failure;
-            standing.failure.clone_from(&failure);
+        self.state.send_if_modified(|state| {
+            begun = begins(state);
+            let changed = state.failure != failure;
+            state.failure.clone_from(&failure);
             changed
         });
         match &failure {
@@ -121,24 +122,24 @@ impl Reach {
         }
     }
 
-    /// One more look has passed since a record failed.
+    /// One more probe has passed since a record failed.
     pub(super) fn age_failure(&self) {
-        self.standing.send_if_modified(|standing| {
-            let Some(failure) = &mut standing.failure else {
+        self.state.send_if_modified(|state| {
+            let Some(failure) = &mut state.failure else {
                 return false;
             };
-            failure.looks_left = failure.looks_left.saturating_sub(1);
-            if failure.looks_left == 0 {
-                standing.failure = None;
+            failure.probes_left = failure.probes_left.saturating_sub(1);
+            if failure.probes_left == 0 {
+                state.failure = None;
             }
             true
         });
     }
 
     pub(super) fn set_obstacle(&self, obstacle: Option<Obstacle>) {
-        let changed = self.standing.send_if_modified(|standing| {
-            let changed = standing.obstacle != obstacle;
-            standing.obstacle.clone_from(&obstacle);
+        let changed = self.state.send_if_modified(|state| {
+            let changed = state.obstacle != obstacle;
+            state.obstacle.clone_from(&obstacle);
             changed
         });
         match obstacle {
@@ -150,54 +151,52 @@ impl Reach {
         }
     }
 
-    pub(super) fn topics_are_there(&self) {
-        self.topics_made.fetch_add(1, Ordering::Relaxed);
-        self.standing
-            .send_modify(|standing| standing.topics_are_there = true);
+    pub(super) fn record_topics_found(&self) {
+        self.topics_generation.fetch_add(1, Ordering::Relaxed);
+        self.state.send_modify(|state| state.topics_exist = true);
         metrics::gauge!("producer_api_log_reachable").set(1.0);
     }
 
-    pub(super) fn topics_are_lost(&self) {
-        self.standing
-            .send_modify(|standing| standing.topics_are_there = false);
+    pub(super) fn record_topics_missing(&self) {
+        self.state.send_modify(|state| state.topics_exist = false);
     }
 
     /// Grows each time the topics were found or made: what was read before may stand elsewhere now.
-    pub(super) fn topics_made(&self) -> u64 {
-        self.topics_made.load(Ordering::Relaxed)
+    pub(super) fn topics_generation(&self) -> u64 {
+        self.topics_generation.load(Ordering::Relaxed)
     }
 
-    /// Known to be gone: waiting would not help.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.standing.borrow().gone
+    /// Known not to answer: waiting would not help.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.state.borrow().unavailable
     }
 
     /// The topics are there, and the log answers.
-    pub(crate) fn is_good(&self) -> bool {
-        self.standing.borrow().is_good()
+    pub(crate) fn is_available(&self) -> bool {
+        self.state.borrow().is_available()
     }
 
     /// Why the log would not store a call now, as far as is known.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.standing.borrow().trouble()
+    pub(crate) fn unready_reason(&self) -> Option<String> {
+        self.state.borrow().unready_reason()
     }
 
     /// Resolves once calls come through.
-    pub(crate) async fn wait_until_good(&self) {
-        let mut standing = self.standing.subscribe();
-        let good = standing.wait_for(Standing::is_good).await.map(|_| ());
+    pub(crate) async fn wait_until_available(&self) {
+        let mut state = self.state.subscribe();
+        let good = state.wait_for(HealthState::is_available).await.map(|_| ());
         good.expect("the sender is in self");
     }
 
     pub(super) async fn wait_for_topics(&self, deadline: Instant) -> Result<(), AppendError> {
-        let (gone, topics_are_there) = {
-            let standing = self.standing.borrow();
-            (standing.gone, standing.topics_are_there)
+        let (unavailable, topics_exist) = {
+            let state = self.state.borrow();
+            (state.unavailable, state.topics_exist)
         };
-        match (gone, topics_are_there) {
+        match (unavailable, topics_exist) {
             (true, _) => Err(AppendError::Unavailable),
             (false, true) => Ok(()),
-            (false, false) => timeout_at(deadline, self.wait_until_good())
+            (false, false) => timeout_at(deadline, self.wait_until_available())
                 .await
                 .map_err(|_| AppendError::Unavailable),
         }

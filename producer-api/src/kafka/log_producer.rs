@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     append_error::AppendError,
-    health::Reach,
+    health::LogHealth,
     record::RecordToSend,
     settings::LogSettings,
     topic_producer::{PendingDelivery, TopicProducer},
@@ -28,20 +28,20 @@ pub(crate) enum AppendOutcome {
 pub(crate) struct LogProducer {
     alerts: TopicProducer,
     accepts: TopicProducer,
-    reach: Reach,
+    health: LogHealth,
 }
 
 impl LogProducer {
     pub(crate) fn connect(settings: &LogSettings) -> Result<Self, KafkaError> {
-        let reach = Reach::default();
+        let health = LogHealth::default();
         let alerts =
-            TopicProducer::connect(settings, settings.alerts_in_flight_max, reach.clone())?;
+            TopicProducer::connect(settings, settings.alerts_in_flight_max, health.clone())?;
         let accepts =
-            TopicProducer::connect(settings, settings.accepts_in_flight_max, reach.clone())?;
+            TopicProducer::connect(settings, settings.accepts_in_flight_max, health.clone())?;
         Ok(Self {
             alerts,
             accepts,
-            reach,
+            health,
         })
     }
 
@@ -73,7 +73,7 @@ impl LogProducer {
         record: &RecordToSend<'_>,
         deadline: Instant,
     ) -> Result<PendingDelivery, AppendError> {
-        self.reach.wait_for_topics(deadline).await?;
+        self.health.wait_for_topics(deadline).await?;
         timeout_at(deadline, self.topic_producer(record.topic).send(record))
             .await
             .map_err(|_| AppendError::ProducerQueueFull)?
@@ -84,17 +84,17 @@ impl LogProducer {
         &self,
         record: &RecordToSend<'_>,
     ) -> Result<PendingDelivery, AppendError> {
-        self.reach.wait_until_good().await;
+        self.health.wait_until_available().await;
         self.topic_producer(record.topic).send(record).await
     }
 
-    pub(crate) fn reach(&self) -> &Reach {
-        &self.reach
+    pub(crate) fn health(&self) -> &LogHealth {
+        &self.health
     }
 
     /// Whether the next record would go straight through, or what is in its way.
     pub(crate) fn readiness(&self) -> Result<(), String> {
-        if let Some(trouble) = self.reach.trouble() {
+        if let Some(trouble) = self.health.unready_reason() {
             return Err(trouble);
         }
         if self.has_producer_id() {

@@ -6,6 +6,7 @@
 mod append_error;
 mod client_events;
 mod health;
+mod health_check;
 mod log_producer;
 mod record;
 mod settings;
@@ -15,13 +16,12 @@ mod tests;
 mod topic_producer;
 mod topics;
 mod verdict;
-mod watch;
 
 pub(crate) use append_error::AppendError;
+pub(crate) use health_check::run_health_checks;
 pub(crate) use log_producer::{AppendOutcome, LogProducer};
 pub(crate) use record::{RecordToSend, tag};
 pub(crate) use settings::LogSettings;
 pub(crate) use tail::follow_tail;
 pub(crate) use topic_producer::PendingDelivery;
 pub(crate) use topics::TopicSettings;
-pub(crate) use watch::watch_log;

@@ -51,7 +51,7 @@ pub(crate) fn follow_tail(
 ) {
     let mut complained = false;
     while !stop.is_cancelled() {
-        if !log.reach().is_good() {
+        if !log.health().is_available() {
             std::thread::sleep(POLL_TIMEOUT);
             continue;
         }
@@ -77,7 +77,7 @@ pub(crate) fn follow_tail(
 struct Tail {
     consumer: TailConsumer,
     /// Which making of the topics this reads: after another one it begins again.
-    topics_made: u64,
+    topics_generation: u64,
     backlog: Option<Backlog>,
 }
 
@@ -98,7 +98,7 @@ impl Tail {
         records_max: usize,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, KafkaError> {
-        let topics_made = log.reach().topics_made();
+        let topics_generation = log.health().topics_generation();
         let consumer = consumer(settings)?;
         let (mut assignment, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
         for topic in Topic::ALL {
@@ -121,13 +121,13 @@ impl Tail {
         });
         Ok(Some(Self {
             consumer,
-            topics_made,
+            topics_generation,
             backlog,
         }))
     }
 
     fn read(&mut self, log: &LogProducer, calls: &RecentCalls, stop: &CancellationToken) {
-        while !stop.is_cancelled() && log.reach().topics_made() == self.topics_made {
+        while !stop.is_cancelled() && log.health().topics_generation() == self.topics_generation {
             self.finish_backlog(calls);
             match self.consumer.poll(POLL_TIMEOUT) {
                 None => {

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{
     AppendError, LogSettings, PendingDelivery,
-    health::{LOOKS_PER_FAILURE, Reach},
+    health::{LogHealth, PROBES_PER_FAILURE},
     topic_producer::producer_config,
     verdict::{Verdict, outcome_of, verdict},
 };
@@ -85,58 +85,58 @@ async fn a_report_without_an_offset_says_that_the_record_is_stored() {
 
 #[test]
 fn what_was_reported_last_is_the_trouble_until_a_record_is_stored_or_time_has_passed() {
-    let reach = Reach::default();
-    reach.topics_are_there();
-    assert_eq!(reach.trouble(), None);
+    let health = LogHealth::default();
+    health.record_topics_found();
+    assert_eq!(health.unready_reason(), None);
 
-    reach.heard(Err(&outcome(RDKafkaErrorCode::InvalidTimestamp)));
-    let trouble = reach.trouble().unwrap();
+    health.record_report(Err(&outcome(RDKafkaErrorCode::InvalidTimestamp)));
+    let trouble = health.unready_reason().unwrap();
     assert!(trouble.contains("InvalidTimestamp"), "{trouble}");
-    assert!(reach.is_good(), "the log is there, and is tried");
-    reach.heard(Ok(()));
-    assert_eq!(reach.trouble(), None);
+    assert!(health.is_available(), "the log is there, and is tried");
+    health.record_report(Ok(()));
+    assert_eq!(health.unready_reason(), None);
 
-    reach.heard(Err(&outcome(RDKafkaErrorCode::MessageTimedOut)));
-    for _ in 0..LOOKS_PER_FAILURE {
-        assert!(reach.trouble().is_some());
-        reach.age_failure();
+    health.record_report(Err(&outcome(RDKafkaErrorCode::MessageTimedOut)));
+    for _ in 0..PROBES_PER_FAILURE {
+        assert!(health.unready_reason().is_some());
+        health.age_failure();
     }
     assert_eq!(
-        reach.trouble(),
+        health.unready_reason(),
         None,
         "without another try nothing is known"
     );
 }
 
 #[test]
-fn the_log_is_gone_after_three_silent_looks_and_back_with_the_first_word() {
-    let reach = Reach::default();
+fn the_log_is_unavailable_after_three_unanswered_probes_and_available_with_the_first_answer() {
+    let health = LogHealth::default();
     for _ in 0..2 {
-        reach.silent();
-        assert!(!reach.is_gone(), "an election may take that long");
+        health.record_unanswered();
+        assert!(!health.is_unavailable(), "an election may take that long");
     }
 
-    reach.silent();
-    assert!(reach.is_gone());
-    assert!(!reach.is_good());
+    health.record_unanswered();
+    assert!(health.is_unavailable());
+    assert!(!health.is_available());
 
-    reach.seen();
-    assert!(!reach.is_gone());
+    health.record_answer();
+    assert!(!health.is_unavailable());
 }
 
 #[tokio::test]
 async fn nothing_is_sent_before_the_topics_are_there() {
-    let reach = Reach::default();
+    let health = LogHealth::default();
     let soon = Instant::from_std(clock::steady()) + Duration::from_millis(20);
 
     assert!(matches!(
-        reach.wait_for_topics(soon).await,
+        health.wait_for_topics(soon).await,
         Err(AppendError::Unavailable)
     ));
 
     let later = Instant::from_std(clock::steady()) + Duration::from_secs(20);
-    let (waited, ()) = tokio::join!(reach.wait_for_topics(later), async {
-        reach.topics_are_there()
+    let (waited, ()) = tokio::join!(health.wait_for_topics(later), async {
+        health.record_topics_found()
     });
     assert!(waited.is_ok());
 }

@@ -23,7 +23,7 @@ use tracing::{error, warn};
 use super::{
     append_error::AppendError,
     client_events::{note_error, note_line},
-    health::Reach,
+    health::LogHealth,
     record::RecordToSend,
     settings::{LogSettings, client_config, with_properties},
     verdict::outcome_of,
@@ -34,7 +34,7 @@ pub(super) type NativeProducer = ThreadedProducer<TopicProducerContext>;
 
 pub(super) struct TopicProducer {
     config: ClientConfig,
-    reach: Reach,
+    health: LogHealth,
     /// Replaced when librdkafka declares it dead, which an idempotent producer may be.
     producer: RwLock<Arc<NativeProducer>>,
     in_flight: Arc<Semaphore>,
@@ -45,7 +45,7 @@ impl TopicProducer {
     pub(super) fn connect(
         settings: &LogSettings,
         in_flight_max: usize,
-        reach: Reach,
+        health: LogHealth,
     ) -> Result<Self, KafkaError> {
         let config = producer_config(settings);
         // Who repeats nothing under an id needs none.
@@ -57,7 +57,7 @@ impl TopicProducer {
         let producer = RwLock::new(Arc::new(config.create_with_context(context)?));
         Ok(Self {
             config,
-            reach,
+            health,
             producer,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             has_producer_id,
@@ -80,7 +80,7 @@ impl TopicProducer {
         Ok(PendingDelivery {
             topic: record.topic,
             report,
-            reach: self.reach.clone(),
+            health: self.health.clone(),
             _permit: permit,
         })
     }
@@ -202,7 +202,7 @@ pub(super) struct Delivered {
 pub(crate) struct PendingDelivery {
     topic: Topic,
     report: oneshot::Receiver<Report>,
-    reach: Reach,
+    health: LogHealth,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -218,7 +218,7 @@ impl PendingDelivery {
             .await
             .map_err(|_| AppendError::OutcomeUnknown(None))?;
         let outcome = report.map_err(outcome_of);
-        self.reach.heard(outcome.as_ref().map(|_| ()));
+        self.health.record_report(outcome.as_ref().map(|_| ()));
         Ok(place_of(self.topic, outcome?))
     }
 
@@ -232,7 +232,7 @@ impl PendingDelivery {
         Self {
             topic,
             report,
-            reach: Reach::default(),
+            health: LogHealth::default(),
             _permit: permit.expect("there is one"),
         }
     }

@@ -326,7 +326,7 @@ async fn stored_by_an_earlier_try(
     recent: &RecentCalls,
     patience: Duration,
 ) -> Option<Place> {
-    log.reach().wait_until_good().await;
+    log.health().wait_until_available().await;
     // One call of a line waits for the tail; where it cannot be read, those behind it do not wait again.
     let tail_patience = if patience.is_zero() {
         patience

@@ -43,7 +43,7 @@ impl Readiness {
         let reasons = [log.err(), outbox.and_then(|outbox| outbox.trouble)];
         Self {
             ready,
-            log: intake.log.reach().is_good(),
+            log: intake.log.health().is_available(),
             producers: intake.log.has_producer_id(),
             outbox: usable,
             keys: intake.recent.is_whole(),

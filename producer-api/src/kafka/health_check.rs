@@ -17,31 +17,31 @@ use super::{
     topics::{self, TopicSettings},
 };
 
-/// Between two looks while all is well: a call between them finds out by itself.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks while the log is silent.
-const LOOK_AGAIN_INTERVAL: Duration = Duration::from_millis(250);
-/// How long one look waits.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(1000);
-/// Every so many looks, the topics and what they are set to are looked at too.
-const LOOKS_PER_INSPECTION: u32 = 5;
+/// Between two probes while all is well: a call between them finds out by itself.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two probes while the log does not answer.
+const PROBE_RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// How long one probe waits.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1000);
+/// Every so many probes, the topics and what they are set to are looked at too.
+const PROBES_PER_INSPECTION: u32 = 5;
 
 /// Makes the topics, looks after the log, and makes them again should they be deleted, until it is dropped.
-pub(crate) async fn watch_log(log: Arc<LogProducer>, settings: TopicSettings) {
+pub(crate) async fn run_health_checks(log: Arc<LogProducer>, settings: TopicSettings) {
     loop {
-        let found = make_topics(&log, &settings).await;
-        log.reach().topics_are_there();
+        let found = create_topics(&log, &settings).await;
+        log.health().record_topics_found();
         info!("the log is there");
         tokio::select! {
-            () = found.inspect() => keep_looking(&log, &found).await,
-            () = keep_looking(&log, &found) => {}
+            () = found.inspect() => keep_probing(&log, &found).await,
+            () = keep_probing(&log, &found) => {}
         }
-        log.reach().topics_are_lost();
+        log.health().record_topics_missing();
         warn!("a topic of the calls is gone: it is made again");
     }
 }
 
-async fn make_topics(log: &LogProducer, settings: &TopicSettings) -> topics::Found {
+async fn create_topics(log: &LogProducer, settings: &TopicSettings) -> topics::Found {
     let mut tries = 0u64;
     loop {
         match topics::ensure(settings).await {
@@ -58,77 +58,77 @@ async fn make_topics(log: &LogProducer, settings: &TopicSettings) -> topics::Fou
             ),
         }
         tries += 1;
-        log.reach().silent();
-        sleep(LOOK_AGAIN_INTERVAL).await;
+        log.health().record_unanswered();
+        sleep(PROBE_RETRY_INTERVAL).await;
     }
 }
 
 /// Returns when a topic is gone.
-async fn keep_looking(log: &Arc<LogProducer>, topics: &topics::Found) {
-    let mut looks = 0u32;
+async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::Found) {
+    let mut probes = 0u32;
     loop {
-        let seen = look(log).await;
-        log.reach().age_failure();
-        let due = looks.is_multiple_of(LOOKS_PER_INSPECTION);
-        if seen == Look::TopicUnknown || (seen == Look::Answered && due) {
+        let seen = probe(log).await;
+        log.health().age_failure();
+        let due = probes.is_multiple_of(PROBES_PER_INSPECTION);
+        if seen == ProbeResult::TopicUnknown || (seen == ProbeResult::Answered && due) {
             match topics.state().await {
                 Ok(topics::State::Missing) => return,
-                Ok(topics::State::There(obstacle)) => log.reach().set_obstacle(obstacle),
+                Ok(topics::State::There(obstacle)) => log.health().set_obstacle(obstacle),
                 Err(error) => debug!(
                     error = &error as &dyn std::error::Error,
                     "the topics could not be looked at"
                 ),
             }
         }
-        looks = looks.wrapping_add(1);
+        probes = probes.wrapping_add(1);
         sleep(match seen {
-            Look::Answered => LOOK_INTERVAL,
-            Look::TopicUnknown | Look::Silent => LOOK_AGAIN_INTERVAL,
+            ProbeResult::Answered => PROBE_INTERVAL,
+            ProbeResult::TopicUnknown | ProbeResult::Unanswered => PROBE_RETRY_INTERVAL,
         })
         .await;
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Look {
+enum ProbeResult {
     Answered,
     /// The log is there, and says that a topic is not.
     TopicUnknown,
-    Silent,
+    Unanswered,
 }
 
-async fn look(log: &Arc<LogProducer>) -> Look {
-    let on_duty = Arc::clone(log);
+async fn probe(log: &Arc<LogProducer>) -> ProbeResult {
+    let prober = Arc::clone(log);
     let seen = tokio::task::spawn_blocking(move || {
-        // Through both producers: a look keeps the connection to the leader open.
-        let mut seen = Look::Answered;
+        // Through both producers: a probe keeps the connection to the leader open.
+        let mut seen = ProbeResult::Answered;
         for topic in Topic::ALL {
-            let producer = on_duty.topic_producer(topic);
+            let producer = prober.topic_producer(topic);
             producer.replace_if_fatal();
-            seen = seen.max(look_at(&producer.producer(), topic));
-            if seen == Look::Silent {
+            seen = seen.max(probe_partitions(&producer.producer(), topic));
+            if seen == ProbeResult::Unanswered {
                 break;
             }
         }
         seen
     })
     .await
-    .unwrap_or(Look::Silent);
+    .unwrap_or(ProbeResult::Unanswered);
     match seen {
-        Look::Answered | Look::TopicUnknown => log.reach().seen(),
-        Look::Silent => log.reach().silent(),
+        ProbeResult::Answered | ProbeResult::TopicUnknown => log.health().record_answer(),
+        ProbeResult::Unanswered => log.health().record_unanswered(),
     }
     seen
 }
 
 /// The leader of each partition says where it ends, which it may only while it leads.
-fn look_at(producer: &NativeProducer, topic: Topic) -> Look {
+fn probe_partitions(producer: &NativeProducer, topic: Topic) -> ProbeResult {
     let partitions = i32::try_from(PARTITIONS.get()).expect("there are a few partitions");
-    let mut seen = Look::Answered;
+    let mut seen = ProbeResult::Answered;
     for partition in 0..partitions {
         let answered = producer
             .client()
-            .fetch_watermarks(topic.name(), partition, LOOK_TIMEOUT);
+            .fetch_watermarks(topic.name(), partition, PROBE_TIMEOUT);
         match answered.map_err(|error| error.rdkafka_error_code()) {
             Ok(_) => {}
             // A log whose topics were made with fewer partitions has answered, too.
@@ -136,8 +136,8 @@ fn look_at(producer: &NativeProducer, topic: Topic) -> Look {
                 RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownTopicOrPartition,
-            )) => seen = Look::TopicUnknown,
-            Err(_) => return Look::Silent,
+            )) => seen = ProbeResult::TopicUnknown,
+            Err(_) => return ProbeResult::Unanswered,
         }
     }
     seen
