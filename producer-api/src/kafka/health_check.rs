@@ -41,10 +41,10 @@ pub(crate) async fn run_health_checks(log: Arc<LogProducer>, settings: TopicSett
     }
 }
 
-async fn create_topics(log: &LogProducer, settings: &TopicSettings) -> topics::Found {
+async fn create_topics(log: &LogProducer, settings: &TopicSettings) -> topics::ExistingTopics {
     let mut tries = 0u64;
     loop {
-        match topics::ensure(settings).await {
+        match topics::create_missing(settings).await {
             Ok(found) => return found,
             // Once is enough for a person to look; the reason may change all the same.
             Err(error) if tries == 0 => warn!(
@@ -64,7 +64,7 @@ async fn create_topics(log: &LogProducer, settings: &TopicSettings) -> topics::F
 }
 
 /// Returns when a topic is gone.
-async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::Found) {
+async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::ExistingTopics) {
     let mut probes = 0u32;
     loop {
         let seen = probe(log).await;
@@ -72,8 +72,8 @@ async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::Found) {
         let due = probes.is_multiple_of(PROBES_PER_INSPECTION);
         if seen == ProbeResult::TopicUnknown || (seen == ProbeResult::Answered && due) {
             match topics.state().await {
-                Ok(topics::State::Missing) => return,
-                Ok(topics::State::There(obstacle)) => log.health().set_obstacle(obstacle),
+                Ok(topics::TopicsState::Missing) => return,
+                Ok(topics::TopicsState::There(obstacle)) => log.health().set_obstacle(obstacle),
                 Err(error) => debug!(
                     error = &error as &dyn std::error::Error,
                     "the topics could not be looked at"
