@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{append_error::AppendError, topics::Obstacle};
+use super::{append_error::AppendError, topics::Misconfiguration};
 
 /// After so many probes in a row without an answer, the next such one makes the log unavailable: that is above 2.5 s, where an election takes 0.5 s.
 const UNANSWERED_PROBES_MAX: u32 = 2;
@@ -36,7 +36,7 @@ struct HealthState {
     /// The last record that was reported on was not stored, for so many probes from now.
     failure: Option<Failure>,
     /// The topics are set so that no call is taken.
-    obstacle: Option<Obstacle>,
+    misconfiguration: Option<Misconfiguration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,8 @@ impl HealthState {
         if !self.topics_exist {
             return Some("the log's topics are not there".to_owned());
         }
-        if let Some(obstacle) = &self.obstacle {
-            return Some(obstacle.to_string());
+        if let Some(misconfiguration) = &self.misconfiguration {
+            return Some(misconfiguration.to_string());
         }
         let failure = self.failure.as_ref()?;
         Some(format!(
@@ -136,15 +136,15 @@ impl LogHealth {
         });
     }
 
-    pub(super) fn set_obstacle(&self, obstacle: Option<Obstacle>) {
+    pub(super) fn set_misconfiguration(&self, misconfiguration: Option<Misconfiguration>) {
         let changed = self.state.send_if_modified(|state| {
-            let changed = state.obstacle != obstacle;
-            state.obstacle.clone_from(&obstacle);
+            let changed = state.misconfiguration != misconfiguration;
+            state.misconfiguration.clone_from(&misconfiguration);
             changed
         });
-        match obstacle {
-            Some(obstacle) if changed => {
-                warn!(%obstacle, "the topics are set so that no call can be stored")
+        match misconfiguration {
+            Some(misconfiguration) if changed => {
+                warn!(%misconfiguration, "the topics are set so that no call can be stored")
             }
             None if changed => info!("the topics are set so that calls can be stored"),
             Some(_) | None => {}

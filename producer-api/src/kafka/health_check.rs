@@ -73,7 +73,9 @@ async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::ExistingTopics) {
         if seen == ProbeResult::TopicUnknown || (seen == ProbeResult::Answered && due) {
             match topics.state().await {
                 Ok(topics::TopicsState::Missing) => return,
-                Ok(topics::TopicsState::There(obstacle)) => log.health().set_obstacle(obstacle),
+                Ok(topics::TopicsState::There(misconfiguration)) => {
+                    log.health().set_misconfiguration(misconfiguration)
+                }
                 Err(error) => debug!(
                     error = &error as &dyn std::error::Error,
                     "the topics could not be looked at"

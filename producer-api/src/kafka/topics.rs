@@ -45,7 +45,9 @@ pub(super) enum TopicsError {
 }
 
 /// Makes the topics that are missing, and returns those that were there.
-pub(super) async fn ensure(settings: &TopicSettings) -> Result<Found, TopicsError> {
+pub(super) async fn create_missing(
+    settings: &TopicSettings,
+) -> Result<ExistingTopics, TopicsError> {
     let config = with_properties(client_config(&settings.log), &settings.log);
     let admin = config.create_with_context(ClientEvents);
     let admin: Arc<Admin> = Arc::new(admin.map_err(TopicsError::Ask)?);
@@ -61,28 +63,28 @@ pub(super) async fn ensure(settings: &TopicSettings) -> Result<Found, TopicsErro
             Some(partitions) => found.push((topic, partitions)),
         }
     }
-    Ok(Found {
+    Ok(ExistingTopics {
         admin,
         topics: found,
     })
 }
 
 /// Topics that were made before, with their partitions.
-pub(super) struct Found {
+pub(super) struct ExistingTopics {
     admin: Arc<Admin>,
     topics: Vec<(ExpectedTopic, usize)>,
 }
 
 /// What a later look at the topics found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum TopicsState {
     Missing,
-    There(Option<Obstacle>),
+    There(Option<Misconfiguration>),
 }
 
 /// A topic is set so that none of our records is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Obstacle {
+pub(super) enum Misconfiguration {
     #[error("topic {topic}: min.insync.replicas is {required}, in-sync replicas are {in_sync}")]
     NotEnoughReplicas {
         topic: &'static str,
@@ -99,24 +101,27 @@ pub(super) enum Obstacle {
 /// As large as a record of ours gets: names, a text of 2 KiB, each character escaped at worst, headers.
 const RECORD_BYTES: usize = 24 * 1024;
 
-impl Found {
+impl ExistingTopics {
     /// Looks again whether the topics are there, and whether their settings let a record in.
-    pub(super) async fn state(&self) -> Result<State, TopicsError> {
+    pub(super) async fn state(&self) -> Result<TopicsState, TopicsError> {
         let metadata = metadata_of(&self.admin).await?;
         let mut expected = expected_topics(1, Duration::ZERO).into_iter();
         if expected.any(|topic| partitions_of(&metadata, topic.name).is_none()) {
-            return Ok(State::Missing);
+            return Ok(TopicsState::Missing);
         }
         let names = Topic::ALL.map(|topic| ResourceSpecifier::Topic(topic.name()));
         let Ok(described) = self.admin.describe_configs(&names, &options()).await else {
             // Some logs do not let us read settings. What they mean shows with the next record.
-            return Ok(State::There(None));
+            return Ok(TopicsState::There(None));
         };
-        let obstacle = Topic::ALL
-            .into_iter()
-            .zip(&described)
-            .find_map(|(topic, settings)| obstacle(topic, settings.as_ref().ok()?, &metadata));
-        Ok(State::There(obstacle))
+        let misconfiguration =
+            Topic::ALL
+                .into_iter()
+                .zip(&described)
+                .find_map(|(topic, settings)| {
+                    misconfiguration(topic, settings.as_ref().ok()?, &metadata)
+                });
+        Ok(TopicsState::There(misconfiguration))
     }
 
     /// Says what differs. An operator may have meant it, and a call into a topic with the wrong settings is still
@@ -158,7 +163,11 @@ impl Found {
     }
 }
 
-fn obstacle(topic: Topic, settings: &ConfigResource, metadata: &Metadata) -> Option<Obstacle> {
+fn misconfiguration(
+    topic: Topic,
+    settings: &ConfigResource,
+    metadata: &Metadata,
+) -> Option<Misconfiguration> {
     let number = |setting: &str| settings.get(setting)?.value.as_deref()?.parse().ok();
     let known = metadata
         .topics()
@@ -169,16 +178,16 @@ fn obstacle(topic: Topic, settings: &ConfigResource, metadata: &Metadata) -> Opt
         .iter()
         .map(|partition| partition.isr().len())
         .min()?;
-    obstacle_of(topic.name(), in_sync, number)
+    misconfiguration_of(topic.name(), in_sync, number)
 }
 
-fn obstacle_of(
+fn misconfiguration_of(
     topic: &'static str,
     in_sync: usize,
     number: impl Fn(&str) -> Option<usize>,
-) -> Option<Obstacle> {
+) -> Option<Misconfiguration> {
     if let Some(required) = number("min.insync.replicas").filter(|required| in_sync < *required) {
-        return Some(Obstacle::NotEnoughReplicas {
+        return Some(Misconfiguration::NotEnoughReplicas {
             topic,
             required,
             in_sync,
@@ -186,7 +195,7 @@ fn obstacle_of(
     }
     number("max.message.bytes")
         .filter(|bytes_max| *bytes_max < RECORD_BYTES)
-        .map(|bytes_max| Obstacle::RecordsTooLarge { topic, bytes_max })
+        .map(|bytes_max| Misconfiguration::RecordsTooLarge { topic, bytes_max })
 }
 
 /// librdkafka blocks for this one, so it is asked off the async threads.
@@ -280,7 +289,7 @@ mod tests {
     #[test]
     fn a_setting_that_stops_every_call_is_an_obstacle_before_any_call_meets_it() {
         let with = |required: usize, bytes_max: usize| {
-            obstacle_of("an-alert", 1, |setting| match setting {
+            misconfiguration_of("an-alert", 1, |setting| match setting {
                 "min.insync.replicas" => Some(required),
                 "max.message.bytes" => Some(bytes_max),
                 _ => None,
@@ -295,10 +304,10 @@ mod tests {
         );
         assert!(matches!(
             with(1, 0),
-            Some(Obstacle::RecordsTooLarge { bytes_max: 0, .. })
+            Some(Misconfiguration::RecordsTooLarge { bytes_max: 0, .. })
         ));
         assert_eq!(
-            obstacle_of("an-alert", 1, |_| None),
+            misconfiguration_of("an-alert", 1, |_| None),
             None,
             "a log that tells nothing"
         );
