@@ -189,7 +189,7 @@ impl Intake {
             AppendOutcome::Late(delivery) => (AppendError::OutcomeUnknown(None), Some(delivery)),
         };
         let outbox = self.outbox.as_ref();
-        let outbox = outbox.filter(|_| !matches!(error, AppendError::Refused(_)));
+        let outbox = outbox.filter(|_| !matches!(error, AppendError::Rejected(_)));
         let Some(outbox) = outbox else {
             return Err(refusal_of(error, &submission.event));
         };
@@ -277,7 +277,7 @@ fn refusal_of(error: AppendError, event: &Event) -> Refusal {
     match error {
         AppendError::Unavailable => Refusal::LogUnavailable,
         AppendError::ProducerQueueFull => Refusal::ProducerQueueFull,
-        AppendError::NotNow(_) | AppendError::Refused(_) => Refusal::LogRefused,
+        AppendError::NotStored(_) | AppendError::Rejected(_) => Refusal::LogRefused,
         AppendError::OutcomeUnknown(_) => Refusal::OutcomeUnknown { id },
     }
 }

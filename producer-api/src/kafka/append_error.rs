@@ -14,10 +14,10 @@ pub(crate) enum AppendError {
     /// The log does not take the record at present: its disk is full, a setting or a clock is off, or we are not let in.
     /// Nothing was written.
     #[error("the log takes nothing at present")]
-    NotNow(#[source] KafkaError),
+    NotStored(#[source] KafkaError),
     /// The log says that the record is none. Nothing was written, and no other try can go better.
     #[error("the log refused the record")]
-    Refused(#[source] KafkaError),
+    Rejected(#[source] KafkaError),
     /// The record may or may not be in the log, or get there yet.
     #[error("the log did not say in time whether it has the record")]
     OutcomeUnknown(#[source] Option<KafkaError>),

@@ -206,8 +206,8 @@ impl LogHealth {
 /// The innermost cause, for an operator's eyes.
 fn reason_of(error: &AppendError) -> String {
     match error {
-        AppendError::NotNow(cause)
-        | AppendError::Refused(cause)
+        AppendError::NotStored(cause)
+        | AppendError::Rejected(cause)
         | AppendError::OutcomeUnknown(Some(cause)) => cause
             .rdkafka_error_code()
             .map_or_else(|| cause.to_string(), |code| code.to_string()),

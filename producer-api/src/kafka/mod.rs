@@ -5,6 +5,7 @@
 
 mod append_error;
 mod client_events;
+mod error_class;
 mod health;
 mod health_check;
 mod log_producer;
@@ -15,7 +16,6 @@ mod tail;
 mod tests;
 mod topic_producer;
 mod topics;
-mod verdict;
 
 pub(crate) use append_error::AppendError;
 pub(crate) use health_check::run_health_checks;

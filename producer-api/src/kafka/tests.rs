@@ -7,14 +7,14 @@ use tokio::time::{Duration, Instant};
 
 use super::{
     AppendError, LogSettings, PendingDelivery,
+    error_class::{ErrorClass, append_error_of, class_of},
     health::{LogHealth, PROBES_PER_FAILURE},
     topic_producer::producer_config,
-    verdict::{Verdict, outcome_of, verdict},
 };
 use crate::{clock, config::Delivery};
 
 fn outcome(code: RDKafkaErrorCode) -> AppendError {
-    outcome_of(KafkaError::MessageProduction(code))
+    append_error_of(KafkaError::MessageProduction(code))
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_call_is_given_up_only_for_what_cannot_change() {
         Code::NotEnoughReplicas,
         Code::UnknownTopicOrPartition,
     ] {
-        let passes = matches!(outcome(code), AppendError::NotNow(_));
+        let passes = matches!(outcome(code), AppendError::NotStored(_));
         assert!(passes, "{code}: time or an operator can mend it");
     }
     for code in [
@@ -43,7 +43,7 @@ fn a_call_is_given_up_only_for_what_cannot_change() {
         assert!(unknown, "{code}");
     }
     let given_up: Vec<_> = every_code()
-        .filter(|code| verdict(*code) == Verdict::Never)
+        .filter(|code| class_of(*code) == ErrorClass::Permanent)
         .collect();
     assert_eq!(given_up, [Code::InvalidRecord]);
     let never_sent = outcome(Code::PurgeQueue);
@@ -58,7 +58,7 @@ fn every_code() -> impl Iterator<Item = RDKafkaErrorCode> {
 
 #[test]
 fn every_error_is_decided_on() {
-    let decided = include_str!("verdict.rs");
+    let decided = include_str!("error_class.rs");
     let mut names = decided.split(|character: char| !character.is_alphanumeric());
     let names: std::collections::BTreeSet<&str> = names.by_ref().collect();
 

@@ -23,10 +23,10 @@ use tracing::{error, warn};
 use super::{
     append_error::AppendError,
     client_events::{note_error, note_line},
+    error_class::append_error_of,
     health::LogHealth,
     record::RecordToSend,
     settings::{LogSettings, client_config, with_properties},
-    verdict::outcome_of,
 };
 use crate::config::Delivery;
 
@@ -217,7 +217,7 @@ impl PendingDelivery {
         let report = (&mut self.report)
             .await
             .map_err(|_| AppendError::OutcomeUnknown(None))?;
-        let outcome = report.map_err(outcome_of);
+        let outcome = report.map_err(append_error_of);
         self.health.record_report(outcome.as_ref().map(|_| ()));
         Ok(place_of(self.topic, outcome?))
     }
@@ -242,7 +242,7 @@ fn not_sent(error: KafkaError) -> AppendError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::QueueFull) => AppendError::ProducerQueueFull,
         Some(RDKafkaErrorCode::Fatal) => AppendError::Unavailable,
-        _ => AppendError::NotNow(error),
+        _ => AppendError::NotStored(error),
     }
 }
 

@@ -305,7 +305,7 @@ async fn deliver(
                 info!(id = %call.id, %place, "a call left the outbox");
                 return Fate::Stored(place);
             }
-            Err(AppendError::Refused(error)) => {
+            Err(AppendError::Rejected(error)) => {
                 error!(id = %call.id, error = &error as &dyn std::error::Error, "the log will never take a call");
                 return Fate::Dead;
             }

@@ -10,36 +10,38 @@ use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
 use super::append_error::AppendError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ErrorClass {
     /// It never left this process.
     NotSent,
     /// The log took nothing, for a reason that can pass or be mended.
-    NotNow,
+    NotStored,
     /// The log took nothing and will say the same of the same bytes for ever.
-    Never,
+    Permanent,
     /// It may be in the log or get there yet.
     Unknown,
 }
 
 /// What a delivery report's error says about the record.
-pub(super) fn outcome_of(error: KafkaError) -> AppendError {
-    let verdict = error.rdkafka_error_code().map_or(Verdict::Unknown, verdict);
-    match verdict {
-        Verdict::NotSent => AppendError::Unavailable,
-        Verdict::NotNow => AppendError::NotNow(error),
-        Verdict::Never => AppendError::Refused(error),
-        Verdict::Unknown => AppendError::OutcomeUnknown(Some(error)),
+pub(super) fn append_error_of(error: KafkaError) -> AppendError {
+    let class = error
+        .rdkafka_error_code()
+        .map_or(ErrorClass::Unknown, class_of);
+    match class {
+        ErrorClass::NotSent => AppendError::Unavailable,
+        ErrorClass::NotStored => AppendError::NotStored(error),
+        ErrorClass::Permanent => AppendError::Rejected(error),
+        ErrorClass::Unknown => AppendError::OutcomeUnknown(Some(error)),
     }
 }
 
-pub(super) fn verdict(code: RDKafkaErrorCode) -> Verdict {
+pub(super) fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
     use RDKafkaErrorCode as Code;
     match code {
         // Purged from, or never let into, librdkafka's own queue.
-        Code::PurgeQueue | Code::QueueFull => Verdict::NotSent,
+        Code::PurgeQueue | Code::QueueFull => ErrorClass::NotSent,
 
         // The record's bytes are no record. Ours are made by one encoder, so this is a bug there or in the log.
-        Code::InvalidRecord => Verdict::Never,
+        Code::InvalidRecord => ErrorClass::Permanent,
 
         // About the record, by settings of the topic or by clocks: `max.message.bytes`, `segment.bytes`,
         // `message.timestamp.*.max.ms`, `message.format.version`.
@@ -79,7 +81,7 @@ pub(super) fn verdict(code: RDKafkaErrorCode) -> Verdict {
         | Code::UnsupportedFeature
         | Code::NotImplemented
         | Code::NotConfigured
-        | Code::ReadOnly => Verdict::NotNow,
+        | Code::ReadOnly => ErrorClass::NotStored,
 
         // librdkafka stopped waiting, the answer got lost, or it is not said what was done before.
         Code::MessageTimedOut
@@ -222,8 +224,8 @@ pub(super) fn verdict(code: RDKafkaErrorCode) -> Verdict {
         | Code::UnknownSubscriptionId
         | Code::TelemetryTooLarge
         | Code::RebootstrapRequired
-        | Code::EndAll => Verdict::Unknown,
+        | Code::EndAll => ErrorClass::Unknown,
         // The enum is open (`#[non_exhaustive]`); a test holds that every code of this librdkafka stands above.
-        _ => Verdict::Unknown,
+        _ => ErrorClass::Unknown,
     }
 }
