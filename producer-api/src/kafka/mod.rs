@@ -4,11 +4,11 @@
 //! an alert up. A record is stored when its delivery report says so (`acks=all`, idempotent), and not before.
 
 mod append_error;
-mod client_events;
 mod error_class;
 mod health;
 mod health_check;
 mod log_producer;
+mod logging_context;
 mod record;
 mod settings;
 mod tail;

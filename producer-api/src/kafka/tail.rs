@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    client_events::ClientEvents,
     log_producer::LogProducer,
+    logging_context::LoggingContext,
     record::tag,
     settings::{LogSettings, client_config, with_properties},
 };
@@ -38,9 +38,9 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Read back by number as well as by time: a clock that is ahead does not hide the last calls.
 const RECORDS_MIN: i64 = 1000;
 
-type TailConsumer = BaseConsumer<ClientEvents>;
+type TailConsumer = BaseConsumer<LoggingContext>;
 
-impl ConsumerContext for ClientEvents {}
+impl ConsumerContext for LoggingContext {}
 
 /// Reads until `stop`. Blocks; what the log does not answer is asked again.
 pub(crate) fn follow_tail(
@@ -212,7 +212,7 @@ fn consumer(settings: &LogSettings) -> Result<TailConsumer, KafkaError> {
         // A few calls a second at most: what it reads ahead need not be much.
         .set("queued.max.messages.kbytes", "4096")
         .set("fetch.message.max.bytes", "1048576");
-    with_properties(config, settings).create_with_context(ClientEvents)
+    with_properties(config, settings).create_with_context(LoggingContext)
 }
 
 fn partition_count(consumer: &TailConsumer, topic: Topic) -> Result<i32, KafkaError> {

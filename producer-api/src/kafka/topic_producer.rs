@@ -22,9 +22,9 @@ use tracing::{error, warn};
 
 use super::{
     append_error::AppendError,
-    client_events::{note_error, note_line},
     error_class::append_error_of,
     health::LogHealth,
+    logging_context::{log_error, log_line},
     record::RecordToSend,
     settings::{LogSettings, client_config, with_properties},
 };
@@ -272,11 +272,11 @@ impl ClientContext for TopicProducerContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        note_error(&error, reason);
+        log_error(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        note_line(level, facility, message);
+        log_line(level, facility, message);
     }
 }
 

@@ -15,11 +15,11 @@ use rdkafka::{
 use tracing::{info, warn};
 
 use super::{
-    client_events::ClientEvents,
+    logging_context::LoggingContext,
     settings::{LogSettings, client_config, with_properties},
 };
 
-type Admin = AdminClient<ClientEvents>;
+type Admin = AdminClient<LoggingContext>;
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -49,7 +49,7 @@ pub(super) async fn create_missing(
     settings: &TopicSettings,
 ) -> Result<ExistingTopics, TopicsError> {
     let config = with_properties(client_config(&settings.log), &settings.log);
-    let admin = config.create_with_context(ClientEvents);
+    let admin = config.create_with_context(LoggingContext);
     let admin: Arc<Admin> = Arc::new(admin.map_err(TopicsError::Ask)?);
     let metadata = metadata_of(&admin).await?;
     let brokers = u32::try_from(metadata.brokers().len()).unwrap_or(u32::MAX);

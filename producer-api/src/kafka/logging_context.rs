@@ -6,27 +6,27 @@ use tracing::{debug, warn};
 
 /// The context of clients that only ask and read.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ClientEvents;
+pub(super) struct LoggingContext;
 
-impl ClientContext for ClientEvents {
+impl ClientContext for LoggingContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        note_error(&error, reason);
+        log_error(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        note_line(level, facility, message);
+        log_line(level, facility, message);
     }
 }
 
 /// librdkafka tries again by itself; whether that helped is what the reports and the watch say.
-pub(super) fn note_error(error: &KafkaError, reason: &str) {
+pub(super) fn log_error(error: &KafkaError, reason: &str) {
     debug!(
         error = error as &dyn std::error::Error,
         reason, "trouble with the log"
     );
 }
 
-pub(super) fn note_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         // It is about to give up on itself.
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert => {
