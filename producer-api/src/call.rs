@@ -11,7 +11,7 @@ use event_model::{
 use serde_json::{Map, Value};
 
 use crate::{
-    errors::{FieldError, Refusal},
+    api_error::{ApiError, FieldError},
     household::{CallerKind, Household},
 };
 
@@ -34,21 +34,21 @@ pub(crate) fn read_alert(
     caller: &Household,
     id: EventId,
     at: EventTime,
-) -> Result<AlertRaised, Refusal> {
+) -> Result<AlertRaised, ApiError> {
     let mut call = Call::read_whatever_comes(body, extent);
     call.attribute(
         "line",
         &caller.line,
         Line::even_reserved,
         Warning::LineFromToken,
-        Refusal::LineMismatch,
+        ApiError::LineMismatch,
     )?;
     call.attribute(
         "house",
         &caller.house,
         House::even_reserved,
         Warning::HouseFromToken,
-        Refusal::HouseMismatch,
+        ApiError::HouseMismatch,
     )?;
     let text = call.text();
     let position = Position::read(&call.object, &mut call.warnings);
@@ -75,7 +75,7 @@ pub(crate) fn read_accept(
     caller: &Household,
     id: EventId,
     at: EventTime,
-) -> Result<AlertAccepted, Refusal> {
+) -> Result<AlertAccepted, ApiError> {
     let mut call = Call::read(body)?;
     let mut errors = Vec::new();
     let line = call.name("line", "/line", Line::even_reserved, &mut errors);
@@ -93,16 +93,16 @@ pub(crate) fn read_accept(
     );
     let alert_id = call.alert_id();
     let (Some(line), Some(responder), Some(target)) = (line, responder, target) else {
-        return Err(Refusal::Validation(errors));
+        return Err(ApiError::Validation(errors));
     };
     if line != caller.line {
-        return Err(Refusal::LineMismatch);
+        return Err(ApiError::LineMismatch);
     }
     if responder != caller.house {
-        return Err(Refusal::HouseMismatch);
+        return Err(ApiError::HouseMismatch);
     }
     if target == responder {
-        return Err(Refusal::Validation(vec![error(
+        return Err(ApiError::Validation(vec![error(
             "/targetHouse",
             "a house cannot accept its own alert",
         )]));
@@ -142,12 +142,12 @@ impl Call {
         }
     }
 
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
-        let parsed = json::parse(body).map_err(|error| Refusal::InvalidJson {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let parsed = json::parse(body).map_err(|error| ApiError::InvalidJson {
             detail: error.to_string(),
         })?;
         let Value::Object(object) = parsed.value else {
-            return Err(Refusal::InvalidJson {
+            return Err(ApiError::InvalidJson {
                 detail: format!("it is {}", kind(&parsed.value)),
             });
         };
@@ -166,8 +166,8 @@ impl Call {
         known: &N,
         read: impl Fn(&str) -> Result<N, E>,
         from_token: Warning,
-        mismatch: Refusal,
-    ) -> Result<(), Refusal> {
+        mismatch: ApiError,
+    ) -> Result<(), ApiError> {
         let said = self.object.get(field);
         let name = said.and_then(scalar_text).and_then(|text| read(&text).ok());
         match name {

@@ -9,12 +9,15 @@ use axum::{
 use resident_token::{Resident, TokenError, bearer, refuse_token_in_query};
 use service_kit::bounds::{AddressKey, Client};
 
-use crate::{clock, errors::Refusal, household::Household, limiter::Wait, state::AppState};
+use crate::{api_error::ApiError, clock, household::Household, limiter::Wait, state::AppState};
 
 impl FromRequestParts<Arc<AppState>> for Household {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, ApiError> {
         let client = parts.extensions.get::<Client>();
         match verified(parts, state) {
             Ok(resident) => {
@@ -25,7 +28,7 @@ impl FromRequestParts<Arc<AppState>> for Household {
             }
             Err(error) => {
                 let address = client.map(|client| client.address.ip().into());
-                Err(refusal_of(error, address, state))
+                Err(api_error_of(error, address, state))
             }
         }
     }
@@ -43,12 +46,12 @@ fn verified(parts: &Parts, state: &AppState) -> Result<Resident, TokenError> {
 }
 
 /// Only what fails verification counts, and only it is refused: a whole complex may sit behind the address.
-fn refusal_of(error: TokenError, address: Option<AddressKey>, state: &AppState) -> Refusal {
+fn api_error_of(error: TokenError, address: Option<AddressKey>, state: &AppState) -> ApiError {
     let (Some(address), Some(failed_auth)) = (address, &state.failed_auth_by_address) else {
-        return Refusal::Token(error);
+        return ApiError::Token(error);
     };
     match failed_auth.take(address, clock::steady()) {
-        Ok(()) => Refusal::Token(error),
-        Err(Wait(wait)) => Refusal::AddressRateLimited { wait },
+        Ok(()) => ApiError::Token(error),
+        Err(Wait(wait)) => ApiError::AddressRateLimited { wait },
     }
 }

@@ -3,8 +3,8 @@
 use event_model::{Event, EventId, EventTime, House, Line, SpringTypes, encode};
 
 use crate::{
+    api_error::ApiError,
     call::{Extent, read_accept, read_alert},
-    errors::Refusal,
     household::{CallerKind, Household},
     owner::Owner,
 };
@@ -26,9 +26,9 @@ pub fn read_bodies(body: &[u8]) {
     };
     let id = EventId::new(EventTime::MIN, [7; 10]);
     let alert = read_alert(body, Extent::Whole, &caller, id, EventTime::MIN).map(Event::Raised);
-    if let Err(refusal) = &alert {
-        let names_another = matches!(refusal, Refusal::LineMismatch | Refusal::HouseMismatch);
-        assert!(names_another, "a call for help was refused: {refusal}");
+    if let Err(error) = &alert {
+        let names_another = matches!(error, ApiError::LineMismatch | ApiError::HouseMismatch);
+        assert!(names_another, "a call for help was refused: {error}");
     }
     let accept = read_accept(body, &caller, id, EventTime::MIN).map(Event::Accepted);
     for event in [alert, accept].into_iter().flatten() {

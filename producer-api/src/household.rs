@@ -3,7 +3,7 @@
 use event_model::{House, Line};
 use resident_token::{Resident, Role};
 
-use crate::{errors::Refusal, owner::Owner};
+use crate::{api_error::ApiError, owner::Owner};
 
 /// A verified caller who speaks for a house.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub(crate) enum CallerKind {
 
 impl Household {
     /// Admins and operators may have no house; then they have nothing to say here.
-    pub(crate) fn of(resident: Resident) -> Result<Self, Refusal> {
+    pub(crate) fn of(resident: Resident) -> Result<Self, ApiError> {
         let (Some(line), Some(house)) = (resident.line, resident.house) else {
-            return Err(Refusal::RoleMissing);
+            return Err(ApiError::RoleMissing);
         };
         let kind = if resident.roles.contains(Role::Canary) {
             CallerKind::Canary

@@ -12,8 +12,8 @@ use tracing::{Instrument, debug, warn};
 
 use crate::{
     answer::{Answer, Notice, Stored, Taken, Telling, Whereabouts},
+    api_error::ApiError,
     clock,
-    errors::Refusal,
     idempotency::{CallsInFlight, Claim, Progress, Ticket},
     kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
     limiter::{Limiter, Wait},
@@ -43,7 +43,7 @@ impl Intake {
         self: &Arc<Self>,
         submission: Submission,
         warnings: Vec<Notice>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, ApiError> {
         let started = clock::steady();
         let deadline = Instant::from_std(started) + self.deadline;
         let topic = submission.event.topic();
@@ -75,7 +75,7 @@ impl Intake {
         submission: Submission,
         key: Tag,
         deadline: Instant,
-    ) -> Result<(Taken, Telling), Refusal> {
+    ) -> Result<(Taken, Telling), ApiError> {
         let (id, topic) = (submission.event.id(), submission.event.topic());
         let again = |taken| (taken, Telling::Again);
         let ticket = loop {
@@ -83,7 +83,7 @@ impl Intake {
                 Claim::First(ticket) => break Some(ticket),
                 // As long as not all is known, the other call may be the one that reused the key.
                 Claim::Reused if !self.recent.is_whole() => break None,
-                Claim::Reused => return Err(Refusal::IdempotencyKeyReused),
+                Claim::Reused => return Err(ApiError::IdempotencyKeyReused),
                 Claim::Wait(progress) => progress,
             };
             // Also what an earlier run took: every instance derives the same id.
@@ -96,7 +96,7 @@ impl Intake {
                 Ok(None) => {}
                 Err(_) => {
                     let taken = self.taken_before(id, &submission.owner);
-                    return taken.map(again).ok_or(Refusal::OutcomeUnknown { id });
+                    return taken.map(again).ok_or(ApiError::OutcomeUnknown { id });
                 }
             }
         };
@@ -110,7 +110,7 @@ impl Intake {
                 Ok((stored, Telling::First))
             }
             KeyUse::Repeated(taken) => Ok(again(taken)),
-            KeyUse::Reused => Err(Refusal::IdempotencyKeyReused),
+            KeyUse::Reused => Err(ApiError::IdempotencyKeyReused),
         }
     }
 
@@ -145,11 +145,11 @@ impl Intake {
         submission: Submission,
         ticket: Option<Ticket>,
         deadline: Instant,
-    ) -> Result<Taken, Refusal> {
+    ) -> Result<Taken, ApiError> {
         let event = &submission.event;
         let house = (event.topic(), event.line().clone(), event.house().clone());
         let allowed = self.calls_by_house.take(house.clone(), clock::steady());
-        allowed.map_err(|Wait(wait)| Refusal::HouseRateLimited { wait })?;
+        allowed.map_err(|Wait(wait)| ApiError::HouseRateLimited { wait })?;
         let id = event.id();
         let intake = Arc::clone(self);
         let append = async move {
@@ -161,7 +161,7 @@ impl Intake {
             taken
         };
         let append = self.appends.spawn(append.in_current_span());
-        append.await.unwrap_or(Err(Refusal::OutcomeUnknown { id }))
+        append.await.unwrap_or(Err(ApiError::OutcomeUnknown { id }))
     }
 
     /// To the log, and to the outbox if the log does not have it in time.
@@ -170,7 +170,7 @@ impl Intake {
         submission: Submission,
         ticket: Option<Ticket>,
         deadline: Instant,
-    ) -> Result<Taken, Refusal> {
+    ) -> Result<Taken, ApiError> {
         let record = submission.record(self.spring_types);
         let line = submission.event.line();
         let waits = |outbox: &Arc<Outbox>| outbox.holds(line);
@@ -191,7 +191,7 @@ impl Intake {
         let outbox = self.outbox.as_ref();
         let outbox = outbox.filter(|_| !matches!(error, AppendError::Rejected(_)));
         let Some(outbox) = outbox else {
-            return Err(refusal_of(error, &submission.event));
+            return Err(api_error_of(error, &submission.event));
         };
         let Submission { event, owner, .. } = submission;
         let call = QueuedCall::new(event.id(), event.line().clone(), owner, record);
@@ -200,7 +200,7 @@ impl Intake {
             Err(refused) => {
                 let id = event.id();
                 warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
-                Err(refusal_of(
+                Err(api_error_of(
                     match refused {
                         TakeError::Disk(WriteFailed::Unknown) => AppendError::OutcomeUnknown(None),
                         TakeError::Disk(WriteFailed::NotWritten) | TakeError::Full(_) => error,
@@ -243,7 +243,7 @@ impl Intake {
         event: &Event,
         mut fate: watch::Receiver<Fate>,
         deadline: Instant,
-    ) -> Result<Taken, Refusal> {
+    ) -> Result<Taken, ApiError> {
         let (id, at) = (event.id(), event.at());
         if !self.log.health().is_unavailable() {
             let ended = fate.wait_for(|fate| *fate != Fate::Queued);
@@ -255,7 +255,7 @@ impl Intake {
         match fate {
             Fate::Stored(place) => Ok(Taken::Stored(Stored { id, place, at })),
             Fate::Queued | Fate::Delivered => Ok(Taken::Queued { id, at }),
-            Fate::Dead => Err(Refusal::LogRefused),
+            Fate::Dead => Err(ApiError::LogRefused),
         }
     }
 }
@@ -271,13 +271,13 @@ async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Taken> {
     }
 }
 
-fn refusal_of(error: AppendError, event: &Event) -> Refusal {
+fn api_error_of(error: AppendError, event: &Event) -> ApiError {
     let id = event.id();
     warn!(%id, topic = %event.topic(), error = &error as &dyn std::error::Error, "a call was not stored");
     match error {
-        AppendError::Unavailable => Refusal::LogUnavailable,
-        AppendError::ProducerQueueFull => Refusal::ProducerQueueFull,
-        AppendError::NotStored(_) | AppendError::Rejected(_) => Refusal::LogRefused,
-        AppendError::OutcomeUnknown(_) => Refusal::OutcomeUnknown { id },
+        AppendError::Unavailable => ApiError::LogUnavailable,
+        AppendError::ProducerQueueFull => ApiError::ProducerQueueFull,
+        AppendError::NotStored(_) | AppendError::Rejected(_) => ApiError::LogRefused,
+        AppendError::OutcomeUnknown(_) => ApiError::OutcomeUnknown { id },
     }
 }

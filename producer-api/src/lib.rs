@@ -27,11 +27,11 @@
 //! ```
 
 mod answer;
+mod api_error;
 mod call;
 mod caller;
 mod clock;
 mod config;
-mod errors;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod household;

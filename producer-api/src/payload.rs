@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{clock, errors::Refusal, state::AppState};
+use crate::{api_error::ApiError, clock, state::AppState};
 
 /// A call for help is refused for its length only above this. What is read of it ends at the door's own bound.
 pub(crate) const CALL_BYTES_MAX: usize = 64 * 1024;
@@ -20,13 +20,13 @@ pub(crate) const CALL_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct Payload(pub(crate) Bytes);
 
 impl FromRequest<Arc<AppState>> for Payload {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, ApiError> {
         let bytes_max = state.body_bytes_max;
         let body = bounded(request, bytes_max)?;
         let body = timeout(state.body_timeout, read(body, bytes_max)).await;
-        body.unwrap_or(Err(Refusal::BodyTimeout)).map(Payload)
+        body.unwrap_or(Err(ApiError::BodyTimeout)).map(Payload)
     }
 }
 
@@ -38,9 +38,9 @@ pub(crate) struct CallBody {
 }
 
 impl FromRequest<Arc<AppState>> for CallBody {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, ApiError> {
         let bytes_max = CALL_BYTES_MAX.max(state.body_bytes_max);
         let deadline = Instant::from_std(clock::steady()) + state.body_timeout;
         let mut body = Limited::new(bounded(request, bytes_max)?, bytes_max);
@@ -50,7 +50,7 @@ impl FromRequest<Arc<AppState>> for CallBody {
                 Ok(Some(Ok(frame))) => bytes.extend(frame.into_data().unwrap_or_default()),
                 Ok(None) => break true,
                 Ok(Some(Err(error))) if error.is::<LengthLimitError>() => {
-                    return Err(Refusal::BodyTooLarge { bytes_max });
+                    return Err(ApiError::BodyTooLarge { bytes_max });
                 }
                 Ok(Some(Err(_))) | Err(_) => break false,
             }
@@ -63,19 +63,19 @@ impl FromRequest<Arc<AppState>> for CallBody {
 }
 
 /// The body, unless the head says that it is too long.
-fn bounded(request: Request, bytes_max: usize) -> Result<Body, Refusal> {
+fn bounded(request: Request, bytes_max: usize) -> Result<Body, ApiError> {
     let body = request.into_body();
     if (bytes_max as u64) < body.size_hint().lower() {
-        return Err(Refusal::BodyTooLarge { bytes_max });
+        return Err(ApiError::BodyTooLarge { bytes_max });
     }
     Ok(body)
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { bytes_max }),
-        Err(_) => Err(Refusal::InvalidJson {
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { bytes_max }),
+        Err(_) => Err(ApiError::InvalidJson {
             detail: "the body broke off".to_owned(),
         }),
     }

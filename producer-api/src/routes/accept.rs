@@ -8,9 +8,9 @@ use event_model::{AlertAccepted, Event, EventId};
 use super::headers::{is_json, traceparent};
 use crate::{
     answer::{Answer, Notice},
+    api_error::{ApiError, FieldError},
     call::read_accept,
     clock,
-    errors::{FieldError, Refusal},
     household::Household,
     idempotency::{IdempotencyKey, NotAKey},
     payload::Payload,
@@ -23,7 +23,7 @@ pub(super) async fn accept(
     caller: Household,
     headers: HeaderMap,
     Payload(body): Payload,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, ApiError> {
     require_json(&headers)?;
     let key = IdempotencyKey::of(&headers).map_err(|NotAKey| not_a_key())?;
     let at = clock::wall().into();
@@ -47,16 +47,16 @@ pub(super) async fn accept(
     state.intake.submit(submission, notices).await
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     match is_json(headers) {
         Some(true) => Ok(()),
-        Some(false) | None => Err(Refusal::UnsupportedMediaType),
+        Some(false) | None => Err(ApiError::UnsupportedMediaType),
     }
 }
 
-fn not_a_key() -> Refusal {
+fn not_a_key() -> ApiError {
     let detail = "the Idempotency-Key header is not 16 to 64 visible ASCII characters".to_owned();
-    Refusal::Validation(vec![FieldError {
+    ApiError::Validation(vec![FieldError {
         pointer: "",
         detail,
     }])

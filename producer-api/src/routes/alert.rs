@@ -8,9 +8,9 @@ use event_model::{Event, EventId, Warning};
 use super::headers::{is_json, traceparent};
 use crate::{
     answer::{Answer, Notice},
+    api_error::ApiError,
     call::{Extent, read_alert},
     clock,
-    errors::Refusal,
     household::Household,
     idempotency::{IdempotencyKey, NotAKey},
     payload::CallBody,
@@ -23,7 +23,7 @@ pub(super) async fn raise(
     caller: Household,
     headers: HeaderMap,
     CallBody { bytes, whole }: CallBody,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, ApiError> {
     let at = clock::wall().into();
     let end = bytes.len().min(state.body_bytes_max);
     let extent = if whole && end == bytes.len() {

@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use serde::Serialize;
 
-use crate::{errors::Refusal, intake::Intake, state::AppState};
+use crate::{api_error::ApiError, intake::Intake, state::AppState};
 
 /// What `/readyz` says.
 #[derive(Debug, Serialize)]
@@ -81,6 +81,6 @@ pub(crate) fn admin_routes(state: Arc<AppState>, metrics: Option<PrometheusHandl
         None => router,
     };
     router
-        .fallback(|| async { Refusal::NotFound })
+        .fallback(|| async { ApiError::NotFound })
         .with_state(state)
 }

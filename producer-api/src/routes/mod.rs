@@ -16,7 +16,7 @@ use axum::{
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::{answer::IDEMPOTENT_REPLAY, errors::Refusal, state::AppState};
+use crate::{answer::IDEMPOTENT_REPLAY, api_error::ApiError, state::AppState};
 
 pub(crate) use health::admin_routes;
 
@@ -46,8 +46,8 @@ pub(crate) fn routes(state: Arc<AppState>, allowed_origins: AllowOrigin) -> Rout
         .route("/openapi.json", get(manual::description))
         .route("/", get(manual::page))
         .route("/manual.js", get(manual::script))
-        .fallback(|| async { Refusal::NotFound })
-        .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed })
+        .fallback(|| async { ApiError::NotFound })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(cors(allowed_origins))
         .with_state(state)
 }

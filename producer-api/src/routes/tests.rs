@@ -18,8 +18,8 @@ use tower::ServiceExt;
 
 use super::{ADDRESSES, headers::traceparent, manual::DESCRIPTION, origins, routes};
 use crate::{
+    api_error::{ApiError, FieldError},
     clock,
-    errors::{FieldError, Refusal},
     idempotency::CallsInFlight,
     intake::Intake,
     kafka::{LogProducer, LogSettings},
@@ -112,40 +112,40 @@ async fn the_description_has_every_address_and_nothing_else() {
     }
 }
 
-/// One of each. A new one fails to compile in `errors`; this list is what the description is held against.
-fn every_refusal() -> Vec<Refusal> {
+/// One of each. A new one fails to compile in `api_error`; this list is what the description is held against.
+fn every_api_error() -> Vec<ApiError> {
     use resident_token::TokenError;
     let wait = Duration::from_millis(1500);
     let id = EventId::new(EventTime::MIN, [0; 10]);
     vec![
-        Refusal::Token(TokenError::Missing),
-        Refusal::Token(TokenError::NotBearer),
-        Refusal::Token(TokenError::Expired {
+        ApiError::Token(TokenError::Missing),
+        ApiError::Token(TokenError::NotBearer),
+        ApiError::Token(TokenError::Expired {
             expired_at: clock::wall(),
         }),
-        Refusal::Token(TokenError::InUrl),
-        Refusal::RoleMissing,
-        Refusal::LineMismatch,
-        Refusal::HouseMismatch,
-        Refusal::BodyTooLarge { bytes_max: 1 },
-        Refusal::BodyTimeout,
-        Refusal::InvalidJson {
+        ApiError::Token(TokenError::InUrl),
+        ApiError::RoleMissing,
+        ApiError::LineMismatch,
+        ApiError::HouseMismatch,
+        ApiError::BodyTooLarge { bytes_max: 1 },
+        ApiError::BodyTimeout,
+        ApiError::InvalidJson {
             detail: String::new(),
         },
-        Refusal::UnsupportedMediaType,
-        Refusal::Validation(vec![FieldError {
+        ApiError::UnsupportedMediaType,
+        ApiError::Validation(vec![FieldError {
             pointer: "/line",
             detail: "is missing".to_owned(),
         }]),
-        Refusal::IdempotencyKeyReused,
-        Refusal::HouseRateLimited { wait },
-        Refusal::AddressRateLimited { wait },
-        Refusal::LogUnavailable,
-        Refusal::ProducerQueueFull,
-        Refusal::LogRefused,
-        Refusal::OutcomeUnknown { id },
-        Refusal::NotFound,
-        Refusal::MethodNotAllowed,
+        ApiError::IdempotencyKeyReused,
+        ApiError::HouseRateLimited { wait },
+        ApiError::AddressRateLimited { wait },
+        ApiError::LogUnavailable,
+        ApiError::ProducerQueueFull,
+        ApiError::LogRefused,
+        ApiError::OutcomeUnknown { id },
+        ApiError::NotFound,
+        ApiError::MethodNotAllowed,
     ]
 }
 
@@ -157,9 +157,9 @@ async fn every_refusal_is_a_problem_whose_code_and_status_are_described() {
         .unwrap();
     let mut answered = BTreeSet::new();
 
-    for refusal in every_refusal() {
-        let text = refusal.to_string();
-        let response = refusal.into_response();
+    for error in every_api_error() {
+        let text = error.to_string();
+        let response = error.into_response();
         let status = response.status();
         let headers = response.headers().clone();
         let problem: Value =

@@ -13,9 +13,9 @@ use event_model::EventId;
 use resident_token::{TokenCode, TokenError};
 use serde::Serialize;
 
-/// Why a request was refused. In every case but [`Refusal::OutcomeUnknown`] nothing was stored.
+/// Why a request was refused. In every case but [`ApiError::OutcomeUnknown`] nothing was stored.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum ApiError {
     #[error("{0}")]
     Token(#[from] TokenError),
     #[error("this token may listen, but speaks for no house")]
@@ -61,16 +61,16 @@ pub(crate) struct FieldError {
     pub(crate) detail: String,
 }
 
-/// How a refusal looks from outside.
-struct Outside {
+/// What RFC 9457 calls a problem type: how an error looks to the client.
+struct ProblemType {
     status: StatusCode,
     code: &'static str,
     title: &'static str,
-    comeback: Comeback,
+    retry: RetryAdvice,
 }
 
 /// Whether the same request may succeed later.
-enum Comeback {
+enum RetryAdvice {
     Never,
     After(Duration),
     /// At once, with a new token.
@@ -80,10 +80,10 @@ enum Comeback {
 /// After an election of the log or a restart, the next try comes through.
 const LOG_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-impl Refusal {
-    fn outside(&self) -> Outside {
-        use Comeback::{After, Never, NewToken};
-        let (status, code, title, comeback) = match self {
+impl ApiError {
+    fn problem(&self) -> ProblemType {
+        use RetryAdvice::{After, Never, NewToken};
+        let (status, code, title, retry) = match self {
             Self::Token(error) => match error.code() {
                 TokenCode::Missing => (
                     StatusCode::UNAUTHORIZED,
@@ -187,11 +187,11 @@ impl Refusal {
                 Never,
             ),
         };
-        Outside {
+        ProblemType {
             status,
             code,
             title,
-            comeback,
+            retry,
         }
     }
 
@@ -215,7 +215,7 @@ impl Refusal {
 
 /// `application/problem+json`, with our own members after the standard ones.
 #[derive(Serialize)]
-struct Problem<'a> {
+struct ProblemBody<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
@@ -229,37 +229,37 @@ struct Problem<'a> {
     id: Option<EventId>,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Outside {
+        let ProblemType {
             status,
             code,
             title,
-            comeback,
-        } = self.outside();
+            retry,
+        } = self.problem();
         metrics::counter!("producer_api_refusals_total", "code" => code).increment(1);
-        let problem = Problem {
+        let body = ProblemBody {
             kind: format!("/#{code}"),
             title,
             status: status.as_u16(),
             detail: self.to_string(),
             code,
-            retryable: matches!(comeback, Comeback::After(_)),
+            retryable: matches!(retry, RetryAdvice::After(_)),
             errors: self.field_errors(),
             id: self.id(),
         };
-        let mut response = (status, Json(problem)).into_response();
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        match comeback {
-            Comeback::Never => {}
-            Comeback::After(wait) => {
+        match retry {
+            RetryAdvice::Never => {}
+            RetryAdvice::After(wait) => {
                 headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
             }
-            Comeback::NewToken => {
+            RetryAdvice::NewToken => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
         }
