@@ -13,7 +13,7 @@ use axum::http::HeaderMap;
 use event_model::{EventId, IdempotencyScope, Tag, Topic};
 use tokio::sync::watch;
 
-use crate::{answer::Taken, owner::Owner};
+use crate::{call_response::Receipt, owner::Owner};
 
 const HEADER: &str = "idempotency-key";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
@@ -65,7 +65,7 @@ impl IdempotencyKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Progress {
     OnItsWay,
-    Taken(Taken),
+    Taken(Receipt),
     /// The first try ended without an answer; another one may begin.
     GivenUp,
 }
@@ -145,7 +145,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// The call is in the log; who comes later finds it among the recent calls, where it stands already.
-    pub(crate) fn taken(self, taken: Taken) {
+    pub(crate) fn taken(self, receipt: Receipt) {
         self.sender.send_replace(Progress::Taken(taken));
     }
 }
@@ -181,7 +181,7 @@ mod tests {
     use event_model::{EventTime, Place};
 
     use super::*;
-    use crate::answer::Stored;
+    use crate::call_response::Stored;
 
     fn key() -> Tag {
         "00112233445566778899aabbccddeeff".parse().unwrap()
@@ -191,13 +191,13 @@ mod tests {
         EventId::new(EventTime::MIN, [number; 10])
     }
 
-    fn stored(number: u8) -> Taken {
+    fn stored(number: u8) -> Receipt {
         let place = Place {
             topic: Topic::Alert,
             partition: 0,
             offset: number.into(),
         };
-        Taken::Stored(Stored {
+        Receipt::Stored(Stored {
             id: id(number),
             place,
             at: EventTime::MIN,

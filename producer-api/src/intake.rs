@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, warn};
 
 use crate::{
-    answer::{Answer, Notice, Stored, Taken, Telling, Whereabouts},
     api_error::ApiError,
+    call_response::{CallResponse, CallStatus, Receipt, ResponseWarning, Stored, Telling},
     clock,
     idempotency::{CallsInFlight, Claim, Progress, Ticket},
     kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
@@ -42,8 +42,8 @@ impl Intake {
     pub(crate) async fn submit(
         self: &Arc<Self>,
         submission: Submission,
-        warnings: Vec<Notice>,
-    ) -> Result<Answer, ApiError> {
+        warnings: Vec<ResponseWarning>,
+    ) -> Result<CallResponse, ApiError> {
         let started = clock::steady();
         let deadline = Instant::from_std(started) + self.deadline;
         let topic = submission.event.topic();
@@ -55,14 +55,14 @@ impl Intake {
             Some(key) => self.submit_once(submission, key, deadline).await,
         };
         let outcome = match &submitted {
-            Ok((Taken::Stored(_), _)) => "stored",
-            Ok((Taken::Queued { .. }, _)) => "queued",
+            Ok((Receipt::Stored(_), _)) => "stored",
+            Ok((Receipt::Queued { .. }, _)) => "queued",
             Err(_) => "refused",
         };
         metrics::histogram!("producer_api_call_seconds", "topic" => topic.name(), "outcome" => outcome)
             .record(clock::steady() - started);
         let (taken, telling) = submitted?;
-        Ok(Answer {
+        Ok(CallResponse {
             taken,
             warnings,
             telling,
@@ -75,7 +75,7 @@ impl Intake {
         submission: Submission,
         key: Tag,
         deadline: Instant,
-    ) -> Result<(Taken, Telling), ApiError> {
+    ) -> Result<(Receipt, Telling), ApiError> {
         let (id, topic) = (submission.event.id(), submission.event.topic());
         let again = |taken| (taken, Telling::Again);
         let ticket = loop {
@@ -115,27 +115,27 @@ impl Intake {
     }
 
     /// Where an earlier try took a call. One that the log would not take may be tried anew.
-    fn taken_before(&self, id: EventId, owner: &Owner) -> Option<Taken> {
-        match self.whereabouts(id, owner)? {
-            Whereabouts::Taken(taken) => Some(taken),
-            Whereabouts::Dead { .. } => None,
+    fn taken_before(&self, id: EventId, owner: &Owner) -> Option<Receipt> {
+        match self.call_status(id, owner)? {
+            CallStatus::Received(taken) => Some(taken),
+            CallStatus::Dead { .. } => None,
         }
     }
 
     /// Where a call of the last 25 hours is, told to who made it.
-    pub(crate) fn whereabouts(&self, id: EventId, owner: &Owner) -> Option<Whereabouts> {
+    pub(crate) fn call_status(&self, id: EventId, owner: &Owner) -> Option<CallStatus> {
         let recent = self.recent.find(id, owner);
-        if let Some(Taken::Stored(_)) = recent {
-            return recent.map(Whereabouts::Taken);
+        if let Some(Receipt::Stored(_)) = recent {
+            return recent.map(CallStatus::Received);
         }
         let outbox = self.outbox.as_ref();
         let Some((fate, at)) = outbox.and_then(|outbox| outbox.fate(id, owner)) else {
-            return recent.map(Whereabouts::Taken);
+            return recent.map(CallStatus::Received);
         };
         Some(match fate {
-            Fate::Queued | Fate::Delivered => Whereabouts::Taken(Taken::Queued { id, at }),
-            Fate::Stored(place) => Whereabouts::Taken(Taken::Stored(Stored { id, place, at })),
-            Fate::Dead => Whereabouts::Dead { id, at },
+            Fate::Queued | Fate::Delivered => CallStatus::Received(Receipt::Queued { id, at }),
+            Fate::Stored(place) => CallStatus::Received(Receipt::Stored(Stored { id, place, at })),
+            Fate::Dead => CallStatus::Dead { id, at },
         })
     }
 
@@ -145,7 +145,7 @@ impl Intake {
         submission: Submission,
         ticket: Option<Ticket>,
         deadline: Instant,
-    ) -> Result<Taken, ApiError> {
+    ) -> Result<Receipt, ApiError> {
         let event = &submission.event;
         let house = (event.topic(), event.line().clone(), event.house().clone());
         let allowed = self.calls_by_house.take(house.clone(), clock::steady());
@@ -170,7 +170,7 @@ impl Intake {
         submission: Submission,
         ticket: Option<Ticket>,
         deadline: Instant,
-    ) -> Result<Taken, ApiError> {
+    ) -> Result<Receipt, ApiError> {
         let record = submission.record(self.spring_types);
         let line = submission.event.line();
         let waits = |outbox: &Arc<Outbox>| outbox.holds(line);
@@ -219,7 +219,7 @@ impl Intake {
         place: Option<Place>,
         ticket: Option<Ticket>,
         deadline: Instant,
-    ) -> Taken {
+    ) -> Receipt {
         let (id, at) = (submission.event.id(), submission.event.at());
         self.recent
             .add(submission.recent_call(place), clock::steady());
@@ -228,8 +228,8 @@ impl Intake {
             None => timeout_at(deadline, self.recent.place_of(id)).await.ok(),
         };
         let taken = match place {
-            Some(place) => Taken::Stored(Stored { id, place, at }),
-            None => Taken::Queued { id, at },
+            Some(place) => Receipt::Stored(Stored { id, place, at }),
+            None => Receipt::Queued { id, at },
         };
         if let Some(ticket) = ticket {
             ticket.taken(taken.clone());
@@ -243,7 +243,7 @@ impl Intake {
         event: &Event,
         mut fate: watch::Receiver<Fate>,
         deadline: Instant,
-    ) -> Result<Taken, ApiError> {
+    ) -> Result<Receipt, ApiError> {
         let (id, at) = (event.id(), event.at());
         if !self.log.health().is_unavailable() {
             let ended = fate.wait_for(|fate| *fate != Fate::Queued);
@@ -253,15 +253,15 @@ impl Intake {
         }
         let fate = fate.borrow().clone();
         match fate {
-            Fate::Stored(place) => Ok(Taken::Stored(Stored { id, place, at })),
-            Fate::Queued | Fate::Delivered => Ok(Taken::Queued { id, at }),
+            Fate::Stored(place) => Ok(Receipt::Stored(Stored { id, place, at })),
+            Fate::Queued | Fate::Delivered => Ok(Receipt::Queued { id, at }),
             Fate::Dead => Err(ApiError::LogRefused),
         }
     }
 }
 
 /// What the first try of a call found: `None` if it gave up.
-async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Taken> {
+async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Receipt> {
     let ended = progress
         .wait_for(|progress| *progress != Progress::OnItsWay)
         .await;

@@ -26,9 +26,9 @@
 //! # }
 //! ```
 
-mod answer;
 mod api_error;
 mod call;
+mod call_response;
 mod caller;
 mod clock;
 mod config;

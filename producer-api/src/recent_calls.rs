@@ -25,7 +25,7 @@ use event_model::{
 use tokio::sync::watch;
 
 use crate::{
-    answer::{Stored, Taken},
+    call_response::{Receipt, Stored},
     owner::Owner,
 };
 
@@ -48,11 +48,11 @@ pub(crate) struct RecentCall {
 }
 
 impl RecentCall {
-    fn taken(&self) -> Taken {
+    fn taken(&self) -> Receipt {
         let (id, at) = (self.id, self.at);
         match self.place {
-            Some(place) => Taken::Stored(Stored { id, place, at }),
-            None => Taken::Queued { id, at },
+            Some(place) => Receipt::Stored(Stored { id, place, at }),
+            None => Receipt::Queued { id, at },
         }
     }
 }
@@ -63,7 +63,7 @@ pub(crate) enum KeyUse {
     /// Nothing that speaks against taking the call.
     New,
     /// It is in the log already.
-    Repeated(Taken),
+    Repeated(Receipt),
     /// The key stands for another call.
     Reused,
 }
@@ -193,7 +193,7 @@ impl RecentCalls {
     }
 
     /// Where a call is, told to who made it.
-    pub(crate) fn find(&self, id: EventId, owner: &Owner) -> Option<Taken> {
+    pub(crate) fn find(&self, id: EventId, owner: &Owner) -> Option<Receipt> {
         let table = self.table();
         let known = table.calls.get(&id)?;
         (known.call.caller == Some(owner.tag(id))).then(|| known.call.taken())

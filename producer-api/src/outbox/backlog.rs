@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::call::{Fate, QueuedCall};
 use crate::{
-    answer::{Stored, Taken},
+    call_response::{Receipt, Stored},
     idempotency::Ticket,
     kafka::PendingDelivery,
     owner::Owner,
@@ -226,9 +226,9 @@ impl Backlog {
         match (&fate, ticket) {
             (Fate::Stored(place), Some(ticket)) => {
                 let place = *place;
-                ticket.taken(Taken::Stored(Stored { id, place, at }));
+                ticket.taken(Receipt::Stored(Stored { id, place, at }));
             }
-            (Fate::Delivered, Some(ticket)) => ticket.taken(Taken::Queued { id, at }),
+            (Fate::Delivered, Some(ticket)) => ticket.taken(Receipt::Queued { id, at }),
             (Fate::Dead | Fate::Queued, _) | (_, None) => {}
         }
         self.remember(&call, fate.clone());

@@ -7,9 +7,9 @@ use event_model::{AlertAccepted, Event, EventId};
 
 use super::headers::{is_json, traceparent};
 use crate::{
-    answer::{Answer, Notice},
     api_error::{ApiError, FieldError},
     call::read_accept,
+    call_response::{CallResponse, ResponseWarning},
     clock,
     household::Household,
     idempotency::{IdempotencyKey, NotAKey},
@@ -23,12 +23,12 @@ pub(super) async fn accept(
     caller: Household,
     headers: HeaderMap,
     Payload(body): Payload,
-) -> Result<Answer, ApiError> {
+) -> Result<CallResponse, ApiError> {
     require_json(&headers)?;
     let key = IdempotencyKey::of(&headers).map_err(|NotAKey| not_a_key())?;
     let at = clock::wall().into();
     let accept = read_accept(&body, &caller, EventId::new(at, rand::random()), at)?;
-    let mut notices = Notice::of_all(&accept.warnings);
+    let mut warnings = ResponseWarning::of_all(&accept.warnings);
     let AlertAccepted {
         line,
         target,
@@ -38,13 +38,13 @@ pub(super) async fn accept(
     let recent = &state.intake.recent;
     // The accept is taken all the same: what this process knows may be behind, and help that is offered is told.
     if recent.has_live_call(line, target, *alert_id, clock::steady()) == Some(false) {
-        notices.push(Notice::NO_LIVE_CALL);
+        warnings.push(ResponseWarning::NO_LIVE_CALL);
     }
     let mut submission = Submission::new(Event::Accepted(accept), &caller, traceparent(&headers));
     if let Some(key) = key {
         submission = submission.under(&key, None);
     }
-    state.intake.submit(submission, notices).await
+    state.intake.submit(submission, warnings).await
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {

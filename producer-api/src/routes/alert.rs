@@ -7,9 +7,9 @@ use event_model::{Event, EventId, Warning};
 
 use super::headers::{is_json, traceparent};
 use crate::{
-    answer::{Answer, Notice},
     api_error::ApiError,
     call::{Extent, read_alert},
+    call_response::{CallResponse, ResponseWarning},
     clock,
     household::Household,
     idempotency::{IdempotencyKey, NotAKey},
@@ -23,7 +23,7 @@ pub(super) async fn raise(
     caller: Household,
     headers: HeaderMap,
     CallBody { bytes, whole }: CallBody,
-) -> Result<Answer, ApiError> {
+) -> Result<CallResponse, ApiError> {
     let at = clock::wall().into();
     let end = bytes.len().min(state.body_bytes_max);
     let extent = if whole && end == bytes.len() {
@@ -38,26 +38,26 @@ pub(super) async fn raise(
         EventId::new(at, rand::random()),
         at,
     )?;
-    let mut notices = Notice::of_all(&alert.warnings);
+    let mut warnings = ResponseWarning::of_all(&alert.warnings);
     if is_json(&headers) == Some(false) {
-        notices.push(Notice::CONTENT_TYPE);
+        warnings.push(ResponseWarning::CONTENT_TYPE);
     }
-    let key = key_or_notice(IdempotencyKey::of(&headers), &mut notices);
+    let key = key_or_warning(IdempotencyKey::of(&headers), &mut warnings);
     let unreadable = alert.warnings.contains(&Warning::BodyUnreadable);
     let mut submission = Submission::new(Event::Raised(alert), &caller, traceparent(&headers));
     if let Some(key) = key {
         submission = submission.under(&key, unreadable.then_some(&bytes[..]));
     }
-    state.intake.submit(submission, notices).await
+    state.intake.submit(submission, warnings).await
 }
 
 /// A key that is none does not stop an alert: it is taken without, and its caller told.
-fn key_or_notice(
+fn key_or_warning(
     key: Result<Option<IdempotencyKey>, NotAKey>,
-    notices: &mut Vec<Notice>,
+    warnings: &mut Vec<ResponseWarning>,
 ) -> Option<IdempotencyKey> {
     key.unwrap_or_else(|NotAKey| {
-        notices.push(Notice::IDEMPOTENCY_KEY_IGNORED);
+        warnings.push(ResponseWarning::IDEMPOTENCY_KEY_IGNORED);
         None
     })
 }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use event_model::EventId;
 
-use crate::{answer::Whereabouts, api_error::ApiError, household::Household, state::AppState};
+use crate::{
+    api_error::ApiError, call_response::CallStatus, household::Household, state::AppState,
+};
 
 /// Whoever did not make the call hears what they would hear of one that never was.
-pub(super) async fn whereabouts(
+pub(super) async fn call_status(
     State(state): State<Arc<AppState>>,
     caller: Household,
     Path(id): Path<String>,
-) -> Result<Whereabouts, ApiError> {
+) -> Result<CallStatus, ApiError> {
     let id: EventId = id.parse().map_err(|_| ApiError::NotFound)?;
     state
         .intake
-        .whereabouts(id, &caller.owner)
+        .call_status(id, &caller.owner)
         .ok_or(ApiError::NotFound)
 }

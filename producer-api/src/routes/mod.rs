@@ -16,7 +16,7 @@ use axum::{
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::{answer::IDEMPOTENT_REPLAY, api_error::ApiError, state::AppState};
+use crate::{api_error::ApiError, call_response::IDEMPOTENT_REPLAY, state::AppState};
 
 pub(crate) use health::admin_routes;
 
@@ -40,7 +40,7 @@ pub(crate) fn routes(state: Arc<AppState>, allowed_origins: AllowOrigin) -> Rout
         // A slash too many must not cost a call.
         .route("/alert/", post(alert::raise))
         .route("/accept/", post(accept::accept))
-        .route("/calls/{id}", get(call::whereabouts))
+        .route("/calls/{id}", get(call::call_status))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/openapi.json", get(manual::description))

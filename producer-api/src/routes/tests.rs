@@ -231,7 +231,10 @@ fn every_warning_is_described_and_nothing_else() {
     let told: BTreeSet<&str> = Warning::ALL
         .into_iter()
         .map(Warning::code)
-        .chain(crate::answer::Notice::ALL.map(crate::answer::Notice::code))
+        .chain(
+            crate::call_response::ResponseWarning::ALL
+                .map(crate::call_response::ResponseWarning::code),
+        )
         .collect();
 
     assert_eq!(described, told);

@@ -21,7 +21,7 @@ pub(crate) struct Stored {
 
 /// A call that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum Receipt {
     /// In the log: on the disks of a majority.
     Stored(Stored),
     /// On this machine's disk, on its way to the log.
@@ -35,9 +35,9 @@ pub(crate) enum Taken {
 
 /// Where a call is that was taken before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
+pub(crate) enum CallStatus {
     /// Where it was taken to.
-    Taken(Taken),
+    Received(Receipt),
     /// Nowhere: the log will never take it.
     Dead {
         /// Its id.
@@ -49,12 +49,12 @@ pub(crate) enum Whereabouts {
 
 /// What was taken differently from how it was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Notice {
+pub(crate) struct ResponseWarning {
     code: &'static str,
     detail: &'static str,
 }
 
-impl Notice {
+impl ResponseWarning {
     /// The header names no key: the call was taken without one.
     pub(crate) const IDEMPOTENCY_KEY_IGNORED: Self = Self {
         code: "idempotency_key_ignored",
@@ -81,13 +81,14 @@ impl Notice {
     ];
 }
 
-impl Notice {
+impl ResponseWarning {
     /// The warnings of an event as its caller reads them. Counts them.
     pub(crate) fn of_all(warnings: &[Warning]) -> Vec<Self> {
-        let notices = warnings.iter().copied().map(Self::from);
-        notices
-            .inspect(|notice| {
-                metrics::counter!("producer_api_warnings_total", "code" => notice.code).increment(1)
+        let warnings = warnings.iter().copied().map(Self::from);
+        warnings
+            .inspect(|warning| {
+                metrics::counter!("producer_api_warnings_total", "code" => warning.code)
+                    .increment(1)
             })
             .collect()
     }
@@ -98,7 +99,7 @@ impl Notice {
     }
 }
 
-impl From<Warning> for Notice {
+impl From<Warning> for ResponseWarning {
     fn from(warning: Warning) -> Self {
         Self {
             code: warning.code(),
@@ -109,9 +110,9 @@ impl From<Warning> for Notice {
 
 /// `201` after the log said that the record is committed, `202` after this machine's disk has it.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) taken: Taken,
-    pub(crate) warnings: Vec<Notice>,
+pub(crate) struct CallResponse {
+    pub(crate) receipt: Receipt,
+    pub(crate) warnings: Vec<ResponseWarning>,
     pub(crate) telling: Telling,
 }
 
@@ -132,7 +133,7 @@ struct Body {
     place: Option<PlaceBody>,
     at: EventTime,
     #[serde(skip_serializing_if = "Option::is_none")]
-    warnings: Option<Vec<Notice>>,
+    warnings: Option<Vec<ResponseWarning>>,
 }
 
 #[derive(Serialize)]
@@ -158,11 +159,11 @@ impl From<Place> for PlaceBody {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for CallResponse {
     fn into_response(self) -> Response {
         let warnings = Some(self.warnings);
-        let (status, body) = match self.taken {
-            Taken::Stored(Stored { id, place, at }) => (
+        let (status, body) = match self.receipt {
+            Receipt::Stored(Stored { id, place, at }) => (
                 StatusCode::CREATED,
                 Body {
                     id,
@@ -172,7 +173,7 @@ impl IntoResponse for Answer {
                     warnings,
                 },
             ),
-            Taken::Queued { id, at } => (
+            Receipt::Queued { id, at } => (
                 StatusCode::ACCEPTED,
                 Body {
                     id,
@@ -194,14 +195,14 @@ impl IntoResponse for Answer {
 }
 
 /// `200`, to who asks what became of a call.
-impl IntoResponse for Whereabouts {
+impl IntoResponse for CallStatus {
     fn into_response(self) -> Response {
         let (id, status, place, at) = match self {
-            Whereabouts::Taken(Taken::Stored(Stored { id, place, at })) => {
+            CallStatus::Received(Receipt::Stored(Stored { id, place, at })) => {
                 (id, "stored", Some(place.into()), at)
             }
-            Whereabouts::Taken(Taken::Queued { id, at }) => (id, "queued", None, at),
-            Whereabouts::Dead { id, at } => (id, "dead", None, at),
+            CallStatus::Received(Receipt::Queued { id, at }) => (id, "queued", None, at),
+            CallStatus::Dead { id, at } => (id, "dead", None, at),
         };
         Json(Body {
             id,
