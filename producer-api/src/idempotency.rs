@@ -24,18 +24,18 @@ pub(crate) struct IdempotencyKey(String);
 
 /// The header is there, but is no key.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotAKey;
+pub(crate) struct InvalidKey;
 
 impl IdempotencyKey {
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, NotAKey> {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, InvalidKey> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else {
             return Ok(None);
         };
         if values.next().is_some() {
-            return Err(NotAKey);
+            return Err(InvalidKey);
         }
-        let value = value.to_str().map_err(|_| NotAKey)?.trim();
+        let value = value.to_str().map_err(|_| InvalidKey)?.trim();
         let quoted = value
             .strip_prefix('"')
             .and_then(|rest| rest.strip_suffix('"'));
@@ -46,7 +46,7 @@ impl IdempotencyKey {
         if visible && KEY_BYTES.contains(&key.len()) {
             Ok(Some(Self(key.to_owned())))
         } else {
-            Err(NotAKey)
+            Err(InvalidKey)
         }
     }
 
@@ -64,17 +64,17 @@ impl IdempotencyKey {
 /// Where a call under a key stands. Sent once, by the first try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Progress {
-    OnItsWay,
-    Taken(Receipt),
+    Pending,
+    Completed(Receipt),
     /// The first try ended without an answer; another one may begin.
-    GivenUp,
+    Abandoned,
 }
 
 /// What a request under a key should do.
 #[derive(Debug)]
 pub(crate) enum Claim {
-    /// It is the first: store the call, and tell the ticket.
-    First(Ticket),
+    /// It is the first: store the call, and tell the guard.
+    First(InFlightGuard),
     /// Another request is at it: wait for what it finds.
     Wait(watch::Receiver<Progress>),
     /// The key stands for another call that is on its way.
@@ -84,22 +84,22 @@ pub(crate) enum Claim {
 /// The calls under keys that are on their way: as many as requests and the outbox hold. What is stored stands in
 /// [`RecentCalls`](crate::recent_calls::RecentCalls).
 #[derive(Default)]
-pub(crate) struct CallsInFlight {
+pub(crate) struct InFlightCalls {
     table: Arc<Mutex<Table>>,
 }
 
 #[derive(Default)]
 struct Table {
     /// By the fingerprint of key, owner and path.
-    calls: HashMap<Tag, Vec<Call>>,
+    calls: HashMap<Tag, Vec<InFlightCall>>,
 }
 
-struct Call {
+struct InFlightCall {
     id: EventId,
     progress: watch::Receiver<Progress>,
 }
 
-impl CallsInFlight {
+impl InFlightCalls {
     /// Asks what to do with the call `id` under a key.
     pub(crate) fn claim(&self, key: Tag, topic: Topic, id: EventId) -> Claim {
         let mut table = lock(&self.table);
@@ -111,9 +111,9 @@ impl CallsInFlight {
         if topic == Topic::Accept && !known.is_empty() {
             return Claim::Reused;
         }
-        let (sender, progress) = watch::channel(Progress::OnItsWay);
-        known.push(Call { id, progress });
-        Claim::First(Ticket {
+        let (sender, progress) = watch::channel(Progress::Pending);
+        known.push(InFlightCall { id, progress });
+        Claim::First(InFlightGuard {
             sender,
             key,
             id,
@@ -136,27 +136,27 @@ impl Table {
 
 /// The first try's duty to tell the others. Dropped without a word, it gives the call up.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct InFlightGuard {
     sender: watch::Sender<Progress>,
     key: Tag,
     id: EventId,
     table: Arc<Mutex<Table>>,
 }
 
-impl Ticket {
+impl InFlightGuard {
     /// The call is in the log; who comes later finds it among the recent calls, where it stands already.
-    pub(crate) fn taken(self, receipt: Receipt) {
-        self.sender.send_replace(Progress::Taken(taken));
+    pub(crate) fn complete(self, receipt: Receipt) {
+        self.sender.send_replace(Progress::Completed(receipt));
     }
 }
 
-impl Drop for Ticket {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         lock(&self.table).forget(self.key, self.id);
         self.sender.send_if_modified(|progress| {
-            let given_up = *progress == Progress::OnItsWay;
+            let given_up = *progress == Progress::Pending;
             if given_up {
-                *progress = Progress::GivenUp;
+                *progress = Progress::Abandoned;
             }
             given_up
         });
@@ -204,11 +204,11 @@ mod tests {
         })
     }
 
-    fn first(claim: Claim) -> Ticket {
-        let Claim::First(ticket) = claim else {
+    fn first(claim: Claim) -> InFlightGuard {
+        let Claim::First(guard) = claim else {
             panic!("{claim:?} is not the first")
         };
-        ticket
+        guard
     }
 
     fn waiting(claim: Claim) -> watch::Receiver<Progress> {
@@ -220,13 +220,13 @@ mod tests {
 
     #[test]
     fn the_second_waits_for_the_first_and_hears_what_it_found() {
-        let calls = CallsInFlight::default();
-        let ticket = first(calls.claim(key(), Topic::Alert, id(1)));
+        let calls = InFlightCalls::default();
+        let guard = first(calls.claim(key(), Topic::Alert, id(1)));
         let progress = waiting(calls.claim(key(), Topic::Alert, id(1)));
 
-        ticket.taken(stored(1));
+        guard.complete(stored(1));
 
-        assert_eq!(*progress.borrow(), Progress::Taken(stored(1)));
+        assert_eq!(*progress.borrow(), Progress::Completed(stored(1)));
         assert!(
             lock(&calls.table).calls.is_empty(),
             "it is on its way no more"
@@ -235,23 +235,23 @@ mod tests {
 
     #[test]
     fn when_the_first_gives_up_another_try_may_be_the_first() {
-        let calls = CallsInFlight::default();
-        let ticket = first(calls.claim(key(), Topic::Accept, id(1)));
+        let calls = InFlightCalls::default();
+        let guard = first(calls.claim(key(), Topic::Accept, id(1)));
         let progress = waiting(calls.claim(key(), Topic::Accept, id(1)));
         assert!(matches!(
             calls.claim(key(), Topic::Accept, id(2)),
             Claim::Reused
         ));
 
-        drop(ticket);
+        drop(guard);
 
-        assert_eq!(*progress.borrow(), Progress::GivenUp);
-        first(calls.claim(key(), Topic::Accept, id(2))).taken(stored(2));
+        assert_eq!(*progress.borrow(), Progress::Abandoned);
+        first(calls.claim(key(), Topic::Accept, id(2))).complete(stored(2));
     }
 
     #[test]
     fn two_alerts_under_one_key_are_two_alerts() {
-        let calls = CallsInFlight::default();
+        let calls = InFlightCalls::default();
 
         let _one = first(calls.claim(key(), Topic::Alert, id(1)));
         let _other = first(calls.claim(key(), Topic::Alert, id(2)));
@@ -278,8 +278,11 @@ mod tests {
             "0123456789 abcdef",
             "0123456789abcdéf",
         ] {
-            assert_eq!(key(&[bad]), Err(NotAKey), "{bad}");
+            assert_eq!(key(&[bad]), Err(InvalidKey), "{bad}");
         }
-        assert_eq!(key(&["0123456789abcdef", "0123456789abcdef"]), Err(NotAKey));
+        assert_eq!(
+            key(&["0123456789abcdef", "0123456789abcdef"]),
+            Err(InvalidKey)
+        );
     }
 }

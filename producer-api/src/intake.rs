@@ -14,7 +14,7 @@ use crate::{
     api_error::ApiError,
     call_response::{CallResponse, CallStatus, Receipt, ResponseWarning, Stored, Telling},
     clock,
-    idempotency::{CallsInFlight, Claim, Progress, Ticket},
+    idempotency::{Claim, InFlightCalls, InFlightGuard, Progress},
     kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
     limiter::{Limiter, Wait},
     outbox::{Fate, Outbox, QueuedCall, TakeError, WriteFailed},
@@ -28,7 +28,7 @@ pub(crate) struct Intake {
     pub(crate) log: Arc<LogProducer>,
     pub(crate) outbox: Option<Arc<Outbox>>,
     pub(crate) recent: Arc<RecentCalls>,
-    pub(crate) in_flight: CallsInFlight,
+    pub(crate) in_flight: InFlightCalls,
     pub(crate) calls_by_house: Limiter<(Topic, Line, House)>,
     /// Appends go on when their caller's connection breaks: the call was made.
     pub(crate) appends: TaskTracker,
@@ -78,9 +78,9 @@ impl Intake {
     ) -> Result<(Receipt, Telling), ApiError> {
         let (id, topic) = (submission.event.id(), submission.event.topic());
         let again = |taken| (taken, Telling::Again);
-        let ticket = loop {
+        let guard = loop {
             let progress = match self.in_flight.claim(key, topic, id) {
-                Claim::First(ticket) => break Some(ticket),
+                Claim::First(guard) => break Some(guard),
                 // As long as not all is known, the other call may be the one that reused the key.
                 Claim::Reused if !self.recent.is_whole() => break None,
                 Claim::Reused => return Err(ApiError::IdempotencyKeyReused),
@@ -106,7 +106,7 @@ impl Intake {
         }
         match self.recent.key_use(key, topic, id, clock::steady()) {
             KeyUse::New => {
-                let stored = self.store(submission, ticket, deadline).await?;
+                let stored = self.store(submission, guard, deadline).await?;
                 Ok((stored, Telling::First))
             }
             KeyUse::Repeated(taken) => Ok(again(taken)),
@@ -143,7 +143,7 @@ impl Intake {
     async fn store(
         self: &Arc<Self>,
         submission: Submission,
-        ticket: Option<Ticket>,
+        guard: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Result<Receipt, ApiError> {
         let event = &submission.event;
@@ -153,7 +153,7 @@ impl Intake {
         let id = event.id();
         let intake = Arc::clone(self);
         let append = async move {
-            let taken = intake.append_or_enqueue(submission, ticket, deadline).await;
+            let taken = intake.append_or_enqueue(submission, guard, deadline).await;
             if taken.is_err() {
                 // Not heard, or perhaps not: its next try is a first call again.
                 intake.calls_by_house.give_back(&house);
@@ -168,7 +168,7 @@ impl Intake {
     async fn append_or_enqueue(
         &self,
         submission: Submission,
-        ticket: Option<Ticket>,
+        guard: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Result<Receipt, ApiError> {
         let record = submission.record(self.spring_types);
@@ -183,7 +183,7 @@ impl Intake {
         };
         let (error, delivery) = match outcome {
             AppendOutcome::Stored(place) => {
-                return Ok(self.stored(&submission, place, ticket, deadline).await);
+                return Ok(self.stored(&submission, place, guard, deadline).await);
             }
             AppendOutcome::Failed(error) => (error, None),
             AppendOutcome::Late(delivery) => (AppendError::OutcomeUnknown(None), Some(delivery)),
@@ -195,7 +195,7 @@ impl Intake {
         };
         let Submission { event, owner, .. } = submission;
         let call = QueuedCall::new(event.id(), event.line().clone(), owner, record);
-        match outbox.take(call, delivery, ticket).await {
+        match outbox.take(call, delivery, guard).await {
             Ok(fate) => self.queued(&event, fate, deadline).await,
             Err(refused) => {
                 let id = event.id();
@@ -217,7 +217,7 @@ impl Intake {
         &self,
         submission: &Submission,
         place: Option<Place>,
-        ticket: Option<Ticket>,
+        guard: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Receipt {
         let (id, at) = (submission.event.id(), submission.event.at());
@@ -231,8 +231,8 @@ impl Intake {
             Some(place) => Receipt::Stored(Stored { id, place, at }),
             None => Receipt::Queued { id, at },
         };
-        if let Some(ticket) = ticket {
-            ticket.taken(taken.clone());
+        if let Some(guard) = guard {
+            guard.complete(taken.clone());
         }
         taken
     }
@@ -263,11 +263,11 @@ impl Intake {
 /// What the first try of a call found: `None` if it gave up.
 async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Receipt> {
     let ended = progress
-        .wait_for(|progress| *progress != Progress::OnItsWay)
+        .wait_for(|progress| *progress != Progress::Pending)
         .await;
     match &*ended.ok()? {
-        Progress::Taken(taken) => Some(taken.clone()),
-        Progress::OnItsWay | Progress::GivenUp => None,
+        Progress::Completed(taken) => Some(taken.clone()),
+        Progress::Pending | Progress::Abandoned => None,
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, HouseLimit},
-    idempotency::CallsInFlight,
+    idempotency::InFlightCalls,
     intake::Intake,
     kafka::{LogProducer, LogSettings, TopicSettings, follow_tail, run_health_checks},
     limiter::Limiter,
@@ -260,7 +260,7 @@ async fn intake(config: &Config) -> Result<Intake, Error> {
         outbox: open_outbox(config, &log, &recent).await?,
         log,
         recent,
-        in_flight: CallsInFlight::default(),
+        in_flight: InFlightCalls::default(),
         calls_by_house: Limiter::new(burst, interval, HOUSES_MAX),
         appends: TaskTracker::new(),
         deadline: config.deadline,

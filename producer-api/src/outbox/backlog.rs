@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::call::{Fate, QueuedCall};
 use crate::{
     call_response::{Receipt, Stored},
-    idempotency::Ticket,
+    idempotency::InFlightGuard,
     kafka::PendingDelivery,
     owner::Owner,
 };
@@ -38,7 +38,7 @@ struct Waiting {
     state: State,
     delivery: Option<PendingDelivery>,
     restored: bool,
-    ticket: Option<Ticket>,
+    guard: Option<InFlightGuard>,
     fate: watch::Sender<Fate>,
 }
 
@@ -116,7 +116,7 @@ impl Backlog {
         &mut self,
         call: Arc<QueuedCall>,
         delivery: Option<PendingDelivery>,
-        ticket: Option<Ticket>,
+        guard: Option<InFlightGuard>,
     ) -> Result<u64, OutboxFull> {
         if self.bytes_max < self.bytes + call.bytes() {
             return Err(OutboxFull {
@@ -126,7 +126,7 @@ impl Backlog {
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.enqueue(number, call, State::Unsynced, delivery, ticket);
+        self.enqueue(number, call, State::Unsynced, delivery, guard);
         Ok(number)
     }
 
@@ -136,7 +136,7 @@ impl Backlog {
         call: Arc<QueuedCall>,
         state: State,
         delivery: Option<PendingDelivery>,
-        ticket: Option<Ticket>,
+        guard: Option<InFlightGuard>,
     ) {
         self.bytes += call.bytes();
         self.lines
@@ -154,7 +154,7 @@ impl Backlog {
             state,
             delivery,
             restored: false,
-            ticket,
+            guard,
             fate: watch::Sender::new(Fate::Queued),
         };
         let before = self.calls.insert(number, waiting);
@@ -213,7 +213,7 @@ impl Backlog {
         let Waiting {
             call,
             state,
-            ticket,
+            guard,
             fate: told,
             ..
         } = self.remove(number);
@@ -223,12 +223,12 @@ impl Backlog {
             "a call ends only after it was handed out"
         );
         let (id, at) = (call.id, call.at);
-        match (&fate, ticket) {
-            (Fate::Stored(place), Some(ticket)) => {
+        match (&fate, guard) {
+            (Fate::Stored(place), Some(guard)) => {
                 let place = *place;
-                ticket.taken(Receipt::Stored(Stored { id, place, at }));
+                guard.complete(Receipt::Stored(Stored { id, place, at }));
             }
-            (Fate::Delivered, Some(ticket)) => ticket.taken(Receipt::Queued { id, at }),
+            (Fate::Delivered, Some(guard)) => guard.complete(Receipt::Queued { id, at }),
             (Fate::Dead | Fate::Queued, _) | (_, None) => {}
         }
         self.remember(&call, fate.clone());

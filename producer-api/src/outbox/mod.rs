@@ -43,7 +43,7 @@ use writer::Writer;
 
 use crate::{
     clock,
-    idempotency::Ticket,
+    idempotency::InFlightGuard,
     kafka::{AppendError, LogProducer, PendingDelivery},
     owner::Owner,
     recent_calls::RecentCalls,
@@ -182,7 +182,7 @@ impl Outbox {
 
     /// Takes a call. When this returns it is on the disk, and what it returns tells its fate.
     ///
-    /// `delivery` is the call's own earlier try, if its report may still come; `ticket` is told when it is stored.
+    /// `delivery` is the call's own earlier try, if its report may still come; `guard` is told when it is stored.
     ///
     /// # Cancel safety
     ///
@@ -191,10 +191,10 @@ impl Outbox {
         self: &Arc<Self>,
         call: QueuedCall,
         delivery: Option<PendingDelivery>,
-        ticket: Option<Ticket>,
+        guard: Option<InFlightGuard>,
     ) -> Result<watch::Receiver<Fate>, TakeError> {
         let (line, call) = (call.line.clone(), Arc::new(call));
-        let number = self.backlog().take(Arc::clone(&call), delivery, ticket)?;
+        let number = self.backlog().take(Arc::clone(&call), delivery, guard)?;
         if let Err(failed) = self.writer.write(Write::Taken { number, call }).await {
             if self.backlog().abandon(number) == LineHead::Ready {
                 self.drain(line);

@@ -12,7 +12,7 @@ use crate::{
     call_response::{CallResponse, ResponseWarning},
     clock,
     household::Household,
-    idempotency::{IdempotencyKey, NotAKey},
+    idempotency::{IdempotencyKey, InvalidKey},
     payload::Payload,
     state::AppState,
     submission::Submission,
@@ -25,7 +25,7 @@ pub(super) async fn accept(
     Payload(body): Payload,
 ) -> Result<CallResponse, ApiError> {
     require_json(&headers)?;
-    let key = IdempotencyKey::of(&headers).map_err(|NotAKey| not_a_key())?;
+    let key = IdempotencyKey::of(&headers).map_err(|InvalidKey| invalid_key())?;
     let at = clock::wall().into();
     let accept = read_accept(&body, &caller, EventId::new(at, rand::random()), at)?;
     let mut warnings = ResponseWarning::of_all(&accept.warnings);
@@ -54,7 +54,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-fn not_a_key() -> ApiError {
+fn invalid_key() -> ApiError {
     let detail = "the Idempotency-Key header is not 16 to 64 visible ASCII characters".to_owned();
     ApiError::Validation(vec![FieldError {
         pointer: "",

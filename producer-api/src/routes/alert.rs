@@ -12,7 +12,7 @@ use crate::{
     call_response::{CallResponse, ResponseWarning},
     clock,
     household::Household,
-    idempotency::{IdempotencyKey, NotAKey},
+    idempotency::{IdempotencyKey, InvalidKey},
     payload::CallBody,
     state::AppState,
     submission::Submission,
@@ -53,10 +53,10 @@ pub(super) async fn raise(
 
 /// A key that is none does not stop an alert: it is taken without, and its caller told.
 fn key_or_warning(
-    key: Result<Option<IdempotencyKey>, NotAKey>,
+    key: Result<Option<IdempotencyKey>, InvalidKey>,
     warnings: &mut Vec<ResponseWarning>,
 ) -> Option<IdempotencyKey> {
-    key.unwrap_or_else(|NotAKey| {
+    key.unwrap_or_else(|InvalidKey| {
         warnings.push(ResponseWarning::IDEMPOTENCY_KEY_IGNORED);
         None
     })

@@ -20,7 +20,7 @@ use super::{ADDRESSES, headers::traceparent, manual::DESCRIPTION, origins, route
 use crate::{
     api_error::{ApiError, FieldError},
     clock,
-    idempotency::CallsInFlight,
+    idempotency::InFlightCalls,
     intake::Intake,
     kafka::{LogProducer, LogSettings},
     limiter::Limiter,
@@ -42,7 +42,7 @@ fn state_without_log() -> Arc<AppState> {
         log: Arc::new(LogProducer::connect(&log).unwrap()),
         outbox: None,
         recent: Arc::new(RecentCalls::new(10)),
-        in_flight: CallsInFlight::default(),
+        in_flight: InFlightCalls::default(),
         calls_by_house: Limiter::new(NonZeroU32::MAX, Duration::from_nanos(1), 10),
         appends: Default::default(),
         deadline: Duration::from_millis(1),
