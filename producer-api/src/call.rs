@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api_error::{ApiError, FieldError},
-    household::{CallerKind, Household},
+    caller::{Caller, CallerKind},
 };
 
 /// How much of a body there is.
@@ -31,7 +31,7 @@ pub(crate) enum Extent {
 pub(crate) fn read_alert(
     body: &[u8],
     extent: Extent,
-    caller: &Household,
+    caller: &Caller,
     id: EventId,
     at: EventTime,
 ) -> Result<AlertRaised, ApiError> {
@@ -72,7 +72,7 @@ pub(crate) fn read_alert(
 /// Reads the body of `POST /accept`.
 pub(crate) fn read_accept(
     body: &[u8],
-    caller: &Household,
+    caller: &Caller,
     id: EventId,
     at: EventTime,
 ) -> Result<AlertAccepted, ApiError> {

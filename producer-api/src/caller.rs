@@ -1,57 +1,47 @@
-//! From a request's head to the house that calls. Runs before the body is read: strangers send us nothing but heads.
+//! For whom a token may call: the line and the house that every call is attributed to.
 
-use std::sync::Arc;
+use event_model::{House, Line};
+use resident_token::{Resident, Role};
 
-use axum::{
-    extract::FromRequestParts,
-    http::{header, request::Parts},
-};
-use resident_token::{Resident, TokenError, bearer, refuse_token_in_query};
-use service_kit::bounds::{AddressKey, Client};
+use crate::{api_error::ApiError, owner::Owner};
 
-use crate::{api_error::ApiError, clock, household::Household, limiter::Wait, state::AppState};
-
-impl FromRequestParts<Arc<AppState>> for Household {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        state: &Arc<AppState>,
-    ) -> Result<Self, ApiError> {
-        let client = parts.extensions.get::<Client>();
-        match verified(parts, state) {
-            Ok(resident) => {
-                if let Some(client) = client {
-                    client.place.verified();
-                }
-                Household::of(resident)
-            }
-            Err(error) => {
-                let address = client.map(|client| client.address.ip().into());
-                Err(api_error_of(error, address, state))
-            }
-        }
-    }
+/// A verified caller who speaks for a house.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) line: Line,
+    pub(crate) house: House,
+    /// Whose calls and Idempotency-Keys these are.
+    pub(crate) owner: Owner,
+    pub(crate) kind: CallerKind,
 }
 
-fn verified(parts: &Parts, state: &AppState) -> Result<Resident, TokenError> {
-    refuse_token_in_query(parts.uri.query())?;
-    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().map(|value| value.as_bytes());
-    if values.next().is_some() {
-        // Two readers on the way might each believe another one.
-        return Err(TokenError::NotBearer);
-    }
-    state.verifier.verify(bearer(value)?, clock::wall())
+/// Whether a person calls or a machine that tries the system out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallerKind {
+    Person,
+    Canary,
 }
 
-/// Only what fails verification counts, and only it is refused: a whole complex may sit behind the address.
-fn api_error_of(error: TokenError, address: Option<AddressKey>, state: &AppState) -> ApiError {
-    let (Some(address), Some(failed_auth)) = (address, &state.failed_auth_by_address) else {
-        return ApiError::Token(error);
-    };
-    match failed_auth.take(address, clock::steady()) {
-        Ok(()) => ApiError::Token(error),
-        Err(Wait(wait)) => ApiError::AddressRateLimited { wait },
+impl Caller {
+    /// Admins and operators may have no house; then they have nothing to say here.
+    pub(crate) fn of(resident: Resident) -> Result<Self, ApiError> {
+        let (Some(line), Some(house)) = (resident.line, resident.house) else {
+            return Err(ApiError::RoleMissing);
+        };
+        let kind = if resident.roles.contains(Role::Canary) {
+            CallerKind::Canary
+        } else {
+            CallerKind::Person
+        };
+        let owner = Owner {
+            issuer: resident.issuer.unwrap_or_default(),
+            subject: resident.subject,
+        };
+        Ok(Self {
+            line,
+            house,
+            owner,
+            kind,
+        })
     }
 }

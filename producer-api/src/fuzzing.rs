@@ -5,7 +5,7 @@ use event_model::{Event, EventId, EventTime, House, Line, SpringTypes, encode};
 use crate::{
     api_error::ApiError,
     call::{Extent, read_accept, read_alert},
-    household::{CallerKind, Household},
+    caller::{Caller, CallerKind},
     owner::Owner,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 ///
 /// If an event is attributed to anybody but its caller, or a call for help refused for how it comes.
 pub fn read_bodies(body: &[u8]) {
-    let caller = Household {
+    let caller = Caller {
         line: Line::new("dong-101").expect("it is a name"),
         house: House::new("1502").expect("it is a name"),
         owner: Owner {

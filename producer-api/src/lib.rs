@@ -27,6 +27,7 @@
 //! ```
 
 mod api_error;
+mod authentication;
 mod call;
 mod call_response;
 mod caller;
@@ -34,7 +35,6 @@ mod clock;
 mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod household;
 mod idempotency;
 mod intake;
 mod kafka;

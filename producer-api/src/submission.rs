@@ -2,9 +2,7 @@
 
 use event_model::{EncodedRecord, Event, Place, SpringTypes, Tag, encode, header};
 
-use crate::{
-    household::Household, idempotency::IdempotencyKey, owner::Owner, recent_calls::RecentCall,
-};
+use crate::{caller::Caller, idempotency::IdempotencyKey, owner::Owner, recent_calls::RecentCall};
 
 pub(crate) struct Submission {
     pub(crate) event: Event,
@@ -16,7 +14,7 @@ pub(crate) struct Submission {
 }
 
 impl Submission {
-    pub(crate) fn new(event: Event, caller: &Household, traceparent: Option<String>) -> Self {
+    pub(crate) fn new(event: Event, caller: &Caller, traceparent: Option<String>) -> Self {
         Self {
             event,
             owner: caller.owner.clone(),

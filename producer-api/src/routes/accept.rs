@@ -10,8 +10,8 @@ use crate::{
     api_error::{ApiError, FieldError},
     call::read_accept,
     call_response::{CallResponse, ResponseWarning},
+    caller::Caller,
     clock,
-    household::Household,
     idempotency::{IdempotencyKey, InvalidKey},
     payload::Payload,
     state::AppState,
@@ -20,7 +20,7 @@ use crate::{
 
 pub(super) async fn accept(
     State(state): State<Arc<AppState>>,
-    caller: Household,
+    caller: Caller,
     headers: HeaderMap,
     Payload(body): Payload,
 ) -> Result<CallResponse, ApiError> {

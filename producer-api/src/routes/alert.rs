@@ -10,8 +10,8 @@ use crate::{
     api_error::ApiError,
     call::{Extent, read_alert},
     call_response::{CallResponse, ResponseWarning},
+    caller::Caller,
     clock,
-    household::Household,
     idempotency::{IdempotencyKey, InvalidKey},
     payload::CallBody,
     state::AppState,
@@ -20,7 +20,7 @@ use crate::{
 
 pub(super) async fn raise(
     State(state): State<Arc<AppState>>,
-    caller: Household,
+    caller: Caller,
     headers: HeaderMap,
     CallBody { bytes, whole }: CallBody,
 ) -> Result<CallResponse, ApiError> {

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use event_model::EventId;
 
-use crate::{
-    api_error::ApiError, call_response::CallStatus, household::Household, state::AppState,
-};
+use crate::{api_error::ApiError, call_response::CallStatus, caller::Caller, state::AppState};
 
 /// Whoever did not make the call hears what they would hear of one that never was.
 pub(super) async fn call_status(
     State(state): State<Arc<AppState>>,
-    caller: Household,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<CallStatus, ApiError> {
     let id: EventId = id.parse().map_err(|_| ApiError::NotFound)?;
