@@ -17,7 +17,7 @@ use crate::{
     idempotency::{Claim, InFlightCalls, InFlightGuard, Progress},
     kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
     limiter::{Limiter, Wait},
-    outbox::{Fate, Outbox, QueuedCall, TakeError, WriteFailed},
+    outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteFailed},
     owner::Owner,
     recent_calls::{KeyUse, RecentCalls},
     submission::Submission,
@@ -129,13 +129,17 @@ impl Intake {
             return recent.map(CallStatus::Received);
         }
         let outbox = self.outbox.as_ref();
-        let Some((fate, at)) = outbox.and_then(|outbox| outbox.fate(id, owner)) else {
+        let Some((status, at)) = outbox.and_then(|outbox| outbox.status(id, owner)) else {
             return recent.map(CallStatus::Received);
         };
-        Some(match fate {
-            Fate::Queued | Fate::Delivered => CallStatus::Received(Receipt::Queued { id, at }),
-            Fate::Stored(place) => CallStatus::Received(Receipt::Stored(Stored { id, place, at })),
-            Fate::Dead => CallStatus::Dead { id, at },
+        Some(match status {
+            DeliveryStatus::Queued | DeliveryStatus::Delivered => {
+                CallStatus::Received(Receipt::Queued { id, at })
+            }
+            DeliveryStatus::Stored(place) => {
+                CallStatus::Received(Receipt::Stored(Stored { id, place, at }))
+            }
+            DeliveryStatus::Dead => CallStatus::Dead { id, at },
         })
     }
 
@@ -196,14 +200,18 @@ impl Intake {
         let Submission { event, owner, .. } = submission;
         let call = QueuedCall::new(event.id(), event.line().clone(), owner, record);
         match outbox.take(call, delivery, guard).await {
-            Ok(fate) => self.queued(&event, fate, deadline).await,
+            Ok(status) => self.queued(&event, status, deadline).await,
             Err(refused) => {
                 let id = event.id();
                 warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
                 Err(api_error_of(
                     match refused {
-                        TakeError::Disk(WriteFailed::Unknown) => AppendError::OutcomeUnknown(None),
-                        TakeError::Disk(WriteFailed::NotWritten) | TakeError::Full(_) => error,
+                        EnqueueError::Disk(WriteFailed::Unknown) => {
+                            AppendError::OutcomeUnknown(None)
+                        }
+                        EnqueueError::Disk(WriteFailed::NotWritten) | EnqueueError::Full(_) => {
+                            error
+                        }
                     },
                     &event,
                 ))
@@ -241,21 +249,21 @@ impl Intake {
     async fn queued(
         &self,
         event: &Event,
-        mut fate: watch::Receiver<Fate>,
+        mut status: watch::Receiver<DeliveryStatus>,
         deadline: Instant,
     ) -> Result<Receipt, ApiError> {
         let (id, at) = (event.id(), event.at());
         if !self.log.health().is_unavailable() {
-            let ended = fate.wait_for(|fate| *fate != Fate::Queued);
+            let ended = status.wait_for(|status| *status != DeliveryStatus::Queued);
             if let Ok(Ok(_)) = timeout_at(deadline, ended).await {
                 debug!(%id, "a call left the outbox before its deadline");
             }
         }
-        let fate = fate.borrow().clone();
-        match fate {
-            Fate::Stored(place) => Ok(Receipt::Stored(Stored { id, place, at })),
-            Fate::Queued | Fate::Delivered => Ok(Receipt::Queued { id, at }),
-            Fate::Dead => Err(ApiError::LogRefused),
+        let status = status.borrow().clone();
+        match status {
+            DeliveryStatus::Stored(place) => Ok(Receipt::Stored(Stored { id, place, at })),
+            DeliveryStatus::Queued | DeliveryStatus::Delivered => Ok(Receipt::Queued { id, at }),
+            DeliveryStatus::Dead => Err(ApiError::LogRefused),
         }
     }
 }

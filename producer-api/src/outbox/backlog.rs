@@ -1,6 +1,6 @@
 //! Which calls wait, in which order, and what became of them. Decides only: no disk, no log, no clock.
 //!
-//! Invariants: a call is in the queue of its line from before it is written until its fate is known; only the first of
+//! Invariants: a call is in the queue of its line from before it is written until its status is known; only the first of
 //! a line is ever handed out, and only once; the bytes are the sum of those of the calls that wait.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
-use super::call::{Fate, QueuedCall};
+use super::call::{DeliveryStatus, QueuedCall};
 use crate::{
     call_response::{Receipt, Stored},
     idempotency::InFlightGuard,
@@ -19,8 +19,8 @@ use crate::{
     owner::Owner,
 };
 
-/// So many fates are remembered after the call has left.
-const FATES_MAX: usize = 65_536;
+/// So many statuses are remembered after the call has left.
+const STATUSES_MAX: usize = 65_536;
 
 pub(super) struct Backlog {
     bytes_max: usize,
@@ -28,7 +28,7 @@ pub(super) struct Backlog {
     next_number: u64,
     calls: BTreeMap<u64, Waiting>,
     lines: BTreeMap<Line, VecDeque<u64>>,
-    fates: BTreeMap<EventId, Known>,
+    statuses: BTreeMap<EventId, Known>,
     /// In the order they ended, for forgetting.
     ended: VecDeque<EventId>,
 }
@@ -39,7 +39,7 @@ struct Waiting {
     delivery: Option<PendingDelivery>,
     restored: bool,
     guard: Option<InFlightGuard>,
-    fate: watch::Sender<Fate>,
+    status: watch::Sender<DeliveryStatus>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +55,11 @@ enum State {
 struct Known {
     owner: Owner,
     at: EventTime,
-    fate: Fate,
+    status: DeliveryStatus,
 }
 
 /// A call to be sent now, and its earlier try if that may still be reported.
-pub(super) struct Turn {
+pub(super) struct NextDelivery {
     pub(super) number: u64,
     pub(super) call: Arc<QueuedCall>,
     pub(super) delivery: Option<PendingDelivery>,
@@ -92,7 +92,7 @@ impl Backlog {
             next_number: 0,
             calls: BTreeMap::new(),
             lines: BTreeMap::new(),
-            fates: BTreeMap::new(),
+            statuses: BTreeMap::new(),
             ended: VecDeque::new(),
         }
     }
@@ -106,9 +106,14 @@ impl Backlog {
     }
 
     /// Knows again what became of a call of an earlier run.
-    pub(super) fn restore_fate(&mut self, number: u64, call: &QueuedCall, fate: Fate) {
+    pub(super) fn restore_status(
+        &mut self,
+        number: u64,
+        call: &QueuedCall,
+        status: DeliveryStatus,
+    ) {
         self.next_number = self.next_number.max(number + 1);
-        self.remember(call, fate);
+        self.remember(call, status);
     }
 
     /// Gives a call its place, before it is written: whoever comes after it on its line queues behind it.
@@ -146,42 +151,42 @@ impl Backlog {
         let known = Known {
             owner: call.owner.clone(),
             at: call.at,
-            fate: Fate::Queued,
+            status: DeliveryStatus::Queued,
         };
-        self.fates.insert(call.id, known);
+        self.statuses.insert(call.id, known);
         let waiting = Waiting {
             call,
             state,
             delivery,
             restored: false,
             guard,
-            fate: watch::Sender::new(Fate::Queued),
+            status: watch::Sender::new(DeliveryStatus::Queued),
         };
         let before = self.calls.insert(number, waiting);
         assert!(before.is_none(), "a number is given once");
     }
 
-    /// The call is on the disk: tells its fate to come, and whether its line has to be begun with.
-    pub(super) fn synced(&mut self, number: u64) -> (watch::Receiver<Fate>, LineHead) {
+    /// The call is on the disk: tells its status to come, and whether its line has to be begun with.
+    pub(super) fn synced(&mut self, number: u64) -> (watch::Receiver<DeliveryStatus>, LineHead) {
         let waiting = self
             .calls
             .get_mut(&number)
-            .expect("a call stays until its fate is known");
+            .expect("a call stays until its status is known");
         assert_eq!(waiting.state, State::Unsynced);
         waiting.state = State::Synced;
-        let (fate, line) = (waiting.fate.subscribe(), waiting.call.line.clone());
+        let (status, line) = (waiting.status.subscribe(), waiting.call.line.clone());
         let head = if self.lines[&line].front() == Some(&number) {
             LineHead::Ready
         } else {
             LineHead::Busy
         };
-        (fate, head)
+        (status, head)
     }
 
     /// The call could not be written: it was never here. Those behind it may have to be begun with.
     pub(super) fn abandon(&mut self, number: u64) -> LineHead {
         let waiting = self.remove(number);
-        self.fates.remove(&waiting.call.id);
+        self.statuses.remove(&waiting.call.id);
         let first = self.lines.get(&waiting.call.line).and_then(VecDeque::front);
         match first.map(|first| self.calls[first].state) {
             Some(State::Synced) => LineHead::Ready,
@@ -190,7 +195,7 @@ impl Backlog {
     }
 
     /// The first call of a line, if it is on the disk and nobody sends it: the caller does, from now on.
-    pub(super) fn next(&mut self, line: &Line) -> Option<Turn> {
+    pub(super) fn next(&mut self, line: &Line) -> Option<NextDelivery> {
         let number = *self.lines.get(line)?.front()?;
         let waiting = self
             .calls
@@ -200,7 +205,7 @@ impl Backlog {
             return None;
         }
         waiting.state = State::UnderWay;
-        Some(Turn {
+        Some(NextDelivery {
             number,
             call: Arc::clone(&waiting.call),
             delivery: waiting.delivery.take(),
@@ -208,13 +213,13 @@ impl Backlog {
         })
     }
 
-    /// The fate of a call that was handed out is known.
-    pub(super) fn end(&mut self, number: u64, fate: Fate) {
+    /// The status of a call that was handed out is known.
+    pub(super) fn end(&mut self, number: u64, status: DeliveryStatus) {
         let Waiting {
             call,
             state,
             guard,
-            fate: told,
+            status: told,
             ..
         } = self.remove(number);
         assert_eq!(
@@ -223,31 +228,31 @@ impl Backlog {
             "a call ends only after it was handed out"
         );
         let (id, at) = (call.id, call.at);
-        match (&fate, guard) {
-            (Fate::Stored(place), Some(guard)) => {
+        match (&status, guard) {
+            (DeliveryStatus::Stored(place), Some(guard)) => {
                 let place = *place;
                 guard.complete(Receipt::Stored(Stored { id, place, at }));
             }
-            (Fate::Delivered, Some(guard)) => guard.complete(Receipt::Queued { id, at }),
-            (Fate::Dead | Fate::Queued, _) | (_, None) => {}
+            (DeliveryStatus::Delivered, Some(guard)) => guard.complete(Receipt::Queued { id, at }),
+            (DeliveryStatus::Dead | DeliveryStatus::Queued, _) | (_, None) => {}
         }
-        self.remember(&call, fate.clone());
-        told.send_replace(fate);
+        self.remember(&call, status.clone());
+        told.send_replace(status);
     }
 
-    fn remember(&mut self, call: &QueuedCall, fate: Fate) {
-        self.fates.insert(
+    fn remember(&mut self, call: &QueuedCall, status: DeliveryStatus) {
+        self.statuses.insert(
             call.id,
             Known {
                 owner: call.owner.clone(),
                 at: call.at,
-                fate,
+                status,
             },
         );
         self.ended.push_back(call.id);
-        while FATES_MAX < self.ended.len() {
+        while STATUSES_MAX < self.ended.len() {
             let oldest = self.ended.pop_front().expect("it is not empty");
-            self.fates.remove(&oldest);
+            self.statuses.remove(&oldest);
         }
     }
 
@@ -278,8 +283,8 @@ impl Backlog {
     }
 
     /// What became of a call, told to who made it.
-    pub(super) fn fate(&self, id: EventId, owner: &Owner) -> Option<(Fate, EventTime)> {
-        let known = self.fates.get(&id)?;
-        (known.owner == *owner).then(|| (known.fate.clone(), known.at))
+    pub(super) fn status(&self, id: EventId, owner: &Owner) -> Option<(DeliveryStatus, EventTime)> {
+        let known = self.statuses.get(&id)?;
+        (known.owner == *owner).then(|| (known.status.clone(), known.at))
     }
 }

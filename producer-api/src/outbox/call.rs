@@ -10,7 +10,7 @@ use crate::{
 
 /// What became of a call in the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum DeliveryStatus {
     /// On this machine's disk.
     Queued,
     /// In the log.

@@ -32,8 +32,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-use backlog::{Backlog, LineHead, OutboxFull, Turn};
-pub(crate) use call::{Fate, QueuedCall};
+use backlog::{Backlog, LineHead, NextDelivery, OutboxFull};
+pub(crate) use call::{DeliveryStatus, QueuedCall};
 use condition::{Condition, OutboxReadiness};
 use reserve::ReservedDisk;
 pub use store::StoreError;
@@ -93,7 +93,7 @@ pub(crate) struct OutboxSizes {
 
 /// Why a call is not in the outbox.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TakeError {
+pub(crate) enum EnqueueError {
     #[error(transparent)]
     Full(#[from] OutboxFull),
     #[error("the outbox cannot be written")]
@@ -131,8 +131,8 @@ impl Outbox {
                 source,
             })?;
         let mut backlog = Backlog::new(sizes.bytes_max);
-        for (number, call, fate) in found.ended {
-            backlog.restore_fate(number, &call, fate);
+        for (number, call, status) in found.ended {
+            backlog.restore_status(number, &call, status);
         }
         for (number, call) in found.waiting {
             backlog.restore(number, call);
@@ -176,11 +176,11 @@ impl Outbox {
     }
 
     /// What became of a call, if it came through here lately and `owner` made it.
-    pub(crate) fn fate(&self, id: EventId, owner: &Owner) -> Option<(Fate, EventTime)> {
-        self.backlog().fate(id, owner)
+    pub(crate) fn status(&self, id: EventId, owner: &Owner) -> Option<(DeliveryStatus, EventTime)> {
+        self.backlog().status(id, owner)
     }
 
-    /// Takes a call. When this returns it is on the disk, and what it returns tells its fate.
+    /// Takes a call. When this returns it is on the disk, and what it returns tells its status.
     ///
     /// `delivery` is the call's own earlier try, if its report may still come; `guard` is told when it is stored.
     ///
@@ -192,21 +192,21 @@ impl Outbox {
         call: QueuedCall,
         delivery: Option<PendingDelivery>,
         guard: Option<InFlightGuard>,
-    ) -> Result<watch::Receiver<Fate>, TakeError> {
+    ) -> Result<watch::Receiver<DeliveryStatus>, EnqueueError> {
         let (line, call) = (call.line.clone(), Arc::new(call));
         let number = self.backlog().take(Arc::clone(&call), delivery, guard)?;
         if let Err(failed) = self.writer.write(Write::Taken { number, call }).await {
             if self.backlog().abandon(number) == LineHead::Ready {
                 self.drain(line);
             }
-            return Err(TakeError::Disk(failed));
+            return Err(EnqueueError::Disk(failed));
         }
-        let (fate, head) = self.backlog().synced(number);
+        let (status, head) = self.backlog().synced(number);
         if head == LineHead::Ready {
             self.drain(line);
         }
         metrics::counter!("producer_api_outbox_taken_total").increment(1);
-        Ok(fate)
+        Ok(status)
     }
 
     /// Stops; what waits stays on the disk for the next run.
@@ -232,19 +232,19 @@ impl Outbox {
         let (log, recent) = (&self.log, &self.recent);
         // What earlier runs sent has had its time once the first of their calls has waited.
         let mut patience = EARLIER_TRY_PATIENCE;
-        while let Some(Turn {
+        while let Some(NextDelivery {
             number,
             call,
             delivery,
             restored,
-        }) = self.next_turn(line)
+        }) = self.next_delivery(line)
         {
             let stored = match restored {
                 true => stored_by_an_earlier_try(&call, log, recent, patience).await,
                 false => None,
             };
-            let fate = match stored {
-                Some(place) => Fate::Stored(place),
+            let status = match stored {
+                Some(place) => DeliveryStatus::Stored(place),
                 None => deliver(&call, delivery, log, recent).await,
             };
             patience = Duration::ZERO;
@@ -253,7 +253,7 @@ impl Outbox {
                 .writer
                 .write(Write::Ended {
                     number,
-                    fate: fate.clone(),
+                    status: status.clone(),
                 })
                 .await
                 .is_err()
@@ -262,12 +262,12 @@ impl Outbox {
                     "the outbox cannot be written: a stored call may be sent again after a restart"
                 );
             }
-            self.backlog().end(number, fate);
+            self.backlog().end(number, status);
         }
     }
 
     /// A function of its own, so that the lock is released before the call is sent.
-    fn next_turn(&self, line: &Line) -> Option<Turn> {
+    fn next_delivery(&self, line: &Line) -> Option<NextDelivery> {
         self.backlog().next(line)
     }
 
@@ -285,7 +285,7 @@ async fn deliver(
     mut delivery: Option<PendingDelivery>,
     log: &LogProducer,
     recent: &RecentCalls,
-) -> Fate {
+) -> DeliveryStatus {
     loop {
         let outcome = match delivery.take() {
             Some(mut under_way) => under_way.delivered().await,
@@ -300,20 +300,20 @@ async fn deliver(
                 };
                 let Some(place) = place else {
                     info!(id = %call.id, "a call left the outbox, to a place that is not known yet");
-                    return Fate::Delivered;
+                    return DeliveryStatus::Delivered;
                 };
                 info!(id = %call.id, %place, "a call left the outbox");
-                return Fate::Stored(place);
+                return DeliveryStatus::Stored(place);
             }
             Err(AppendError::Rejected(error)) => {
                 error!(id = %call.id, error = &error as &dyn std::error::Error, "the log will never take a call");
-                return Fate::Dead;
+                return DeliveryStatus::Dead;
             }
             Err(_) => sleep(RETRY_PAUSE).await,
         }
         let patience = EARLIER_TRY_PATIENCE;
         if let Some(place) = stored_by_an_earlier_try(call, log, recent, patience).await {
-            return Fate::Stored(place);
+            return DeliveryStatus::Stored(place);
         }
     }
 }

@@ -31,7 +31,7 @@ use log_core::{
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
-use super::call::{Fate, QueuedCall};
+use super::call::{DeliveryStatus, QueuedCall};
 use crate::owner::Owner;
 
 const VERSION: u8 = 1;
@@ -83,7 +83,7 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub(super) enum Write {
     Taken { number: u64, call: Arc<QueuedCall> },
-    Ended { number: u64, fate: Fate },
+    Ended { number: u64, status: DeliveryStatus },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,7 +151,7 @@ pub(super) struct Found {
     /// In the order they were taken.
     pub(super) waiting: BTreeMap<u64, Arc<QueuedCall>>,
     /// As far as the journal still has them.
-    pub(super) ended: Vec<(u64, Arc<QueuedCall>, Fate)>,
+    pub(super) ended: Vec<(u64, Arc<QueuedCall>, DeliveryStatus)>,
     /// The journals that were found damaged, now or by an earlier start, and are kept for a person to look at.
     pub(super) damaged: Vec<PathBuf>,
 }
@@ -232,13 +232,13 @@ impl Store {
                     read_back.waiting.insert(number, Arc::clone(&call));
                     live.insert(number, Live { position, call });
                 }
-                Read::Ended(number, fate) => {
+                Read::Ended(number, status) => {
                     live.remove(&number);
                     // Its `Taken` may have been trimmed away.
                     let call = read_back.waiting.remove(&number);
                     read_back
                         .ended
-                        .extend(call.map(|call| (number, call, fate)));
+                        .extend(call.map(|call| (number, call, status)));
                 }
                 Read::GenerationComplete => complete = true,
             }
@@ -590,9 +590,9 @@ fn encode(write: &Write) -> Vec<u8> {
                 .collect(),
             value: &call.value,
         },
-        Write::Ended { number, fate } => Entry::Ended {
+        Write::Ended { number, status } => Entry::Ended {
             number: *number,
-            end: end_of(fate),
+            end: end_of(status),
         },
     };
     encode_entry(&entry)
@@ -602,9 +602,9 @@ fn encode_entry(entry: &Entry<'_>) -> Vec<u8> {
     postcard::to_extend(entry, vec![VERSION]).expect("memory takes what postcard writes")
 }
 
-fn end_of(fate: &Fate) -> End {
-    match fate {
-        Fate::Stored(Place {
+fn end_of(status: &DeliveryStatus) -> End {
+    match status {
+        DeliveryStatus::Stored(Place {
             topic,
             partition,
             offset,
@@ -613,15 +613,15 @@ fn end_of(fate: &Fate) -> End {
             partition: *partition,
             offset: *offset,
         },
-        Fate::Dead => End::Dead,
-        Fate::Delivered => End::Delivered,
-        Fate::Queued => unreachable!("a call that waits has not ended"),
+        DeliveryStatus::Dead => End::Dead,
+        DeliveryStatus::Delivered => End::Delivered,
+        DeliveryStatus::Queued => unreachable!("a call that waits has not ended"),
     }
 }
 
 enum Read {
     Taken(u64, QueuedCall),
-    Ended(u64, Fate),
+    Ended(u64, DeliveryStatus),
     GenerationComplete,
 }
 
@@ -677,7 +677,7 @@ fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
                 },
         } => Read::Ended(
             number,
-            Fate::Stored(Place {
+            DeliveryStatus::Stored(Place {
                 topic: topic.into(),
                 partition,
                 offset,
@@ -686,11 +686,11 @@ fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
         Entry::Ended {
             number,
             end: End::Dead,
-        } => Read::Ended(number, Fate::Dead),
+        } => Read::Ended(number, DeliveryStatus::Dead),
         Entry::Ended {
             number,
             end: End::Delivered,
-        } => Read::Ended(number, Fate::Delivered),
+        } => Read::Ended(number, DeliveryStatus::Delivered),
         Entry::GenerationComplete => Read::GenerationComplete,
     })
 }

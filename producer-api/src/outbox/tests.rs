@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::{
-    Condition, Fate, QueuedCall, WriteFailed,
-    backlog::{Backlog, LineHead, Turn},
+    Condition, DeliveryStatus, QueuedCall, WriteFailed,
+    backlog::{Backlog, LineHead, NextDelivery},
     deliver,
     reserve::ReservedDisk,
     store::{Found, Store, StoreError, Write},
@@ -54,8 +54,8 @@ fn owner(subject: &str) -> Owner {
     }
 }
 
-fn stored(offset: u64) -> Fate {
-    Fate::Stored(Place {
+fn stored(offset: u64) -> DeliveryStatus {
+    DeliveryStatus::Stored(Place {
         topic: Topic::Alert,
         partition: 1,
         offset,
@@ -73,7 +73,7 @@ fn taken(backlog: &mut Backlog, call: &Arc<QueuedCall>) -> u64 {
 fn next(backlog: &mut Backlog, line: &str) -> Option<u64> {
     backlog
         .next(&Line::new(line).unwrap())
-        .map(|Turn { number, .. }| number)
+        .map(|NextDelivery { number, .. }| number)
 }
 
 #[test]
@@ -109,19 +109,19 @@ fn a_line_is_held_until_its_last_call_has_ended() {
     let number = taken(&mut backlog, &call("a", 1));
     assert!(backlog.holds(&line), "from before it is written");
 
-    let (fate, _) = backlog.synced(number);
+    let (status, _) = backlog.synced(number);
     next(&mut backlog, "a").unwrap();
-    assert_eq!(*fate.borrow(), Fate::Queued);
+    assert_eq!(*status.borrow(), DeliveryStatus::Queued);
     backlog.end(number, stored(7));
 
     assert!(!backlog.holds(&line));
-    assert_eq!(*fate.borrow(), stored(7));
+    assert_eq!(*status.borrow(), stored(7));
     assert_eq!(
-        backlog.fate(call("a", 1).id, &owner("kim")).unwrap().0,
+        backlog.status(call("a", 1).id, &owner("kim")).unwrap().0,
         stored(7)
     );
     assert_eq!(
-        backlog.fate(call("a", 1).id, &owner("lee")),
+        backlog.status(call("a", 1).id, &owner("lee")),
         None,
         "told to who called"
     );
@@ -137,7 +137,7 @@ fn a_call_that_could_not_be_written_leaves_its_place_to_the_next() {
     assert_eq!(backlog.abandon(first), LineHead::Ready);
 
     assert_eq!(next(&mut backlog, "a"), Some(second));
-    assert_eq!(backlog.fate(call("a", 1).id, &owner("kim")), None);
+    assert_eq!(backlog.status(call("a", 1).id, &owner("kim")), None);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn only_so_many_bytes_wait_and_room_comes_back_when_calls_end() {
 
     backlog.synced(first);
     next(&mut backlog, "a").unwrap();
-    backlog.end(first, Fate::Dead);
+    backlog.end(first, DeliveryStatus::Dead);
 
     assert!(backlog.take(call("a", 1), None, None).is_ok());
 }
@@ -258,7 +258,7 @@ impl Model {
             .unwrap();
         match self.store.write(&[&Write::Ended {
             number,
-            fate: stored(number),
+            status: stored(number),
         }]) {
             Ok(()) => {
                 self.waiting.remove(&number);
@@ -340,7 +340,7 @@ fn the_journal_is_trimmed_once_its_calls_have_ended() {
         store
             .write(&[&Write::Ended {
                 number,
-                fate: Fate::Dead,
+                status: DeliveryStatus::Dead,
             }])
             .unwrap();
     }
@@ -363,8 +363,8 @@ fn write_taken(number: u64) -> Write {
 }
 
 fn write_ended(number: u64) -> Write {
-    let fate = stored(number);
-    Write::Ended { number, fate }
+    let status = stored(number);
+    Write::Ended { number, status }
 }
 
 fn numbers(found: &Found) -> Vec<u64> {
@@ -631,20 +631,20 @@ async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where()
     };
 
     let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
-    let (fate, ()) = tokio::join!(
+    let (status, ()) = tokio::join!(
         deliver(&call, Some(implicitly_acknowledged), &log, &recent),
         async {
             recent.add(call.recent_call(Some(place)), clock::steady());
         }
     );
-    assert_eq!(fate, Fate::Stored(place), "looked up");
+    assert_eq!(status, DeliveryStatus::Stored(place), "looked up");
 
     let unknown = RecentCalls::new(10);
     let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
-    let fate = deliver(&call, Some(implicitly_acknowledged), &log, &unknown).await;
+    let status = deliver(&call, Some(implicitly_acknowledged), &log, &unknown).await;
     assert_eq!(
-        fate,
-        Fate::Delivered,
+        status,
+        DeliveryStatus::Delivered,
         "never sent again, and its line goes on"
     );
 }
