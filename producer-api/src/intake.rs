@@ -17,7 +17,7 @@ use crate::{
     idempotency::{Claim, InFlightCalls, InFlightGuard, Progress},
     kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
     limiter::{Limiter, Wait},
-    outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteFailed},
+    outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteError},
     owner::Owner,
     recent_calls::{KeyUse, RecentCalls},
     submission::Submission,
@@ -206,12 +206,10 @@ impl Intake {
                 warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
                 Err(api_error_of(
                     match refused {
-                        EnqueueError::Disk(WriteFailed::Unknown) => {
+                        EnqueueError::Disk(WriteError::Unknown) => {
                             AppendError::OutcomeUnknown(None)
                         }
-                        EnqueueError::Disk(WriteFailed::NotWritten) | EnqueueError::Full(_) => {
-                            error
-                        }
+                        EnqueueError::Disk(WriteError::NotWritten) | EnqueueError::Full(_) => error,
                     },
                     &event,
                 ))

@@ -11,7 +11,7 @@ use std::{
 use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
-use super::call::{DeliveryStatus, QueuedCall};
+use super::queued_call::{DeliveryStatus, QueuedCall};
 use crate::{
     call_response::{Receipt, Stored},
     idempotency::InFlightGuard,
@@ -26,14 +26,14 @@ pub(super) struct Backlog {
     bytes_max: usize,
     bytes: usize,
     next_number: u64,
-    calls: BTreeMap<u64, Waiting>,
+    calls: BTreeMap<u64, WaitingCall>,
     lines: BTreeMap<Line, VecDeque<u64>>,
     statuses: BTreeMap<EventId, Known>,
     /// In the order they ended, for forgetting.
     ended: VecDeque<EventId>,
 }
 
-struct Waiting {
+struct WaitingCall {
     call: Arc<QueuedCall>,
     state: State,
     delivery: Option<PendingDelivery>,
@@ -154,7 +154,7 @@ impl Backlog {
             status: DeliveryStatus::Queued,
         };
         self.statuses.insert(call.id, known);
-        let waiting = Waiting {
+        let waiting = WaitingCall {
             call,
             state,
             delivery,
@@ -215,7 +215,7 @@ impl Backlog {
 
     /// The status of a call that was handed out is known.
     pub(super) fn end(&mut self, number: u64, status: DeliveryStatus) {
-        let Waiting {
+        let WaitingCall {
             call,
             state,
             guard,
@@ -256,7 +256,7 @@ impl Backlog {
         }
     }
 
-    fn remove(&mut self, number: u64) -> Waiting {
+    fn remove(&mut self, number: u64) -> WaitingCall {
         let waiting = self.calls.remove(&number).expect("a call ends once");
         self.bytes -= waiting.call.bytes();
         let queue = self

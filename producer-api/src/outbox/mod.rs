@@ -5,13 +5,13 @@
 //! earlier report for it may still come. While a line has calls here, its new calls queue behind them.
 //!
 //! `backlog` knows which calls wait and in which order; `store` writes them down and reads them back, on files that
-//! `reserve` holds for it; `writer` is the thread that owns the store. This file runs them, one task for each line that
+//! `reserved_disk` holds for it; `writer` is the thread that owns the store. This file runs them, one task for each line that
 //! waits.
 
 mod backlog;
-mod call;
-mod condition;
-mod reserve;
+mod health;
+mod queued_call;
+mod reserved_disk;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -33,12 +33,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use backlog::{Backlog, LineHead, NextDelivery, OutboxFull};
-pub(crate) use call::{DeliveryStatus, QueuedCall};
-use condition::{Condition, OutboxReadiness};
-use reserve::ReservedDisk;
+use health::{OutboxHealth, OutboxReadiness};
+pub(crate) use queued_call::{DeliveryStatus, QueuedCall};
+use reserved_disk::ReservedDisk;
 pub use store::StoreError;
-use store::{SIZES, Store, Write};
-pub(crate) use writer::WriteFailed;
+use store::{SIZES, Store, StoreWrite};
+pub(crate) use writer::WriteError;
 use writer::Writer;
 
 use crate::{
@@ -97,7 +97,7 @@ pub(crate) enum EnqueueError {
     #[error(transparent)]
     Full(#[from] OutboxFull),
     #[error("the outbox cannot be written")]
-    Disk(#[from] WriteFailed),
+    Disk(#[from] WriteError),
 }
 
 /// The calls that wait, and what became of those that did.
@@ -106,7 +106,7 @@ pub(crate) struct Outbox {
     writer: Writer,
     lines: TaskTracker,
     stop: CancellationToken,
-    condition: watch::Sender<Condition>,
+    health: watch::Sender<OutboxHealth>,
     log: Arc<LogProducer>,
     recent: Arc<RecentCalls>,
     _lock: FolderLock,
@@ -143,14 +143,14 @@ impl Outbox {
                 "calls of an earlier run wait in the outbox"
             );
         }
-        let condition = watch::Sender::new(Condition::new(found.damaged));
-        let writer = Writer::start(store, condition.clone());
+        let health = watch::Sender::new(OutboxHealth::new(found.damaged));
+        let writer = Writer::start(store, health.clone());
         Ok(Self {
             backlog: Mutex::new(backlog),
             writer,
             lines: TaskTracker::new(),
             stop: CancellationToken::new(),
-            condition,
+            health,
             log,
             recent,
             _lock: lock,
@@ -159,7 +159,7 @@ impl Outbox {
 
     /// Whether a call could be written now.
     pub(crate) fn readiness(&self) -> OutboxReadiness {
-        self.condition.borrow().readiness()
+        self.health.borrow().readiness()
     }
 
     /// Begins to send what an earlier run left.
@@ -195,7 +195,7 @@ impl Outbox {
     ) -> Result<watch::Receiver<DeliveryStatus>, EnqueueError> {
         let (line, call) = (call.line.clone(), Arc::new(call));
         let number = self.backlog().take(Arc::clone(&call), delivery, guard)?;
-        if let Err(failed) = self.writer.write(Write::Taken { number, call }).await {
+        if let Err(failed) = self.writer.write(StoreWrite::Taken { number, call }).await {
             if self.backlog().abandon(number) == LineHead::Ready {
                 self.drain(line);
             }
@@ -251,7 +251,7 @@ impl Outbox {
             // Written before it is forgotten: a crash between the two sends the call again, under its id.
             if self
                 .writer
-                .write(Write::Ended {
+                .write(StoreWrite::Ended {
                     number,
                     status: status.clone(),
                 })

@@ -31,7 +31,7 @@ use log_core::{
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
-use super::call::{DeliveryStatus, QueuedCall};
+use super::queued_call::{DeliveryStatus, QueuedCall};
 use crate::owner::Owner;
 
 const VERSION: u8 = 1;
@@ -81,7 +81,7 @@ pub enum StoreError {
 
 /// What is to be written.
 #[derive(Debug, Clone)]
-pub(super) enum Write {
+pub(super) enum StoreWrite {
     Taken { number: u64, call: Arc<QueuedCall> },
     Ended { number: u64, status: DeliveryStatus },
 }
@@ -133,21 +133,21 @@ pub(super) struct Store {
     generation: u32,
     /// `None`: it failed, and no new one could be begun yet.
     journal: Option<Journal>,
-    live: BTreeMap<u64, Live>,
+    live: BTreeMap<u64, LiveCall>,
     /// Where the journal ended when it was last shortened.
     trimmed_at: JournalPosition,
     /// Calls that ended while the journal could not be written.
-    unwritten_ends: Vec<Write>,
+    unwritten_ends: Vec<StoreWrite>,
 }
 
-struct Live {
+struct LiveCall {
     position: JournalPosition,
     call: Arc<QueuedCall>,
 }
 
 /// What an earlier run left.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct StoreContents {
     /// In the order they were taken.
     pub(super) waiting: BTreeMap<u64, Arc<QueuedCall>>,
     /// As far as the journal still has them.
@@ -166,8 +166,8 @@ impl Store {
         disk: Arc<dyn Disk>,
         folder: &Path,
         sizes: JournalConfig,
-    ) -> Result<(Self, Found), StoreError> {
-        let witness = Witness::read(&*disk, folder);
+    ) -> Result<(Self, StoreContents), StoreError> {
+        let witness = SyncMark::read(&*disk, folder);
         let generations = generations(&*disk, folder)?;
         let newest = generations.last().copied();
         let mut store = Self {
@@ -180,7 +180,7 @@ impl Store {
             trimmed_at: JournalPosition(0),
             unwritten_ends: Vec::new(),
         };
-        let mut found = Found::default();
+        let mut found = StoreContents::default();
         for generation in generations.iter().rev() {
             if store.resume(*generation, &mut found)? {
                 break;
@@ -199,7 +199,7 @@ impl Store {
     }
 
     /// Reads a generation. False: it was never completed, or it is damaged and stands aside now.
-    fn resume(&mut self, generation: u32, found: &mut Found) -> Result<bool, StoreError> {
+    fn resume(&mut self, generation: u32, found: &mut StoreContents) -> Result<bool, StoreError> {
         let folder = self.folder_of(generation);
         let opened = Journal::open(Arc::clone(&self.disk), &folder, self.sizes);
         let (journal, recovered) = match opened {
@@ -223,16 +223,16 @@ impl Store {
             }
             Err(error) => return Err(error.into()),
         };
-        let (mut read_back, mut live) = (Found::default(), BTreeMap::new());
+        let (mut read_back, mut live) = (StoreContents::default(), BTreeMap::new());
         let mut complete = generation == 0 || JournalPosition(0) < journal.start();
         for (position, record) in &recovered.records {
             match read(*position, record)? {
-                Read::Taken(number, call) => {
+                DecodedEntry::Taken(number, call) => {
                     let (position, call) = (*position, Arc::new(call));
                     read_back.waiting.insert(number, Arc::clone(&call));
-                    live.insert(number, Live { position, call });
+                    live.insert(number, LiveCall { position, call });
                 }
-                Read::Ended(number, status) => {
+                DecodedEntry::Ended(number, status) => {
                     live.remove(&number);
                     // Its `Taken` may have been trimmed away.
                     let call = read_back.waiting.remove(&number);
@@ -240,7 +240,7 @@ impl Store {
                         .ended
                         .extend(call.map(|call| (number, call, status)));
                 }
-                Read::GenerationComplete => complete = true,
+                DecodedEntry::GenerationComplete => complete = true,
             }
         }
         if !complete {
@@ -257,7 +257,7 @@ impl Store {
     }
 
     /// A journal that ends before the place it was once synced to has lost what stood there.
-    fn hold_against(&mut self, witness: Witness) -> Result<(), StoreError> {
+    fn hold_against(&mut self, witness: SyncMark) -> Result<(), StoreError> {
         let end = self.journal.as_ref().map(|journal| journal.end().0);
         let found = (self.generation, end.unwrap_or(0));
         if (witness.generation, witness.end) <= found {
@@ -285,7 +285,7 @@ impl Store {
     ///
     /// A full disk, a record that is too large and [`StoreError::Unusable`]: nothing relies on the calls, though some
     /// may have been written when the disk became full. Anything else: they may be there after a restart.
-    pub(super) fn write(&mut self, writes: &[&Write]) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
         let written = self.append_or_begin_anew(writes);
         if written.is_err() {
             // A call that ended stays ended: it is said with the next write that succeeds.
@@ -301,7 +301,7 @@ impl Store {
         Ok(())
     }
 
-    fn append_or_begin_anew(&mut self, writes: &[&Write]) -> Result<(), StoreError> {
+    fn append_or_begin_anew(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
         let journal = self.journal.as_mut().ok_or(StoreError::Unusable)?;
         let all = self.unwritten_ends.iter().chain(writes.iter().copied());
         let records: Vec<Vec<u8>> = all.map(encode).collect();
@@ -341,14 +341,14 @@ impl Store {
         Ok(())
     }
 
-    fn note(&mut self, writes: &[&Write], positions: &[JournalPosition]) {
+    fn note(&mut self, writes: &[&StoreWrite], positions: &[JournalPosition]) {
         for (write, position) in writes.iter().zip(positions) {
             match write {
-                Write::Taken { number, call } => {
+                StoreWrite::Taken { number, call } => {
                     let (position, call) = (*position, Arc::clone(call));
-                    self.live.insert(*number, Live { position, call });
+                    self.live.insert(*number, LiveCall { position, call });
                 }
-                Write::Ended { number, .. } => {
+                StoreWrite::Ended { number, .. } => {
                     self.live.remove(number);
                 }
             }
@@ -356,20 +356,20 @@ impl Store {
     }
 
     /// Begins the next generation with all live calls and `writes`. The one before goes once this one is complete.
-    fn begin_anew(&mut self, writes: &[&Write]) -> Result<(), StoreError> {
+    fn begin_anew(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
         // What ended is not carried over, whether that gets written or not.
         for number in ends(writes).filter_map(ended_number) {
             self.live.remove(&number);
         }
-        let carried: Vec<Write> = self
+        let carried: Vec<StoreWrite> = self
             .live
             .iter()
-            .map(|(number, live)| Write::Taken {
+            .map(|(number, live)| StoreWrite::Taken {
                 number: *number,
                 call: Arc::clone(&live.call),
             })
             .collect();
-        let all: Vec<&Write> = carried.iter().chain(writes.iter().copied()).collect();
+        let all: Vec<&StoreWrite> = carried.iter().chain(writes.iter().copied()).collect();
         let mut records: Vec<Vec<u8>> = all.iter().map(|write| encode(write)).collect();
         records.push(encode_entry(&Entry::GenerationComplete));
 
@@ -432,7 +432,7 @@ impl Store {
         let Some(journal) = &self.journal else {
             return;
         };
-        let witness = Witness {
+        let witness = SyncMark {
             generation: self.generation,
             end: journal.end().0,
         };
@@ -480,15 +480,15 @@ impl Store {
     }
 }
 
-fn ends<'a>(writes: &'a [&'a Write]) -> impl Iterator<Item = &'a Write> {
+fn ends<'a>(writes: &'a [&'a StoreWrite]) -> impl Iterator<Item = &'a StoreWrite> {
     let writes = writes.iter().copied();
-    writes.filter(|write| matches!(write, Write::Ended { .. }))
+    writes.filter(|write| matches!(write, StoreWrite::Ended { .. }))
 }
 
-fn ended_number(write: &Write) -> Option<u64> {
+fn ended_number(write: &StoreWrite) -> Option<u64> {
     match write {
-        Write::Ended { number, .. } => Some(*number),
-        Write::Taken { .. } => None,
+        StoreWrite::Ended { number, .. } => Some(*number),
+        StoreWrite::Taken { .. } => None,
     }
 }
 
@@ -537,12 +537,12 @@ fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, StoreError> {
 
 /// How far the newest generation had been synced. On the disk twice, so that a torn one is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Witness {
+struct SyncMark {
     generation: u32,
     end: u64,
 }
 
-impl Witness {
+impl SyncMark {
     const BYTES: usize = 12;
 
     /// `None`: there is none, or none that can be read.
@@ -574,9 +574,9 @@ impl Witness {
     }
 }
 
-fn encode(write: &Write) -> Vec<u8> {
+fn encode(write: &StoreWrite) -> Vec<u8> {
     let entry = match write {
-        Write::Taken { number, call } => Entry::Taken {
+        StoreWrite::Taken { number, call } => Entry::Taken {
             number: *number,
             id: call.id,
             at: call.at,
@@ -590,7 +590,7 @@ fn encode(write: &Write) -> Vec<u8> {
                 .collect(),
             value: &call.value,
         },
-        Write::Ended { number, status } => Entry::Ended {
+        StoreWrite::Ended { number, status } => Entry::Ended {
             number: *number,
             end: end_of(status),
         },
@@ -619,13 +619,13 @@ fn end_of(status: &DeliveryStatus) -> End {
     }
 }
 
-enum Read {
+enum DecodedEntry {
     Taken(u64, QueuedCall),
     Ended(u64, DeliveryStatus),
     GenerationComplete,
 }
 
-fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
+fn read(position: JournalPosition, record: &[u8]) -> Result<DecodedEntry, StoreError> {
     let JournalPosition(position) = position;
     let (version, entry) = record
         .split_first()
@@ -654,7 +654,7 @@ fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect();
             let topic = topic.into();
-            Read::Taken(
+            DecodedEntry::Taken(
                 number,
                 QueuedCall {
                     id,
@@ -675,7 +675,7 @@ fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
                     partition,
                     offset,
                 },
-        } => Read::Ended(
+        } => DecodedEntry::Ended(
             number,
             DeliveryStatus::Stored(Place {
                 topic: topic.into(),
@@ -686,12 +686,12 @@ fn read(position: JournalPosition, record: &[u8]) -> Result<Read, StoreError> {
         Entry::Ended {
             number,
             end: End::Dead,
-        } => Read::Ended(number, DeliveryStatus::Dead),
+        } => DecodedEntry::Ended(number, DeliveryStatus::Dead),
         Entry::Ended {
             number,
             end: End::Delivered,
-        } => Read::Ended(number, DeliveryStatus::Delivered),
-        Entry::GenerationComplete => Read::GenerationComplete,
+        } => DecodedEntry::Ended(number, DeliveryStatus::Delivered),
+        Entry::GenerationComplete => DecodedEntry::GenerationComplete,
     })
 }
 

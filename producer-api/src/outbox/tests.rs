@@ -17,11 +17,11 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::{
-    Condition, DeliveryStatus, QueuedCall, WriteFailed,
+    DeliveryStatus, OutboxHealth, QueuedCall, WriteError,
     backlog::{Backlog, LineHead, NextDelivery},
     deliver,
-    reserve::ReservedDisk,
-    store::{Found, Store, StoreError, Write},
+    reserved_disk::ReservedDisk,
+    store::{Store, StoreContents, StoreError, StoreWrite},
     writer::Writer,
 };
 use crate::{
@@ -181,7 +181,7 @@ const SMALL: JournalConfig = JournalConfig {
     record_bytes_max: 2048,
 };
 
-fn open(disk: &SimDisk) -> (Store, Found) {
+fn open(disk: &SimDisk) -> (Store, StoreContents) {
     Store::open(Arc::new(disk.clone()), Path::new(FOLDER), SMALL).unwrap()
 }
 
@@ -229,9 +229,9 @@ impl Model {
             .iter()
             .map(|number| (self.number(), call("a", *number)))
             .collect();
-        let writes: Vec<Write> = calls
+        let writes: Vec<StoreWrite> = calls
             .iter()
-            .map(|(number, call)| Write::Taken {
+            .map(|(number, call)| StoreWrite::Taken {
                 number: *number,
                 call: Arc::clone(call),
             })
@@ -256,7 +256,7 @@ impl Model {
             .keys()
             .nth(index.index(self.waiting.len()))
             .unwrap();
-        match self.store.write(&[&Write::Ended {
+        match self.store.write(&[&StoreWrite::Ended {
             number,
             status: stored(number),
         }]) {
@@ -332,13 +332,13 @@ fn the_journal_is_trimmed_once_its_calls_have_ended() {
             value: vec![b'x'; 1000],
             ..call("a", 1).as_ref().clone()
         });
-        Write::Taken { number, call }
+        StoreWrite::Taken { number, call }
     };
 
     for number in 0..200 {
         store.write(&[&big(number)]).unwrap();
         store
-            .write(&[&Write::Ended {
+            .write(&[&StoreWrite::Ended {
                 number,
                 status: DeliveryStatus::Dead,
             }])
@@ -357,21 +357,21 @@ fn fail_syncs(disk: &SimDisk, mut syncs: u32) {
     });
 }
 
-fn write_taken(number: u64) -> Write {
+fn write_taken(number: u64) -> StoreWrite {
     let call = call("a", u8::try_from(number).unwrap());
-    Write::Taken { number, call }
+    StoreWrite::Taken { number, call }
 }
 
-fn write_ended(number: u64) -> Write {
+fn write_ended(number: u64) -> StoreWrite {
     let status = stored(number);
-    Write::Ended { number, status }
+    StoreWrite::Ended { number, status }
 }
 
-fn numbers(found: &Found) -> Vec<u64> {
+fn numbers(found: &StoreContents) -> Vec<u64> {
     found.waiting.keys().copied().collect()
 }
 
-fn reopen(disk: &SimDisk, store: Store) -> (Store, Found) {
+fn reopen(disk: &SimDisk, store: Store) -> (Store, StoreContents) {
     drop(store);
     open(disk)
 }
@@ -528,7 +528,7 @@ fn a_clock_that_jumps_neither_drops_nor_reorders_what_waits() {
             ..call("a", 1).as_ref().clone()
         };
         let call = Arc::new(call);
-        store.write(&[&Write::Taken { number, call }]).unwrap();
+        store.write(&[&StoreWrite::Taken { number, call }]).unwrap();
     }
 
     let (_, found) = reopen(&disk, store);
@@ -541,26 +541,23 @@ fn a_clock_that_jumps_neither_drops_nor_reorders_what_waits() {
 async fn the_outbox_recovers_by_itself_and_tells_what_is_unknown() {
     let disk = SimDisk::with_seed(1);
     let (store, _) = open(&disk);
-    let condition = watch::Sender::new(Condition::default());
-    let mut told = condition.subscribe();
-    let writer = Writer::start(store, condition);
+    let health = watch::Sender::new(OutboxHealth::default());
+    let mut told = health.subscribe();
+    let writer = Writer::start(store, health);
     disk.inject(|call| {
         let fails = call.operation == Operation::SyncFile;
         fails.then_some(Fault::Fails(ErrorKind::Other))
     });
 
-    assert_eq!(
-        writer.write(write_taken(0)).await,
-        Err(WriteFailed::Unknown)
-    );
+    assert_eq!(writer.write(write_taken(0)).await, Err(WriteError::Unknown));
     assert!(!told.borrow_and_update().readiness().usable);
     assert_eq!(
         writer.write(write_taken(1)).await,
-        Err(WriteFailed::NotWritten)
+        Err(WriteError::NotWritten)
     );
 
     disk.heal();
-    told.wait_for(|condition| condition.readiness().usable)
+    told.wait_for(|health| health.readiness().usable)
         .await
         .unwrap();
     assert_eq!(writer.write(write_taken(2)).await, Ok(()));
@@ -592,7 +589,7 @@ fn the_journal_lives_on_the_files_that_were_held_from_the_start() {
             ..call("a", 1).as_ref().clone()
         };
         let call = Arc::new(call);
-        store.write(&[&Write::Taken { number, call }]).unwrap();
+        store.write(&[&StoreWrite::Taken { number, call }]).unwrap();
         store.write(&[&write_ended(number)]).unwrap();
     }
 

@@ -15,14 +15,14 @@ use tokio::sync::{
 use tracing::{error, info};
 
 use super::{
-    condition::Condition,
-    store::{Store, StoreError, Write},
+    health::OutboxHealth,
+    store::{Store, StoreError, StoreWrite},
 };
 use crate::clock;
 
 /// Nothing may rely on what was to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WriteFailed {
+pub(crate) enum WriteError {
     /// It is not on the disk, and will not be.
     #[error("the disk takes nothing at present")]
     NotWritten,
@@ -38,23 +38,23 @@ const RECOVER_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_sec
 /// How soon a request is seen while the disk fails.
 const IDLE_PAUSE: Duration = Duration::from_millis(20);
 
-struct Request {
-    write: Write,
-    done: oneshot::Sender<Result<(), WriteFailed>>,
+struct WriteRequest {
+    write: StoreWrite,
+    done: oneshot::Sender<Result<(), WriteError>>,
 }
 
 pub(super) struct Writer {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<WriteRequest>,
 }
 
 impl Writer {
-    /// Tells `condition` whether the store can be written, whenever that changes.
-    pub(super) fn start(store: Store, condition: watch::Sender<Condition>) -> Self {
+    /// Tells `health` whether the store can be written, whenever that changes.
+    pub(super) fn start(store: Store, health: watch::Sender<OutboxHealth>) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let thread = WriterThread {
             store,
             queue,
-            condition,
+            health,
             failed: None,
         };
         thread::Builder::new()
@@ -65,25 +65,25 @@ impl Writer {
     }
 
     /// Returns once it is on the disk.
-    pub(super) async fn write(&self, write: Write) -> Result<(), WriteFailed> {
+    pub(super) async fn write(&self, write: StoreWrite) -> Result<(), WriteError> {
         let (done, written) = oneshot::channel();
         self.requests
-            .send(Request { write, done })
+            .send(WriteRequest { write, done })
             .await
-            .map_err(|_| WriteFailed::NotWritten)?;
-        written.await.unwrap_or(Err(WriteFailed::Unknown))
+            .map_err(|_| WriteError::NotWritten)?;
+        written.await.unwrap_or(Err(WriteError::Unknown))
     }
 }
 
 struct WriterThread {
     store: Store,
-    queue: mpsc::Receiver<Request>,
-    condition: watch::Sender<Condition>,
-    failed: Option<Failed>,
+    queue: mpsc::Receiver<WriteRequest>,
+    health: watch::Sender<OutboxHealth>,
+    failed: Option<Backoff>,
 }
 
 /// Since when the store cannot be written.
-struct Failed {
+struct Backoff {
     pause: Duration,
     again_at: Instant,
 }
@@ -92,7 +92,7 @@ impl WriterThread {
     /// Ends when nobody can ask any more.
     fn run(mut self) {
         while let Some(batch) = self.next_batch() {
-            let writes: Vec<&Write> = batch.iter().map(|request| &request.write).collect();
+            let writes: Vec<&StoreWrite> = batch.iter().map(|request| &request.write).collect();
             let written = if self.failed.is_some() {
                 self.try_again(&writes)
             } else {
@@ -106,7 +106,7 @@ impl WriterThread {
     }
 
     /// All that waits. Empty: it is time to see whether the disk is better.
-    fn next_batch(&mut self) -> Option<Vec<Request>> {
+    fn next_batch(&mut self) -> Option<Vec<WriteRequest>> {
         let mut batch = Vec::new();
         if self.failed.is_none() {
             batch.push(self.queue.blocking_recv()?);
@@ -128,7 +128,7 @@ impl WriterThread {
         failed.is_some_and(|failed| failed.again_at <= clock::steady())
     }
 
-    fn write(&mut self, writes: &[&Write]) -> Result<(), WriteFailed> {
+    fn write(&mut self, writes: &[&StoreWrite]) -> Result<(), WriteError> {
         let Err(error) = self.store.write(writes) else {
             return Ok(());
         };
@@ -137,7 +137,7 @@ impl WriterThread {
                 error = &error as &dyn std::error::Error,
                 "a call is too large for the outbox"
             );
-            return Err(WriteFailed::NotWritten);
+            return Err(WriteError::NotWritten);
         }
         error!(
             error = &error as &dyn std::error::Error,
@@ -147,18 +147,18 @@ impl WriterThread {
         Err(outcome_of(&error, writes.len()))
     }
 
-    fn try_again(&mut self, writes: &[&Write]) -> Result<(), WriteFailed> {
+    fn try_again(&mut self, writes: &[&StoreWrite]) -> Result<(), WriteError> {
         if !self.is_due() {
-            return Err(WriteFailed::NotWritten);
+            return Err(WriteError::NotWritten);
         }
         let recovered = self.store.recover().and_then(|()| self.store.probe());
         if let Err(error) = recovered {
             self.fail_again(&error);
-            return Err(WriteFailed::NotWritten);
+            return Err(WriteError::NotWritten);
         }
         self.failed = None;
         info!("the outbox can be written again");
-        self.condition.send_modify(Condition::succeed);
+        self.health.send_modify(OutboxHealth::succeed);
         self.write(writes)
     }
 
@@ -166,26 +166,25 @@ impl WriterThread {
         let [first, longest] = RECOVER_AFTER;
         let before = self.failed.take();
         let pause = before.map_or(first, |failed| (failed.pause * 2).min(longest));
-        self.failed = Some(Failed {
+        self.failed = Some(Backoff {
             pause,
             again_at: clock::steady() + pause,
         });
-        self.condition
-            .send_modify(|condition| condition.fail(error));
+        self.health.send_modify(|health| health.fail(error));
     }
 }
 
 /// A disk that becomes full in the middle has taken some of several, and nothing of a single one.
-fn outcome_of(error: &StoreError, writes: usize) -> WriteFailed {
+fn outcome_of(error: &StoreError, writes: usize) -> WriteError {
     match error {
-        StoreError::Journal(JournalError::Full { .. }) if 1 < writes => WriteFailed::Unknown,
+        StoreError::Journal(JournalError::Full { .. }) if 1 < writes => WriteError::Unknown,
         StoreError::Journal(JournalError::Full { .. } | JournalError::RecordTooLarge { .. })
-        | StoreError::Unusable => WriteFailed::NotWritten,
+        | StoreError::Unusable => WriteError::NotWritten,
         StoreError::Journal(
             JournalError::Io { .. } | JournalError::Damaged { .. } | JournalError::Broken { .. },
         )
         | StoreError::Version { .. }
         | StoreError::Entry { .. }
-        | StoreError::Folder { .. } => WriteFailed::Unknown,
+        | StoreError::Folder { .. } => WriteError::Unknown,
     }
 }

@@ -6,21 +6,21 @@ use super::store::StoreError;
 
 /// Whether calls can wait here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(super) struct OutboxHealth {
     /// Why the disk takes nothing at present.
     failure: Option<String>,
     /// Journals that were found damaged, and are kept.
     damaged: Vec<PathBuf>,
 }
 
-impl Condition {
+impl OutboxHealth {
     pub(super) fn new(damaged: Vec<PathBuf>) -> Self {
-        let condition = Self {
+        let health = Self {
             failure: None,
             damaged,
         };
-        condition.tell();
-        condition
+        health.tell();
+        health
     }
 
     pub(super) fn fail(&mut self, error: &StoreError) {
