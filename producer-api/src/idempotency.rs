@@ -13,7 +13,7 @@ use axum::http::HeaderMap;
 use event_model::{EventId, IdempotencyScope, Tag, Topic};
 use tokio::sync::watch;
 
-use crate::{call_response::Receipt, owner::Owner};
+use crate::{owner::Owner, receipt::Receipt};
 
 const HEADER: &str = "idempotency-key";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
@@ -181,7 +181,7 @@ mod tests {
     use event_model::{EventTime, Place};
 
     use super::*;
-    use crate::call_response::Stored;
+    use crate::receipt::StoredRecord;
 
     fn key() -> Tag {
         "00112233445566778899aabbccddeeff".parse().unwrap()
@@ -197,7 +197,7 @@ mod tests {
             partition: 0,
             offset: number.into(),
         };
-        Receipt::Stored(Stored {
+        Receipt::Stored(StoredRecord {
             id: id(number),
             place,
             at: EventTime::MIN,

@@ -12,14 +12,17 @@ use tracing::{Instrument, debug, warn};
 
 use crate::{
     api_error::ApiError,
-    call_response::{CallResponse, CallStatus, Receipt, ResponseWarning, Stored, Telling},
+    call_response::CallResponse,
+    call_status::CallStatus,
     clock,
     idempotency::{Claim, InFlightCalls, InFlightGuard, Progress},
     kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
     limiter::{Limiter, Wait},
     outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteError},
     owner::Owner,
+    receipt::{Receipt, StoredRecord},
     recent_calls::{KeyUse, RecentCalls},
+    response_warning::ResponseWarning,
     submission::Submission,
 };
 
@@ -50,7 +53,7 @@ impl Intake {
         let submitted = match submission.key {
             None => {
                 let stored = self.store(submission, None, deadline).await;
-                stored.map(|taken| (taken, Telling::First))
+                stored.map(|receipt| (receipt, false))
             }
             Some(key) => self.submit_once(submission, key, deadline).await,
         };
@@ -61,23 +64,23 @@ impl Intake {
         };
         metrics::histogram!("producer_api_call_seconds", "topic" => topic.name(), "outcome" => outcome)
             .record(clock::steady() - started);
-        let (taken, telling) = submitted?;
+        let (receipt, is_replay) = submitted?;
         Ok(CallResponse {
-            taken,
+            receipt,
             warnings,
-            telling,
+            is_replay,
         })
     }
 
-    /// A call that may have been submitted before, under the same key.
+    /// A call that may have been submitted before, under the same key; with its receipt, whether it was.
     async fn submit_once(
         self: &Arc<Self>,
         submission: Submission,
         key: Tag,
         deadline: Instant,
-    ) -> Result<(Receipt, Telling), ApiError> {
+    ) -> Result<(Receipt, bool), ApiError> {
         let (id, topic) = (submission.event.id(), submission.event.topic());
-        let again = |taken| (taken, Telling::Again);
+        let replay = |receipt| (receipt, true);
         let guard = loop {
             let progress = match self.in_flight.claim(key, topic, id) {
                 Claim::First(guard) => break Some(guard),
@@ -87,37 +90,37 @@ impl Intake {
                 Claim::Wait(progress) => progress,
             };
             // Also what an earlier run took: every instance derives the same id.
-            if let Some(taken) = self.taken_before(id, &submission.owner) {
-                return Ok(again(taken));
+            if let Some(receipt) = self.earlier_receipt(id, &submission.owner) {
+                return Ok(replay(receipt));
             }
-            match timeout_at(deadline, ended(progress)).await {
-                Ok(Some(taken)) => return Ok(again(taken)),
+            match timeout_at(deadline, outcome_of(progress)).await {
+                Ok(Some(receipt)) => return Ok(replay(receipt)),
                 // The first try gave up: this one may be the next first.
                 Ok(None) => {}
                 Err(_) => {
-                    let taken = self.taken_before(id, &submission.owner);
-                    return taken.map(again).ok_or(ApiError::OutcomeUnknown { id });
+                    let receipt = self.earlier_receipt(id, &submission.owner);
+                    return receipt.map(replay).ok_or(ApiError::OutcomeUnknown { id });
                 }
             }
         };
         // Only now: what ended between two looks stands among the recent calls before it leaves the ones in flight.
-        if let Some(taken) = self.taken_before(id, &submission.owner) {
-            return Ok(again(taken));
+        if let Some(receipt) = self.earlier_receipt(id, &submission.owner) {
+            return Ok(replay(receipt));
         }
         match self.recent.key_use(key, topic, id, clock::steady()) {
             KeyUse::New => {
                 let stored = self.store(submission, guard, deadline).await?;
-                Ok((stored, Telling::First))
+                Ok((stored, false))
             }
-            KeyUse::Repeated(taken) => Ok(again(taken)),
+            KeyUse::Repeated(receipt) => Ok(replay(receipt)),
             KeyUse::Reused => Err(ApiError::IdempotencyKeyReused),
         }
     }
 
-    /// Where an earlier try took a call. One that the log would not take may be tried anew.
-    fn taken_before(&self, id: EventId, owner: &Owner) -> Option<Receipt> {
+    /// The receipt of an earlier try. A call that the log would not take may be tried anew.
+    fn earlier_receipt(&self, id: EventId, owner: &Owner) -> Option<Receipt> {
         match self.call_status(id, owner)? {
-            CallStatus::Received(taken) => Some(taken),
+            CallStatus::Received(receipt) => Some(receipt),
             CallStatus::Dead { .. } => None,
         }
     }
@@ -137,7 +140,7 @@ impl Intake {
                 CallStatus::Received(Receipt::Queued { id, at })
             }
             DeliveryStatus::Stored(place) => {
-                CallStatus::Received(Receipt::Stored(Stored { id, place, at }))
+                CallStatus::Received(Receipt::Stored(StoredRecord { id, place, at }))
             }
             DeliveryStatus::Dead => CallStatus::Dead { id, at },
         })
@@ -157,12 +160,12 @@ impl Intake {
         let id = event.id();
         let intake = Arc::clone(self);
         let append = async move {
-            let taken = intake.append_or_enqueue(submission, guard, deadline).await;
-            if taken.is_err() {
+            let receipt = intake.append_or_enqueue(submission, guard, deadline).await;
+            if receipt.is_err() {
                 // Not heard, or perhaps not: its next try is a first call again.
                 intake.calls_by_house.give_back(&house);
             }
-            taken
+            receipt
         };
         let append = self.appends.spawn(append.in_current_span());
         append.await.unwrap_or(Err(ApiError::OutcomeUnknown { id }))
@@ -233,14 +236,14 @@ impl Intake {
             Some(place) => Some(place),
             None => timeout_at(deadline, self.recent.place_of(id)).await.ok(),
         };
-        let taken = match place {
-            Some(place) => Receipt::Stored(Stored { id, place, at }),
+        let receipt = match place {
+            Some(place) => Receipt::Stored(StoredRecord { id, place, at }),
             None => Receipt::Queued { id, at },
         };
         if let Some(guard) = guard {
-            guard.complete(taken.clone());
+            guard.complete(receipt.clone());
         }
-        taken
+        receipt
     }
 
     /// The call is in the outbox. A log that answers may have it before the deadline.
@@ -259,7 +262,7 @@ impl Intake {
         }
         let status = status.borrow().clone();
         match status {
-            DeliveryStatus::Stored(place) => Ok(Receipt::Stored(Stored { id, place, at })),
+            DeliveryStatus::Stored(place) => Ok(Receipt::Stored(StoredRecord { id, place, at })),
             DeliveryStatus::Queued | DeliveryStatus::Delivered => Ok(Receipt::Queued { id, at }),
             DeliveryStatus::Dead => Err(ApiError::LogRefused),
         }
@@ -267,12 +270,12 @@ impl Intake {
 }
 
 /// What the first try of a call found: `None` if it gave up.
-async fn ended(mut progress: watch::Receiver<Progress>) -> Option<Receipt> {
+async fn outcome_of(mut progress: watch::Receiver<Progress>) -> Option<Receipt> {
     let ended = progress
         .wait_for(|progress| *progress != Progress::Pending)
         .await;
     match &*ended.ok()? {
-        Progress::Completed(taken) => Some(taken.clone()),
+        Progress::Completed(receipt) => Some(receipt.clone()),
         Progress::Pending | Progress::Abandoned => None,
     }
 }

@@ -25,8 +25,8 @@ use event_model::{
 use tokio::sync::watch;
 
 use crate::{
-    call_response::{Receipt, Stored},
     owner::Owner,
+    receipt::{Receipt, StoredRecord},
 };
 
 /// For how long a repetition is recognised whose age the two witnesses do not agree on. Retries come within minutes.
@@ -48,10 +48,10 @@ pub(crate) struct RecentCall {
 }
 
 impl RecentCall {
-    fn taken(&self) -> Receipt {
+    fn receipt(&self) -> Receipt {
         let (id, at) = (self.id, self.at);
         match self.place {
-            Some(place) => Receipt::Stored(Stored { id, place, at }),
+            Some(place) => Receipt::Stored(StoredRecord { id, place, at }),
             None => Receipt::Queued { id, at },
         }
     }
@@ -196,7 +196,7 @@ impl RecentCalls {
     pub(crate) fn find(&self, id: EventId, owner: &Owner) -> Option<Receipt> {
         let table = self.table();
         let known = table.calls.get(&id)?;
-        (known.call.caller == Some(owner.tag(id))).then(|| known.call.taken())
+        (known.call.caller == Some(owner.tag(id))).then(|| known.call.receipt())
     }
 
     /// What to do with the call `id` under a key.
@@ -206,7 +206,7 @@ impl RecentCalls {
         if let Some(known) = table.calls.get(&id) {
             // The id is derived from the key and its owner: who knows both made the call.
             if known.seen.is_remembered(now) {
-                return KeyUse::Repeated(known.call.taken());
+                return KeyUse::Repeated(known.call.receipt());
             }
         }
         // Two alerts under one key are two alerts (never silence a call); two accepts are a mistake worth telling.

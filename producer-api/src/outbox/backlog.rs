@@ -13,10 +13,10 @@ use tokio::sync::watch;
 
 use super::queued_call::{DeliveryStatus, QueuedCall};
 use crate::{
-    call_response::{Receipt, Stored},
     idempotency::InFlightGuard,
     kafka::PendingDelivery,
     owner::Owner,
+    receipt::{Receipt, StoredRecord},
 };
 
 /// So many statuses are remembered after the call has left.
@@ -231,7 +231,7 @@ impl Backlog {
         match (&status, guard) {
             (DeliveryStatus::Stored(place), Some(guard)) => {
                 let place = *place;
-                guard.complete(Receipt::Stored(Stored { id, place, at }));
+                guard.complete(Receipt::Stored(StoredRecord { id, place, at }));
             }
             (DeliveryStatus::Delivered, Some(guard)) => guard.complete(Receipt::Queued { id, at }),
             (DeliveryStatus::Dead | DeliveryStatus::Queued, _) | (_, None) => {}

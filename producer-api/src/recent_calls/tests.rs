@@ -158,7 +158,7 @@ async fn a_call_whose_report_named_no_place_is_told_where_it_is_once_the_tail_ha
     });
 
     assert_eq!(Some(place), known.place);
-    assert_eq!(calls.find(id(1), &owner("kim")), Some(known.taken()));
+    assert_eq!(calls.find(id(1), &owner("kim")), Some(known.receipt()));
     assert_eq!(calls.find(id(1), &owner("lee")), None, "told to who called");
     assert_eq!(calls.place_of(id(1)).await, place, "at once");
 }
@@ -179,7 +179,7 @@ fn of_two_records_with_one_id_the_first_counts() {
 
     calls.add(first.clone(), now);
 
-    assert_eq!(calls.find(id(1), &owner("kim")), Some(first.taken()));
+    assert_eq!(calls.find(id(1), &owner("kim")), Some(first.receipt()));
 }
 
 #[test]

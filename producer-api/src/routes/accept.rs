@@ -9,11 +9,12 @@ use super::headers::{is_json, traceparent};
 use crate::{
     api_error::{ApiError, FieldError},
     call::read_accept,
-    call_response::{CallResponse, ResponseWarning},
+    call_response::CallResponse,
     caller::Caller,
     clock,
     idempotency::{IdempotencyKey, InvalidKey},
     payload::Payload,
+    response_warning::ResponseWarning,
     state::AppState,
     submission::Submission,
 };

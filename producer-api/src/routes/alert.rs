@@ -9,11 +9,12 @@ use super::headers::{is_json, traceparent};
 use crate::{
     api_error::ApiError,
     call::{Extent, read_alert},
-    call_response::{CallResponse, ResponseWarning},
+    call_response::CallResponse,
     caller::Caller,
     clock,
     idempotency::{IdempotencyKey, InvalidKey},
     payload::CallBody,
+    response_warning::ResponseWarning,
     state::AppState,
     submission::Submission,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use event_model::EventId;
 
-use crate::{api_error::ApiError, call_response::CallStatus, caller::Caller, state::AppState};
+use crate::{api_error::ApiError, call_status::CallStatus, caller::Caller, state::AppState};
 
 /// Whoever did not make the call hears what they would hear of one that never was.
 pub(super) async fn call_status(

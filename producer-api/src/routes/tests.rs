@@ -232,8 +232,8 @@ fn every_warning_is_described_and_nothing_else() {
         .into_iter()
         .map(Warning::code)
         .chain(
-            crate::call_response::ResponseWarning::ALL
-                .map(crate::call_response::ResponseWarning::code),
+            crate::response_warning::ResponseWarning::ALL
+                .map(crate::response_warning::ResponseWarning::code),
         )
         .collect();
 
