@@ -7,11 +7,8 @@ use rdkafka::error::KafkaError;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    append_error::AppendError,
-    health::LogHealth,
-    record::RecordToSend,
-    settings::LogSettings,
-    topic_producer::{PendingDelivery, TopicProducer},
+    append_error::AppendError, health::LogHealth, pending_delivery::PendingDelivery,
+    record::RecordToSend, settings::LogSettings, topic_producer::TopicProducer,
 };
 
 /// What became of a record by its deadline.

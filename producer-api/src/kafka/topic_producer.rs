@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use event_model::{Place, Topic};
 use rdkafka::{
     ClientConfig, ClientContext, Message, Statistics,
     config::RDKafkaLogLevel,
@@ -17,14 +16,14 @@ use rdkafka::{
     producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
     types::RDKafkaErrorCode,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tracing::{error, warn};
 
 use super::{
     append_error::AppendError,
-    error_class::append_error_of,
     health::LogHealth,
     logging_context::{log_error, log_line},
+    pending_delivery::{DeliveryReport, PendingDelivery, ReportedPosition},
     record::RecordToSend,
     settings::{LogSettings, client_config, with_properties},
 };
@@ -166,8 +165,8 @@ pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
 
 fn producer_record<'a>(
     record: &'a RecordToSend<'_>,
-    report: oneshot::Sender<Report>,
-) -> BaseRecord<'a, [u8], [u8], Box<oneshot::Sender<Report>>> {
+    report: oneshot::Sender<DeliveryReport>,
+) -> BaseRecord<'a, [u8], [u8], Box<oneshot::Sender<DeliveryReport>>> {
     let headers = OwnedHeaders::new_with_capacity(record.headers.len());
     let headers = record
         .headers
@@ -185,75 +184,12 @@ fn producer_record<'a>(
         .headers(headers)
 }
 
-/// What a delivery report says.
-pub(super) type Report = Result<Delivered, KafkaError>;
-
-/// The record is in the log.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Delivered {
-    pub(super) partition: i32,
-    /// Negative if the log did not say: librdkafka concluded from a later answer that the record is there ("implicitly
-    /// acknowledged"), or the log said that it has it already.
-    pub(super) offset: i64,
-}
-
-/// A record that librdkafka has: its report comes, within librdkafka's own time limit. Dropped, it may be stored all
-/// the same.
-pub(crate) struct PendingDelivery {
-    topic: Topic,
-    report: oneshot::Receiver<Report>,
-    health: LogHealth,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl PendingDelivery {
-    /// Waits for the report. `Ok`: the record is in the log, for good; at which place the report may not say.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be called again after it was dropped unfinished, and not after it has returned.
-    pub(crate) async fn delivered(&mut self) -> Result<Option<Place>, AppendError> {
-        // The sender of the report is dropped only with the producer itself.
-        let report = (&mut self.report)
-            .await
-            .map_err(|_| AppendError::OutcomeUnknown(None))?;
-        let outcome = report.map_err(append_error_of);
-        self.health.record_report(outcome.as_ref().map(|_| ()));
-        Ok(place_of(self.topic, outcome?))
-    }
-
-    /// One whose report a test has in hand.
-    #[cfg(test)]
-    pub(crate) fn reported(topic: Topic, partition: i32, offset: i64) -> Self {
-        let (sender, report) = oneshot::channel();
-        let said = Ok(Delivered { partition, offset });
-        sender.send(said).expect("the receiver is there");
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned();
-        Self {
-            topic,
-            report,
-            health: LogHealth::default(),
-            _permit: permit.expect("there is one"),
-        }
-    }
-}
-
 fn not_sent(error: KafkaError) -> AppendError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::QueueFull) => AppendError::ProducerQueueFull,
         Some(RDKafkaErrorCode::Fatal) => AppendError::Unavailable,
         _ => AppendError::NotStored(error),
     }
-}
-
-fn place_of(topic: Topic, delivered: Delivered) -> Option<Place> {
-    let partition = u32::try_from(delivered.partition).ok()?;
-    let offset = u64::try_from(delivered.offset).ok()?;
-    Some(Place {
-        topic,
-        partition,
-        offset,
-    })
 }
 
 /// What librdkafka tells us besides delivery reports.
@@ -281,17 +217,17 @@ impl ClientContext for TopicProducerContext {
 }
 
 impl ProducerContext for TopicProducerContext {
-    type DeliveryOpaque = Box<oneshot::Sender<Report>>;
+    type DeliveryOpaque = Box<oneshot::Sender<DeliveryReport>>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, report: Box<oneshot::Sender<Report>>) {
-        let said = match result {
-            Ok(message) => Ok(Delivered {
+    fn delivery(&self, result: &DeliveryResult<'_>, report: Box<oneshot::Sender<DeliveryReport>>) {
+        let outcome = match result {
+            Ok(message) => Ok(ReportedPosition {
                 partition: message.partition(),
                 offset: message.offset(),
             }),
             Err((error, _)) => Err(error.clone()),
         };
-        // Who sent it may have stopped waiting.
-        let _nobody_waits = report.send(said).is_err();
+        // The task that sent the record may have stopped waiting.
+        let _receiver_dropped = report.send(outcome).is_err();
     }
 }
