@@ -11,7 +11,7 @@ use std::{
 use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
-use super::queued_call::{DeliveryStatus, QueuedCall};
+use super::{delivery_status::DeliveryStatus, queued_call::QueuedCall};
 use crate::{
     idempotency::InFlightGuard,
     kafka::PendingDelivery,

@@ -9,6 +9,7 @@
 //! waits.
 
 mod backlog;
+mod delivery_status;
 mod health;
 mod queued_call;
 mod reserved_disk;
@@ -33,8 +34,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use backlog::{Backlog, LineHead, NextDelivery, OutboxFull};
+pub(crate) use delivery_status::DeliveryStatus;
 use health::{OutboxHealth, OutboxReadiness};
-pub(crate) use queued_call::{DeliveryStatus, QueuedCall};
+pub(crate) use queued_call::QueuedCall;
 use reserved_disk::ReservedDisk;
 pub use store::StoreError;
 use store::{SIZES, Store, StoreWrite};

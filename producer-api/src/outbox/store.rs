@@ -31,7 +31,7 @@ use log_core::{
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
-use super::queued_call::{DeliveryStatus, QueuedCall};
+use super::{delivery_status::DeliveryStatus, queued_call::QueuedCall};
 use crate::owner::Owner;
 
 const VERSION: u8 = 1;
