@@ -4,7 +4,7 @@ use event_model::{Event, EventId, EventTime, House, Line, SpringTypes, encode};
 
 use crate::{
     api_error::ApiError,
-    call::{Extent, read_accept, read_alert},
+    call_body::{Extent, read_accept, read_alert},
     caller::{Caller, CallerKind},
     owner::Owner,
 };

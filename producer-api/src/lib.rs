@@ -28,7 +28,7 @@
 
 mod api_error;
 mod authentication;
-mod call;
+mod call_body;
 mod call_response;
 mod call_status;
 mod caller;
@@ -42,9 +42,9 @@ mod kafka;
 mod limiter;
 mod outbox;
 mod owner;
-mod payload;
 mod receipt;
 mod recent_calls;
+mod request_body;
 mod response_warning;
 mod routes;
 mod service;

@@ -8,12 +8,12 @@ use event_model::{AlertAccepted, Event, EventId};
 use super::headers::{is_json, traceparent};
 use crate::{
     api_error::{ApiError, FieldError},
-    call::read_accept,
+    call_body::read_accept,
     call_response::CallResponse,
     caller::Caller,
     clock,
     idempotency::{IdempotencyKey, InvalidKey},
-    payload::Payload,
+    request_body::AcceptBody,
     response_warning::ResponseWarning,
     state::AppState,
     submission::Submission,
@@ -23,7 +23,7 @@ pub(super) async fn accept(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     headers: HeaderMap,
-    Payload(body): Payload,
+    AcceptBody(body): AcceptBody,
 ) -> Result<CallResponse, ApiError> {
     require_json(&headers)?;
     let key = IdempotencyKey::of(&headers).map_err(|InvalidKey| invalid_key())?;

@@ -8,12 +8,12 @@ use event_model::{Event, EventId, Warning};
 use super::headers::{is_json, traceparent};
 use crate::{
     api_error::ApiError,
-    call::{Extent, read_alert},
+    call_body::{Extent, read_alert},
     call_response::CallResponse,
     caller::Caller,
     clock,
     idempotency::{IdempotencyKey, InvalidKey},
-    payload::CallBody,
+    request_body::AlertBody,
     response_warning::ResponseWarning,
     state::AppState,
     submission::Submission,
@@ -23,7 +23,7 @@ pub(super) async fn raise(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     headers: HeaderMap,
-    CallBody { bytes, whole }: CallBody,
+    AlertBody { bytes, whole }: AlertBody,
 ) -> Result<CallResponse, ApiError> {
     let at = clock::wall().into();
     let end = bytes.len().min(state.body_bytes_max);

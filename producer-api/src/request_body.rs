@@ -13,31 +13,31 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{api_error::ApiError, clock, state::AppState};
 
-/// A call for help is refused for its length only above this. What is read of it ends at the door's own bound.
+/// A call for help is refused for its length only above this. What is read of it ends at `body_bytes_max`.
 pub(crate) const CALL_BYTES_MAX: usize = 64 * 1024;
 
-/// The bytes of a body.
-pub(crate) struct Payload(pub(crate) Bytes);
+/// The body of an accept.
+pub(crate) struct AcceptBody(pub(crate) Bytes);
 
-impl FromRequest<Arc<AppState>> for Payload {
+impl FromRequest<Arc<AppState>> for AcceptBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, ApiError> {
         let bytes_max = state.body_bytes_max;
         let body = bounded(request, bytes_max)?;
         let body = timeout(state.body_timeout, read(body, bytes_max)).await;
-        body.unwrap_or(Err(ApiError::BodyTimeout)).map(Payload)
+        body.unwrap_or(Err(ApiError::BodyTimeout)).map(AcceptBody)
     }
 }
 
-/// What arrived of the body of a call for help: one that breaks off or does not arrive in time is a call all the same.
-pub(crate) struct CallBody {
+/// What arrived of the body of an alert: one that breaks off or does not arrive in time is an alert all the same.
+pub(crate) struct AlertBody {
     pub(crate) bytes: Bytes,
     /// Nothing is missing.
     pub(crate) whole: bool,
 }
 
-impl FromRequest<Arc<AppState>> for CallBody {
+impl FromRequest<Arc<AppState>> for AlertBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, ApiError> {

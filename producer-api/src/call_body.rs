@@ -35,7 +35,7 @@ pub(crate) fn read_alert(
     id: EventId,
     at: EventTime,
 ) -> Result<AlertRaised, ApiError> {
-    let mut call = Call::read_whatever_comes(body, extent);
+    let mut call = CallBody::parse_leniently(body, extent);
     call.attribute(
         "line",
         &caller.line,
@@ -53,7 +53,7 @@ pub(crate) fn read_alert(
     let text = call.text();
     let position = Position::read(&call.object, &mut call.warnings);
     let status = call.status(caller.kind);
-    let Call { mut warnings, .. } = call;
+    let CallBody { mut warnings, .. } = call;
     warnings.sort_unstable();
     warnings.dedup();
     let (line, house) = (caller.line.clone(), caller.house.clone());
@@ -76,7 +76,7 @@ pub(crate) fn read_accept(
     id: EventId,
     at: EventTime,
 ) -> Result<AlertAccepted, ApiError> {
-    let mut call = Call::read(body)?;
+    let mut call = CallBody::parse(body)?;
     let mut errors = Vec::new();
     let line = call.name("line", "/line", Line::even_reserved, &mut errors);
     let responder = call.name(
@@ -126,14 +126,14 @@ pub(crate) fn read_accept(
 }
 
 /// A body that is a JSON object, and what had to be repaired so far.
-struct Call {
+struct CallBody {
     object: Map<String, Value>,
     warnings: Vec<Warning>,
 }
 
-impl Call {
-    fn read_whatever_comes(body: &[u8], extent: Extent) -> Self {
-        match Self::read(body) {
+impl CallBody {
+    fn parse_leniently(body: &[u8], extent: Extent) -> Self {
+        match Self::parse(body) {
             Ok(call) if extent == Extent::Whole => call,
             Ok(_) | Err(_) => Self {
                 object: json::salvage(body),
@@ -142,7 +142,7 @@ impl Call {
         }
     }
 
-    fn read(body: &[u8]) -> Result<Self, ApiError> {
+    fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let parsed = json::parse(body).map_err(|error| ApiError::InvalidJson {
             detail: error.to_string(),
         })?;
