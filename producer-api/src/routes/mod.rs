@@ -3,9 +3,9 @@
 mod accept;
 mod alert;
 mod call;
+mod docs;
 mod headers;
 mod health;
-mod manual;
 
 use std::sync::Arc;
 
@@ -43,9 +43,9 @@ pub(crate) fn routes(state: Arc<AppState>, allowed_origins: AllowOrigin) -> Rout
         .route("/calls/{id}", get(call::call_status))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/openapi.json", get(manual::description))
-        .route("/", get(manual::page))
-        .route("/manual.js", get(manual::script))
+        .route("/openapi.json", get(docs::openapi))
+        .route("/", get(docs::page))
+        .route("/manual.js", get(docs::script))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(cors(allowed_origins))

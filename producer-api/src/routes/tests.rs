@@ -16,7 +16,7 @@ use resident_token::{
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{ADDRESSES, headers::traceparent, manual::DESCRIPTION, origins, routes};
+use super::{ADDRESSES, docs::OPENAPI, headers::traceparent, origins, routes};
 use crate::{
     api_error::{ApiError, FieldError},
     clock,
@@ -77,7 +77,7 @@ async fn answer_to(router: Router, method: &str, path: &str, body: Vec<u8>) -> (
 }
 
 fn description() -> Value {
-    serde_json::from_str(DESCRIPTION).unwrap()
+    serde_json::from_str(OPENAPI).unwrap()
 }
 
 #[tokio::test]

@@ -6,12 +6,12 @@ use axum::{
 };
 
 /// OpenAPI 3.1, written by hand and tested against the routes and the refusals.
-pub(crate) const DESCRIPTION: &str = include_str!("manual/openapi.json");
-const PAGE: &str = include_str!("manual/page.html");
-const SCRIPT: &str = include_str!("manual/manual.js");
+pub(crate) const OPENAPI: &str = include_str!("docs/openapi.json");
+const PAGE: &str = include_str!("docs/page.html");
+const SCRIPT: &str = include_str!("docs/manual.js");
 
-pub(super) async fn description() -> Response {
-    let mut response = typed("application/json", DESCRIPTION);
+pub(super) async fn openapi() -> Response {
+    let mut response = typed("application/json", OPENAPI);
     // Public, and the same for everybody: tools on any page may read it.
     response.headers_mut().insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
