@@ -85,7 +85,7 @@ impl Intake {
             let progress = match self.in_flight.claim(key, topic, id) {
                 Claim::First(guard) => break Some(guard),
                 // As long as not all is known, the other call may be the one that reused the key.
-                Claim::Reused if !self.recent.is_whole() => break None,
+                Claim::Reused if !self.recent.is_caught_up() => break None,
                 Claim::Reused => return Err(ApiError::IdempotencyKeyReused),
                 Claim::Wait(progress) => progress,
             };

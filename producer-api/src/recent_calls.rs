@@ -1,7 +1,7 @@
 //! The calls of the last 25 hours as the log has them: by id, and by Idempotency-Key. Decides only: time is an argument.
 //!
 //! The table is filled from both sides: a call that this process stored stands here before its caller is answered, and
-//! the log's tail (`kafka::tail`) brings what earlier runs and other instances stored. It is whole once the tail has been
+//! the log's tail (`kafka::tail`) brings what earlier runs and other instances stored. It is caught up once the tail has been
 //! read to its end; until then it answers what it knows, and judges nothing by what it does not.
 //!
 //! How long a key is remembered counts in elapsed time, not by the wall clock: from the moment this process saw the call,
@@ -72,21 +72,21 @@ pub(crate) enum KeyUse {
 pub(crate) struct RecentCalls {
     calls_max: usize,
     table: Mutex<Table>,
-    whole: watch::Sender<bool>,
+    caught_up: watch::Sender<bool>,
 }
 
 #[derive(Default)]
 struct Table {
-    calls: HashMap<EventId, Known>,
+    calls: HashMap<EventId, KnownCall>,
     keys: HashMap<Tag, Vec<EventId>>,
     /// Each house's newest alert.
     houses: HashMap<(Line, House), EventId>,
     order: VecDeque<EventId>,
     /// Told the place of a call as soon as it is known.
-    sought: HashMap<EventId, watch::Sender<Option<Place>>>,
+    position_waiters: HashMap<EventId, watch::Sender<Option<Place>>>,
 }
 
-struct Known {
+struct KnownCall {
     call: RecentCall,
     seen: Age,
 }
@@ -125,7 +125,7 @@ impl RecentCalls {
         Self {
             calls_max,
             table: Mutex::default(),
-            whole: watch::Sender::new(false),
+            caught_up: watch::Sender::new(false),
         }
     }
 
@@ -135,8 +135,8 @@ impl RecentCalls {
     }
 
     /// Whether the log's tail has been read to its end since the start.
-    pub(crate) fn is_whole(&self) -> bool {
-        *self.whole.borrow()
+    pub(crate) fn is_caught_up(&self) -> bool {
+        *self.caught_up.borrow()
     }
 
     /// Until the log's tail has been read to its end.
@@ -144,10 +144,10 @@ impl RecentCalls {
     /// # Cancel safety
     ///
     /// May be dropped and called again.
-    pub(crate) async fn until_whole(&self) {
-        let mut whole = self.whole.subscribe();
+    pub(crate) async fn wait_until_caught_up(&self) {
+        let mut caught_up = self.caught_up.subscribe();
         // An error would say that the table is gone, and it is here.
-        drop(whole.wait_for(|whole| *whole).await);
+        drop(caught_up.wait_for(|caught_up| *caught_up).await);
     }
 
     /// Takes in a call that was stored just now, or read just now as the log goes on.
@@ -157,14 +157,14 @@ impl RecentCalls {
         table.forget_above(self.calls_max);
     }
 
-    /// Takes in the tail as it was found at the start, oldest first, and is whole from then on.
+    /// Takes in the tail as it was found at the start, oldest first, and is caught up from then on.
     pub(crate) fn add_tail(&self, calls: Vec<RecentCall>, wall: EventTime, now: Instant) {
         let newest = calls.iter().map(|call| call.at).max().unwrap_or(wall);
         let mut table = self.table();
         for call in calls {
-            let by_wall = since(call.at, wall);
-            let by_newest = since(call.at, newest);
-            let disputed = ID_MEMORY <= by_wall && ID_MEMORY <= since(newest, wall);
+            let by_wall = elapsed_between(call.at, wall);
+            let by_newest = elapsed_between(call.at, newest);
+            let disputed = ID_MEMORY <= by_wall && ID_MEMORY <= elapsed_between(newest, wall);
             let age = Age {
                 counted_from: now,
                 at_that_time: if disputed { by_newest } else { by_wall },
@@ -174,7 +174,7 @@ impl RecentCalls {
         }
         table.forget_above(self.calls_max);
         drop(table);
-        self.whole.send_replace(true);
+        self.caught_up.send_replace(true);
     }
 
     /// Where the log has a call, once that is known.
@@ -183,7 +183,7 @@ impl RecentCalls {
     ///
     /// May be dropped and called again.
     pub(crate) async fn place_of(&self, id: EventId) -> Place {
-        let mut place = self.table().seek(id);
+        let mut place = self.table().subscribe_position(id);
         let found = place.wait_for(Option::is_some).await;
         match found.map(|place| *place) {
             Ok(Some(place)) => place,
@@ -201,7 +201,7 @@ impl RecentCalls {
 
     /// What to do with the call `id` under a key.
     pub(crate) fn key_use(&self, key: Tag, topic: Topic, id: EventId, now: Instant) -> KeyUse {
-        let whole = self.is_whole();
+        let caught_up = self.is_caught_up();
         let table = self.table();
         if let Some(known) = table.calls.get(&id) {
             // The id is derived from the key and its owner: who knows both made the call.
@@ -210,7 +210,7 @@ impl RecentCalls {
             }
         }
         // Two alerts under one key are two alerts (never silence a call); two accepts are a mistake worth telling.
-        if topic == Topic::Alert || !whole {
+        if topic == Topic::Alert || !caught_up {
             return KeyUse::New;
         }
         let others = table.keys.get(&key).map(Vec::as_slice);
@@ -225,7 +225,7 @@ impl RecentCalls {
         }
     }
 
-    /// Whether a house's call for help, or the one that is named, is known to be live. `None`: the table is not whole.
+    /// Whether a house's call for help, or the one that is named, is known to be live. `None`: the table is not caught up.
     pub(crate) fn has_live_call(
         &self,
         line: &Line,
@@ -233,7 +233,7 @@ impl RecentCalls {
         alert_id: Option<EventId>,
         now: Instant,
     ) -> Option<bool> {
-        if !self.is_whole() {
+        if !self.is_caught_up() {
             return None;
         }
         let table = self.table();
@@ -256,7 +256,7 @@ impl Table {
     fn add(&mut self, call: RecentCall, seen: Age) {
         let id = call.id;
         if let Some(place) = call.place
-            && let Some(waiting) = self.sought.remove(&id)
+            && let Some(waiting) = self.position_waiters.remove(&id)
         {
             waiting.send_replace(Some(place));
         }
@@ -284,7 +284,7 @@ impl Table {
         }
         self.index(id, call.key, call.house.clone());
         self.order.push_back(id);
-        self.calls.insert(id, Known { call, seen });
+        self.calls.insert(id, KnownCall { call, seen });
     }
 
     fn index(&mut self, id: EventId, key: Option<Tag>, house: Option<(Line, House)>) {
@@ -296,22 +296,23 @@ impl Table {
         }
     }
 
-    fn seek(&mut self, id: EventId) -> watch::Receiver<Option<Place>> {
+    fn subscribe_position(&mut self, id: EventId) -> watch::Receiver<Option<Place>> {
         let known = self.calls.get(&id).and_then(|known| known.call.place);
         if known.is_some() {
             return watch::Sender::new(known).subscribe();
         }
         // Who stopped waiting is forgotten with the next one who comes.
-        self.sought
+        self.position_waiters
             .retain(|_, waiting| 0 < waiting.receiver_count());
-        let waiting = self.sought.entry(id).or_default();
+        let waiting = self.position_waiters.entry(id).or_default();
         waiting.subscribe()
     }
 
     fn forget_above(&mut self, calls_max: usize) {
         while calls_max < self.order.len() {
             let oldest = self.order.pop_front().expect("it is not empty");
-            let Known { call, .. } = self.calls.remove(&oldest).expect("it stands once in order");
+            let KnownCall { call, .. } =
+                self.calls.remove(&oldest).expect("it stands once in order");
             if let Some(key) = call.key
                 && let Some(ids) = self.keys.get_mut(&key)
             {
@@ -330,7 +331,7 @@ impl Table {
 }
 
 /// The time from one moment to a later one, zero if it is not later.
-fn since(earlier: EventTime, later: EventTime) -> Duration {
+fn elapsed_between(earlier: EventTime, later: EventTime) -> Duration {
     Duration::from_millis(u64::try_from(later.millis_since(earlier)).unwrap_or(0))
 }
 

@@ -28,14 +28,14 @@ pub(super) struct Backlog {
     next_number: u64,
     calls: BTreeMap<u64, WaitingCall>,
     lines: BTreeMap<Line, VecDeque<u64>>,
-    statuses: BTreeMap<EventId, Known>,
+    statuses: BTreeMap<EventId, KnownStatus>,
     /// In the order they ended, for forgetting.
     ended: VecDeque<EventId>,
 }
 
 struct WaitingCall {
     call: Arc<QueuedCall>,
-    state: State,
+    state: CallState,
     delivery: Option<PendingDelivery>,
     restored: bool,
     guard: Option<InFlightGuard>,
@@ -43,7 +43,7 @@ struct WaitingCall {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum CallState {
     /// Not on the disk yet: holds its place, and is not sent.
     Unsynced,
     /// Its turn has not come.
@@ -52,7 +52,7 @@ enum State {
     UnderWay,
 }
 
-struct Known {
+struct KnownStatus {
     owner: Owner,
     at: EventTime,
     status: DeliveryStatus,
@@ -100,7 +100,7 @@ impl Backlog {
     /// Puts back a call that an earlier run had written and not sent. In the order of their numbers.
     pub(super) fn restore(&mut self, number: u64, call: Arc<QueuedCall>) {
         self.next_number = self.next_number.max(number + 1);
-        self.enqueue(number, call, State::Synced, None, None);
+        self.enqueue(number, call, CallState::Synced, None, None);
         let waiting = self.calls.get_mut(&number).expect("just put there");
         waiting.restored = true;
     }
@@ -131,7 +131,7 @@ impl Backlog {
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.enqueue(number, call, State::Unsynced, delivery, guard);
+        self.enqueue(number, call, CallState::Unsynced, delivery, guard);
         Ok(number)
     }
 
@@ -139,7 +139,7 @@ impl Backlog {
         &mut self,
         number: u64,
         call: Arc<QueuedCall>,
-        state: State,
+        state: CallState,
         delivery: Option<PendingDelivery>,
         guard: Option<InFlightGuard>,
     ) {
@@ -148,7 +148,7 @@ impl Backlog {
             .entry(call.line.clone())
             .or_default()
             .push_back(number);
-        let known = Known {
+        let known = KnownStatus {
             owner: call.owner.clone(),
             at: call.at,
             status: DeliveryStatus::Queued,
@@ -172,8 +172,8 @@ impl Backlog {
             .calls
             .get_mut(&number)
             .expect("a call stays until its status is known");
-        assert_eq!(waiting.state, State::Unsynced);
-        waiting.state = State::Synced;
+        assert_eq!(waiting.state, CallState::Unsynced);
+        waiting.state = CallState::Synced;
         let (status, line) = (waiting.status.subscribe(), waiting.call.line.clone());
         let head = if self.lines[&line].front() == Some(&number) {
             LineHead::Ready
@@ -189,8 +189,8 @@ impl Backlog {
         self.statuses.remove(&waiting.call.id);
         let first = self.lines.get(&waiting.call.line).and_then(VecDeque::front);
         match first.map(|first| self.calls[first].state) {
-            Some(State::Synced) => LineHead::Ready,
-            Some(State::Unsynced | State::UnderWay) | None => LineHead::Busy,
+            Some(CallState::Synced) => LineHead::Ready,
+            Some(CallState::Unsynced | CallState::UnderWay) | None => LineHead::Busy,
         }
     }
 
@@ -201,10 +201,10 @@ impl Backlog {
             .calls
             .get_mut(&number)
             .expect("a queue holds calls that wait");
-        if waiting.state != State::Synced {
+        if waiting.state != CallState::Synced {
             return None;
         }
-        waiting.state = State::UnderWay;
+        waiting.state = CallState::UnderWay;
         Some(NextDelivery {
             number,
             call: Arc::clone(&waiting.call),
@@ -224,7 +224,7 @@ impl Backlog {
         } = self.remove(number);
         assert_eq!(
             state,
-            State::UnderWay,
+            CallState::UnderWay,
             "a call ends only after it was handed out"
         );
         let (id, at) = (call.id, call.at);
@@ -243,7 +243,7 @@ impl Backlog {
     fn remember(&mut self, call: &QueuedCall, status: DeliveryStatus) {
         self.statuses.insert(
             call.id,
-            Known {
+            KnownStatus {
                 owner: call.owner.clone(),
                 at: call.at,
                 status,

@@ -335,7 +335,9 @@ async fn stored_by_an_earlier_try(
     } else {
         TAIL_PATIENCE
     };
-    timeout(tail_patience, recent.until_whole()).await.ok()?;
+    timeout(tail_patience, recent.wait_until_caught_up())
+        .await
+        .ok()?;
     let place = timeout(patience, recent.place_of(call.id)).await.ok()?;
     info!(id = %call.id, %place, "a call left the outbox: an earlier try had stored it");
     Some(place)

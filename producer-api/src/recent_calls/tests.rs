@@ -54,7 +54,7 @@ fn house() -> (Line, House) {
     (Line::new("dong-101").unwrap(), House::new("1502").unwrap())
 }
 
-fn whole(tail: Vec<RecentCall>, wall: EventTime, now: Instant) -> RecentCalls {
+fn caught_up(tail: Vec<RecentCall>, wall: EventTime, now: Instant) -> RecentCalls {
     let calls = RecentCalls::new(100);
     calls.add_tail(tail, wall, now);
     calls
@@ -72,7 +72,7 @@ fn accept_under_the_key(calls: &RecentCalls, number: u8, now: Instant) -> KeyUse
 #[test]
 fn a_key_that_an_earlier_run_stored_is_known_again_from_the_tail() {
     let now = clock::steady();
-    let calls = whole(vec![call(Topic::Accept, 1, today())], today(), now);
+    let calls = caught_up(vec![call(Topic::Accept, 1, today())], today(), now);
 
     assert!(is_repeated(&calls, 1, now));
     assert_eq!(accept_under_the_key(&calls, 2, now), KeyUse::Reused);
@@ -96,7 +96,7 @@ fn nothing_is_judged_before_the_tail_has_been_read() {
 fn a_key_is_remembered_for_25_hours_of_elapsed_time_whatever_the_wall_clock_does() {
     let now = clock::steady();
     let at_start = vec![call(Topic::Alert, 1, today().minus(20 * HOUR))];
-    let calls = whole(at_start, today(), now);
+    let calls = caught_up(at_start, today(), now);
     calls.add(call(Topic::Alert, 2, EventTime::MAX), now);
     calls.add(call(Topic::Alert, 3, EventTime::MIN), now);
 
@@ -113,7 +113,7 @@ fn a_key_is_remembered_for_25_hours_of_elapsed_time_whatever_the_wall_clock_does
 fn a_start_under_a_clock_far_ahead_still_knows_a_retry() {
     let now = clock::steady();
     let years_ahead = today().plus(500 * 24 * HOUR);
-    let calls = whole(vec![call(Topic::Accept, 1, today())], years_ahead, now);
+    let calls = caught_up(vec![call(Topic::Accept, 1, today())], years_ahead, now);
 
     assert!(is_repeated(&calls, 1, now + HOUR / 2));
     assert_eq!(
@@ -127,7 +127,7 @@ fn a_start_under_a_clock_far_ahead_still_knows_a_retry() {
 #[test]
 fn after_a_quiet_year_an_old_call_under_a_key_is_no_reason_to_silence_another_for_long() {
     let now = clock::steady();
-    let calls = whole(
+    let calls = caught_up(
         vec![call(Topic::Alert, 1, today().minus(365 * 24 * HOUR))],
         today(),
         now,
@@ -139,7 +139,7 @@ fn after_a_quiet_year_an_old_call_under_a_key_is_no_reason_to_silence_another_fo
 #[tokio::test]
 async fn a_call_whose_report_named_no_place_is_told_where_it_is_once_the_tail_has_it() {
     let now = clock::steady();
-    let calls = whole(Vec::new(), today(), now);
+    let calls = caught_up(Vec::new(), today(), now);
     let known = call(Topic::Alert, 1, today());
     let placeless = RecentCall {
         place: None,
@@ -166,7 +166,7 @@ async fn a_call_whose_report_named_no_place_is_told_where_it_is_once_the_tail_ha
 #[test]
 fn of_two_records_with_one_id_the_first_counts() {
     let now = clock::steady();
-    let calls = whole(Vec::new(), today(), now);
+    let calls = caught_up(Vec::new(), today(), now);
     let first = call(Topic::Alert, 1, today());
     let place = first.place.map(|place| Place { offset: 7, ..place });
     calls.add(
@@ -185,7 +185,7 @@ fn of_two_records_with_one_id_the_first_counts() {
 #[test]
 fn an_accept_is_known_to_have_a_live_call_for_24_hours() {
     let now = clock::steady();
-    let calls = whole(vec![call(Topic::Alert, 1, today())], today(), now);
+    let calls = caught_up(vec![call(Topic::Alert, 1, today())], today(), now);
     let (line, house) = house();
     let other = House::new("1503").unwrap();
 

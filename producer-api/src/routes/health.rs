@@ -46,7 +46,7 @@ impl Readiness {
             log: intake.log.health().is_available(),
             producers: intake.log.has_producer_id(),
             outbox: usable,
-            keys: intake.recent.is_whole(),
+            keys: intake.recent.is_caught_up(),
             reason: reasons
                 .into_iter()
                 .flatten()
