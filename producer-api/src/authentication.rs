@@ -9,7 +9,7 @@ use axum::{
 use resident_token::{Resident, TokenError, bearer, refuse_token_in_query};
 use service_kit::bounds::{AddressKey, Client};
 
-use crate::{api_error::ApiError, caller::Caller, clock, limiter::Wait, state::AppState};
+use crate::{api_error::ApiError, caller::Caller, clock, limiter::RetryAfter, state::AppState};
 
 impl FromRequestParts<Arc<AppState>> for Caller {
     type Rejection = ApiError;
@@ -52,6 +52,6 @@ fn api_error_of(error: TokenError, address: Option<AddressKey>, state: &AppState
     };
     match failed_auth.take(address, clock::steady()) {
         Ok(()) => ApiError::Token(error),
-        Err(Wait(wait)) => ApiError::AddressRateLimited { wait },
+        Err(RetryAfter(wait)) => ApiError::AddressRateLimited { wait },
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     clock,
     idempotency::{Claim, InFlightCalls, InFlightGuard, Progress},
     kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
-    limiter::{Limiter, Wait},
+    limiter::{Limiter, RetryAfter},
     outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteError},
     owner::Owner,
     receipt::{Receipt, StoredRecord},
@@ -156,7 +156,7 @@ impl Intake {
         let event = &submission.event;
         let house = (event.topic(), event.line().clone(), event.house().clone());
         let allowed = self.calls_by_house.take(house.clone(), clock::steady());
-        allowed.map_err(|Wait(wait)| ApiError::HouseRateLimited { wait })?;
+        allowed.map_err(|RetryAfter(wait)| ApiError::HouseRateLimited { wait })?;
         let id = event.id();
         let intake = Arc::clone(self);
         let append = async move {
@@ -202,7 +202,7 @@ impl Intake {
         };
         let Submission { event, owner, .. } = submission;
         let call = QueuedCall::new(event.id(), event.line().clone(), owner, record);
-        match outbox.take(call, delivery, guard).await {
+        match outbox.enqueue(call, delivery, guard).await {
             Ok(status) => self.queued(&event, status, deadline).await,
             Err(refused) => {
                 let id = event.id();

@@ -25,7 +25,7 @@ pub(crate) struct Limiter<K: Eq + Hash> {
 
 /// The key has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait(pub(crate) Duration);
+pub(crate) struct RetryAfter(pub(crate) Duration);
 
 impl<K: Hash + Eq> Limiter<K> {
     /// At most `keys_max` keys that still owe are remembered; beyond that strangers pass unrecorded, because
@@ -41,13 +41,13 @@ impl<K: Hash + Eq> Limiter<K> {
     }
 
     /// Takes one from the key's allowance.
-    pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), Wait> {
+    pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), RetryAfter> {
         // Before the entry is held: counting the keys looks at every part of the map.
         let has_room = self.has_room(now);
         match self.paid_until.entry(key) {
             Entry::Occupied(mut paid) => {
                 let from = (*paid.get()).max(now);
-                self.judge(from - now)?;
+                self.check_debt(from - now)?;
                 paid.insert(from + self.interval);
             }
             Entry::Vacant(unknown) if has_room => drop(unknown.insert(now + self.interval)),
@@ -63,9 +63,9 @@ impl<K: Hash + Eq> Limiter<K> {
         }
     }
 
-    fn judge(&self, debt: Duration) -> Result<(), Wait> {
+    fn check_debt(&self, debt: Duration) -> Result<(), RetryAfter> {
         if self.debt_max < debt {
-            Err(Wait(debt - self.debt_max))
+            Err(RetryAfter(debt - self.debt_max))
         } else {
             Ok(())
         }
@@ -106,13 +106,16 @@ mod tests {
             assert_eq!(limiter.take("kim", start), Ok(()));
         }
 
-        assert_eq!(limiter.take("kim", start), Err(Wait(INTERVAL)));
+        assert_eq!(limiter.take("kim", start), Err(RetryAfter(INTERVAL)));
         assert_eq!(
             limiter.take("kim", start + INTERVAL / 4),
-            Err(Wait(INTERVAL * 3 / 4))
+            Err(RetryAfter(INTERVAL * 3 / 4))
         );
         assert_eq!(limiter.take("kim", start + INTERVAL), Ok(()));
-        assert_eq!(limiter.take("kim", start + INTERVAL), Err(Wait(INTERVAL)));
+        assert_eq!(
+            limiter.take("kim", start + INTERVAL),
+            Err(RetryAfter(INTERVAL))
+        );
     }
 
     #[test]
@@ -133,7 +136,7 @@ mod tests {
         limiter.give_back(&"kim");
 
         assert_eq!(limiter.take("kim", start), Ok(()));
-        assert_eq!(limiter.take("kim", start), Err(Wait(INTERVAL)));
+        assert_eq!(limiter.take("kim", start), Err(RetryAfter(INTERVAL)));
     }
 
     #[test]
@@ -151,7 +154,7 @@ mod tests {
             "not remembered: there was no room"
         );
         assert_eq!(limiter.take(9, start + INTERVAL), Ok(()), "now there is");
-        assert_eq!(limiter.take(9, start + INTERVAL), Err(Wait(INTERVAL)));
+        assert_eq!(limiter.take(9, start + INTERVAL), Err(RetryAfter(INTERVAL)));
     }
 
     proptest! {

@@ -158,7 +158,7 @@ impl Service {
         let intake = Arc::clone(&state.intake);
         let connections = TaskTracker::new();
         let background = TaskTracker::new();
-        background.spawn(until(
+        background.spawn(unless_cancelled(
             &shutdown,
             run_health_checks(Arc::clone(&intake.log), topic_settings(&config)),
         ));
@@ -173,7 +173,7 @@ impl Service {
         if let Some(outbox) = &intake.outbox {
             outbox.resume();
         }
-        background.spawn(until(
+        background.spawn(unless_cancelled(
             &shutdown,
             reload_keys(Arc::clone(&state.verifier), config.keys_reload_interval),
         ));
@@ -301,7 +301,7 @@ fn topic_settings(config: &Config) -> TopicSettings {
 }
 
 /// The task, ended early by the shutdown: none of these holds anything that must be finished.
-fn until<F: Future<Output = ()>>(
+fn unless_cancelled<F: Future<Output = ()>>(
     shutdown: &CancellationToken,
     task: F,
 ) -> impl Future<Output = ()> + use<F> {

@@ -100,7 +100,7 @@ impl Backlog {
     /// Puts back a call that an earlier run had written and not sent. In the order of their numbers.
     pub(super) fn restore(&mut self, number: u64, call: Arc<QueuedCall>) {
         self.next_number = self.next_number.max(number + 1);
-        self.enqueue(number, call, CallState::Synced, None, None);
+        self.insert(number, call, CallState::Synced, None, None);
         let waiting = self.calls.get_mut(&number).expect("just put there");
         waiting.restored = true;
     }
@@ -117,7 +117,7 @@ impl Backlog {
     }
 
     /// Gives a call its place, before it is written: whoever comes after it on its line queues behind it.
-    pub(super) fn take(
+    pub(super) fn enqueue(
         &mut self,
         call: Arc<QueuedCall>,
         delivery: Option<PendingDelivery>,
@@ -131,11 +131,11 @@ impl Backlog {
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.enqueue(number, call, CallState::Unsynced, delivery, guard);
+        self.insert(number, call, CallState::Unsynced, delivery, guard);
         Ok(number)
     }
 
-    fn enqueue(
+    fn insert(
         &mut self,
         number: u64,
         call: Arc<QueuedCall>,

@@ -19,21 +19,21 @@ impl OutboxHealth {
             failure: None,
             damaged,
         };
-        health.tell();
+        health.record_metrics();
         health
     }
 
     pub(super) fn fail(&mut self, error: &StoreError) {
         self.failure = Some(error.to_string());
-        self.tell();
+        self.record_metrics();
     }
 
     pub(super) fn succeed(&mut self) {
         self.failure = None;
-        self.tell();
+        self.record_metrics();
     }
 
-    fn tell(&self) {
+    fn record_metrics(&self) {
         let usable = self.failure.is_none();
         metrics::gauge!("producer_api_outbox_usable").set(f64::from(u8::from(usable)));
         metrics::gauge!("producer_api_outbox_damaged_journals").set(self.damaged.len() as f64);

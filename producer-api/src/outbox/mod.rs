@@ -189,14 +189,14 @@ impl Outbox {
     /// # Cancel safety
     ///
     /// None: run it in a task of its own.
-    pub(crate) async fn take(
+    pub(crate) async fn enqueue(
         self: &Arc<Self>,
         call: QueuedCall,
         delivery: Option<PendingDelivery>,
         guard: Option<InFlightGuard>,
     ) -> Result<watch::Receiver<DeliveryStatus>, EnqueueError> {
         let (line, call) = (call.line.clone(), Arc::new(call));
-        let number = self.backlog().take(Arc::clone(&call), delivery, guard)?;
+        let number = self.backlog().enqueue(Arc::clone(&call), delivery, guard)?;
         if let Err(failed) = self.writer.write(StoreWrite::Taken { number, call }).await {
             if self.backlog().abandon(number) == LineHead::Ready {
                 self.drain(line);

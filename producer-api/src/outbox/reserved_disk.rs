@@ -37,14 +37,14 @@ pub(super) struct ReservedDisk {
 
 #[derive(Default)]
 struct Pool {
-    spares: Vec<Spare>,
+    spares: Vec<SpareFile>,
     next_number: u64,
     /// Files of the journal that are open here, by their present names.
     held: BTreeMap<PathBuf, HeldFile>,
     folders: BTreeMap<PathBuf, File>,
 }
 
-struct Spare {
+struct SpareFile {
     path: PathBuf,
     file: HeldFile,
 }
@@ -61,7 +61,10 @@ impl ReservedDisk {
             files_max: usize::try_from(reserve_bytes / file_bytes).unwrap_or(usize::MAX),
             pool: Mutex::default(),
         };
-        if let Err(error) = reserved.adopt().and_then(|()| reserved.fill_up()) {
+        if let Err(error) = reserved
+            .take_over_spares()
+            .and_then(|()| reserved.allocate_missing())
+        {
             warn!(
                 error = &error as &dyn std::error::Error,
                 reserve_bytes,
@@ -71,7 +74,7 @@ impl ReservedDisk {
         reserved
     }
 
-    fn adopt(&self) -> io::Result<()> {
+    fn take_over_spares(&self) -> io::Result<()> {
         let mut pool = self.pool();
         self.disk.create_folder(&self.folder)?;
         for name in self.disk.list(&self.folder)? {
@@ -87,12 +90,12 @@ impl ReservedDisk {
             }
             pool.next_number = pool.next_number.max(number.unwrap_or(0) + 1);
             let file = HeldFile::new(file);
-            pool.spares.push(Spare { path, file });
+            pool.spares.push(SpareFile { path, file });
         }
         Ok(())
     }
 
-    fn fill_up(&self) -> io::Result<()> {
+    fn allocate_missing(&self) -> io::Result<()> {
         let mut pool = self.pool();
         while pool.spares.len() < self.files_max {
             let path = self.spare_path(&mut pool);
@@ -101,9 +104,9 @@ impl ReservedDisk {
                 drop(self.disk.remove_file(&path));
             })?;
             let file = HeldFile::new(self.disk.open(&path, OpenMode::Write)?);
-            pool.spares.push(Spare { path, file });
+            pool.spares.push(SpareFile { path, file });
         }
-        tell(&pool, self.file_bytes);
+        record_metrics(&pool, self.file_bytes);
         Ok(())
     }
 
@@ -118,7 +121,7 @@ impl ReservedDisk {
         if self.disk.exists(path) {
             return None;
         }
-        let Spare { path: spare, file } = pool.spares.pop()?;
+        let SpareFile { path: spare, file } = pool.spares.pop()?;
         // The old name is gone for good before the file counts under its new one.
         let renamed = self.disk.rename(&spare, path);
         if renamed
@@ -128,7 +131,7 @@ impl ReservedDisk {
             return None;
         }
         pool.held.insert(path.to_owned(), file.clone());
-        tell(pool, self.file_bytes);
+        record_metrics(pool, self.file_bytes);
         Some(file)
     }
 
@@ -150,8 +153,8 @@ impl ReservedDisk {
         if self.disk.rename(path, &spare).is_err() {
             return false;
         }
-        pool.spares.push(Spare { path: spare, file });
-        tell(pool, self.file_bytes);
+        pool.spares.push(SpareFile { path: spare, file });
+        record_metrics(pool, self.file_bytes);
         true
     }
 
@@ -220,7 +223,7 @@ impl Disk for ReservedDisk {
         drop(pool);
         self.disk.remove_folder(path)?;
         // Best effort, as at the start: the next removal tries again.
-        drop(self.fill_up());
+        drop(self.allocate_missing());
         Ok(())
     }
 
@@ -309,7 +312,7 @@ fn ends_with(path: &Path, ending: &str) -> bool {
     path.to_str().is_some_and(|path| path.ends_with(ending))
 }
 
-fn tell(pool: &Pool, file_bytes: u64) {
+fn record_metrics(pool: &Pool, file_bytes: u64) {
     let reserved = pool.spares.len() as u64 * file_bytes;
     metrics::gauge!("producer_api_outbox_reserved_bytes").set(reserved as f64);
 }

@@ -167,7 +167,7 @@ impl Store {
         folder: &Path,
         sizes: JournalConfig,
     ) -> Result<(Self, StoreContents), StoreError> {
-        let witness = SyncMark::read(&*disk, folder);
+        let sync_mark = SyncMark::read(&*disk, folder);
         let generations = generations(&*disk, folder)?;
         let newest = generations.last().copied();
         let mut store = Self {
@@ -186,14 +186,14 @@ impl Store {
                 break;
             }
         }
-        if let Some(witness) = witness {
-            store.hold_against(witness)?;
+        if let Some(sync_mark) = sync_mark {
+            store.check_against(sync_mark)?;
         }
         if store.journal.is_none() {
-            store.begin_anew(&[])?;
+            store.start_generation(&[])?;
         }
         store.remove_generations_before_this();
-        store.witness();
+        store.write_sync_mark();
         found.damaged = store.damaged_journals()?;
         Ok((store, found))
     }
@@ -257,24 +257,24 @@ impl Store {
     }
 
     /// A journal that ends before the place it was once synced to has lost what stood there.
-    fn hold_against(&mut self, witness: SyncMark) -> Result<(), StoreError> {
+    fn check_against(&mut self, sync_mark: SyncMark) -> Result<(), StoreError> {
         let end = self.journal.as_ref().map(|journal| journal.end().0);
         let found = (self.generation, end.unwrap_or(0));
-        if (witness.generation, witness.end) <= found {
+        if (sync_mark.generation, sync_mark.end) <= found {
             return Ok(());
         }
         error!(
             generation = self.generation,
             end,
-            synced_generation = witness.generation,
-            synced_to = witness.end,
+            synced_generation = sync_mark.generation,
+            synced_to = sync_mark.end,
             kept = self.live.len(),
             "the outbox's journal has lost its end: calls that were answered 202 may be lost"
         );
         if self.journal.take().is_some() {
             self.set_aside(self.generation)?;
         }
-        self.generation = self.generation.max(witness.generation);
+        self.generation = self.generation.max(sync_mark.generation);
         Ok(())
     }
 
@@ -286,7 +286,7 @@ impl Store {
     /// A full disk, a record that is too large and [`StoreError::Unusable`]: nothing relies on the calls, though some
     /// may have been written when the disk became full. Anything else: they may be there after a restart.
     pub(super) fn write(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
-        let written = self.append_or_begin_anew(writes);
+        let written = self.append_or_start_generation(writes);
         if written.is_err() {
             // A call that ended stays ended: it is said with the next write that succeeds.
             self.unwritten_ends.extend(ends(writes).cloned());
@@ -297,11 +297,11 @@ impl Store {
         }
         self.unwritten_ends.clear();
         self.trim();
-        self.witness();
+        self.write_sync_mark();
         Ok(())
     }
 
-    fn append_or_begin_anew(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
+    fn append_or_start_generation(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
         let journal = self.journal.as_mut().ok_or(StoreError::Unusable)?;
         let all = self.unwritten_ends.iter().chain(writes.iter().copied());
         let records: Vec<Vec<u8>> = all.map(encode).collect();
@@ -320,7 +320,7 @@ impl Store {
                     "the outbox's journal cannot be written: beginning a new one"
                 );
                 self.journal = None;
-                self.begin_anew(writes)
+                self.start_generation(writes)
             }
         }
     }
@@ -328,8 +328,8 @@ impl Store {
     /// Tries to begin a new journal after an earlier one failed.
     pub(super) fn recover(&mut self) -> Result<(), StoreError> {
         if self.journal.is_none() {
-            self.begin_anew(&[])?;
-            self.witness();
+            self.start_generation(&[])?;
+            self.write_sync_mark();
         }
         Ok(())
     }
@@ -356,7 +356,7 @@ impl Store {
     }
 
     /// Begins the next generation with all live calls and `writes`. The one before goes once this one is complete.
-    fn begin_anew(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
+    fn start_generation(&mut self, writes: &[&StoreWrite]) -> Result<(), StoreError> {
         // What ended is not carried over, whether that gets written or not.
         for number in ends(writes).filter_map(ended_number) {
             self.live.remove(&number);
@@ -428,15 +428,15 @@ impl Store {
         }
     }
 
-    fn witness(&self) {
+    fn write_sync_mark(&self) {
         let Some(journal) = &self.journal else {
             return;
         };
-        let witness = SyncMark {
+        let sync_mark = SyncMark {
             generation: self.generation,
             end: journal.end().0,
         };
-        if let Err(error) = witness.write(&*self.disk, &self.folder) {
+        if let Err(error) = sync_mark.write(&*self.disk, &self.folder) {
             debug!(
                 error = &error as &dyn std::error::Error,
                 "the outbox's witness was not written"

@@ -67,7 +67,7 @@ fn backlog() -> Backlog {
 }
 
 fn taken(backlog: &mut Backlog, call: &Arc<QueuedCall>) -> u64 {
-    backlog.take(Arc::clone(call), None, None).unwrap()
+    backlog.enqueue(Arc::clone(call), None, None).unwrap()
 }
 
 fn next(backlog: &mut Backlog, line: &str) -> Option<u64> {
@@ -145,13 +145,13 @@ fn only_so_many_bytes_wait_and_room_comes_back_when_calls_end() {
     let mut backlog = Backlog::new(call("a", 1).bytes() + call("a", 2).bytes());
     let first = taken(&mut backlog, &call("a", 1));
     taken(&mut backlog, &call("a", 2));
-    assert!(backlog.take(call("a", 3), None, None).is_err());
+    assert!(backlog.enqueue(call("a", 3), None, None).is_err());
 
     backlog.synced(first);
     next(&mut backlog, "a").unwrap();
     backlog.end(first, DeliveryStatus::Dead);
 
-    assert!(backlog.take(call("a", 1), None, None).is_ok());
+    assert!(backlog.enqueue(call("a", 1), None, None).is_ok());
 }
 
 /// The store beside a map that lives through the same, on a disk whose power fails.
