@@ -9,7 +9,7 @@ use event_model::{RETENTION_DEFAULT, SpringTypes};
 use metrics_exporter_prometheus::PrometheusHandle;
 use resident_token::Verifier;
 
-/// How this door is run: made by [`Config::new`], changed field by field.
+/// How this service is run: made by [`Config::new`], changed field by field.
 #[derive(Clone)]
 pub struct Config {
     /// Where residents' calls come in. Port 0 takes a free one.
@@ -131,7 +131,7 @@ impl Default for HouseLimit {
 }
 
 impl Config {
-    /// The defaults, for a door at `listen` in front of the log at `log`.
+    /// The defaults, for a service at `listen` in front of the log at `log`.
     pub fn new(listen: SocketAddr, log: impl Into<String>, verifier: Arc<Verifier>) -> Self {
         Self {
             listen,

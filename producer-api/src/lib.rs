@@ -1,4 +1,4 @@
-//! The HTTP door: takes a call, appends it to the log, answers where it is.
+//! The HTTP service for residents' calls: takes a call, appends it to the log, answers where it is.
 //!
 //! `POST /alert` and `POST /accept` turn a body and a token into a record and answer `201` once the log has committed
 //! it: on the disks of a majority. What the log does not take in time waits in the outbox on this machine's disk and is

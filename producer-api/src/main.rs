@@ -1,4 +1,4 @@
-//! The HTTP door as a process of its own: reads the settings, runs until it is told to stop.
+//! The HTTP service as a process of its own: reads the settings, runs until it is told to stop.
 
 mod settings;
 

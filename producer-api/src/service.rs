@@ -46,7 +46,7 @@ pub enum Error {
     LogProducer(#[source] rdkafka::error::KafkaError),
 }
 
-/// The door with its listeners bound, not yet serving.
+/// The service with its listeners bound, not yet serving.
 pub struct Service {
     state: Arc<AppState>,
     router: Router,

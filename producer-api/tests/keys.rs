@@ -1,4 +1,4 @@
-//! What the log's tail tells a door: keys that were used before it started, and where the calls of others are.
+//! What the log's tail tells a api: keys that were used before it started, and where the calls of others are.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
@@ -16,19 +16,19 @@ use rdkafka::{
 };
 use serde_json::Value;
 use support::{
-    Answer, MockLog, TestDoor, TestLog, accept_body, config, read, records, request, token,
+    HttpResponse, MockLog, TestApi, TestLog, accept_body, config, read, records, request, token,
     token_with, wait_until_stored,
 };
 
 const KEY: [(&str, &str); 1] = [("idempotency-key", "0123456789abcdef")];
 
-async fn ask(door: &TestDoor, token: &str, id: &str) -> Answer {
+async fn ask(api: &TestApi, token: &str, id: &str) -> HttpResponse {
     let authorization = format!("Bearer {token}");
     let headers = [("authorization", authorization.as_str())];
-    request(door.address, "GET", &format!("/calls/{id}"), &headers, b"").await
+    request(api.address, "GET", &format!("/calls/{id}"), &headers, b"").await
 }
 
-fn assert_told_again(answer: &Answer, first: &Answer) {
+fn assert_told_again(answer: &HttpResponse, first: &HttpResponse) {
     assert_eq!((answer.place(), answer.id()), (first.place(), first.id()));
     assert_eq!(answer.headers["idempotent-replay"], "true");
 }
@@ -36,42 +36,42 @@ fn assert_told_again(answer: &Answer, first: &Answer) {
 #[tokio::test]
 async fn a_restart_forgets_no_key() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let (kim, lee) = (token("dong-101", "1502"), token("dong-101", "1503"));
     let accept = accept_body("dong-101", "1503", "1502");
-    let raised = door.post_with("/alert", &kim, &KEY, "{}").await;
-    let accepted = door.post_with("/accept", &lee, &KEY, &accept).await;
+    let raised = api.post_with("/alert", &kim, &KEY, "{}").await;
+    let accepted = api.post_with("/accept", &lee, &KEY, &accept).await;
     assert_eq!((raised.status, accepted.status), (201, 201));
-    door.close().await;
+    api.close().await;
 
-    let door = TestDoor::open(config(&log.address())).await;
-    door.wait_until_keys_are_known().await;
+    let api = TestApi::open(config(&log.address())).await;
+    api.wait_until_keys_are_known().await;
 
-    assert_told_again(&door.post_with("/alert", &kim, &KEY, "{}").await, &raised);
+    assert_told_again(&api.post_with("/alert", &kim, &KEY, "{}").await, &raised);
     assert_told_again(
-        &door.post_with("/accept", &lee, &KEY, &accept).await,
+        &api.post_with("/accept", &lee, &KEY, &accept).await,
         &accepted,
     );
     let other = accept_body("dong-101", "1503", "1501");
-    let reused = door.post_with("/accept", &lee, &KEY, &other).await;
+    let reused = api.post_with("/accept", &lee, &KEY, &other).await;
     assert_eq!(
         (reused.status, reused.code().as_str()),
         (422, "idempotency_key_reused")
     );
     assert_eq!(records(&log.address()), 2);
-    let second = door
+    let second = api
         .post_with("/alert", &kim, &KEY, r#"{"text":"another"}"#)
         .await;
     assert_ne!(second.id(), raised.id(), "two alerts under one key are two");
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_key_of_another_instance_is_known_as_the_log_tells() {
     let log = TestLog::start().await;
     let (one, other) = (
-        TestDoor::open(config(&log.address())).await,
-        TestDoor::open(config(&log.address())).await,
+        TestApi::open(config(&log.address())).await,
+        TestApi::open(config(&log.address())).await,
     );
     other.wait_until_keys_are_known().await;
     let kim = token("dong-101", "1502");
@@ -94,11 +94,11 @@ async fn a_key_of_another_instance_is_known_as_the_log_tells() {
 #[tokio::test]
 async fn a_call_that_was_stored_at_once_can_be_asked_for_by_who_made_it() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let kim = token("dong-101", "1502");
 
-    let stored = door.alert(&kim, "{}").await;
-    let told = ask(&door, &kim, &stored.id()).await;
+    let stored = api.alert(&kim, "{}").await;
+    let told = ask(&api, &kim, &stored.id()).await;
 
     assert_eq!(
         (told.status, &told.json()["status"]),
@@ -106,13 +106,13 @@ async fn a_call_that_was_stored_at_once_can_be_asked_for_by_who_made_it() {
     );
     assert_eq!(told.json()["offset"], stored.json()["offset"]);
     let other_subject = token_with("dong-101", "1502", "sub", Value::from("lee"));
-    assert_eq!(ask(&door, &other_subject, &stored.id()).await.status, 404);
-    door.close().await;
+    assert_eq!(ask(&api, &other_subject, &stored.id()).await.status, 404);
+    api.close().await;
 
-    let door = TestDoor::open(config(&log.address())).await;
-    door.wait_until_keys_are_known().await;
-    assert_eq!(ask(&door, &kim, &stored.id()).await.json(), told.json());
-    door.close().await;
+    let api = TestApi::open(config(&log.address())).await;
+    api.wait_until_keys_are_known().await;
+    assert_eq!(ask(&api, &kim, &stored.id()).await.json(), told.json());
+    api.close().await;
 }
 
 #[tokio::test]
@@ -122,11 +122,11 @@ async fn before_the_tail_is_read_nothing_is_judged_and_no_call_waits_for_it() {
     config.outbox = Some(folder.path().join("outbox"));
     config.outbox_reserve_bytes = 0;
     config.deadline = Duration::from_millis(500);
-    let door = TestDoor::start(config).await;
+    let api = TestApi::start(config).await;
     let lee = token("dong-101", "1503");
     let accept = async |target: &str| {
         let body = accept_body("dong-101", "1503", target);
-        door.post_with("/accept", &lee, &KEY, body).await
+        api.post_with("/accept", &lee, &KEY, body).await
     };
 
     let (first, other, again) = (
@@ -139,18 +139,18 @@ async fn before_the_tail_is_read_nothing_is_judged_and_no_call_waits_for_it() {
     assert_ne!(first.id(), other.id());
     assert_eq!(first.id(), again.id(), "under its derived id");
     assert_eq!(again.headers["idempotent-replay"], "true");
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn an_accept_for_which_no_call_is_live_is_taken_with_a_warning() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
-    door.wait_until_keys_are_known().await;
+    let api = TestApi::open(config(&log.address())).await;
+    api.wait_until_keys_are_known().await;
     let (kim, lee) = (token("dong-101", "1502"), token("dong-101", "1503"));
     let accept = async || {
         let body = accept_body("dong-101", "1503", "1502");
-        door.accept(&lee, body).await
+        api.accept(&lee, body).await
     };
 
     let early = accept().await;
@@ -159,10 +159,10 @@ async fn an_accept_for_which_no_call_is_live_is_taken_with_a_warning() {
         (201, vec!["no_live_call".to_owned()])
     );
 
-    door.alert(&kim, "{}").await;
+    api.alert(&kim, "{}").await;
     let answering = accept().await;
     assert_eq!((answering.status, answering.warnings()), (201, vec![]));
-    door.close().await;
+    api.close().await;
 }
 
 /// A log that has the record and does not say where, as Kafka does for a repetition that it no longer knows the place of.
@@ -174,15 +174,15 @@ async fn a_stored_call_whose_report_names_no_place_is_looked_up_and_never_sent_a
     config.outbox = Some(folder.path().join("outbox"));
     config.outbox_reserve_bytes = 0;
     config.deadline = Duration::from_millis(500);
-    let door = TestDoor::open(config).await;
-    door.wait_until_keys_are_known().await;
+    let api = TestApi::open(config).await;
+    api.wait_until_keys_are_known().await;
     let kim = token("dong-101", "1502");
     log.0.request_errors(
         RDKafkaApiKey::Produce,
         &[RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER],
     );
 
-    let answer = door.alert(&kim, r#"{"text":"fire"}"#).await;
+    let answer = api.alert(&kim, r#"{"text":"fire"}"#).await;
     assert_eq!(
         (answer.status, &answer.json()["status"]),
         (202, &Value::from("queued"))
@@ -192,16 +192,16 @@ async fn a_stored_call_whose_report_names_no_place_is_looked_up_and_never_sent_a
     let record = serde_json::json!({"line": "dong-101", "house": "1502", "text": "fire", "id": id});
     put(&log.address(), &id, &record.to_string()).await;
     let authorization = format!("Bearer {kim}");
-    let place = wait_until_stored(door.address, ("authorization", &authorization), &id).await;
+    let place = wait_until_stored(api.address, ("authorization", &authorization), &id).await;
 
     assert_eq!(
-        door.alert(&kim, "{}").await.status,
+        api.alert(&kim, "{}").await.status,
         201,
         "its line is not held"
     );
     assert_eq!(records(&log.address()), 2, "it was not sent again");
     assert_eq!(text_at(&log.address(), place), "fire");
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -215,23 +215,23 @@ async fn a_queued_call_that_an_earlier_run_had_stored_is_not_stored_again() {
         config
     };
     let kim = token("dong-101", "1502");
-    let door = TestDoor::start(outbox_of("127.0.0.1:9")).await;
-    let answer = door.alert(&kim, r#"{"text":"fire"}"#).await;
+    let api = TestApi::start(outbox_of("127.0.0.1:9")).await;
+    let answer = api.alert(&kim, r#"{"text":"fire"}"#).await;
     assert_eq!(answer.status, 202);
     let id = answer.id();
-    door.close().await;
+    api.close().await;
     // The run before was killed between its record's way into the log and the word of it.
     let log = MockLog::start();
     let record = serde_json::json!({"line": "dong-101", "house": "1502", "text": "fire", "id": id});
     put(&log.address(), &id, &record.to_string()).await;
 
-    let door = TestDoor::open(outbox_of(&log.address())).await;
+    let api = TestApi::open(outbox_of(&log.address())).await;
     let authorization = format!("Bearer {kim}");
-    let place = wait_until_stored(door.address, ("authorization", &authorization), &id).await;
+    let place = wait_until_stored(api.address, ("authorization", &authorization), &id).await;
 
     assert_eq!(text_at(&log.address(), place), "fire");
     assert_eq!(records(&log.address()), 1, "it was sent again");
-    door.close().await;
+    api.close().await;
 }
 
 async fn put(log: &str, id: &str, value: &str) {

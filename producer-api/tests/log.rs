@@ -1,4 +1,4 @@
-//! The door in front of the log as it is shipped: its topics, a burst of calls, and a log that goes away.
+//! The service in front of the log as it is shipped: its topics, a burst of calls, and a log that goes away.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
@@ -14,12 +14,12 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use serde_json::json;
-use support::{TestDoor, TestLog, accept_body, config, read, records, token};
+use support::{TestApi, TestLog, accept_body, config, read, records, token};
 
 #[tokio::test]
 async fn the_missing_topics_are_made_with_settings_that_keep_calls() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", log.address())
         .create()
@@ -48,13 +48,13 @@ async fn the_missing_topics_are_made_with_settings_that_keep_calls() {
             );
         }
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn every_call_of_a_burst_has_a_place_and_a_record_of_its_own() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let tokens: Vec<_> = (0..10)
         .map(|house| token("dong-101", &format!("15{house:02}")))
         .collect();
@@ -63,7 +63,7 @@ async fn every_call_of_a_burst_has_a_place_and_a_record_of_its_own() {
     for _ in 0..5 {
         let calls = tokens
             .iter()
-            .map(|token| door.alert(token, r#"{"text":"fire"}"#));
+            .map(|token| api.alert(token, r#"{"text":"fire"}"#));
         for answer in futures_util::future::join_all(calls).await {
             assert!(places.insert(answer.place()), "one place for two calls");
             assert_eq!(
@@ -74,31 +74,31 @@ async fn every_call_of_a_burst_has_a_place_and_a_record_of_its_own() {
     }
 
     assert_eq!(records(&log.address()), 50);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn what_was_answered_201_is_still_there_after_the_log_comes_back() {
     let mut log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let (kim, lee) = (token("dong-101", "1502"), token("dong-101", "1503"));
-    let alert = door.alert(&kim, r#"{"text":"fire"}"#).await;
-    let accept = door
+    let alert = api.alert(&kim, r#"{"text":"fire"}"#).await;
+    let accept = api
         .accept(&lee, accept_body("dong-101", "1503", "1502"))
         .await;
     assert_eq!((alert.status, accept.status), (201, 201));
 
     log.stop().await;
-    door.wait_for_readiness(503).await;
-    let refused = door.alert(&kim, "{}").await;
+    api.wait_for_readiness(503).await;
+    let refused = api.alert(&kim, "{}").await;
     assert_eq!(
         (refused.status, refused.code().as_str()),
         (503, "log_unavailable")
     );
 
     log.start_again().await;
-    door.wait_until_ready().await;
-    let later = door
+    api.wait_until_ready().await;
+    let later = api
         .alert(&kim, json!({"text": "still burning"}).to_string())
         .await;
 
@@ -108,7 +108,7 @@ async fn what_was_answered_201_is_still_there_after_the_log_comes_back() {
             answer.id()
         );
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -117,18 +117,18 @@ async fn a_call_made_while_the_log_starts_again_waits_for_it() {
     let mut config = config(&log.address());
     config.deadline = Duration::from_secs(15);
     config.shutdown_grace = Duration::from_secs(15);
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     let kim = token("dong-101", "1502");
     log.stop().await;
 
-    let (answer, ()) = tokio::join!(door.alert(&kim, r#"{"text":"fire"}"#), log.start_again());
+    let (answer, ()) = tokio::join!(api.alert(&kim, r#"{"text":"fire"}"#), log.start_again());
 
     assert_eq!(
         read(&log.address(), answer.place()).id().to_string(),
         answer.id()
     );
     assert_eq!(records(&log.address()), 1);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -143,9 +143,9 @@ async fn every_kind_of_delivery_stores_calls() {
     ] {
         let mut config = config(&log.address());
         config.delivery = delivery;
-        let door = TestDoor::open(config).await;
-        assert_eq!(door.alert(&kim, "{}").await.status, 201, "{delivery:?}");
-        door.close().await;
+        let api = TestApi::open(config).await;
+        assert_eq!(api.alert(&kim, "{}").await.status, 201, "{delivery:?}");
+        api.close().await;
     }
     assert_eq!(records(&log.address()), 3);
 }
@@ -153,9 +153,9 @@ async fn every_kind_of_delivery_stores_calls() {
 #[tokio::test]
 async fn a_topic_deleted_while_running_is_made_again_without_a_restart() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let kim = token("dong-101", "1502");
-    assert_eq!(door.alert(&kim, "{}").await.status, 201);
+    assert_eq!(api.alert(&kim, "{}").await.status, 201);
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", log.address())
         .create()
@@ -169,7 +169,7 @@ async fn a_topic_deleted_while_running_is_made_again_without_a_restart() {
 
     let started = support::now();
     let stored = loop {
-        let answer = door.alert(&kim, "{}").await;
+        let answer = api.alert(&kim, "{}").await;
         if answer.status == 201 {
             break answer;
         }
@@ -198,5 +198,5 @@ async fn a_topic_deleted_while_running_is_made_again_without_a_restart() {
         described.get("retention.ms").unwrap().value,
         Some(retention)
     );
-    door.close().await;
+    api.close().await;
 }

@@ -10,7 +10,7 @@ use event_model::{Event, Place};
 use producer_api::Config;
 use serde_json::Value;
 use support::{
-    Answer, MockLog, TestDoor, TestLog, accept_body, config, read, records, request, token,
+    HttpResponse, MockLog, TestApi, TestLog, accept_body, config, read, records, request, token,
 };
 use tempfile::TempDir;
 
@@ -22,10 +22,10 @@ fn with_outbox(log: &TestLog, folder: &TempDir) -> Config {
     config
 }
 
-async fn ask(door: &TestDoor, token: &str, id: &str) -> Answer {
+async fn ask(api: &TestApi, token: &str, id: &str) -> HttpResponse {
     let authorization = format!("Bearer {token}");
     request(
-        door.address,
+        api.address,
         "GET",
         &format!("/calls/{id}"),
         &[("authorization", &authorization)],
@@ -34,9 +34,9 @@ async fn ask(door: &TestDoor, token: &str, id: &str) -> Answer {
     .await
 }
 
-async fn wait_until_stored(door: &TestDoor, token: &str, id: &str) -> Place {
+async fn wait_until_stored(api: &TestApi, token: &str, id: &str) -> Place {
     let authorization = format!("Bearer {token}");
-    support::wait_until_stored(door.address, ("authorization", &authorization), id).await
+    support::wait_until_stored(api.address, ("authorization", &authorization), id).await
 }
 
 fn texts(log: &TestLog, places: &[Place]) -> Vec<String> {
@@ -47,7 +47,7 @@ fn texts(log: &TestLog, places: &[Place]) -> Vec<String> {
     places.iter().map(text).collect()
 }
 
-fn queued(answer: &Answer) -> String {
+fn queued(answer: &HttpResponse) -> String {
     assert_eq!(
         (answer.status, &answer.json()["status"]),
         (202, &Value::from("queued")),
@@ -60,24 +60,23 @@ fn queued(answer: &Answer) -> String {
 async fn calls_made_without_a_log_are_stored_in_order_when_it_comes_back() {
     let mut log = TestLog::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let door = TestDoor::open(with_outbox(&log, &folder)).await;
+    let api = TestApi::open(with_outbox(&log, &folder)).await;
     let (kim, lee) = (token("dong-101", "1502"), token("dong-101", "1503"));
     log.stop().await;
 
     let mut ids = Vec::new();
     for text in ["one", "two", "three"] {
         ids.push(queued(
-            &door.alert(&kim, format!(r#"{{"text":"{text}"}}"#)).await,
+            &api.alert(&kim, format!(r#"{{"text":"{text}"}}"#)).await,
         ));
     }
     let accept = queued(
-        &door
-            .accept(&lee, accept_body("dong-101", "1503", "1502"))
+        &api.accept(&lee, accept_body("dong-101", "1503", "1502"))
             .await,
     );
-    assert_eq!(ask(&door, &kim, &ids[0]).await.json()["status"], "queued");
+    assert_eq!(ask(&api, &kim, &ids[0]).await.json()["status"], "queued");
     assert_eq!(
-        ask(&door, &lee, &ids[0]).await.status,
+        ask(&api, &lee, &ids[0]).await.status,
         404,
         "only who called is told"
     );
@@ -85,9 +84,9 @@ async fn calls_made_without_a_log_are_stored_in_order_when_it_comes_back() {
     log.start_again().await;
     let mut places = Vec::new();
     for id in &ids {
-        places.push(wait_until_stored(&door, &kim, id).await);
+        places.push(wait_until_stored(&api, &kim, id).await);
     }
-    let accepted = wait_until_stored(&door, &lee, &accept).await;
+    let accepted = wait_until_stored(&api, &lee, &accept).await;
 
     assert_eq!(texts(&log, &places), ["one", "two", "three"]);
     assert!(
@@ -99,74 +98,73 @@ async fn calls_made_without_a_log_are_stored_in_order_when_it_comes_back() {
         assert_eq!(read(&log.address(), *place).id().to_string(), *id);
     }
     assert_eq!(
-        door.alert(&kim, "{}").await.status,
+        api.alert(&kim, "{}").await.status,
         201,
         "the line is free again"
     );
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn calls_in_the_outbox_survive_the_end_of_the_process() {
     let mut log = TestLog::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let door = TestDoor::open(with_outbox(&log, &folder)).await;
+    let api = TestApi::open(with_outbox(&log, &folder)).await;
     let kim = token("dong-101", "1502");
     log.stop().await;
-    let one = queued(&door.alert(&kim, r#"{"text":"one"}"#).await);
-    let two = queued(&door.alert(&kim, r#"{"text":"two"}"#).await);
-    door.close().await;
+    let one = queued(&api.alert(&kim, r#"{"text":"one"}"#).await);
+    let two = queued(&api.alert(&kim, r#"{"text":"two"}"#).await);
+    api.close().await;
 
     log.start_again().await;
-    let door = TestDoor::open(with_outbox(&log, &folder)).await;
+    let api = TestApi::open(with_outbox(&log, &folder)).await;
     let places = [
-        wait_until_stored(&door, &kim, &one).await,
-        wait_until_stored(&door, &kim, &two).await,
+        wait_until_stored(&api, &kim, &one).await,
+        wait_until_stored(&api, &kim, &two).await,
     ];
 
     assert_eq!(texts(&log, &places), ["one", "two"]);
     assert!(places.is_sorted());
     assert_eq!(records(&log.address()), 2);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_retry_of_a_queued_call_is_told_so_and_makes_no_second_one() {
     let mut log = TestLog::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let door = TestDoor::open(with_outbox(&log, &folder)).await;
+    let api = TestApi::open(with_outbox(&log, &folder)).await;
     let kim = token("dong-101", "1502");
     let key = [("idempotency-key", "0123456789abcdef")];
     log.stop().await;
 
     let first = queued(
-        &door
-            .post_with("/alert", &kim, &key, r#"{"text":"fire"}"#)
+        &api.post_with("/alert", &kim, &key, r#"{"text":"fire"}"#)
             .await,
     );
-    let retry = door
+    let retry = api
         .post_with("/alert", &kim, &key, r#"{"text":"fire"}"#)
         .await;
     assert_eq!(queued(&retry), first);
     assert_eq!(retry.headers["idempotent-replay"], "true");
 
     // Also through a process that never saw the first try.
-    door.close().await;
-    let door = TestDoor::start(with_outbox(&log, &folder)).await;
-    let after_restart = door
+    api.close().await;
+    let api = TestApi::start(with_outbox(&log, &folder)).await;
+    let after_restart = api
         .post_with("/alert", &kim, &key, r#"{"text":"fire"}"#)
         .await;
     assert_eq!(queued(&after_restart), first);
 
     log.start_again().await;
-    let place = wait_until_stored(&door, &kim, &first).await;
-    let stored = door
+    let place = wait_until_stored(&api, &kim, &first).await;
+    let stored = api
         .post_with("/alert", &kim, &key, r#"{"text":"fire"}"#)
         .await;
     assert_eq!((stored.place(), stored.id()), (place, first));
     assert_eq!(stored.headers["idempotent-replay"], "true");
     assert_eq!(records(&log.address()), 1);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -175,14 +173,14 @@ async fn a_full_outbox_refuses_and_says_that_nothing_was_stored() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = with_outbox(&log, &folder);
     config.outbox_bytes_max = 2048;
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     let kim = token("dong-101", "1502");
     log.stop().await;
-    door.wait_until_log_is(false).await;
+    api.wait_until_log_is(false).await;
 
     let mut answers = Vec::new();
     for _ in 0..5 {
-        answers.push(door.alert(&kim, r#"{"text":"fire"}"#).await);
+        answers.push(api.alert(&kim, r#"{"text":"fire"}"#).await);
     }
 
     assert_eq!(answers[0].status, 202);
@@ -192,17 +190,17 @@ async fn a_full_outbox_refuses_and_says_that_nothing_was_stored() {
         (503, "log_unavailable")
     );
     assert_eq!(refused.json()["retryable"], true);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn one_folder_serves_one_process() {
     let log = TestLog::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let door = TestDoor::open(with_outbox(&log, &folder)).await;
+    let api = TestApi::open(with_outbox(&log, &folder)).await;
 
     let Err(refused) = producer_api::Service::bind(with_outbox(&log, &folder)).await else {
-        panic!("two doors on one outbox");
+        panic!("two services on one outbox");
     };
 
     let folder: &Path = folder.path();
@@ -210,7 +208,7 @@ async fn one_folder_serves_one_process() {
         refused.to_string().contains(folder.to_str().unwrap()),
         "{refused}"
     );
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -220,21 +218,21 @@ async fn a_slow_log_stores_a_call_once_however_late_its_report() {
     let mut config = config(&log.address());
     config.outbox = Some(folder.path().join("outbox"));
     config.deadline = Duration::from_millis(500);
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     let kim = token("dong-101", "1502");
     log.0
         .broker_round_trip_time(-1, Duration::from_millis(900))
         .unwrap();
 
-    let one = queued(&door.alert(&kim, r#"{"text":"one"}"#).await);
-    let two = queued(&door.alert(&kim, r#"{"text":"two"}"#).await);
+    let one = queued(&api.alert(&kim, r#"{"text":"one"}"#).await);
+    let two = queued(&api.alert(&kim, r#"{"text":"two"}"#).await);
     let places = [
-        wait_until_stored(&door, &kim, &one).await,
-        wait_until_stored(&door, &kim, &two).await,
+        wait_until_stored(&api, &kim, &one).await,
+        wait_until_stored(&api, &kim, &two).await,
     ];
 
     assert!(places.is_sorted());
     log.0.broker_round_trip_time(-1, Duration::ZERO).unwrap();
     assert_eq!(records(&log.address()), 2);
-    door.close().await;
+    api.close().await;
 }

@@ -1,4 +1,4 @@
-//! No body makes the door panic, and none is attributed to anybody but its caller.
+//! No body makes the service panic, and none is attributed to another caller.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| producer_api::fuzzing::read_bodies(body));

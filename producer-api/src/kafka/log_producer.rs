@@ -21,7 +21,7 @@ pub(crate) enum AppendOutcome {
     Late(PendingDelivery),
 }
 
-/// The log, as this door sees it.
+/// Sends records to the log: each topic through a producer of its own.
 pub(crate) struct LogProducer {
     alerts: TopicProducer,
     accepts: TopicProducer,

@@ -1,4 +1,4 @@
-//! The description of this door for programs (`/openapi.json`) and for people (`/`).
+//! The description of this service for programs (`/openapi.json`) and for people (`/`).
 
 use axum::{
     http::{HeaderValue, header},

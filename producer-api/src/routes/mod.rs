@@ -1,4 +1,4 @@
-//! The addresses of this door, one noun per file.
+//! The addresses that the service answers, one noun per file.
 
 mod accept;
 mod alert;

@@ -339,7 +339,7 @@ fn broken(body: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What the doors may say to a good token's body. 503 stands for "would have been stored": there is no log here.
+/// What the addresses may say to a good token's body. 503 stands for "would have been stored": there is no log here.
 const ALERT_ANSWERS: [u16; 2] = [403, 503];
 const ACCEPT_ANSWERS: [u16; 5] = [400, 403, 413, 422, 503];
 
@@ -380,7 +380,7 @@ proptest! {
     }
 }
 
-/// One door for all cases: each has threads of librdkafka's.
+/// One service for all cases: each has threads of librdkafka's.
 fn router_of_the_tests() -> Router {
     static ROUTER: std::sync::OnceLock<Router> = std::sync::OnceLock::new();
     ROUTER.get_or_init(router).clone()

@@ -1,4 +1,4 @@
-//! The small language of the door's tests: a log, a door in front of it, and a caller who speaks HTTP by hand.
+//! The small language of these tests: a log, a service in front of it, and a client that speaks HTTP by hand.
 
 #![allow(dead_code, reason = "each test file uses its part of the language")]
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
@@ -126,12 +126,12 @@ impl MockLog {
     }
 }
 
-/// The keys of the tests, as a door trusts them.
+/// The keys of the tests, as the service trusts them.
 pub(crate) fn verifier() -> Arc<Verifier> {
     Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap())
 }
 
-/// A door's settings on free ports, its limits out of the way.
+/// A service's settings on free ports, its limits out of the way.
 pub(crate) fn config(log: &str) -> Config {
     let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), log, verifier());
     config.admin = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -139,20 +139,20 @@ pub(crate) fn config(log: &str) -> Config {
     config
 }
 
-/// A running door.
-pub(crate) struct TestDoor {
+/// A running api.
+pub(crate) struct TestApi {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
 
-impl TestDoor {
+impl TestApi {
     /// Starts it and waits until it says that it is ready.
     pub(crate) async fn open(config: Config) -> Self {
-        let door = Self::start(config).await;
-        door.wait_until_ready().await;
-        door
+        let api = Self::start(config).await;
+        api.wait_until_ready().await;
+        api
     }
 
     pub(crate) async fn start(config: Config) -> Self {
@@ -183,7 +183,7 @@ impl TestDoor {
             }
             assert!(
                 started.elapsed() < PATIENCE,
-                "the door does not get ready: {readiness}"
+                "the service does not get ready: {readiness}"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -194,19 +194,19 @@ impl TestDoor {
         while get(self.admin, "/readyz").await.status != status {
             assert!(
                 started.elapsed() < PATIENCE,
-                "the door does not say {status} at /readyz"
+                "the service does not say {status} at /readyz"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Waits until the door knows that the log is there, or gone.
+    /// Waits until the service knows that the log is there, or gone.
     pub(crate) async fn wait_until_log_is(&self, there: bool) {
         let started = now();
         while get(self.admin, "/readyz").await.json()["log"] != there {
             assert!(
                 started.elapsed() < PATIENCE,
-                "the door does not notice the log"
+                "the service does not notice the log"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -230,15 +230,20 @@ impl TestDoor {
         self.running.await.unwrap();
     }
 
-    pub(crate) async fn alert(&self, token: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn alert(&self, token: &str, body: impl AsRef<[u8]>) -> HttpResponse {
         self.post("/alert", token, body).await
     }
 
-    pub(crate) async fn accept(&self, token: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn accept(&self, token: &str, body: impl AsRef<[u8]>) -> HttpResponse {
         self.post("/accept", token, body).await
     }
 
-    pub(crate) async fn post(&self, path: &str, token: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        token: &str,
+        body: impl AsRef<[u8]>,
+    ) -> HttpResponse {
         self.post_with(path, token, &[], body).await
     }
 
@@ -248,7 +253,7 @@ impl TestDoor {
         token: &str,
         headers: &[(&str, &str)],
         body: impl AsRef<[u8]>,
-    ) -> Answer {
+    ) -> HttpResponse {
         let authorization = format!("Bearer {token}");
         let mut all = vec![
             ("authorization", authorization.as_str()),
@@ -286,13 +291,13 @@ pub(crate) fn token_with(line: &str, house: &str, claim: &str, value: Value) -> 
 
 /// An answer, read.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
@@ -330,7 +335,7 @@ impl Answer {
     }
 }
 
-pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> HttpResponse {
     request(address, "GET", path, &[], b"").await
 }
 
@@ -340,7 +345,7 @@ pub(crate) async fn request(
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> Answer {
+) -> HttpResponse {
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -352,14 +357,14 @@ pub(crate) async fn request(
 }
 
 /// Sends bytes as they are and reads what comes back.
-pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
+pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> HttpResponse {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The door may answer and close before it has read everything: a broken pipe is no failure.
+    // The service may answer and close before it has read everything: a broken pipe is no failure.
     let _broken_pipe = stream.write_all(bytes).await;
     read_answer(stream).await
 }
 
-pub(crate) async fn read_answer(mut stream: TcpStream) -> Answer {
+pub(crate) async fn read_answer(mut stream: TcpStream) -> HttpResponse {
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -388,7 +393,7 @@ fn is_complete(answer: &[u8]) -> bool {
     length.is_some_and(|length| head + 4 + length <= answer.len())
 }
 
-fn parse(answer: &[u8]) -> Answer {
+fn parse(answer: &[u8]) -> HttpResponse {
     let head = answer
         .windows(4)
         .position(|window| window == b"\r\n\r\n")
@@ -407,25 +412,25 @@ fn parse(answer: &[u8]) -> Answer {
         let (name, value) = line.split_once(':').unwrap();
         (name.to_ascii_lowercase(), value.trim().to_owned())
     });
-    Answer {
+    HttpResponse {
         status,
         headers: headers.collect(),
         body: answer[head + 4..].to_vec(),
     }
 }
 
-/// Asks what became of a call until the door knows it.
-pub(crate) async fn wait_until_known(door: SocketAddr, authorization: (&str, &str), id: &str) {
+/// Asks what became of a call until the service knows it.
+pub(crate) async fn wait_until_known(api: SocketAddr, authorization: (&str, &str), id: &str) {
     let started = now();
     let path = format!("/calls/{id}");
-    while request(door, "GET", &path, &[authorization], b"")
+    while request(api, "GET", &path, &[authorization], b"")
         .await
         .status
         != 200
     {
         assert!(
             started.elapsed() < PATIENCE,
-            "the door does not hear of {id}"
+            "the service does not hear of {id}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -433,13 +438,13 @@ pub(crate) async fn wait_until_known(door: SocketAddr, authorization: (&str, &st
 
 /// Asks what became of a queued call until it is stored, and returns where.
 pub(crate) async fn wait_until_stored(
-    door: SocketAddr,
+    api: SocketAddr,
     authorization: (&str, &str),
     id: &str,
 ) -> Place {
     let started = now();
     loop {
-        let answer = request(door, "GET", &format!("/calls/{id}"), &[authorization], b"").await;
+        let answer = request(api, "GET", &format!("/calls/{id}"), &[authorization], b"").await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let told = answer.json();
         if told["status"] == "stored" {
@@ -449,7 +454,7 @@ pub(crate) async fn wait_until_stored(
                 .unwrap();
         }
         if PATIENCE < started.elapsed() {
-            let readiness = get(door, "/readyz").await.json();
+            let readiness = get(api, "/readyz").await.json();
             panic!("the call does not leave the outbox: {told}, {readiness}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! The whole door over sockets, in front of a log: what is answered is what is stored.
+//! The whole service over sockets, in front of a log: what is answered is what is stored.
 
 mod support;
 
@@ -8,7 +8,7 @@ use event_model::{Event, Line, PARTITIONS, Status, Topic, partition_for};
 use resident_token::testing::{claims_of, expired, forgeries, good_tokens};
 use serde_json::{Value, json};
 use support::{
-    Answer, MockLog, TestDoor, TestLog, accept_body, alert_body, config, get, now, read,
+    HttpResponse, MockLog, TestApi, TestLog, accept_body, alert_body, config, get, now, read,
     read_answer, records, request, send, token, token_with, wall,
 };
 use tokio::{
@@ -19,9 +19,9 @@ use tokio::{
 #[tokio::test]
 async fn an_alert_is_in_the_log_where_its_answer_says() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
 
-    let answer = door
+    let answer = api
         .alert(&token("dong-101", "1502"), alert_body("dong-101", "1502"))
         .await;
 
@@ -40,19 +40,19 @@ async fn an_alert_is_in_the_log_where_its_answer_says() {
     );
     assert_eq!(alert.status, Status::Actual);
     assert_eq!(answer.warnings(), [] as [&str; 0]);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn an_accept_is_in_the_log_where_its_answer_says() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
-    let alert = door
+    let api = TestApi::open(config(&log.address())).await;
+    let alert = api
         .alert(&token("dong-101", "1502"), alert_body("dong-101", "1502"))
         .await;
 
     let body = json!({"line": "dong-101", "acceptHouse": "1503", "targetHouse": "1502", "alertId": alert.id()});
-    let answer = door
+    let answer = api
         .accept(&token("dong-101", "1503"), body.to_string())
         .await;
 
@@ -64,7 +64,7 @@ async fn an_accept_is_in_the_log_where_its_answer_says() {
     assert_eq!(accept.target.as_str(), "1502");
     assert_eq!(accept.alert_id.unwrap().to_string(), alert.id());
     assert_eq!(answer.place().partition, alert.place().partition);
-    door.close().await;
+    api.close().await;
 }
 
 /// What was said, what is stored of it, and what the caller is told.
@@ -175,7 +175,7 @@ const DEGRADED: &[Degraded] = &[
 #[tokio::test]
 async fn an_alert_is_taken_however_broken_it_comes_and_its_caller_is_told() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
 
     for Degraded {
@@ -185,7 +185,7 @@ async fn an_alert_is_taken_however_broken_it_comes_and_its_caller_is_told() {
     } in DEGRADED
     {
         let said = String::from_utf8_lossy(body);
-        let answer = door.alert(&token, body).await;
+        let answer = api.alert(&token, body).await;
         assert_eq!(answer.status, 201, "{said}");
         assert_eq!(answer.warnings(), *warnings, "{said}");
         let Event::Raised(alert) = read(&log.address(), answer.place()) else {
@@ -198,29 +198,29 @@ async fn an_alert_is_taken_however_broken_it_comes_and_its_caller_is_told() {
         );
         assert_eq!(alert.text.as_str(), *text, "{said}");
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_text_too_long_is_cut_and_taken() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let body = json!({"line": "dong-101", "house": "1502", "text": "불".repeat(3000)}).to_string();
 
-    let answer = door.alert(&token("dong-101", "1502"), body).await;
+    let answer = api.alert(&token("dong-101", "1502"), body).await;
 
     assert_eq!(answer.warnings(), ["text_cut"]);
     let Event::Raised(alert) = read(&log.address(), answer.place()) else {
         panic!("not an alert")
     };
     assert_eq!(alert.text.as_str().chars().count(), 500);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn any_content_type_will_do_for_an_alert_and_only_json_for_an_accept() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let (caller, neighbour) = (token("dong-101", "1502"), token("dong-101", "1503"));
     let body = accept_body("dong-101", "1503", "1502");
 
@@ -232,12 +232,12 @@ async fn any_content_type_will_do_for_an_alert_and_only_json_for_an_accept() {
     ] {
         let headers = [("content-type", content_type)];
         assert_eq!(
-            door.post_with("/alert", &caller, &headers, alert_body("dong-101", "1502"))
+            api.post_with("/alert", &caller, &headers, alert_body("dong-101", "1502"))
                 .await
                 .status,
             201
         );
-        let refused = door.post_with("/accept", &neighbour, &headers, &body).await;
+        let refused = api.post_with("/accept", &neighbour, &headers, &body).await;
         assert_eq!(
             (refused.status, refused.code().as_str()),
             (415, "unsupported_media_type")
@@ -250,20 +250,20 @@ async fn any_content_type_will_do_for_an_alert_and_only_json_for_an_accept() {
     ] {
         let headers = [("content-type", content_type)];
         assert_eq!(
-            door.post_with("/accept", &neighbour, &headers, &body)
+            api.post_with("/accept", &neighbour, &headers, &body)
                 .await
                 .status,
             201,
             "{content_type}"
         );
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn nonsense_is_a_call_for_help_and_no_accept() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
     let deep = "[".repeat(5000);
     let nonsense: [&[u8]; 12] = [
@@ -282,13 +282,13 @@ async fn nonsense_is_a_call_for_help_and_no_accept() {
     ];
 
     for body in nonsense {
-        let taken = door.alert(&token, body).await;
+        let taken = api.alert(&token, body).await;
         assert_eq!(taken.status, 201, "{body:?}");
         assert!(
             taken.warnings().contains(&"body_unreadable".to_owned()),
             "{body:?}"
         );
-        let refused = door.accept(&token, body).await;
+        let refused = api.accept(&token, body).await;
         assert_eq!(
             (refused.status, refused.code().as_str()),
             (400, "invalid_json"),
@@ -300,13 +300,13 @@ async fn nonsense_is_a_call_for_help_and_no_accept() {
         records(&log.address()),
         i64::try_from(nonsense.len()).unwrap()
     );
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn whatever_a_verified_caller_sends_is_a_call_with_what_can_be_read_of_it() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
     let long = format!("{{\"text\":\"fire\",\"more\":\"{}\"}}", "x".repeat(60_000));
     // Each with what is read of its text, and whether its position is.
@@ -339,7 +339,7 @@ async fn whatever_a_verified_caller_sends_is_a_call_with_what_can_be_read_of_it(
     ];
 
     for (body, text, has_position) in broken {
-        let answer = door.alert(&token, body).await;
+        let answer = api.alert(&token, body).await;
 
         let warned = answer.warnings().contains(&"body_unreadable".to_owned());
         assert!(warned, "{body:?}");
@@ -359,13 +359,13 @@ async fn whatever_a_verified_caller_sends_is_a_call_with_what_can_be_read_of_it(
         );
     }
 
-    let slash = door.post("/alert/", &token, "{}").await;
+    let slash = api.post("/alert/", &token, "{}").await;
     assert_eq!(
         (slash.status, slash.warnings().len()),
         (201, 2),
         "the names were left out"
     );
-    let plain = door
+    let plain = api
         .post_with(
             "/alert",
             &token,
@@ -374,16 +374,16 @@ async fn whatever_a_verified_caller_sends_is_a_call_with_what_can_be_read_of_it(
         )
         .await;
     assert!(plain.warnings().contains(&"content_type".to_owned()));
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_key_covers_the_bytes_of_a_body_that_cannot_be_read() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
     let key = [("idempotency-key", "0123456789abcdef")];
-    let call = async |body: &'static [u8]| door.post_with("/alert", &token, &key, body).await;
+    let call = async |body: &'static [u8]| api.post_with("/alert", &token, &key, body).await;
 
     let first = call(b"\xff\x01").await;
     let again = call(b"\xff\x01").await;
@@ -392,16 +392,16 @@ async fn a_key_covers_the_bytes_of_a_body_that_cannot_be_read() {
     assert_eq!((first.place(), first.id()), (again.place(), again.id()));
     assert_eq!(again.headers["idempotent-replay"], "true");
     assert_ne!(first.id(), other.id());
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn an_accept_with_missing_or_unusable_fields_is_told_each_of_them() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1503");
     let refused = async |body: Value| {
-        let answer = door.accept(&token, body.to_string()).await;
+        let answer = api.accept(&token, body.to_string()).await;
         assert_eq!(
             (answer.status, answer.code().as_str()),
             (422, "validation"),
@@ -431,21 +431,21 @@ async fn an_accept_with_missing_or_unusable_fields_is_told_each_of_them() {
     let own = json!({"line": "dong-101", "acceptHouse": "1503", "targetHouse": "１５０３"});
     assert_eq!(refused(own).await, ["/targetHouse"]);
     assert_eq!(records(&log.address()), 0);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let alert = alert_body("dong-101", "1502");
     let accept = accept_body("dong-101", "1502", "1503");
-    let doors = [("/alert", &alert), ("/accept", &accept)];
+    let paths = [("/alert", &alert), ("/accept", &accept)];
     let claims = claims_of("dong-101", "1502", wall());
 
-    for (path, body) in doors {
+    for (path, body) in paths {
         for forgery in forgeries(&claims, wall()) {
-            let refused = door.post(path, &forgery.token, body).await;
+            let refused = api.post(path, &forgery.token, body).await;
             // A token longer than a head may be is refused before it is one.
             if refused.status != 431 {
                 assert_eq!(refused.status, 401, "{}", forgery.name);
@@ -453,7 +453,7 @@ async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
             }
         }
         for (house, code) in [("1503", "house_mismatch"), ("15022", "house_mismatch")] {
-            let refused = door.post(path, &token("dong-101", house), body).await;
+            let refused = api.post(path, &token("dong-101", house), body).await;
             assert_eq!(
                 (refused.status, refused.code().as_str()),
                 (403, code),
@@ -461,7 +461,7 @@ async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
             );
         }
         for (line, code) in [("dong-102", "line_mismatch"), ("Dong-101", "line_mismatch")] {
-            let refused = door.post(path, &token(line, "1502"), body).await;
+            let refused = api.post(path, &token(line, "1502"), body).await;
             assert_eq!(
                 (refused.status, refused.code().as_str()),
                 (403, code),
@@ -470,7 +470,7 @@ async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
         }
         let operator = token_with("dong-101", "1502", "roles", json!(["operator"]));
         assert_eq!(
-            door.post(path, &operator, body).await.status,
+            api.post(path, &operator, body).await.status,
             201,
             "who has a house may call from it"
         );
@@ -481,7 +481,7 @@ async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
         for mut claims in houseless {
             claims["sub"] = json!("o");
             claims["exp"] = json!(wall().as_second() + 60);
-            let refused = door
+            let refused = api
                 .post(
                     path,
                     &resident_token::testing::sign_with_secret(&claims),
@@ -499,18 +499,18 @@ async fn no_forged_token_and_no_token_of_another_house_stores_anything() {
         2,
         "only the two of the operator with a house"
     );
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_request_without_one_clear_token_in_its_header_is_refused() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let good = token("dong-101", "1502");
     let bearer = format!("Bearer {good}");
     let body = alert_body("dong-101", "1502");
     let code = async |path: &str, headers: &[(&str, &str)]| {
-        let refused = request(door.address, "POST", path, headers, body.as_bytes()).await;
+        let refused = request(api.address, "POST", path, headers, body.as_bytes()).await;
         assert_eq!(refused.status, 401, "{path} {headers:?}");
         assert_eq!(refused.headers["www-authenticate"], "Bearer");
         refused.code()
@@ -563,46 +563,46 @@ async fn a_request_without_one_clear_token_in_its_header_is_refused() {
         "token_expired"
     );
     assert_eq!(records(&log.address()), 0);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_token_under_each_kind_of_key_may_call() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
 
     for token in good_tokens(&claims_of("dong-101", "1502", wall())) {
         assert_eq!(
-            door.alert(&token, alert_body("dong-101", "1502"))
+            api.alert(&token, alert_body("dong-101", "1502"))
                 .await
                 .status,
             201
         );
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_drill_is_stored_as_one_and_a_canarys_call_as_a_test() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
-    let status = |answer: &Answer| read(&log.address(), answer.place()).status();
+    let api = TestApi::open(config(&log.address())).await;
+    let status = |answer: &HttpResponse| read(&log.address(), answer.place()).status();
 
-    let drill = door
+    let drill = api
         .alert(&token("dong-101", "1502"), r#"{"status":"Exercise"}"#)
         .await;
     let canary = token_with("__canary", "__1", "roles", json!(["canary"]));
-    let test = door.alert(&canary, "{}").await;
+    let test = api.alert(&canary, "{}").await;
 
     assert_eq!(status(&drill), Status::Exercise);
     assert_eq!(status(&test), Status::Test);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn every_line_reaches_the_partition_that_its_readers_expect() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
 
     for line in [
         "a",
@@ -613,43 +613,43 @@ async fn every_line_reaches_the_partition_that_its_readers_expect() {
         "é",
         "123456789",
     ] {
-        let answer = door.alert(&token(line, "1"), "{}").await;
+        let answer = api.alert(&token(line, "1"), "{}").await;
         assert_eq!(
             answer.place().partition,
             partition_for(&Line::new(line).unwrap(), PARTITIONS),
             "{line}"
         );
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_body_above_the_limit_is_refused_by_its_length_and_by_its_bytes() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1503");
     let text = |length: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(length - 11));
-    let too_large = |refused: &Answer| {
+    let too_large = |refused: &HttpResponse| {
         assert_eq!(
             (refused.status, refused.code().as_str()),
             (413, "body_too_large")
         );
     };
 
-    let read = door.alert(&token, text(16 * 1024)).await;
+    let read = api.alert(&token, text(16 * 1024)).await;
     assert!(!read.warnings().contains(&"body_unreadable".to_owned()));
-    assert_eq!(door.alert(&token, text(64 * 1024)).await.status, 201);
-    too_large(&door.alert(&token, text(64 * 1024 + 1)).await);
-    assert_eq!(door.accept(&token, text(16 * 1024)).await.status, 422);
-    too_large(&door.accept(&token, text(16 * 1024 + 1)).await);
+    assert_eq!(api.alert(&token, text(64 * 1024)).await.status, 201);
+    too_large(&api.alert(&token, text(64 * 1024 + 1)).await);
+    assert_eq!(api.accept(&token, text(16 * 1024)).await.status, 422);
+    too_large(&api.accept(&token, text(16 * 1024 + 1)).await);
 
     let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
     let head = format!(
         "POST /alert HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ntransfer-encoding: chunked\r\n\r\n"
     );
     let body = chunk.repeat(5);
-    too_large(&send(door.address, format!("{head}{body}0\r\n\r\n").as_bytes()).await);
-    door.close().await;
+    too_large(&send(api.address, format!("{head}{body}0\r\n\r\n").as_bytes()).await);
+    api.close().await;
 }
 
 #[tokio::test]
@@ -657,14 +657,14 @@ async fn a_body_that_does_not_arrive_is_a_call_for_help_and_no_accept() {
     let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.body_timeout = Duration::from_millis(100);
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     let token = token("dong-101", "1502");
     let half = async |path: &str| {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\ncontent-length: 100\r\n\r\n"
         );
-        let mut stream = TcpStream::connect(door.address).await.unwrap();
+        let mut stream = TcpStream::connect(api.address).await.unwrap();
         let sent = format!("{head}{{\"text\":\"fire");
         stream.write_all(sent.as_bytes()).await.unwrap();
         read_answer(stream).await
@@ -682,16 +682,16 @@ async fn a_body_that_does_not_arrive_is_a_call_for_help_and_no_accept() {
         (408, "body_timeout")
     );
     assert_eq!(refused.json()["retryable"], true);
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_retry_under_the_same_key_is_told_where_the_first_call_is() {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
     let alert = async |key: &str, body: &str| {
-        door.post_with("/alert", &token, &[("idempotency-key", key)], body)
+        api.post_with("/alert", &token, &[("idempotency-key", key)], body)
             .await
     };
     let key = "0123456789abcdef";
@@ -712,15 +712,15 @@ async fn a_retry_under_the_same_key_is_told_where_the_first_call_is() {
     assert_ne!(other_key.id(), first.id());
     assert_eq!(records(&log.address()), 3);
     assert_eq!(first.id().as_bytes()[14], b'8', "a derived id is a UUIDv8");
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
-async fn the_same_key_gives_the_same_id_at_another_door_and_another_one_to_another_house() {
+async fn the_same_key_gives_the_same_id_at_another_instance_and_another_one_to_another_house() {
     let log = TestLog::start().await;
     let (one, other) = (
-        TestDoor::open(config(&log.address())).await,
-        TestDoor::open(config(&log.address())).await,
+        TestApi::open(config(&log.address())).await,
+        TestApi::open(config(&log.address())).await,
     );
     let key = [("idempotency-key", "0123456789abcdef")];
     let kim = token("dong-101", "1502");
@@ -749,13 +749,13 @@ async fn the_same_key_gives_the_same_id_at_another_door_and_another_one_to_anoth
 #[tokio::test]
 async fn a_retry_while_the_first_is_on_its_way_waits_for_it() {
     let log = MockLog::start();
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     log.0
         .broker_round_trip_time(-1, Duration::from_millis(200))
         .unwrap();
     let token = token("dong-101", "1502");
     let key = [("idempotency-key", "0123456789abcdef")];
-    let alert = || door.post_with("/alert", &token, &key, r#"{"text":"fire"}"#);
+    let alert = || api.post_with("/alert", &token, &key, r#"{"text":"fire"}"#);
 
     let (one, two, three) = tokio::join!(alert(), alert(), alert());
 
@@ -766,18 +766,18 @@ async fn a_retry_while_the_first_is_on_its_way_waits_for_it() {
     assert_eq!(replays, 2);
     assert_eq!(one.place(), two.place());
     assert_eq!(two.place(), three.place());
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_key_used_for_another_accept_is_refused_and_one_that_is_none_only_warned_of_on_an_alert()
 {
     let log = TestLog::start().await;
-    let door = TestDoor::open(config(&log.address())).await;
-    door.wait_until_keys_are_known().await;
+    let api = TestApi::open(config(&log.address())).await;
+    api.wait_until_keys_are_known().await;
     let token = token("dong-101", "1503");
     let accept = async |key: &str, target: &str| {
-        door.post_with(
+        api.post_with(
             "/accept",
             &token,
             &[("idempotency-key", key)],
@@ -805,7 +805,7 @@ async fn a_key_used_for_another_accept_is_refused_and_one_that_is_none_only_warn
             (422, "validation"),
             "{bad:?}"
         );
-        let taken = door
+        let taken = api
             .post_with(
                 "/alert",
                 &token,
@@ -815,7 +815,7 @@ async fn a_key_used_for_another_accept_is_refused_and_one_that_is_none_only_warn
             .await;
         assert_eq!(taken.warnings(), ["idempotency_key_ignored"], "{bad:?}");
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -823,13 +823,13 @@ async fn a_house_may_call_five_times_at_once_and_its_neighbour_still_may() {
     let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.house_limit = producer_api::HouseLimit::default();
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     let (kim, lee) = (token("dong-101", "1502"), token("dong-101", "1503"));
     for _ in 0..5 {
-        assert_eq!(door.alert(&kim, "{}").await.status, 201);
+        assert_eq!(api.alert(&kim, "{}").await.status, 201);
     }
 
-    let refused = door.alert(&kim, "{}").await;
+    let refused = api.alert(&kim, "{}").await;
 
     assert_eq!(
         (refused.status, refused.code().as_str()),
@@ -837,14 +837,14 @@ async fn a_house_may_call_five_times_at_once_and_its_neighbour_still_may() {
     );
     let retry_after: u64 = refused.headers["retry-after"].parse().unwrap();
     assert!((1..=20).contains(&retry_after), "{retry_after}");
-    assert_eq!(door.alert(&lee, "{}").await.status, 201);
+    assert_eq!(api.alert(&lee, "{}").await.status, 201);
     assert_eq!(
-        door.accept(&kim, accept_body("dong-101", "1502", "1503"))
+        api.accept(&kim, accept_body("dong-101", "1502", "1503"))
             .await
             .status,
         201
     );
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -852,13 +852,13 @@ async fn calls_that_were_not_stored_do_not_count_against_their_house() {
     let mut config = config("127.0.0.1:9");
     config.house_limit = producer_api::HouseLimit::default();
     config.deadline = Duration::from_millis(500);
-    let door = TestDoor::start(config).await;
+    let api = TestApi::start(config).await;
     let kim = token("dong-101", "1502");
 
     for _ in 0..7 {
-        assert_eq!(door.alert(&kim, "{}").await.status, 503);
+        assert_eq!(api.alert(&kim, "{}").await.status, 503);
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -866,46 +866,46 @@ async fn requests_without_a_good_token_are_limited_by_address_and_silence_nobody
     let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.address_unverified_max = NonZeroU32::new(3);
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     let good = token("dong-101", "1502");
     for _ in 0..10 {
         assert_eq!(
-            door.alert(&good, "{}").await.status,
+            api.alert(&good, "{}").await.status,
             201,
             "verified calls are never counted"
         );
     }
 
     for _ in 0..3 {
-        assert_eq!(door.alert("nonsense", "{}").await.status, 401);
+        assert_eq!(api.alert("nonsense", "{}").await.status, 401);
     }
     for _ in 0..4 {
-        assert_eq!(door.alert("nonsense", "{}").await.status, 429);
+        assert_eq!(api.alert("nonsense", "{}").await.status, 429);
     }
     assert_eq!(
-        door.alert(&token("dong-101", "1503"), "{}").await.status,
+        api.alert(&token("dong-101", "1503"), "{}").await.status,
         201,
         "a good call from the same address is taken all the same"
     );
 
-    let refused = door.alert("nonsense", "{}").await;
+    let refused = api.alert("nonsense", "{}").await;
     assert_eq!(
         (refused.status, refused.code().as_str()),
         (429, "rate_limited")
     );
     assert!(refused.headers.contains_key("retry-after"));
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn without_a_log_a_call_is_refused_within_its_deadline_and_at_once_when_that_is_known() {
-    let door = TestDoor::start(config("127.0.0.1:9")).await;
+    let api = TestApi::start(config("127.0.0.1:9")).await;
     let token = token("dong-101", "1502");
-    assert_eq!(get(door.address, "/healthz").await.status, 200);
-    assert_eq!(get(door.address, "/readyz").await.status, 503);
+    assert_eq!(get(api.address, "/healthz").await.status, 200);
+    assert_eq!(get(api.address, "/readyz").await.status, 503);
 
     let started = now();
-    let refused = door.alert(&token, "{}").await;
+    let refused = api.alert(&token, "{}").await;
     assert!(
         started.elapsed() < Duration::from_secs(4),
         "the deadline is 2 s"
@@ -932,26 +932,26 @@ async fn without_a_log_a_call_is_refused_within_its_deadline_and_at_once_when_th
             "the log is known to be gone by now: {waits:?}"
         );
         let started = now();
-        assert_eq!(door.alert(&token, "{}").await.status, 503);
+        assert_eq!(api.alert(&token, "{}").await.status, 503);
         waits.push(started.elapsed());
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn a_log_that_goes_and_comes_back_is_noticed_without_a_restart() {
     let log = MockLog::start();
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     let token = token("dong-101", "1502");
 
     log.0.broker_down(1).unwrap();
-    door.wait_for_readiness(503).await;
-    assert_eq!(door.alert(&token, "{}").await.status, 503);
+    api.wait_for_readiness(503).await;
+    assert_eq!(api.alert(&token, "{}").await.status, 503);
     log.0.broker_up(1).unwrap();
-    door.wait_for_readiness(200).await;
+    api.wait_for_readiness(200).await;
 
-    assert_eq!(door.alert(&token, "{}").await.status, 201);
-    door.close().await;
+    assert_eq!(api.alert(&token, "{}").await.status, 201);
+    api.close().await;
 }
 
 #[tokio::test]
@@ -959,7 +959,7 @@ async fn an_accept_that_is_stuck_does_not_hold_an_alert_up() {
     let log = MockLog::start();
     let mut config = config(&log.address());
     config.accepts_in_flight_max = 1;
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     log.0
         .broker_round_trip_time(-1, Duration::from_millis(300))
         .unwrap();
@@ -967,14 +967,14 @@ async fn an_accept_that_is_stuck_does_not_hold_an_alert_up() {
     let order = std::sync::Mutex::new(Vec::new());
 
     let accept = async || {
-        let answer = door
+        let answer = api
             .accept(&lee, accept_body("dong-101", "1503", "1502"))
             .await;
         order.lock().unwrap().push("accept");
         answer.status
     };
     let alert = async || {
-        let answer = door.alert(&kim, "{}").await;
+        let answer = api.alert(&kim, "{}").await;
         order.lock().unwrap().push("alert");
         answer.status
     };
@@ -992,7 +992,7 @@ async fn an_accept_that_is_stuck_does_not_hold_an_alert_up() {
         "accepts go one by one, the alert beside the first: {:?}",
         order.lock().unwrap()
     );
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
@@ -1000,7 +1000,7 @@ async fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
     let log = TestLog::start().await;
     let mut config = config(&log.address());
     config.allowed_origins = vec!["https://calls.example".to_owned()];
-    let door = TestDoor::open(config).await;
+    let api = TestApi::open(config).await;
     let preflight = async |origin: &str| {
         let headers = [
             ("origin", origin),
@@ -1010,7 +1010,7 @@ async fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
                 "authorization,content-type,idempotency-key,traceparent,tracestate",
             ),
         ];
-        request(door.address, "OPTIONS", "/alert", &headers, b"").await
+        request(api.address, "OPTIONS", "/alert", &headers, b"").await
     };
 
     let allowed = preflight("https://calls.example").await;
@@ -1038,7 +1038,7 @@ async fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
         (token("dong-101", "1502"), 201),
         ("nonsense".to_owned(), 401),
     ] {
-        let answer = door.post_with("/alert", &token, &origin, "{}").await;
+        let answer = api.post_with("/alert", &token, &origin, "{}").await;
         assert_eq!(answer.status, status);
         assert_eq!(
             answer.headers["access-control-allow-origin"],
@@ -1049,15 +1049,15 @@ async fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
             "retry-after,idempotent-replay"
         );
     }
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_and_a_method_that_is_wrong_are_said_in_the_same_words() {
-    let door = TestDoor::start(config("127.0.0.1:9")).await;
+    let api = TestApi::start(config("127.0.0.1:9")).await;
 
-    let nothing = get(door.address, "/alerts").await;
-    let wrong = get(door.address, "/alert").await;
+    let nothing = get(api.address, "/alerts").await;
+    let wrong = get(api.address, "/alert").await;
 
     assert_eq!(
         (nothing.status, nothing.code().as_str()),
@@ -1067,13 +1067,13 @@ async fn an_address_that_is_none_and_a_method_that_is_wrong_are_said_in_the_same
         (wrong.status, wrong.code().as_str()),
         (405, "method_not_allowed")
     );
-    door.close().await;
+    api.close().await;
 }
 
 #[tokio::test]
-async fn calls_under_way_get_their_answer_when_the_door_closes() {
+async fn calls_under_way_get_their_answer_when_the_service_stops() {
     let log = MockLog::start();
-    let door = TestDoor::open(config(&log.address())).await;
+    let api = TestApi::open(config(&log.address())).await;
     log.0
         .broker_round_trip_time(-1, Duration::from_millis(300))
         .unwrap();
@@ -1081,19 +1081,19 @@ async fn calls_under_way_get_their_answer_when_the_door_closes() {
     let head = format!(
         "POST /alert HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
     );
-    let mut stream = TcpStream::connect(door.address).await.unwrap();
+    let mut stream = TcpStream::connect(api.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
-    // The door asks for the body: the call is under way.
+    // The service asks for the body: the call is under way.
     let mut go_on = [0; 25];
     stream.read_exact(&mut go_on).await.unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
 
-    door.stop();
+    api.stop();
     stream.write_all(b"{}").await.unwrap();
     let answer = read_answer(stream).await;
 
     assert_eq!(answer.status, 201);
     assert_eq!(answer.place().topic, Topic::Alert);
-    door.close().await;
+    api.close().await;
     assert_eq!(records(&log.address()), 1);
 }
