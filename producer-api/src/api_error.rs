@@ -267,7 +267,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// `Retry-After` counts in whole seconds: rounded up, so that who obeys is not refused again.
+/// `Retry-After` counts in whole seconds: rounded up, so that a client that obeys is not refused again.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(0 < wait.subsec_nanos())
 }

@@ -1,4 +1,4 @@
-//! From a request's head to the house that calls. Runs before the body is read: strangers send us nothing but heads.
+//! From a request's head to its caller. Runs before the body is read: a client without a good token gets no body read.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! From the bytes of a body to an event. Pure: who calls, when, and under which id are arguments.
+//! From the bytes of a body to an event. Pure: the caller, the time and the id are arguments.
 //!
 //! `/alert` fails open: whatever can be attributed is taken, each repair with a warning, and of what is no JSON what can
 //! be made out. `/accept` is strict about what
-//! it needs, because an accept of the wrong alert sends nobody where somebody waits.
+//! it needs, because an accept of the wrong alert sends no help to the house that waits for it.
 
 use event_model::{
     AlertAccepted, AlertRaised, EventId, EventTime, House, Line, Position, Status, Text, Warning,
@@ -199,7 +199,7 @@ impl CallBody {
         text
     }
 
-    /// A resident may call a drill. A test is a canary's business; whoever else says so might be meaning it.
+    /// A resident may call a drill. Only a canary may call a test: a resident who writes that may need help all the same.
     fn status(&mut self, caller: CallerKind) -> Status {
         if caller == CallerKind::Canary {
             return Status::Test;

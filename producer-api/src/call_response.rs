@@ -97,7 +97,7 @@ impl IntoResponse for CallResponse {
     }
 }
 
-/// `200`, to who asks what became of a call.
+/// `200`, to a question what became of a call.
 impl IntoResponse for CallStatus {
     fn into_response(self) -> Response {
         let (id, status, place, at) = match self {

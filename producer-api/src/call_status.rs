@@ -11,7 +11,7 @@ pub(crate) enum CallStatus {
     Received(Receipt),
     /// Nowhere: the log will never take it.
     Dead {
-        /// Its id.
+        /// The call's id.
         id: EventId,
         /// When it was made.
         at: EventTime,

@@ -1,11 +1,11 @@
-//! For whom a token may call: the line and the house that every call is attributed to.
+//! The caller that a token names: the line and the house that its calls are attributed to.
 
 use event_model::{House, Line};
 use resident_token::{Resident, Role};
 
 use crate::{api_error::ApiError, owner::Owner};
 
-/// A verified caller who speaks for a house.
+/// A verified resident who may call for a house.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) line: Line,
@@ -23,7 +23,7 @@ pub(crate) enum CallerKind {
 }
 
 impl Caller {
-    /// Admins and operators may have no house; then they have nothing to say here.
+    /// Admins and operators may have no house; then they cannot call.
     pub(crate) fn of(resident: Resident) -> Result<Self, ApiError> {
         let (Some(line), Some(house)) = (resident.line, resident.house) else {
             return Err(ApiError::RoleMissing);

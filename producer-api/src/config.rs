@@ -31,7 +31,7 @@ pub struct Config {
     pub delivery: Delivery,
     /// Origins whose pages may call, as browsers write them: `https://calls.example`. Default none; `*` for all.
     pub allowed_origins: Vec<String>,
-    /// How long a call may take to reach the log before its caller hears that it did not. Default 2 s. Too low
+    /// How long a call may take to reach the log before its client is told that it did not. Default 2 s. Too low
     /// gives up during an election of the log; too high leaves a person looking at a spinner.
     pub deadline: Duration,
     /// How much of a body is read, in bytes. Default 16 KiB: text, position and names need 3. Of a longer call for help, up
@@ -78,7 +78,7 @@ pub struct Config {
 }
 
 /// How often a call may be in the log whose first answer from there was lost. Always `acks=all`: a `201` is on the disks
-/// of a majority, whichever is chosen. The words are Kafka's.
+/// of a majority, whichever is chosen. The names are Kafka's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Delivery {
     /// Never twice, perhaps not at all: nothing is sent again. `enable.idempotence=false`, `retries=0`. Any hiccup of
@@ -93,7 +93,7 @@ pub enum Delivery {
     ExactlyOnce,
 }
 
-/// The words are none of [`Delivery`]'s.
+/// The text names none of [`Delivery`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is none of at-most-once, at-least-once and exactly-once")]
 pub struct UnknownDelivery(String);

@@ -33,7 +33,7 @@ pub(crate) struct Intake {
     pub(crate) recent: Arc<RecentCalls>,
     pub(crate) in_flight: InFlightCalls,
     pub(crate) calls_by_house: Limiter<(Topic, Line, House)>,
-    /// Appends go on when their caller's connection breaks: the call was made.
+    /// Appends go on when the client's connection breaks: the call was made.
     pub(crate) appends: TaskTracker,
     /// How long a client waits for the answer to its call.
     pub(crate) deadline: Duration,
@@ -125,7 +125,7 @@ impl Intake {
         }
     }
 
-    /// Where a call of the last 25 hours is, told to who made it.
+    /// Where a call of the last 25 hours is. Only its owner is told.
     pub(crate) fn call_status(&self, id: EventId, owner: &Owner) -> Option<CallStatus> {
         let recent = self.recent.find(id, owner);
         if let Some(Receipt::Stored(_)) = recent {
@@ -146,7 +146,7 @@ impl Intake {
         })
     }
 
-    /// A call that nobody has made before, within what its house may call.
+    /// Stores a call that was not submitted before, if its house may call again.
     async fn store(
         self: &Arc<Self>,
         submission: Submission,
@@ -221,7 +221,7 @@ impl Intake {
     }
 
     /// The record is in the log. Where the report does not say at which place, the log's tail will: the record is not
-    /// sent again for that, and its caller waits no longer than for any other answer.
+    /// sent again for that, and the client waits no longer than for any other answer.
     async fn stored(
         &self,
         submission: &Submission,

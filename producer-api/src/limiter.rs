@@ -28,7 +28,7 @@ pub(crate) struct Limiter<K: Eq + Hash> {
 pub(crate) struct RetryAfter(pub(crate) Duration);
 
 impl<K: Hash + Eq> Limiter<K> {
-    /// At most `keys_max` keys that still owe are remembered; beyond that strangers pass unrecorded, because
+    /// At most `keys_max` keys that still owe are remembered; beyond that, unknown keys pass unrecorded, because
     /// a limiter that is full must not silence a house.
     pub(crate) fn new(burst: NonZeroU32, interval: Duration, keys_max: usize) -> Self {
         Self {

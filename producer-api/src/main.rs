@@ -37,10 +37,10 @@ struct Arguments {
     /// at-most-once, at-least-once or exactly-once [default: exactly-once].
     #[arg(long, value_name = "HOW_OFTEN")]
     delivery: Option<String>,
-    /// A file with the public key of who issues tokens: RSA, P-256 or Ed25519.
+    /// A file with the public key of the issuer of tokens: RSA, P-256 or Ed25519.
     #[arg(long, value_name = "FILE", env = "MAYDAY_JWT_PEM")]
     jwt_pem: Option<std::path::PathBuf>,
-    /// A file with the JWK Set of who issues tokens; read again when it changes.
+    /// A file with the JWK Set of the issuer of tokens; read again when it changes.
     #[arg(long, value_name = "FILE", env = "MAYDAY_JWT_JWKS")]
     jwt_jwks: Option<std::path::PathBuf>,
     /// Print what would be set, secrets hidden, and exit.

@@ -1,4 +1,4 @@
-//! Who made a call, as its token says: only the same subject is told about it.
+//! The owner of a call, as its token says: only the same subject is told about it.
 
 use event_model::{EventId, Tag};
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@
 //! How long a key is remembered counts in elapsed time, not by the wall clock: from the moment this process saw the call,
 //! or, for what the tail held at the start, from its age then. Whether that age is right is a matter of two witnesses,
 //! the wall clock and the newest record; where they disagree by more than [`ID_MEMORY`], either the clock is wrong or
-//! nobody called for long. Then a repetition of the very same call is recognised for [`DISPUTED_MEMORY`], and a key
+//! no house called for long. Then a repetition of the very same call is recognised for [`DISPUTED_MEMORY`], and a key
 //! is held against no other call.
 //!
 //! Invariants: every call stands once in `order`; `keys` and `houses` name only calls that are there.
@@ -40,10 +40,10 @@ pub(crate) struct RecentCall {
     pub(crate) at: EventTime,
     /// `None`: its delivery report said that it is stored, and not where. The tail finds out.
     pub(crate) place: Option<Place>,
-    /// Who made it. `None`: its record does not say.
+    /// The fingerprint of its owner. `None`: its record has none.
     pub(crate) caller: Option<Tag>,
     pub(crate) key: Option<Tag>,
-    /// Who called for help, if it is an alert and known.
+    /// The house that called for help: of an alert, if known.
     pub(crate) house: Option<(Line, House)>,
 }
 
@@ -82,7 +82,7 @@ struct Table {
     /// Each house's newest alert.
     houses: HashMap<(Line, House), EventId>,
     order: VecDeque<EventId>,
-    /// Told the place of a call as soon as it is known.
+    /// Channels that get the place of a call as soon as it is known.
     position_waiters: HashMap<EventId, watch::Sender<Option<Place>>>,
 }
 
@@ -187,12 +187,12 @@ impl RecentCalls {
         let found = place.wait_for(Option::is_some).await;
         match found.map(|place| *place) {
             Ok(Some(place)) => place,
-            // The table forgot who waits only together with itself.
+            // A waiting channel is dropped only together with the table.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
-    /// Where a call is, told to who made it.
+    /// Where a call is. Only its owner is told.
     pub(crate) fn find(&self, id: EventId, owner: &Owner) -> Option<Receipt> {
         let table = self.table();
         let known = table.calls.get(&id)?;
@@ -204,7 +204,7 @@ impl RecentCalls {
         let caught_up = self.is_caught_up();
         let table = self.table();
         if let Some(known) = table.calls.get(&id) {
-            // The id is derived from the key and its owner: who knows both made the call.
+            // The id is derived from the key and its owner, so this caller made the call.
             if known.seen.is_remembered(now) {
                 return KeyUse::Repeated(known.call.receipt());
             }
@@ -301,7 +301,7 @@ impl Table {
         if known.is_some() {
             return watch::Sender::new(known).subscribe();
         }
-        // Who stopped waiting is forgotten with the next one who comes.
+        // Channels without a receiver are dropped when the next one is made.
         self.position_waiters
             .retain(|_, waiting| 0 < waiting.receiver_count());
         let waiting = self.position_waiters.entry(id).or_default();

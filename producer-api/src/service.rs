@@ -32,9 +32,9 @@ pub enum Error {
     /// The address is taken, or not ours.
     #[error("listen on {address}")]
     Listen {
-        /// Which one.
+        /// The address from the settings.
         address: SocketAddr,
-        /// Why not.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -62,7 +62,7 @@ const ADDRESSES_MAX: usize = 100_000;
 const HOUSES_MAX: usize = 100_000;
 /// How soon one address has its whole allowance back.
 const ADDRESS_PERIOD: Duration = Duration::from_secs(60);
-/// Between two looks of who waits for [`Service::ready`].
+/// How often [`Service::ready`] looks.
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Longer than an election or a restart of the log.
 const MESSAGE_TIMEOUT_WITH_OUTBOX: Duration = Duration::from_secs(30);
@@ -162,7 +162,7 @@ impl Service {
             &shutdown,
             run_health_checks(Arc::clone(&intake.log), topic_settings(&config)),
         ));
-        // A thread, so it has to be told when this is dropped.
+        // A thread, so it needs a token that is cancelled when this future is dropped.
         let stop_tail = shutdown.child_token();
         let _stop_tail = stop_tail.clone().drop_guard();
         background.spawn_blocking({
@@ -346,7 +346,7 @@ async fn stop(intake: &Intake, connections: TaskTracker, background: TaskTracker
             "the grace period ended first"
         );
     }
-    // While the outbox still hears the reports: a call that gets through now is not sent again by the next run.
+    // While the outbox still gets the reports: a call that gets through now is not sent again by the next run.
     let log = Arc::clone(&intake.log);
     let flush = tokio::task::spawn_blocking(move || log.flush(Duration::from_secs(1)));
     if flush.await.is_err() {

@@ -22,7 +22,7 @@ pub(crate) enum Progress {
 /// What a request under a key should do.
 #[derive(Debug)]
 pub(crate) enum Claim {
-    /// It is the first: store the call, and tell the guard.
+    /// It is the first: store the call, and complete the guard.
     First(InFlightGuard),
     /// Another request is at it: wait for what it finds.
     Wait(watch::Receiver<Progress>),
@@ -83,7 +83,7 @@ impl Table {
     }
 }
 
-/// The first try's duty to tell the others. Dropped without a word, it gives the call up.
+/// Held by the first try. Dropped before it is completed, it lets another try be the first.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard {
     sender: watch::Sender<Progress>,
@@ -93,7 +93,7 @@ pub(crate) struct InFlightGuard {
 }
 
 impl InFlightGuard {
-    /// The call is in the log; who comes later finds it among the recent calls, where it stands already.
+    /// The call is in the log: later requests find it among the recent calls, where it stands already.
     pub(crate) fn complete(self, receipt: Receipt) {
         self.sender.send_replace(Progress::Completed(receipt));
     }

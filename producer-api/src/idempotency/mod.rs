@@ -1,4 +1,4 @@
-//! The Idempotency-Key: a caller's word that two requests are one call.
+//! The Idempotency-Key, by which a client says that two requests are one call.
 //!
 //! The id of such a call is derived from the key and what the call says, so it is the same through any instance and
 //! after any crash, and readers drop what was stored twice. What is remembered, here and in `recent_calls`, is only for

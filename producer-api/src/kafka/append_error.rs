@@ -5,7 +5,7 @@ use rdkafka::error::KafkaError;
 /// Why a record is not known to be stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppendError {
-    /// Nobody answers at the log's address, or its topics are not there yet. Nothing was written.
+    /// No broker answers at the log's address, or its topics are not there yet. Nothing was written.
     #[error("the log cannot be reached")]
     Unavailable,
     /// Too many records are on their way already. Nothing was written.

@@ -71,13 +71,13 @@ pub(super) fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
         | Code::UnknownTopicOrPartition
         | Code::UnknownTopicId
         | Code::InvalidPartitions
-        // About who we are.
+        // About this client's rights.
         | Code::TopicAuthorizationFailed
         | Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed
         | Code::SaslAuthenticationFailed
         | Code::SecurityDisabled
-        // About us: this client cannot do what it is set to.
+        // About this client: it cannot do what it is set to.
         | Code::UnsupportedFeature
         | Code::NotImplemented
         | Code::NotConfigured

@@ -1,4 +1,4 @@
-//! What is known about the log: whether it answers, has its topics, and stores records. Shared by all who append.
+//! What is known about the log: whether it answers, has its topics, and stores records.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ const UNANSWERED_PROBES_MAX: u32 = 2;
 /// So many probes after a record was refused or not reported in time, that says nothing about the next record any more.
 pub(super) const PROBES_PER_FAILURE: u32 = 15;
 
-/// What is known about the log. Shared by all who append.
+/// Shared by the producers, the health check and the tasks that wait for the log.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogHealth {
     unanswered_probes: Arc<AtomicU32>,

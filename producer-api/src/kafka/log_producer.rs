@@ -76,7 +76,7 @@ impl LogProducer {
             .map_err(|_| AppendError::ProducerQueueFull)?
     }
 
-    /// As [`send`](Self::send), however long it takes: for who has time.
+    /// As [`send`](Self::send) without a deadline: for the outbox.
     pub(crate) async fn send_when_possible(
         &self,
         record: &RecordToSend<'_>,
@@ -113,7 +113,7 @@ impl LogProducer {
         }
     }
 
-    /// Takes back what librdkafka still holds: it waits in the outbox, or its caller was told. What was on the wire may be
+    /// Takes back what librdkafka still holds: those calls wait in the outbox, or their clients were told. What was on the wire may be
     /// stored all the same.
     pub(crate) fn purge(&self) {
         self.alerts.purge();

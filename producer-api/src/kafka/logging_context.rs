@@ -1,5 +1,5 @@
-//! What librdkafka says besides its answers. Its lines repeat by the hundred while a broker is away, so they are for
-//! who debugs; that the log is gone, and why calls do not get through, is said once, by `health_check`.
+//! What librdkafka says besides its answers. Its lines repeat by the hundred while a broker is away, so they are
+//! debug lines; that the log is gone, and why calls do not get through, is said once, by `health_check`.
 
 use rdkafka::{ClientContext, config::RDKafkaLogLevel, error::KafkaError};
 use tracing::{debug, warn};

@@ -253,7 +253,7 @@ fn span(
     Ok((start.max(low), end))
 }
 
-/// What the record says of its call. `None`: it is none of ours, and nobody asks for it here.
+/// What the record says of its call. `None`: it is not one of a call, so no client asks for it here.
 fn recent_call(message: &BorrowedMessage<'_>) -> Option<RecentCall> {
     let place = Place {
         topic: Topic::from_name(message.topic())?,

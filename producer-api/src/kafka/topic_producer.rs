@@ -47,7 +47,7 @@ impl TopicProducer {
         health: LogHealth,
     ) -> Result<Self, KafkaError> {
         let config = producer_config(settings);
-        // Who repeats nothing under an id needs none.
+        // A producer that repeats nothing needs no id.
         let needs_producer_id = config.get("enable.idempotence") == Some("true");
         let has_producer_id = Arc::new(AtomicBool::new(!needs_producer_id));
         let context = TopicProducerContext {
@@ -148,7 +148,7 @@ pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
         .set("compression.type", "none")
         // `in_flight` has a bound below this.
         .set("queue.buffering.max.messages", "100000")
-        // Only to hear when the producer has its id.
+        // Only to learn when the producer has its id.
         .set("statistics.interval.ms", "250");
     match settings.delivery {
         Delivery::AtMostOnce => config

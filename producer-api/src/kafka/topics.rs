@@ -222,7 +222,7 @@ async fn create(admin: &Admin, topic: &ExpectedTopic) -> Result<(), TopicsError>
     match try_create(admin, topic, |_| true).await? {
         Err(RDKafkaErrorCode::InvalidConfig) => {
             // Apache Kafka does not know log-core's own setting. There, the topic's other settings keep the promise
-            // as long as all who produce ask for `acks=all`, as we do.
+            // as long as all producers ask for `acks=all`, as these do.
             let created = try_create(admin, topic, |setting| setting != ACKS_MIN).await?;
             warn!(
                 topic = topic.name,

@@ -75,12 +75,12 @@ pub(crate) struct OutboxFull {
     bytes_max: usize,
 }
 
-/// Whether somebody has to begin with a line.
+/// Whether a task has to be started for a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineHead {
-    /// Its first call can be sent, and nobody does yet.
+    /// Its first call can be sent, and no task does yet.
     Ready,
-    /// Somebody is at it, or its first call is not written yet.
+    /// A task sends it, or its first call is not on the disk yet.
     Busy,
 }
 
@@ -116,7 +116,7 @@ impl Backlog {
         self.remember(call, status);
     }
 
-    /// Gives a call its place, before it is written: whoever comes after it on its line queues behind it.
+    /// Gives a call its place, before it is written: later calls of its line queue behind it.
     pub(super) fn enqueue(
         &mut self,
         call: Arc<QueuedCall>,
@@ -194,7 +194,7 @@ impl Backlog {
         }
     }
 
-    /// The first call of a line, if it is on the disk and nobody sends it: the caller does, from now on.
+    /// The first call of a line, if it is on the disk and not handed out yet: this task sends it from now on.
     pub(super) fn next(&mut self, line: &Line) -> Option<NextDelivery> {
         let number = *self.lines.get(line)?.front()?;
         let waiting = self
@@ -282,7 +282,7 @@ impl Backlog {
         self.calls.len()
     }
 
-    /// What became of a call, told to who made it.
+    /// What became of a call. Only its owner is told.
     pub(super) fn status(&self, id: EventId, owner: &Owner) -> Option<(DeliveryStatus, EventTime)> {
         let known = self.statuses.get(&id)?;
         (known.owner == *owner).then(|| (known.status.clone(), known.at))

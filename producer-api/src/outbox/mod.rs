@@ -67,16 +67,16 @@ pub enum OutboxError {
     /// Another process has the folder.
     #[error("the outbox in {folder} cannot be taken", folder = folder.display())]
     Lock {
-        /// Which folder.
+        /// The folder from the settings.
         folder: PathBuf,
-        /// Who has it, or what is wrong with it.
+        /// The process that has it, or what is wrong with it.
         #[source]
         source: FolderLockError,
     },
     /// Its journal cannot be read.
     #[error("the outbox in {folder} cannot be read", folder = folder.display())]
     Open {
-        /// Which folder.
+        /// The folder from the settings.
         folder: PathBuf,
         /// What is wrong with it.
         #[source]
@@ -184,7 +184,7 @@ impl Outbox {
 
     /// Takes a call. When this returns it is on the disk, and what it returns tells its status.
     ///
-    /// `delivery` is the call's own earlier try, if its report may still come; `guard` is told when it is stored.
+    /// `delivery` is the call's own earlier try, if its report may still come; `guard` is completed when it is stored.
     ///
     /// # Cancel safety
     ///

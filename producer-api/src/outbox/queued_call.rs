@@ -1,4 +1,4 @@
-//! A call as it waits: the record that goes to the log, and who may ask for it.
+//! A call as it waits: the record that goes to the log, and its owner.
 
 use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Topic, header};
 

@@ -45,21 +45,21 @@ pub(super) const SIZES: JournalConfig = JournalConfig {
 /// Why the outbox's journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The journal itself.
+    /// The journal could not be opened, read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A record was written by a version of this program that this one does not know.
     #[error("the record at {position} is of version {found}, this program reads {VERSION}")]
     Version {
-        /// Where it is.
+        /// Its byte position in the journal.
         position: u64,
-        /// What it says.
+        /// The version that stands in it.
         found: u8,
     },
     /// The folder of the outbox cannot be listed or changed.
     #[error("folder {folder}", folder = folder.display())]
     Folder {
-        /// Which.
+        /// The folder's path.
         folder: PathBuf,
         /// What is wrong with it.
         #[source]
@@ -71,7 +71,7 @@ pub enum StoreError {
     /// A whole record says nothing that can be read.
     #[error("the record at {position} cannot be read")]
     Entry {
-        /// Where it is.
+        /// Its byte position in the journal.
         position: u64,
         /// What is wrong with it.
         #[source]
@@ -204,7 +204,7 @@ impl Store {
         let opened = Journal::open(Arc::clone(&self.disk), &folder, self.sizes);
         let (journal, recovered) = match opened {
             Ok(opened) => opened,
-            // Its own words advise on a node of the log, which this is not.
+            // The journal's own message advises on a node of the log, which this is not.
             Err(JournalError::Damaged {
                 path,
                 byte,

@@ -1,6 +1,6 @@
 //! The thread that owns the store: all that waits is written with one sync.
 //!
-//! While no journal can be written, it says so at once to who asks, and tries to begin a new one after 1, 2, 4 .. 30 s.
+//! While no journal can be written, requests are refused at once, and it tries to begin a new one after 1, 2, 4 .. 30 s.
 
 use std::{
     thread,
@@ -89,7 +89,7 @@ struct Backoff {
 }
 
 impl WriterThread {
-    /// Ends when nobody can ask any more.
+    /// Ends when the `Writer` is dropped.
     fn run(mut self) {
         while let Some(batch) = self.next_batch() {
             let writes: Vec<&StoreWrite> = batch.iter().map(|request| &request.write).collect();

@@ -52,7 +52,7 @@ pub(super) async fn raise(
     state.intake.submit(submission, warnings).await
 }
 
-/// A key that is none does not stop an alert: it is taken without, and its caller told.
+/// A key that is none does not stop an alert: it is taken without one, and the client is told.
 fn key_or_warning(
     key: Result<Option<IdempotencyKey>, InvalidKey>,
     warnings: &mut Vec<ResponseWarning>,

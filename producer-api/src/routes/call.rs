@@ -7,7 +7,7 @@ use event_model::EventId;
 
 use crate::{api_error::ApiError, call_status::CallStatus, caller::Caller, state::AppState};
 
-/// Whoever did not make the call hears what they would hear of one that never was.
+/// A client that did not make the call gets the answer for a call that does not exist.
 pub(super) async fn call_status(
     State(state): State<Arc<AppState>>,
     caller: Caller,
