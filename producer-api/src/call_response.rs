@@ -8,11 +8,7 @@ use axum::{
 use event_model::{EventId, EventTime, Place};
 use serde::Serialize;
 
-use crate::{
-    call_status::CallStatus,
-    receipt::{Receipt, StoredRecord},
-    response_warning::ResponseWarning,
-};
+use crate::{call_status::CallStatus, receipt::Receipt, response_warning::ResponseWarning};
 
 /// Says that an answer repeats an earlier one.
 pub(crate) static IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
@@ -64,30 +60,19 @@ impl From<Place> for PlaceBody {
 
 impl IntoResponse for CallResponse {
     fn into_response(self) -> Response {
-        let warnings = Some(self.warnings);
-        let (status, body) = match self.receipt {
-            Receipt::Stored(StoredRecord { id, place, at }) => (
-                StatusCode::CREATED,
-                Body {
-                    id,
-                    status: None,
-                    place: Some(place.into()),
-                    at,
-                    warnings,
-                },
-            ),
-            Receipt::Queued { id, at } => (
-                StatusCode::ACCEPTED,
-                Body {
-                    id,
-                    status: Some("queued"),
-                    place: None,
-                    at,
-                    warnings,
-                },
-            ),
+        let Receipt { id, at, place } = self.receipt;
+        let (code, status) = match place {
+            Some(_) => (StatusCode::CREATED, None),
+            None => (StatusCode::ACCEPTED, Some("queued")),
         };
-        let mut response = (status, Json(body)).into_response();
+        let body = Body {
+            id,
+            status,
+            place: place.map(PlaceBody::from),
+            at,
+            warnings: Some(self.warnings),
+        };
+        let mut response = (code, Json(body)).into_response();
         if self.is_replay {
             response
                 .headers_mut()
@@ -100,17 +85,17 @@ impl IntoResponse for CallResponse {
 /// `200`, to a question what became of a call.
 impl IntoResponse for CallStatus {
     fn into_response(self) -> Response {
-        let (id, status, place, at) = match self {
-            CallStatus::Received(Receipt::Stored(StoredRecord { id, place, at })) => {
-                (id, "stored", Some(place.into()), at)
+        let (id, at, place, status) = match self {
+            CallStatus::Received(Receipt { id, at, place }) => {
+                let status = if place.is_some() { "stored" } else { "queued" };
+                (id, at, place, status)
             }
-            CallStatus::Received(Receipt::Queued { id, at }) => (id, "queued", None, at),
-            CallStatus::Dead { id, at } => (id, "dead", None, at),
+            CallStatus::Dead { id, at } => (id, at, None, "dead"),
         };
         Json(Body {
             id,
             status: Some(status),
-            place,
+            place: place.map(PlaceBody::from),
             at,
             warnings: None,
         })

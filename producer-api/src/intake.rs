@@ -20,7 +20,7 @@ use crate::{
     limiter::{Limiter, RetryAfter},
     outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteError},
     owner::Owner,
-    receipt::{Receipt, StoredRecord},
+    receipt::Receipt,
     recent_calls::{KeyUse, RecentCalls},
     response_warning::ResponseWarning,
     submission::Submission,
@@ -58,8 +58,8 @@ impl Intake {
             Some(key) => self.submit_once(submission, key, deadline).await,
         };
         let outcome = match &submitted {
-            Ok((Receipt::Stored(_), _)) => "stored",
-            Ok((Receipt::Queued { .. }, _)) => "queued",
+            Ok((Receipt { place: Some(_), .. }, _)) => "stored",
+            Ok((Receipt { place: None, .. }, _)) => "queued",
             Err(_) => "refused",
         };
         metrics::histogram!("producer_api_call_seconds", "topic" => topic.name(), "outcome" => outcome)
@@ -128,20 +128,17 @@ impl Intake {
     /// Where a call of the last 25 hours is. Only its owner is told.
     pub(crate) fn call_status(&self, id: EventId, owner: &Owner) -> Option<CallStatus> {
         let recent = self.recent.find(id, owner);
-        if let Some(Receipt::Stored(_)) = recent {
+        if recent.is_some_and(|receipt| receipt.place.is_some()) {
             return recent.map(CallStatus::Received);
         }
         let outbox = self.outbox.as_ref();
         let Some((status, at)) = outbox.and_then(|outbox| outbox.status(id, owner)) else {
             return recent.map(CallStatus::Received);
         };
+        let received = |place| CallStatus::Received(Receipt { id, at, place });
         Some(match status {
-            DeliveryStatus::Queued | DeliveryStatus::Delivered => {
-                CallStatus::Received(Receipt::Queued { id, at })
-            }
-            DeliveryStatus::Stored(place) => {
-                CallStatus::Received(Receipt::Stored(StoredRecord { id, place, at }))
-            }
+            DeliveryStatus::Queued => received(None),
+            DeliveryStatus::Stored(place) => received(place),
             DeliveryStatus::Dead => CallStatus::Dead { id, at },
         })
     }
@@ -236,12 +233,9 @@ impl Intake {
             Some(place) => Some(place),
             None => timeout_at(deadline, self.recent.place_of(id)).await.ok(),
         };
-        let receipt = match place {
-            Some(place) => Receipt::Stored(StoredRecord { id, place, at }),
-            None => Receipt::Queued { id, at },
-        };
+        let receipt = Receipt { id, at, place };
         if let Some(guard) = guard {
-            guard.complete(receipt.clone());
+            guard.complete(receipt);
         }
         receipt
     }
@@ -260,12 +254,12 @@ impl Intake {
                 debug!(%id, "a call left the outbox before its deadline");
             }
         }
-        let status = status.borrow().clone();
-        match status {
-            DeliveryStatus::Stored(place) => Ok(Receipt::Stored(StoredRecord { id, place, at })),
-            DeliveryStatus::Queued | DeliveryStatus::Delivered => Ok(Receipt::Queued { id, at }),
-            DeliveryStatus::Dead => Err(ApiError::LogRefused),
-        }
+        let place = match *status.borrow() {
+            DeliveryStatus::Stored(place) => place,
+            DeliveryStatus::Queued => None,
+            DeliveryStatus::Dead => return Err(ApiError::LogRefused),
+        };
+        Ok(Receipt { id, at, place })
     }
 }
 
@@ -275,7 +269,7 @@ async fn outcome_of(mut progress: watch::Receiver<Progress>) -> Option<Receipt> 
         .wait_for(|progress| *progress != Progress::Pending)
         .await;
     match &*ended.ok()? {
-        Progress::Completed(receipt) => Some(receipt.clone()),
+        Progress::Completed(receipt) => Some(*receipt),
         Progress::Pending | Progress::Abandoned => None,
     }
 }

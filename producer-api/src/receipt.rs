@@ -1,25 +1,13 @@
-//! What became of a call that was taken.
+//! What a client is told of a call that was taken.
 
 use event_model::{EventId, EventTime, Place};
 
-/// A call that is in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredRecord {
+/// A call that is in the log, or on this machine's disk and on its way there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Receipt {
     pub(crate) id: EventId,
-    pub(crate) place: Place,
+    /// When the call was made.
     pub(crate) at: EventTime,
-}
-
-/// A call that was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Receipt {
-    /// In the log: on the disks of a majority.
-    Stored(StoredRecord),
-    /// On this machine's disk, on its way to the log.
-    Queued {
-        /// Its id, there and here.
-        id: EventId,
-        /// When it was made.
-        at: EventTime,
-    },
+    /// Where the log has it, on the disks of a majority. `None`: only this machine has it, or the place is not known yet.
+    pub(crate) place: Option<Place>,
 }

@@ -24,10 +24,7 @@ use event_model::{
 };
 use tokio::sync::watch;
 
-use crate::{
-    owner::Owner,
-    receipt::{Receipt, StoredRecord},
-};
+use crate::{owner::Owner, receipt::Receipt};
 
 /// For how long a repetition is recognised whose age the two witnesses do not agree on. Retries come within minutes.
 const DISPUTED_MEMORY: Duration = Duration::from_secs(60 * 60);
@@ -49,10 +46,10 @@ pub(crate) struct RecentCall {
 
 impl RecentCall {
     fn receipt(&self) -> Receipt {
-        let (id, at) = (self.id, self.at);
-        match self.place {
-            Some(place) => Receipt::Stored(StoredRecord { id, place, at }),
-            None => Receipt::Queued { id, at },
+        Receipt {
+            id: self.id,
+            at: self.at,
+            place: self.place,
         }
     }
 }

@@ -129,7 +129,6 @@ mod tests {
     use event_model::{EventTime, Place};
 
     use super::*;
-    use crate::receipt::StoredRecord;
 
     fn key() -> Tag {
         "00112233445566778899aabbccddeeff".parse().unwrap()
@@ -145,11 +144,11 @@ mod tests {
             partition: 0,
             offset: number.into(),
         };
-        Receipt::Stored(StoredRecord {
+        Receipt {
             id: id(number),
-            place,
             at: EventTime::MIN,
-        })
+            place: Some(place),
+        }
     }
 
     fn first(claim: Claim) -> InFlightGuard {

@@ -12,12 +12,7 @@ use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
 use super::{delivery_status::DeliveryStatus, queued_call::QueuedCall};
-use crate::{
-    idempotency::InFlightGuard,
-    kafka::PendingDelivery,
-    owner::Owner,
-    receipt::{Receipt, StoredRecord},
-};
+use crate::{idempotency::InFlightGuard, kafka::PendingDelivery, owner::Owner, receipt::Receipt};
 
 /// So many statuses are remembered after the call has left.
 const STATUSES_MAX: usize = 65_536;
@@ -227,16 +222,11 @@ impl Backlog {
             CallState::UnderWay,
             "a call ends only after it was handed out"
         );
-        let (id, at) = (call.id, call.at);
-        match (&status, guard) {
-            (DeliveryStatus::Stored(place), Some(guard)) => {
-                let place = *place;
-                guard.complete(Receipt::Stored(StoredRecord { id, place, at }));
-            }
-            (DeliveryStatus::Delivered, Some(guard)) => guard.complete(Receipt::Queued { id, at }),
-            (DeliveryStatus::Dead | DeliveryStatus::Queued, _) | (_, None) => {}
+        if let (DeliveryStatus::Stored(place), Some(guard)) = (status, guard) {
+            let (id, at) = (call.id, call.at);
+            guard.complete(Receipt { id, at, place });
         }
-        self.remember(&call, status.clone());
+        self.remember(&call, status);
         told.send_replace(status);
     }
 
@@ -285,6 +275,6 @@ impl Backlog {
     /// What became of a call. Only its owner is told.
     pub(super) fn status(&self, id: EventId, owner: &Owner) -> Option<(DeliveryStatus, EventTime)> {
         let known = self.statuses.get(&id)?;
-        (known.owner == *owner).then(|| (known.status.clone(), known.at))
+        (known.owner == *owner).then(|| (known.status, known.at))
     }
 }

@@ -3,14 +3,12 @@
 use event_model::Place;
 
 /// What became of a call in the outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeliveryStatus {
     /// On this machine's disk.
     Queued,
-    /// In the log.
-    Stored(Place),
-    /// In the log, at a place that its report did not say and that was not found yet.
-    Delivered,
+    /// In the log. `None`: its report did not say at which place, and that was not found yet.
+    Stored(Option<Place>),
     /// The log will never take it.
     Dead,
 }

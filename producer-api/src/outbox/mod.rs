@@ -246,20 +246,13 @@ impl Outbox {
                 false => None,
             };
             let status = match stored {
-                Some(place) => DeliveryStatus::Stored(place),
+                Some(place) => DeliveryStatus::Stored(Some(place)),
                 None => deliver(&call, delivery, log, recent).await,
             };
             patience = Duration::ZERO;
             // Written before it is forgotten: a crash between the two sends the call again, under its id.
-            if self
-                .writer
-                .write(StoreWrite::Ended {
-                    number,
-                    status: status.clone(),
-                })
-                .await
-                .is_err()
-            {
+            let ended = StoreWrite::Ended { number, status };
+            if self.writer.write(ended).await.is_err() {
                 error!(
                     "the outbox cannot be written: a stored call may be sent again after a restart"
                 );
@@ -300,11 +293,8 @@ async fn deliver(
                     Some(place) => Some(place),
                     None => timeout(PLACE_PATIENCE, recent.place_of(call.id)).await.ok(),
                 };
-                let Some(place) = place else {
-                    info!(id = %call.id, "a call left the outbox, to a place that is not known yet");
-                    return DeliveryStatus::Delivered;
-                };
-                info!(id = %call.id, %place, "a call left the outbox");
+                let known = place.map(tracing::field::display);
+                info!(id = %call.id, place = known, "a call left the outbox");
                 return DeliveryStatus::Stored(place);
             }
             Err(AppendError::Rejected(error)) => {
@@ -315,7 +305,7 @@ async fn deliver(
         }
         let patience = EARLIER_TRY_PATIENCE;
         if let Some(place) = stored_by_an_earlier_try(call, log, recent, patience).await {
-            return DeliveryStatus::Stored(place);
+            return DeliveryStatus::Stored(Some(place));
         }
     }
 }

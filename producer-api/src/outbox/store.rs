@@ -592,7 +592,7 @@ fn encode(write: &StoreWrite) -> Vec<u8> {
         },
         StoreWrite::Ended { number, status } => Entry::Ended {
             number: *number,
-            end: end_of(status),
+            end: end_of(*status),
         },
     };
     encode_entry(&entry)
@@ -602,19 +602,19 @@ fn encode_entry(entry: &Entry<'_>) -> Vec<u8> {
     postcard::to_extend(entry, vec![VERSION]).expect("memory takes what postcard writes")
 }
 
-fn end_of(status: &DeliveryStatus) -> End {
+fn end_of(status: DeliveryStatus) -> End {
     match status {
-        DeliveryStatus::Stored(Place {
+        DeliveryStatus::Stored(Some(Place {
             topic,
             partition,
             offset,
-        }) => End::Stored {
-            topic: (*topic).into(),
-            partition: *partition,
-            offset: *offset,
+        })) => End::Stored {
+            topic: topic.into(),
+            partition,
+            offset,
         },
+        DeliveryStatus::Stored(None) => End::Delivered,
         DeliveryStatus::Dead => End::Dead,
-        DeliveryStatus::Delivered => End::Delivered,
         DeliveryStatus::Queued => unreachable!("a call that waits has not ended"),
     }
 }
@@ -667,30 +667,7 @@ fn read(position: JournalPosition, record: &[u8]) -> Result<DecodedEntry, StoreE
                 },
             )
         }
-        Entry::Ended {
-            number,
-            end:
-                End::Stored {
-                    topic,
-                    partition,
-                    offset,
-                },
-        } => DecodedEntry::Ended(
-            number,
-            DeliveryStatus::Stored(Place {
-                topic: topic.into(),
-                partition,
-                offset,
-            }),
-        ),
-        Entry::Ended {
-            number,
-            end: End::Dead,
-        } => DecodedEntry::Ended(number, DeliveryStatus::Dead),
-        Entry::Ended {
-            number,
-            end: End::Delivered,
-        } => DecodedEntry::Ended(number, DeliveryStatus::Delivered),
+        Entry::Ended { number, end } => DecodedEntry::Ended(number, end.into()),
         Entry::GenerationComplete => DecodedEntry::GenerationComplete,
     })
 }
@@ -709,6 +686,24 @@ impl From<TopicName> for Topic {
         match name {
             TopicName::Alert => Topic::Alert,
             TopicName::Accept => Topic::Accept,
+        }
+    }
+}
+
+impl From<End> for DeliveryStatus {
+    fn from(end: End) -> Self {
+        match end {
+            End::Stored {
+                topic,
+                partition,
+                offset,
+            } => DeliveryStatus::Stored(Some(Place {
+                topic: topic.into(),
+                partition,
+                offset,
+            })),
+            End::Delivered => DeliveryStatus::Stored(None),
+            End::Dead => DeliveryStatus::Dead,
         }
     }
 }

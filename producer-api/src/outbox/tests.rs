@@ -55,11 +55,11 @@ fn owner(subject: &str) -> Owner {
 }
 
 fn stored(offset: u64) -> DeliveryStatus {
-    DeliveryStatus::Stored(Place {
+    DeliveryStatus::Stored(Some(Place {
         topic: Topic::Alert,
         partition: 1,
         offset,
-    })
+    }))
 }
 
 fn backlog() -> Backlog {
@@ -634,14 +634,14 @@ async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where()
             recent.add(call.recent_call(Some(place)), clock::steady());
         }
     );
-    assert_eq!(status, DeliveryStatus::Stored(place), "looked up");
+    assert_eq!(status, DeliveryStatus::Stored(Some(place)), "looked up");
 
     let unknown = RecentCalls::new(10);
     let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
     let status = deliver(&call, Some(implicitly_acknowledged), &log, &unknown).await;
     assert_eq!(
         status,
-        DeliveryStatus::Delivered,
+        DeliveryStatus::Stored(None),
         "never sent again, and its line goes on"
     );
 }

@@ -62,7 +62,7 @@ fn caught_up(tail: Vec<RecentCall>, wall: EventTime, now: Instant) -> RecentCall
 
 fn is_repeated(calls: &RecentCalls, number: u8, now: Instant) -> bool {
     let used = calls.key_use(key("one"), Topic::Alert, id(number), now);
-    matches!(used, KeyUse::Repeated(Receipt::Stored(_)))
+    matches!(used, KeyUse::Repeated(Receipt { place: Some(_), .. }))
 }
 
 fn accept_under_the_key(calls: &RecentCalls, number: u8, now: Instant) -> KeyUse {
@@ -146,9 +146,10 @@ async fn a_call_whose_report_named_no_place_is_told_where_it_is_once_the_tail_ha
         ..known.clone()
     };
     calls.add(placeless, now);
-    let queued = Some(Receipt::Queued {
+    let queued = Some(Receipt {
         id: id(1),
         at: today(),
+        place: None,
     });
     assert_eq!(calls.find(id(1), &owner("kim")), queued);
 
