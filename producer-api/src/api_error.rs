@@ -85,110 +85,42 @@ impl ApiError {
         use RetryAdvice::{After, Never, NewToken};
         let (status, code, title, retry) = match self {
             Self::Token(error) => match error.code() {
-                TokenCode::Missing => (
-                    StatusCode::UNAUTHORIZED,
-                    "token_missing",
-                    "No token",
-                    NewToken,
-                ),
-                TokenCode::Invalid => (
-                    StatusCode::UNAUTHORIZED,
-                    "token_invalid",
-                    "Invalid token",
-                    NewToken,
-                ),
-                TokenCode::Expired => (
-                    StatusCode::UNAUTHORIZED,
-                    "token_expired",
-                    "Expired token",
-                    NewToken,
-                ),
-                TokenCode::InUrl => (
-                    StatusCode::UNAUTHORIZED,
-                    "token_in_url",
-                    "Token in the URL",
-                    NewToken,
-                ),
+                TokenCode::Missing => (401, "token_missing", "No token", NewToken),
+                TokenCode::Invalid => (401, "token_invalid", "Invalid token", NewToken),
+                TokenCode::Expired => (401, "token_expired", "Expired token", NewToken),
+                TokenCode::InUrl => (401, "token_in_url", "Token in the URL", NewToken),
             },
-            Self::RoleMissing => (
-                StatusCode::FORBIDDEN,
-                "role_missing",
-                "No house to speak for",
-                Never,
-            ),
-            Self::LineMismatch => (
-                StatusCode::FORBIDDEN,
-                "line_mismatch",
-                "Another line",
-                Never,
-            ),
-            Self::HouseMismatch => (
-                StatusCode::FORBIDDEN,
-                "house_mismatch",
-                "Another house",
-                Never,
-            ),
-            Self::BodyTooLarge { .. } => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "Body too large",
-                Never,
-            ),
-            Self::BodyTimeout => (
-                StatusCode::REQUEST_TIMEOUT,
-                "body_timeout",
-                "Body too slow",
-                After(Duration::ZERO),
-            ),
-            Self::InvalidJson { .. } => (
-                StatusCode::BAD_REQUEST,
-                "invalid_json",
-                "Not readable",
-                Never,
-            ),
-            Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Not JSON",
-                Never,
-            ),
-            Self::Validation(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "validation",
-                "Not usable",
-                Never,
-            ),
+            Self::RoleMissing => (403, "role_missing", "No house to speak for", Never),
+            Self::LineMismatch => (403, "line_mismatch", "Another line", Never),
+            Self::HouseMismatch => (403, "house_mismatch", "Another house", Never),
+            Self::BodyTooLarge { .. } => (413, "body_too_large", "Body too large", Never),
+            Self::BodyTimeout => (408, "body_timeout", "Body too slow", After(Duration::ZERO)),
+            Self::InvalidJson { .. } => (400, "invalid_json", "Not readable", Never),
+            Self::UnsupportedMediaType => (415, "unsupported_media_type", "Not JSON", Never),
+            Self::Validation(_) => (422, "validation", "Not usable", Never),
             Self::IdempotencyKeyReused => (
-                StatusCode::UNPROCESSABLE_ENTITY,
+                422,
                 "idempotency_key_reused",
                 "Idempotency-Key used before",
                 Never,
             ),
-            Self::HouseRateLimited { wait } | Self::AddressRateLimited { wait } => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate_limited",
-                "Too many calls",
-                After(*wait),
-            ),
+            Self::HouseRateLimited { wait } | Self::AddressRateLimited { wait } => {
+                (429, "rate_limited", "Too many calls", After(*wait))
+            }
             Self::LogUnavailable
             | Self::ProducerQueueFull
             | Self::LogRefused
             | Self::OutcomeUnknown { .. } => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                503,
                 "log_unavailable",
                 "Not stored yet",
                 After(LOG_RETRY_AFTER),
             ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Nothing here", Never),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "Wrong method",
-                Never,
-            ),
+            Self::NotFound => (404, "not_found", "Nothing here", Never),
+            Self::MethodNotAllowed => (405, "method_not_allowed", "Wrong method", Never),
         };
         ProblemType {
-            status,
+            status: StatusCode::from_u16(status).expect("each of them is one of HTTP's"),
             code,
             title,
             retry,
