@@ -62,10 +62,10 @@ const EXIT_SETTINGS: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    write_log_lines(arguments.log_format);
+    init_logging(arguments.log_format);
     let settings = match settings_of(&arguments) {
         Ok(settings) => settings,
-        Err(error) => return complain(&error, ExitCode::from(EXIT_SETTINGS)),
+        Err(error) => return exit_with(&error, ExitCode::from(EXIT_SETTINGS)),
     };
     if arguments.show_settings {
         println!("{settings:#?}");
@@ -73,12 +73,12 @@ fn main() -> ExitCode {
     }
     let config = match settings.into_config() {
         Ok(config) => config,
-        Err(error) => return complain(&error, ExitCode::from(EXIT_SETTINGS)),
+        Err(error) => return exit_with(&error, ExitCode::from(EXIT_SETTINGS)),
     };
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_about_settings(&error) => complain(&error, ExitCode::from(EXIT_SETTINGS)),
-        Err(error) => complain(&error, ExitCode::FAILURE),
+        Err(error) if is_about_settings(&error) => exit_with(&error, ExitCode::from(EXIT_SETTINGS)),
+        Err(error) => exit_with(&error, ExitCode::FAILURE),
     }
 }
 
@@ -98,12 +98,12 @@ fn is_about_settings(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(producer_api::Error::Config(_)))
 }
 
-fn complain(error: &anyhow::Error, code: ExitCode) -> ExitCode {
+fn exit_with(error: &anyhow::Error, code: ExitCode) -> ExitCode {
     eprintln!("producer-api: {error:#}");
     code
 }
 
-fn write_log_lines(format: LogFormat) {
+fn init_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

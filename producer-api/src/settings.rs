@@ -133,7 +133,7 @@ impl Settings {
         }
         config.log_properties = self.log_properties.0;
         let delivery = self.delivery.as_deref().map(str::parse).transpose();
-        put(
+        set_if_some(
             &mut config.delivery,
             delivery.map_err(|error: UnknownDelivery| anyhow!("delivery: {error}"))?,
         );
@@ -142,25 +142,25 @@ impl Settings {
             burst: self.house_burst.unwrap_or(config.house_limit.burst),
             interval: self.house_interval.unwrap_or(config.house_limit.interval),
         };
-        put(&mut config.keys_reload_interval, self.keys_reload_interval);
-        put(&mut config.deadline, self.deadline);
-        put(&mut config.body_bytes_max, self.body_bytes_max);
-        put(&mut config.body_timeout, self.body_timeout);
-        put(&mut config.head_timeout, self.head_timeout);
+        set_if_some(&mut config.keys_reload_interval, self.keys_reload_interval);
+        set_if_some(&mut config.deadline, self.deadline);
+        set_if_some(&mut config.body_bytes_max, self.body_bytes_max);
+        set_if_some(&mut config.body_timeout, self.body_timeout);
+        set_if_some(&mut config.head_timeout, self.head_timeout);
         let connections = [(Row::ApiConnections, self.connections_max)];
         let shares = Shares::of_process(&connections).context("connections_max")?;
         config.connections_max = shares.of(Row::ApiConnections);
-        put(&mut config.alerts_in_flight_max, self.alerts_in_flight_max);
-        put(
+        set_if_some(&mut config.alerts_in_flight_max, self.alerts_in_flight_max);
+        set_if_some(
             &mut config.accepts_in_flight_max,
             self.accepts_in_flight_max,
         );
-        put(&mut config.replays_max, self.replays_max);
+        set_if_some(&mut config.replays_max, self.replays_max);
         config.outbox = self.outbox;
-        put(&mut config.outbox_bytes_max, self.outbox_bytes_max);
-        put(&mut config.outbox_reserve_bytes, self.outbox_reserve_bytes);
-        put(&mut config.retention, self.retention);
-        put(&mut config.shutdown_grace, self.shutdown_grace);
+        set_if_some(&mut config.outbox_bytes_max, self.outbox_bytes_max);
+        set_if_some(&mut config.outbox_reserve_bytes, self.outbox_reserve_bytes);
+        set_if_some(&mut config.retention, self.retention);
+        set_if_some(&mut config.shutdown_grace, self.shutdown_grace);
         Ok(config)
     }
 
@@ -186,7 +186,7 @@ impl Settings {
             issuer: self.jwt_issuer.clone(),
             ..Policy::default()
         };
-        put(&mut policy.token_bytes_max, self.jwt_bytes_max);
+        set_if_some(&mut policy.token_bytes_max, self.jwt_bytes_max);
         let how =
             format!("set {SECRET_VARIABLE}, jwt_secret_file, jwt_pem_files or jwt_jwks_files");
         Verifier::open(keys, policy).with_context(|| format!("keys for tokens ({how})"))
@@ -217,9 +217,9 @@ fn variables() -> std::collections::HashMap<String, String> {
     .collect()
 }
 
-fn put<T>(place: &mut T, value: Option<T>) {
+fn set_if_some<T>(setting: &mut T, value: Option<T>) {
     if let Some(value) = value {
-        *place = value;
+        *setting = value;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether the log is there, and whether it would take a call: its topics made, its leader answering, nothing in the way.
 //!
 //! One task asks the leader for the end of a partition now and then, which also opens the connections that the first
-//! record needs. The log counts as gone only after it has been silent for longer than an election takes: until then
+//! record needs. The log counts as unavailable only after it has not answered for longer than an election takes: until then
 //! calls wait for it, after that they are refused at once. A topic that was deleted is made again.
 
 use std::{sync::Arc, time::Duration};

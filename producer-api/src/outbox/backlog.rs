@@ -214,7 +214,7 @@ impl Backlog {
             call,
             state,
             guard,
-            status: told,
+            status: sender,
             ..
         } = self.remove(number);
         assert_eq!(
@@ -227,7 +227,7 @@ impl Backlog {
             guard.complete(Receipt { id, at, place });
         }
         self.remember(&call, status);
-        told.send_replace(status);
+        sender.send_replace(status);
     }
 
     fn remember(&mut self, call: &QueuedCall, status: DeliveryStatus) {
