@@ -7,6 +7,22 @@
 //!
 //! Not here: reading the log, and any other way into it than the Kafka protocol.
 //!
+//! The way of a call: `routes` > `authentication` (the token names the `caller`; failures are limited by address) >
+//! `request_body` > `call_body` (an event) > `submission` (its id, from the Idempotency-Key if there is one) > `intake`
+//! (once per key, limited by house) > `kafka`, or `outbox` if the log does not have it in time > `call_response`.
+//!
+//! | Room | Holds |
+//! | --- | --- |
+//! | `routes` | the addresses, one noun per file; `/readyz`; the description in `docs` |
+//! | `state` | what every request shares |
+//! | `intake` | storing a call once, and knowing where it is |
+//! | `idempotency`, `recent_calls` | the Idempotency-Key, the calls in flight, those of the last 25 hours as the log has them |
+//! | `limiter` | the rate limits: calls by house, failed authentications by address |
+//! | `kafka` | the producers, whether the log is there, its topics, its tail |
+//! | `outbox` | calls that wait on this machine's disk |
+//! | `api_error`, `call_response` | every answer in HTTP, status codes among them |
+//! | `service`, `config` | how it starts, runs and stops; what can be set |
+//!
 //! ```no_run
 //! use std::sync::Arc;
 //!
