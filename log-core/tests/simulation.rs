@@ -40,11 +40,13 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     }
 }
 
-/// Lives through a plan of each seed. `test` is the caller's name, for whoever wants to see a seed again.
+/// Lives through a plan of each seed, and prints what happened how often, and a fingerprint of all traces. `test` is the
+/// caller's name, for whoever wants to see a seed again.
 fn live(test: &str, seeds_default: u64, plan: impl Fn(u64) -> Plan + Sync) -> Coverage {
     let seeds = seeds(seeds_default);
     let next = AtomicU64::new(seeds.start);
     let coverage = Mutex::new(Coverage::default());
+    let traces = AtomicU64::new(0);
     let violated: Mutex<Option<(u64, String)>> = Mutex::new(None);
     let work = || {
         loop {
@@ -53,7 +55,11 @@ fn live(test: &str, seeds_default: u64, plan: impl Fn(u64) -> Plan + Sync) -> Co
                 return;
             }
             match life(plan(seed)) {
-                Ok(report) => coverage.lock().expect("unpoisoned").add(&report.coverage),
+                Ok(report) => {
+                    // The lives end in any order.
+                    traces.fetch_add(report.trace, Ordering::Relaxed);
+                    coverage.lock().expect("unpoisoned").add(&report.coverage);
+                }
                 Err(broken) => {
                     *violated.lock().expect("unpoisoned") = Some((seed, broken));
                 }
@@ -71,7 +77,11 @@ fn live(test: &str, seeds_default: u64, plan: impl Fn(u64) -> Plan + Sync) -> Co
         );
     }
     let coverage = coverage.into_inner().expect("unpoisoned");
-    println!("{test}, {} seeds: {coverage}", seeds.end - seeds.start);
+    let traces = traces.into_inner();
+    println!(
+        "{test}, {} seeds, traces {traces:#018x}: {coverage}",
+        seeds.end - seeds.start
+    );
     coverage
 }
 
