@@ -5,7 +5,7 @@
 
 use super::growing_file::GrowingFile;
 use super::offset_index::OffsetEntry;
-use super::partition::ReadError;
+use super::read_error::ReadError;
 use crate::ids::Offset;
 use crate::record::{BatchHeader, HEADER_BYTES, HeaderError};
 

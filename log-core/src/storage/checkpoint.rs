@@ -30,8 +30,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::entry_log::Synced;
-use super::partition::{AppendTimes, PartitionRecord};
+use super::layout::read_all;
+use super::partition::PartitionRecord;
+use super::recovery_error::{self, RecoveryError};
 use super::segment::Segment;
+use super::segment_summary::AppendTimes;
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{EntryIndex, LeaderEpoch};
 
@@ -347,4 +350,24 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Chec
         path,
         source,
     }
+}
+
+/// The checkpoint of a folder, if it has one. What is left of an unfinished one is removed.
+pub(super) fn read_checkpoint(
+    disk: &dyn Disk,
+    data_folder: &Path,
+) -> Result<Option<CheckpointFile>, RecoveryError> {
+    let unfinished = CheckpointFile::unfinished_path(data_folder);
+    if disk.exists(&unfinished) {
+        disk.remove_file(&unfinished)
+            .map_err(recovery_error::io_error("remove", &unfinished))?;
+    }
+    let path = CheckpointFile::path(data_folder);
+    if !disk.exists(&path) {
+        return Ok(None);
+    }
+    let bytes = read_all(disk, &path).map_err(recovery_error::io_error("read", &path))?;
+    let file = CheckpointFile::decode(&bytes);
+    file.map(Some)
+        .map_err(|found| RecoveryError::Checkpoint { path, found })
 }

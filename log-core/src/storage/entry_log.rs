@@ -20,8 +20,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition};
-use super::recovery::ADVICE;
-use super::verify::JournalSummary;
+use super::layout::ADVICE;
+use super::verify::report::JournalSummary;
 use crate::disk::Disk;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::checkpoint::CheckpointFile;
 use super::folder;
-use super::recovery::{ADVICE, JOURNAL};
+use super::layout::{ADVICE, JOURNAL};
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{NodeId, ReplicaId};
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use super::batch_scan::{BatchAt, BatchScan};
 use super::growing_file::{FileEnd, GrowingFile};
 use super::indexer::{Indexer, NewEntries};
-use super::partition::ReadError;
-use super::segment::{INDEX, LOG, SegmentRecord, TIME_INDEX, path, read_batch};
+use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
+use super::read_error::ReadError;
+use super::segment::{SegmentRecord, read_batch};
 use crate::disk::{Disk, OpenMode};
 use crate::ids::Offset;
 
@@ -90,7 +91,7 @@ pub(super) fn mend(
 ) -> Result<Vec<PathBuf>, ReadError> {
     let recorded = [(INDEX, record.index), (TIME_INDEX, record.time_index)];
     let recorded =
-        recorded.map(|(extension, end)| (path(folder, record.base_offset, extension), end));
+        recorded.map(|(extension, end)| (segment_path(folder, record.base_offset, extension), end));
     if recorded
         .iter()
         .all(|(path, end)| is_as_recorded(disk, path, *end))
@@ -131,7 +132,7 @@ fn rebuild(
     record: &SegmentRecord,
     segment: SegmentIs,
 ) -> Result<Indexes, ReadError> {
-    let path = path(folder, record.base_offset, LOG);
+    let path = segment_path(folder, record.base_offset, LOG);
     let log = GrowingFile::open(disk, path.clone(), record.log, OpenMode::Read);
     let log = log.map_err(|source| ReadError::Io { path, source })?;
     let mut builder = IndexBuilder::new(record);

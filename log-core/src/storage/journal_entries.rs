@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::entry_log::{self, EntryLogError};
 use super::journal::inspect;
-use super::recovery::JOURNAL;
+use super::layout::JOURNAL;
 use super::verify::Finding;
 use crate::disk::Disk;
 use crate::entry::{Entry, HardState};

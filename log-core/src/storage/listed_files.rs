@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::checkpoint::Doomed;
-use super::partition::{PartitionRecord, segment_paths};
-use super::partitions::{TOPICS, partition_folder};
-use super::segment::{INDEX, LOG, TIME_INDEX};
+use super::layout::{INDEX, LOG, TIME_INDEX, TOPICS, partition_folder, segment_paths};
+use super::partition::PartitionRecord;
 use crate::disk::Disk;
 
 /// The files and folders of a checkpoint.

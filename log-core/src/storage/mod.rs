@@ -21,6 +21,7 @@
 pub mod backup;
 mod batch_scan;
 pub mod checkpoint;
+mod config;
 pub mod entry_log;
 mod file_pool;
 mod folder;
@@ -31,12 +32,16 @@ mod index_rebuild;
 mod indexer;
 pub mod journal;
 pub mod journal_entries;
+mod layout;
 mod listed_files;
 mod offset_index;
 pub mod partition;
 pub mod partitions;
+mod read_error;
 pub mod recovery;
+mod recovery_error;
 mod segment;
+mod segment_summary;
 pub mod snapshot;
 mod sorted_entries;
 mod time_index;
@@ -47,14 +52,18 @@ mod tests;
 
 pub use backup::{BackedUp, BackupError, Restoring, RestoringError, back_up};
 pub use checkpoint::{Captured, Checkpoint, CheckpointError};
+pub use config::StorageConfig;
 pub use entry_log::{EntryLog, EntryLogError, RecoveredLog, Synced};
 pub use folder_lock::{FolderLock, FolderLockError};
 pub use identity::{Formed, Founder, Identity, IdentityError, cluster_id_of};
 pub use journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition, RecoveredJournal};
 pub use journal_entries::{JournalEntries, read_entries};
-pub use partition::{AppendTimes, PartitionReader, ReadError, SegmentSummary, TimestampedOffset};
+pub use partition::PartitionReader;
 pub use partitions::{Partitions, PartitionsError};
-pub use recovery::{Recovered, RecoveryError, StorageConfig, recover};
+pub use read_error::ReadError;
+pub use recovery::{Recovered, recover};
+pub use recovery_error::RecoveryError;
+pub use segment_summary::{AppendTimes, SegmentSummary, TimestampedOffset};
 pub use snapshot::{
     CHUNK_BYTES, Incoming, InvalidManifest, Manifest, ManifestFile, Outgoing, SnapshotError,
     Wanted, hold,

@@ -15,82 +15,14 @@ use super::file_pool::FilePool;
 use super::growing_file::FileEnd;
 use super::index_rebuild::SegmentIs;
 use super::indexer::Indexer;
-use super::partitions::partition_folder;
-use super::recovery::ADVICE;
-use super::segment::{self, Segment, SegmentRecord};
+use super::layout::{partition_folder, segment_paths};
+use super::read_error::ReadError;
+use super::segment::{Segment, SegmentRecord};
+use super::segment_summary::{SegmentSummary, TimestampedOffset};
 use super::time_index::TimeEntry;
 use crate::disk::Disk;
-use crate::ids::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
+use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::record::{BatchHeader, SegmentSettings};
-
-/// A record found by its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimestampedOffset {
-    /// Where it is.
-    pub offset: Offset,
-    /// Its timestamp.
-    pub timestamp: TimestampMs,
-    /// The epoch of the leader that appended it.
-    pub epoch: LeaderEpoch,
-}
-
-/// What retention wants to know of a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentSummary {
-    /// Offset of its first record.
-    pub base_offset: Offset,
-    /// Offset after its last record.
-    pub end_offset: Offset,
-    /// Size of its log; the indexes are not counted, as in Kafka.
-    pub bytes: u64,
-    /// Its latest timestamp, if any record has one.
-    pub max_timestamp: Option<TimestampMs>,
-    /// The command times of its appends; `None` where there was none, or as long as they are not kept.
-    pub appended: Option<AppendTimes>,
-}
-
-/// When a segment was appended to, in command time: what the leaders said, not what producers wrote into records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppendTimes {
-    /// Rolling by time counts from the first append.
-    pub first: TimestampMs,
-    /// Retention by time counts from the last append.
-    pub last: TimestampMs,
-}
-
-/// Why nothing could be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The offset was there once, or never.
-    #[error("offset {from} lies before the log start offset {start}")]
-    BelowStart {
-        /// What was asked for.
-        from: Offset,
-        /// The first one there is.
-        start: Offset,
-    },
-    /// A file could not be read.
-    #[error("read {path}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file is not as it was written.
-    #[error(
-        "{path} is damaged at byte {byte}: {found}. `log-core verify` tells how much of the folder is. {ADVICE}"
-    )]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// Where.
-        byte: u64,
-        /// What is wrong.
-        found: String,
-    },
-}
 
 /// The reading side of a partition: shared, and usable while the owner appends.
 pub struct PartitionReader {
@@ -514,10 +446,4 @@ impl Partition {
 pub(super) enum Rolled {
     Yes,
     No,
-}
-
-/// The three files of a segment.
-pub(super) fn segment_paths(folder: &Path, base_offset: Offset) -> [PathBuf; 3] {
-    [segment::LOG, segment::INDEX, segment::TIME_INDEX]
-        .map(|extension| segment::path(folder, base_offset, extension))
 }

@@ -13,13 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::checkpoint::{Captured, Checkpoint, Doomed};
 use super::file_pool::FilePool;
-use super::partition::{Partition, PartitionReader, Rolled, segment_paths};
+use super::layout::{partition_folder, segment_paths};
+use super::partition::{Partition, PartitionReader, Rolled};
 use crate::disk::Disk;
 use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::record::{BatchHeader, HeaderError, SegmentSettings};
-
-/// The folder of all topics.
-pub(super) const TOPICS: &str = "topics";
 
 /// Why a partition's files were not changed as asked. After `Io`, nothing may be written any more.
 #[derive(Debug, thiserror::Error)]
@@ -312,20 +310,6 @@ impl Owned {
             partition: partition.clone(),
         })
     }
-}
-
-/// The folder of one topic, whatever others of its name there were.
-pub(super) fn topic_folder(data_folder: &Path, topic_id: TopicId) -> PathBuf {
-    data_folder.join(TOPICS).join(topic_id.to_string())
-}
-
-/// The folder of one partition, named as Kafka names it.
-pub(super) fn partition_folder(
-    data_folder: &Path,
-    topic_id: TopicId,
-    partition: &TopicPartition,
-) -> PathBuf {
-    topic_folder(data_folder, topic_id).join(partition.to_string())
 }
 
 fn io_error(partition: &TopicPartition, (path, source): (PathBuf, io::Error)) -> PartitionsError {

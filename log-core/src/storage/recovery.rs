@@ -10,44 +10,24 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Doomed};
-use super::entry_log::{EntryLog, EntryLogError, RecoveredLog};
+use super::checkpoint::{Checkpoint, Doomed, read_checkpoint};
+use super::config::StorageConfig;
+use super::entry_log::{EntryLog, RecoveredLog};
 use super::file_pool::FilePool;
 use super::folder;
 use super::growing_file::GrowingFile;
 use super::index_rebuild;
-use super::journal::{Cut, JournalConfig};
+use super::journal::Cut;
+use super::layout::{JOURNAL, LOG, partition_folder, segment_path};
 use super::listed_files::ListedFiles;
-use super::partition::{Partition, PartitionRecord, ReadError};
-use super::partitions::{Partitions, partition_folder};
-use super::segment::{self, Segment, SegmentRecord};
+use super::partition::{Partition, PartitionRecord};
+use super::partitions::Partitions;
+use super::recovery_error::{RecoveryError, io_error};
+use super::segment::{Segment, SegmentRecord};
 use super::snapshot::install::{finish_install, remove_leftovers};
 use crate::disk::{Disk, OpenMode};
 use crate::entry::{Entry, HardState};
 use crate::ids::{EntryIndex, TopicPartition};
-
-/// The journal's folder in the data folder.
-pub(super) const JOURNAL: &str = "journal";
-
-/// Sizes of the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StorageConfig {
-    /// Of the journal.
-    pub journal: JournalConfig,
-    /// Files of partitions that are open at once; the others are opened when they are used. Default 2,961, the share of a
-    /// process that may open 20,000. Too low opens and closes files all the time, and refuses topics (a partition counts
-    /// as three); too high, with what else the process opens, meets the process's own limit.
-    pub open_partition_files_max: usize,
-}
-
-impl Default for StorageConfig {
-    fn default() -> Self {
-        Self {
-            journal: JournalConfig::default(),
-            open_partition_files_max: 2_961,
-        }
-    }
-}
 
 /// What [`recover`] found, and the files to go on with.
 pub struct Recovered {
@@ -68,51 +48,6 @@ pub struct Recovered {
     /// The partitions as they were at the checkpoint.
     pub partitions: Partitions,
 }
-
-/// Why a data folder cannot be gone on with.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoveryError {
-    /// The journal is damaged, or does not meet the checkpoint.
-    #[error(transparent)]
-    Log(#[from] EntryLogError),
-    /// The checkpoint cannot be read.
-    #[error("checkpoint {path}: {found}. {ADVICE}")]
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        found: &'static str,
-    },
-    /// A file that the checkpoint lists is gone, or shorter than it was.
-    #[error("{path} is not as the checkpoint of entry {checkpoint} lists it. {ADVICE}")]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The checkpoint's entry.
-        checkpoint: EntryIndex,
-        /// What was found.
-        #[source]
-        source: io::Error,
-    },
-    /// A partition's files do not hold what they should.
-    #[error(transparent)]
-    Damaged(#[from] ReadError),
-    /// A file or folder could not be read or changed.
-    #[error("recovery: {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With which file or folder.
-        path: PathBuf,
-        /// What came of it.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// What an operator does about a folder that cannot be gone on with.
-pub(super) const ADVICE: &str = "Keep a copy of the folder; then start this node with an empty one and `log-core nodes \
-                                 replace` it, or where it is the only one, `log-core restore` a backup";
 
 /// Opens a data folder, or begins one, and brings it to the newest checkpoint.
 ///
@@ -160,36 +95,6 @@ pub fn recover(
         log,
         partitions,
     })
-}
-
-pub(super) fn read_checkpoint(
-    disk: &dyn Disk,
-    data_folder: &Path,
-) -> Result<Option<CheckpointFile>, RecoveryError> {
-    let unfinished = CheckpointFile::unfinished_path(data_folder);
-    if disk.exists(&unfinished) {
-        disk.remove_file(&unfinished)
-            .map_err(io_error("remove", &unfinished))?;
-    }
-    let path = CheckpointFile::path(data_folder);
-    if !disk.exists(&path) {
-        return Ok(None);
-    }
-    let bytes = read_all(disk, &path).map_err(io_error("read", &path))?;
-    let file = CheckpointFile::decode(&bytes);
-    file.map(Some)
-        .map_err(|found| RecoveryError::Checkpoint { path, found })
-}
-
-pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
-    let file = disk.open(path, OpenMode::Read)?;
-    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| ErrorKind::OutOfMemory)?];
-    let count = file.read_at(&mut bytes, 0)?;
-    if count == bytes.len() {
-        Ok(bytes)
-    } else {
-        Err(ErrorKind::UnexpectedEof.into())
-    }
 }
 
 fn recover_partitions(
@@ -244,7 +149,7 @@ fn needs_log(
     checkpoint: EntryIndex,
     record: &SegmentRecord,
 ) -> Result<(), RecoveryError> {
-    let path = segment::path(folder, record.base_offset, segment::LOG);
+    let path = segment_path(folder, record.base_offset, LOG);
     let opened = GrowingFile::open(disk, path.clone(), record.log, OpenMode::Read);
     opened
         .map(drop)
@@ -284,17 +189,5 @@ fn unopened(path: PathBuf, checkpoint: EntryIndex, source: io::Error) -> Recover
             path,
             source,
         },
-    }
-}
-
-pub(super) fn io_error(
-    action: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> RecoveryError {
-    let path = path.to_owned();
-    move |source| RecoveryError::Io {
-        action,
-        path,
-        source,
     }
 }

@@ -14,8 +14,10 @@ use super::batch_scan::{BatchAt, BatchScan};
 use super::file_pool::FilePool;
 use super::growing_file::{FileEnd, GrowingFile};
 use super::indexer::{Indexer, NewEntries};
+use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
 use super::offset_index;
-use super::partition::{AppendTimes, ReadError, SegmentSummary, TimestampedOffset};
+use super::read_error::ReadError;
+use super::segment_summary::{AppendTimes, SegmentSummary, TimestampedOffset};
 use super::sorted_entries::Found;
 use super::time_index::{self, TimeEntry};
 use crate::disk::{Disk, OpenMode};
@@ -63,7 +65,7 @@ impl Segment {
         index_interval_bytes: u32,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let make = |extension| {
-            let path = path(folder, base_offset, extension);
+            let path = segment_path(folder, base_offset, extension);
             GrowingFile::make(pool, path.clone()).map_err(|error| (path, error))
         };
         Ok(Self {
@@ -110,7 +112,7 @@ impl Segment {
         open: impl Fn(PathBuf, FileEnd) -> io::Result<GrowingFile>,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let open = |extension, end| {
-            let path = path(folder, record.base_offset, extension);
+            let path = segment_path(folder, record.base_offset, extension);
             open(path.clone(), end).map_err(|error| (path, error))
         };
         Ok(Self {
@@ -489,15 +491,6 @@ impl Segment {
             found,
         })
     }
-}
-
-pub(super) const LOG: &str = "log";
-pub(super) const INDEX: &str = "index";
-pub(super) const TIME_INDEX: &str = "timeindex";
-
-/// Kafka's name for a segment's file.
-pub(super) fn path(folder: &Path, base_offset: Offset, extension: &str) -> PathBuf {
-    folder.join(format!("{:020}.{extension}", base_offset.0))
 }
 
 fn append(file: &GrowingFile, bytes: &[u8]) -> Result<(), (PathBuf, io::Error)> {

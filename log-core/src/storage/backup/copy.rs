@@ -15,9 +15,7 @@ use crate::storage::growing_file::FileEnd;
 use crate::storage::identity::Identity;
 use crate::storage::journal::JournalConfig;
 use crate::storage::journal_entries::read_entries_after;
-use crate::storage::partitions::TOPICS;
-use crate::storage::recovery::{JOURNAL, read_all};
-use crate::storage::snapshot::INSTALLED;
+use crate::storage::layout::{INSTALLED, JOURNAL, TOPICS, read_all};
 use crate::storage::verify::Severity;
 
 /// A running node can complete a checkpoint, and remove what it no longer lists, while we copy; each time the copy has

@@ -13,9 +13,10 @@ use crate::storage::checkpoint::{Checkpoint, CheckpointError};
 use crate::storage::entry_log::{EntryLog, EntryLogError, Synced};
 use crate::storage::identity::{Identity, IdentityError};
 use crate::storage::journal_entries::read_entries_after;
+use crate::storage::layout::JOURNAL;
 use crate::storage::partitions::Partitions;
-use crate::storage::recovery::{JOURNAL, RecoveryError, StorageConfig, recover};
 use crate::storage::verify::{Finding, Severity, verify};
+use crate::storage::{RecoveryError, StorageConfig, recover};
 
 /// A folder that a backup was copied to. It gets its identity last: until [`Self::finish`] no node starts from it.
 pub struct Restoring {

@@ -18,7 +18,7 @@
 //! Numbers are big-endian, as in Kafka's formats. Headers lie on multiples of their own size, so that none spans two
 //! sectors: after a power cut a header is there or it is not. They name their own place, so that a stray copy is known.
 
-use super::JournalPosition;
+use super::position::JournalPosition;
 
 pub(super) const HEADER_BYTES: usize = 64;
 pub(super) const RECORD_OVERHEAD: usize = 8;

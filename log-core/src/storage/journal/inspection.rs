@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::JournalError;
+use super::position::JournalPosition;
 use super::segment_file::{self, Names, Records};
-use super::{JournalError, JournalPosition};
 use crate::disk::Disk;
-use crate::storage::verify::{Finding, Severity};
+use crate::storage::verify::finding::{Finding, Severity};
 
 /// What a journal's files hold.
 #[derive(Default)]

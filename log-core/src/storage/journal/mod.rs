@@ -49,8 +49,10 @@
 //! A write or sync that fails is never tried again: what reached the disk is unknown. The journal refuses everything from
 //! then on ([`JournalError::Broken`]); a new [`Journal::open`] finds out what is there.
 
+mod error;
 mod frame;
 mod inspection;
+mod position;
 mod preallocation;
 mod scan;
 mod segment_file;
@@ -58,14 +60,16 @@ mod segment_file;
 mod tests;
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use self::error::JournalError;
+use self::error::io_error;
 use self::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, SEAL, batch_bytes, padded, put_record};
 pub(super) use self::inspection::inspect;
+pub use self::position::{Cut, JournalPosition};
 use self::preallocation::Preallocation;
 use self::segment_file::SegmentFile;
 use super::folder;
@@ -109,26 +113,6 @@ impl JournalConfig {
     }
 }
 
-/// A place in a journal: bytes since its very beginning, over all segments. Grows with each record, and over restarts;
-/// after a cut, positions behind it are given out again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JournalPosition(pub u64);
-
-impl JournalPosition {
-    fn plus(self, bytes: usize) -> Self {
-        Self(self.0 + bytes as u64)
-    }
-}
-
-/// Bytes of a batch that was being written when the power went, and never acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// Where the journal ends now.
-    pub position: JournalPosition,
-    /// From there to the last byte that was dropped; 0 where it had not got to the disk at all.
-    pub bytes: u64,
-}
-
 /// What [`Journal::open`] found.
 #[derive(Debug)]
 pub struct RecoveredJournal {
@@ -136,69 +120,6 @@ pub struct RecoveredJournal {
     pub records: Vec<(JournalPosition, Bytes)>,
     /// What was dropped from the end, if anything was.
     pub cut: Option<Cut>,
-}
-
-/// Why the journal did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// Nothing was written, and the journal goes on.
-    #[error("record of {bytes} bytes, at most {bytes_max} fit the journal")]
-    RecordTooLarge {
-        /// The record's size.
-        bytes: usize,
-        /// The limit.
-        bytes_max: u32,
-    },
-    /// There is no room for a new segment. The records that did not fit the last one were not written; the journal goes
-    /// on, and the append may be tried again.
-    #[error(
-        "journal folder {folder}: no room for a segment of {segment_bytes} bytes: free some, or move the folder"
-    )]
-    Full {
-        /// The journal's folder.
-        folder: PathBuf,
-        /// What a segment needs.
-        segment_bytes: u64,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// A file could not be read, written or synced. What was to be appended may be on the disk or not; the journal
-    /// refuses everything from here on.
-    #[error("journal: {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With which file or folder.
-        path: PathBuf,
-        /// What came of it.
-        #[source]
-        source: io::Error,
-    },
-    /// Bytes that had been synced are not what they were. Nothing was changed: do not go on with this folder.
-    #[error(
-        "journal file {path} is damaged at byte {byte}: {found}, though everything up to position {synced_to} had been \
-         synced. Keep a copy of the folder; then start this node with an empty one and `log-core nodes replace` it, or \
-         where it is the only one, `log-core restore` a backup"
-    )]
-    Damaged {
-        /// The segment's file.
-        path: PathBuf,
-        /// The first byte that is not as it was written.
-        byte: u64,
-        /// What is wrong with it.
-        found: &'static str,
-        /// Up to where the journal must be whole.
-        synced_to: u64,
-    },
-    /// An earlier error left the journal's end unknown: open it again.
-    #[error(
-        "journal in {folder} is closed by an earlier error: start again to find out what is on the disk"
-    )]
-    Broken {
-        /// The journal's folder.
-        folder: PathBuf,
-    },
 }
 
 /// An append-only file of records that are still there after a power cut. See the [module](self) for an example.
@@ -584,35 +505,4 @@ fn fitting<R: AsRef<[u8]>>(records: &[R], room: usize) -> usize {
         batch_bytes(body_bytes) <= room
     };
     records.iter().take_while(fits).count()
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
-    let path = path.to_owned();
-    move |source| JournalError::Io {
-        action,
-        path,
-        source,
-    }
-}
-
-/// Only where nothing was written yet: a full disk is then no reason to give up.
-fn full_or_io(
-    action: &'static str,
-    path: &Path,
-    folder: &Path,
-    segment_bytes: u64,
-) -> impl FnOnce(io::Error) -> JournalError {
-    let (path, folder) = (path.to_owned(), folder.to_owned());
-    move |source| match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => JournalError::Full {
-            folder,
-            segment_bytes,
-            source,
-        },
-        _ => JournalError::Io {
-            action,
-            path,
-            source,
-        },
-    }
 }

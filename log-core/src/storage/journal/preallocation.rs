@@ -5,11 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::{JournalError, full_or_io, io_error};
 use super::frame::HEADER_BYTES;
-use super::segment_file::UNFINISHED;
-use super::{JournalError, full_or_io, io_error};
 use crate::disk::{Disk, DiskFile, OpenMode};
 
+/// What a file is called until it is complete.
+pub(super) const UNFINISHED: &str = ".new";
 const NAME: &str = "next.journal";
 /// Zeros are written in pieces of at most this size.
 const ZEROS: &[u8] = &[0; 256 << 10];

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::JournalPosition;
 use super::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, padded, split_record};
+use super::position::JournalPosition;
 
 /// What one segment's bytes say.
 #[derive(Debug)]

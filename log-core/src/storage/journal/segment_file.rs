@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::frame::{HEADER_BYTES, Header};
-use super::preallocation::Preallocation;
+use super::error::{JournalError, io_error};
+use super::frame::{HEADER_BYTES, Header, padded};
+use super::position::{Cut, JournalPosition};
+use super::preallocation::{Preallocation, UNFINISHED};
 use super::scan::{Scan, TornBatch};
-use super::{Cut, JournalError, JournalPosition, io_error};
 use crate::disk::{Disk, DiskFile, OpenMode};
 
 const EXTENSION: &str = ".journal";
-/// What a segment is called until it is complete.
-pub(super) const UNFINISHED: &str = ".new";
 /// Longer files are none of ours: a bound on what a start takes into memory at once.
 pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
@@ -178,7 +177,7 @@ pub(super) fn read_active(
     let cut = what_to_cut(&contents, &scan);
     drop_the_unfinished(&mut contents, &scan);
     segment.rewrite(&contents, scan.synced_to)?;
-    let end = start.plus(super::padded(cut_from(&scan)));
+    let end = start.plus(padded(cut_from(&scan)));
     take_in(contents, &scan, records);
     Ok((segment, end, cut))
 }

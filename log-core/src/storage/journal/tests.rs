@@ -1,6 +1,7 @@
 //! The journal against a list that lived through the same, on a disk that crashes at any operation.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 

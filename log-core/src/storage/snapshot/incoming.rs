@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use super::chunk::{self, CHUNK_BYTES};
 use super::manifest::{Manifest, ManifestFile, listed};
-use super::{INCOMING, INSTALLED, SnapshotError, io_error};
+use super::{SnapshotError, io_error};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
 use crate::storage::growing_file::FileEnd;
-use crate::storage::partitions::TOPICS;
-use crate::storage::recovery::{JOURNAL, read_all};
+use crate::storage::layout::{INCOMING, INSTALLED, JOURNAL, TOPICS, read_all};
 
 /// What is fetched, so that a start knows whether to keep it.
 const MANIFEST: &str = "manifest";

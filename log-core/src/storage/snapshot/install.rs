@@ -14,15 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::incoming::manifest_of;
-use super::{INCOMING, INSTALLED, SNAPSHOTS};
 use crate::disk::Disk;
 use crate::ids::EntryIndex;
-use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
+use crate::storage::checkpoint::{Checkpoint, CheckpointFile, read_checkpoint};
+use crate::storage::config::StorageConfig;
 use crate::storage::entry_log::EntryLog;
-use crate::storage::partitions::TOPICS;
-use crate::storage::recovery::{
-    JOURNAL, RecoveryError, StorageConfig, io_error, read_all, read_checkpoint,
-};
+use crate::storage::layout::{INCOMING, INSTALLED, JOURNAL, SNAPSHOTS, TOPICS, read_all};
+use crate::storage::recovery_error::{RecoveryError, io_error};
 
 /// Installs the snapshot that waits in the data folder, if one does. Returns its entry.
 ///

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use crate::ids::{EntryIndex, LeaderEpoch, TopicName};
 use crate::storage::checkpoint::{self, CheckpointFile};
 use crate::storage::growing_file::FileEnd;
+use crate::storage::layout::TOPICS;
 use crate::storage::listed_files::is_segment_file;
-use crate::storage::partitions::TOPICS;
 
 /// Larger ones would not fit a message to another replica.
 pub(super) const BYTES_MAX: usize = 4 << 20;

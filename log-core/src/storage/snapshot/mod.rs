@@ -28,13 +28,6 @@ pub use self::incoming::{Incoming, Wanted};
 pub use self::manifest::{InvalidManifest, Manifest, ManifestFile};
 pub use self::outgoing::{Outgoing, hold};
 
-/// The folder of what is held for others, one folder for each.
-pub(super) const SNAPSHOTS: &str = "snapshots";
-/// The folder of what is being fetched.
-pub(super) const INCOMING: &str = "incoming";
-/// The folder of what was fetched, and takes its place at the next start.
-pub(super) const INSTALLED: &str = "installed";
-
 /// Why a snapshot was not held, served or fetched. The data folder stands as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {

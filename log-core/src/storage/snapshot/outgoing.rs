@@ -9,11 +9,11 @@ use bytes::Bytes;
 
 use super::chunk::{self, CHUNK_BYTES};
 use super::manifest::{BYTES_MAX, Manifest};
-use super::{SNAPSHOTS, SnapshotError, io_error};
+use super::{SnapshotError, io_error};
 use crate::disk::{Disk, OpenMode};
 use crate::ids::EntryIndex;
 use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
-use crate::storage::recovery::read_all;
+use crate::storage::layout::{SNAPSHOTS, read_all};
 
 /// A held checkpoint. May be served from several threads.
 pub struct Outgoing {

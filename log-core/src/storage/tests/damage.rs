@@ -206,8 +206,8 @@ fn a_start_from_damage_that_cannot_be_mended_is_refused_with_the_file_and_what_t
     let node = old_folder();
     let segments = node.reader("t").segments();
     let active = segments.last().unwrap().base_offset;
-    let [active, ..] = partition::segment_paths(&node.folder("t"), active);
-    let [first, ..] = partition::segment_paths(&node.folder("t"), Offset(0));
+    let [active, ..] = layout::segment_paths(&node.folder("t"), active);
+    let [first, ..] = layout::segment_paths(&node.folder("t"), Offset(0));
     let journal: Vec<PathBuf> = node
         .disk
         .files()
@@ -301,7 +301,7 @@ fn started_as_a_node(disk: &SimDisk) -> Result<(), String> {
 #[test]
 fn a_flipped_bit_in_a_closed_log_is_told_to_the_reader_with_what_to_do() {
     let node = old_folder();
-    let [first, ..] = partition::segment_paths(&node.folder("t"), Offset(0));
+    let [first, ..] = layout::segment_paths(&node.folder("t"), Offset(0));
     flip_in_the_middle(&node.disk, &first);
     let node = node.restart();
     let read = everything_readable(&node).expect_err("found").to_string();

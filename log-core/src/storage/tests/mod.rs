@@ -218,7 +218,7 @@ impl Node {
         let segments = self.reader(topic).segments();
         let paths = segments
             .iter()
-            .flat_map(|segment| partition::segment_paths(&folder, segment.base_offset));
+            .flat_map(|segment| layout::segment_paths(&folder, segment.base_offset));
         paths
             .map(|path| {
                 (

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::ReplicaId;
-use crate::storage::partitions::partition_folder;
+use crate::storage::layout::{partition_folder, segment_paths};
 use crate::testing::{Call, Fault, Operation};
 
 /// Seeds of an ordinary run.
@@ -161,7 +161,7 @@ impl Twin {
             .segments();
         let paths = segments
             .iter()
-            .flat_map(|segment| partition::segment_paths(&folder, segment.base_offset));
+            .flat_map(|segment| segment_paths(&folder, segment.base_offset));
         paths
             .map(|path| (path.clone(), self.disk.file(&path).unwrap_or_default()))
             .collect()

@@ -275,7 +275,7 @@ fn damage_in_what_is_read_at_a_start_is_refused_before_anything_is_dropped() {
     let node = checkpointed();
     node.create("c", 3);
     let log = node.reader("a").segments().last().unwrap().base_offset;
-    let [log, ..] = partition::segment_paths(&node.folder("a"), log);
+    let [log, ..] = layout::segment_paths(&node.folder("a"), log);
     let last = node.disk.file(&log).unwrap().len() - 1;
     node.disk.flip_bit(&log, last, 0);
     let before = node.disk.files();

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::storage::checkpoint::CheckpointFile;
+use crate::storage::layout::{LOG, partition_folder, read_all, segment_path};
 use crate::storage::partition::PartitionRecord;
-use crate::storage::partitions::partition_folder;
-use crate::storage::recovery::read_all;
-use crate::storage::segment::{self, LOG, SegmentRecord};
+use crate::storage::segment::SegmentRecord;
 
 /// A data folder and the disk it lies on.
 #[derive(Clone, Copy)]
@@ -101,7 +100,7 @@ impl Side<'_> {
 
     fn log(self, record: &PartitionRecord, base_offset: Offset) -> std::path::PathBuf {
         let folder = partition_folder(self.folder, record.topic_id, &record.partition);
-        segment::path(&folder, base_offset, LOG)
+        segment_path(&folder, base_offset, LOG)
     }
 }
 

@@ -7,141 +7,25 @@
 //! [`verify`] looks at one folder, [`compare`] at two that should hold the same.
 
 mod comparison;
+pub(super) mod finding;
 mod partition_check;
+pub(super) mod report;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
-use serde::Serialize;
+use std::path::Path;
 
 pub use self::comparison::compare;
+pub use self::finding::{Finding, Severity};
 use self::partition_check::PartitionCheck;
+pub use self::report::{CheckpointSummary, JournalSummary, PartitionSummary, Report};
 use super::checkpoint::{CheckpointFile, Doomed};
 use super::entry_log::{self, EntryLogError};
 use super::identity::{self, Identity, IdentityError};
 use super::journal::inspect;
+use super::layout::{INCOMING, INSTALLED, JOURNAL, SNAPSHOTS, read_all};
 use super::listed_files::ListedFiles;
-use super::recovery::{JOURNAL, read_all};
-use super::snapshot::{INCOMING, INSTALLED, SNAPSHOTS, install};
+use super::snapshot::install;
 use crate::disk::Disk;
-use crate::ids::{EntryIndex, LeaderEpoch, Offset};
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Of a write that was interrupted, or of no consequence: the next start drops it, or nobody ever reads it.
-    Leftover,
-    /// Something is not as it was written. A start refuses the folder, or a reader gets an error.
-    Damage,
-}
-
-/// One thing that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// In which file or folder.
-    pub path: PathBuf,
-    /// From which byte on, where that is known.
-    pub byte: Option<u64>,
-    /// What it is, in words.
-    pub found: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some(byte) = self.byte {
-            write!(f, " byte {byte}")?;
-        }
-        write!(f, ": {}", self.found)
-    }
-}
-
-/// What a check found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// The checkpoint, if there is one that can be read.
-    pub checkpoint: Option<CheckpointSummary>,
-    /// The journal.
-    pub journal: JournalSummary,
-    /// The partitions that the checkpoint lists.
-    pub partitions: Vec<PartitionSummary>,
-    /// What is not as it should be; empty after a clean stop.
-    pub findings: Vec<Finding>,
-}
-
-/// What a checkpoint says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct CheckpointSummary {
-    /// The entry it is of.
-    pub applied: EntryIndex,
-    /// That entry's epoch.
-    pub epoch: LeaderEpoch,
-}
-
-/// What a journal holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct JournalSummary {
-    /// Whole records.
-    pub records: usize,
-    /// Its first entry; 0 where it has none.
-    pub first: EntryIndex,
-    /// Its last entry.
-    pub last: EntryIndex,
-    /// What is known to be committed.
-    pub commit: EntryIndex,
-}
-
-/// What a partition holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PartitionSummary {
-    /// Its name, as Kafka names its folder.
-    pub partition: String,
-    /// Its topic's id.
-    pub topic_id: String,
-    /// The first readable offset.
-    pub log_start_offset: Offset,
-    /// The offset after the last record.
-    pub log_end_offset: Offset,
-    /// How many segments.
-    pub segments: usize,
-    /// Size of their logs.
-    pub bytes: u64,
-}
-
-impl Report {
-    /// Whether nothing is damaged; leftovers may be there.
-    pub fn is_sound(&self) -> bool {
-        self.findings
-            .iter()
-            .all(|finding| finding.severity < Severity::Damage)
-    }
-
-    fn damage(&mut self, path: &Path, byte: Option<u64>, found: impl fmt::Display) {
-        self.add(Severity::Damage, path, byte, found);
-    }
-
-    fn leftover(&mut self, path: &Path, byte: Option<u64>, found: impl fmt::Display) {
-        self.add(Severity::Leftover, path, byte, found);
-    }
-
-    fn add(
-        &mut self,
-        severity: Severity,
-        path: &Path,
-        byte: Option<u64>,
-        found: impl fmt::Display,
-    ) {
-        self.findings.push(Finding {
-            severity,
-            path: path.to_owned(),
-            byte,
-            found: found.to_string(),
-        });
-    }
-}
+use crate::ids::{EntryIndex, LeaderEpoch};
 
 /// Checks a data folder. What cannot be read is a finding like any other. A snapshot that the next start puts into force
 /// is checked in place of what it replaces.

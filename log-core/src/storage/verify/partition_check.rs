@@ -3,14 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{PartitionSummary, Report};
+use super::report::{PartitionSummary, Report};
 use crate::disk::{Disk, OpenMode};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::storage::batch_scan::{BatchAt, BatchScan};
 use crate::storage::growing_file::GrowingFile;
 use crate::storage::index_rebuild::{IndexBuilder, Indexes, SegmentIs};
-use crate::storage::partition::{PartitionRecord, ReadError};
-use crate::storage::partitions::partition_folder;
+use crate::storage::layout::partition_folder;
+use crate::storage::partition::PartitionRecord;
+use crate::storage::read_error::ReadError;
 use crate::storage::segment::{Segment, SegmentRecord, read_batch};
 
 pub(super) struct PartitionCheck<'a> {
