@@ -7,16 +7,8 @@ use bytes::Bytes;
 use super::completed_rebalance::CompletedRebalance;
 use super::error::GroupError;
 use super::input::Leaver;
-
+use super::request_id::{RecordId, RequestId};
 use crate::ids::{Generation, GroupInstanceId, MemberId};
-
-/// Names a request that is to be answered; the shell's own number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
-/// Names a record that was asked for, within one group on one coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId(pub u64);
 
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq, Eq)]

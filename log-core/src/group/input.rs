@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::effect::{RecordId, RequestId};
 use super::member::Profile;
+use super::request_id::{RecordId, RequestId};
 use crate::ids::{Generation, GroupInstanceId, MemberId};
 
 /// One thing that happened. Each request is answered exactly once, perhaps much later.

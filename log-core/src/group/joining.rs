@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::effect::{Effect, Joined, JoinedMember, RequestId, Response};
+use super::effect::{Effect, Joined, JoinedMember, Response};
 use super::error::GroupError;
 use super::input::{Join, JoinAbility};
 use super::member::{Member, Profile, Waiting};
 use super::phase::Phase;
 use super::records::Awaited;
+use super::request_id::RequestId;
 use super::{Group, refuse};
 use crate::ids::{GroupInstanceId, MemberId};
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::Group;
-use super::effect::{Effect, Left, RecordId, Response};
+use super::effect::{Effect, Left, Response};
 use super::error::GroupError;
 use super::input::{Leave, Leaver};
 use super::phase::Phase;
+use super::request_id::RecordId;
 
 impl Group {
     pub(super) fn leave(&mut self, now: Duration, leave: Leave, effects: &mut Vec<Effect>) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::effect::RequestId;
+use super::request_id::RequestId;
 use crate::ids::GroupInstanceId;
 
 /// One way of dividing the partitions that a member knows, such as `range`, with what it says to the leader.

@@ -41,6 +41,7 @@ mod phase;
 mod rebalance;
 mod recording;
 mod records;
+mod request_id;
 mod size;
 mod syncing;
 
@@ -55,10 +56,11 @@ use std::time::Duration;
 pub use completed_rebalance::{CompletedRebalance, RecordedMember};
 pub use config::GroupConfig;
 pub use description::{DescribedMember, Description};
-pub use effect::{Effect, Joined, JoinedMember, Left, RecordId, RequestId, Response, Synced};
+pub use effect::{Effect, Joined, JoinedMember, Left, Response, Synced};
 pub use error::GroupError;
 pub use input::{Caller, Heartbeat, Input, Join, JoinAbility, Leave, Leaver, Sync};
 pub use member::{Profile, Protocol};
+pub use request_id::{RecordId, RequestId};
 
 use crate::ids::{Generation, GroupInstanceId, MemberId};
 use member::{Member, Waiting};

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::effect::{Effect, RecordId, Response};
+use super::effect::{Effect, Response};
 use super::error::GroupError;
 use super::member::{Member, Waiting};
 use super::phase::{Gathering, InitialDelay, Phase};
 use super::records::Awaited;
+use super::request_id::RecordId;
 use super::{Group, refuse};
 use crate::ids::{Generation, MemberId};
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::completed_rebalance::{CompletedRebalance, RecordedMember};
 use super::config::GroupConfig;
-use super::effect::{Effect, RecordId, Response};
+use super::effect::{Effect, Response};
 use super::error::GroupError;
 use super::member::{Member, Profile, Protocol, Waiting};
 use super::phase::Phase;
 use super::records::Awaited;
+use super::request_id::RecordId;
 use super::{Group, refuse_awaited};
 use crate::ids::MemberId;
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::{Joined, Left, RecordId, RequestId};
+use super::effect::{Joined, Left};
+use super::request_id::{RecordId, RequestId};
 
 /// What a record's fate decides.
 #[derive(Clone, Debug)]

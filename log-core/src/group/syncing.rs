@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::effect::{Effect, RecordId, RequestId, Response, Synced};
+use super::effect::{Effect, Response, Synced};
 use super::error::GroupError;
 use super::input::Sync;
 use super::member::{Member, Waiting};
 use super::phase::Phase;
 use super::records::Awaited;
+use super::request_id::{RecordId, RequestId};
 use super::{Group, refuse};
 use crate::ids::MemberId;
 

@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use kafka_protocol::messages::UpdateFeaturesRequest;
 use serde::Serialize;
 
-use super::Options;
 use super::client::{CHANGE_WITHIN_MS, Client};
 use super::error::{ToolError, check};
+use super::options::Options;
 use super::output::{Answer, Done, Output, table_or};
 use super::position::time;
 use super::quorum;

@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetFetchRequest};
+use kafka_protocol::messages::{DescribeGroupsRequest, OffsetCommitRequest, OffsetFetchRequest};
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 
 use super::client::{Client, Cluster, Isolation, Place, by_topic};
 use super::error::{ToolError, check};
-use super::groups::look_up;
 use super::output::{Answer, or_dash, table};
 use super::position::Position;
 use super::start::starts;
 use crate::ids::Offset;
 
+/// Kafka's word for a group that is not there.
+const DEAD: &str = "Dead";
 /// Who commits without being a member.
 const NO_GENERATION: i32 = -1;
 
@@ -165,4 +167,30 @@ async fn commit(
         }
     }
     Ok(())
+}
+
+/// The group as its coordinator sees it; it must be there.
+pub(super) async fn look_up(
+    client: &mut Client,
+    coordinator: &str,
+    group: &str,
+) -> Result<DescribedGroup, ToolError> {
+    let name = StrBytes::from_string(group.to_owned()).into();
+    let request = DescribeGroupsRequest::default().with_groups(vec![name]);
+    let answer = client.ask_at(coordinator, 5, request).await?;
+    let described = answer
+        .groups
+        .into_iter()
+        .next()
+        .ok_or_else(|| ToolError::Silent {
+            api: "DescribeGroups",
+            about: group.to_owned(),
+        })?;
+    check(format!("group {group}"), described.error_code, None)?;
+    if described.group_state.as_str() == DEAD {
+        return Err(ToolError::NoSuchGroup {
+            group: group.to_owned(),
+        });
+    }
+    Ok(described)
 }

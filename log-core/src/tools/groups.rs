@@ -5,20 +5,17 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
-use kafka_protocol::messages::{DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest};
+use kafka_protocol::messages::describe_groups_response::DescribedGroupMember;
+use kafka_protocol::messages::{DeleteGroupsRequest, ListGroupsRequest};
 use kafka_protocol::protocol::StrBytes;
 use serde::{Serialize, Serializer};
 
-use super::Options;
 use super::client::{Client, Isolation, Place, Wanted};
-use super::committed::{self, Seek};
+use super::committed::{self, Seek, look_up};
 use super::error::{ToolError, check};
+use super::options::Options;
 use super::output::{Answer, Done, Output, head, or_dash, table_or};
 use crate::wire::assignment;
-
-/// Kafka's word for a group that is not there.
-const DEAD: &str = "Dead";
 
 /// `groups`
 #[derive(Args, Debug)]
@@ -239,32 +236,6 @@ async fn describe(client: &mut Client, group: &str) -> Result<Described, ToolErr
         members,
         partitions,
     })
-}
-
-/// The group as its coordinator sees it; it must be there.
-pub(super) async fn look_up(
-    client: &mut Client,
-    coordinator: &str,
-    group: &str,
-) -> Result<DescribedGroup, ToolError> {
-    let name = StrBytes::from_string(group.to_owned()).into();
-    let request = DescribeGroupsRequest::default().with_groups(vec![name]);
-    let answer = client.ask_at(coordinator, 5, request).await?;
-    let described = answer
-        .groups
-        .into_iter()
-        .next()
-        .ok_or_else(|| ToolError::Silent {
-            api: "DescribeGroups",
-            about: group.to_owned(),
-        })?;
-    check(format!("group {group}"), described.error_code, None)?;
-    if described.group_state.as_str() == DEAD {
-        return Err(ToolError::NoSuchGroup {
-            group: group.to_owned(),
-        });
-    }
-    Ok(described)
 }
 
 /// Where those partitions end that are still there.

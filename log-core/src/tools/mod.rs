@@ -12,6 +12,7 @@ mod committed;
 mod error;
 mod groups;
 mod nodes;
+mod options;
 mod output;
 mod position;
 mod quorum;
@@ -23,7 +24,7 @@ mod topics;
 
 use std::io::Write;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 pub use self::clock::Clock;
 pub use self::error::ToolError;
@@ -32,6 +33,8 @@ pub use self::nodes::Nodes;
 pub use self::records::Records;
 pub use self::shown_record::ShownRecord;
 pub use self::topics::Topics;
+
+use self::options::Options;
 
 /// Where the log is when nobody says.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:9092";
@@ -49,17 +52,6 @@ pub enum Command {
     Nodes(Nodes),
     /// List jumps of the log's clock, and say what they were.
     Clock(Clock),
-}
-
-/// What every command can be told.
-#[derive(Args, Clone, Debug)]
-pub(in crate::tools) struct Options {
-    /// A node of the log [default: 127.0.0.1:9092, or the log this program runs].
-    #[arg(long, global = true, env = "LOG_CORE_SERVER", value_name = "HOST:PORT", value_parser = server)]
-    server: Option<String>,
-    /// Answer in JSON.
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 /// Does what `command` says and writes the answer to `out`. Without `--server` it asks `default_server`, or else
@@ -95,24 +87,5 @@ impl Command {
             Self::Nodes(nodes) => &nodes.options,
             Self::Clock(clock) => &clock.options,
         }
-    }
-}
-
-fn server(text: &str) -> Result<String, String> {
-    let port = text
-        .rsplit_once(':')
-        .filter(|(host, _)| !host.is_empty())
-        .and_then(|(_, port)| port.parse::<u16>().ok());
-    match port {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("a host and a port are needed, such as 127.0.0.1:9092".to_owned()),
-    }
-}
-
-/// `name=value`, as settings are given.
-fn setting(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("a setting is needed as name=value, such as retention.ms=86400000".to_owned()),
     }
 }

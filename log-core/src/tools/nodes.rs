@@ -17,9 +17,9 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::Options;
 use super::client::{CHANGE_WITHIN_MS, Client};
 use super::error::{ToolError, check};
+use super::options::Options;
 use super::output::{Done, Output};
 use super::quorum::Quorum;
 use super::text::escaped;

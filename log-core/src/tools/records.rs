@@ -12,10 +12,10 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::protocol::StrBytes;
 
-use super::Options;
 use super::aborted::Aborted;
 use super::client::{Client, Isolation, Place, by_topic};
 use super::error::{BatchDamage, ToolError, check};
+use super::options::Options;
 use super::output::Output;
 use super::position::Position;
 use super::shown_record::ShownRecord;

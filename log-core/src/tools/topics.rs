@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use super::client::{CHANGE_WITHIN_MS, Client, Cluster, Isolation, Place, Wanted};
 use super::error::{ToolError, check};
+use super::options::{Options, setting};
 use super::output::{Answer, Done, Output, head, or_dash, table, table_or};
-use super::{Options, setting};
 use crate::ids::Offset;
 
 /// A topic, as Kafka numbers what can have settings.

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{Fate, Roughness, SECTOR_BYTES};
+use super::fault::{Fate, Roughness, SECTOR_BYTES};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {

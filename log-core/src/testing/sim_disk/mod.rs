@@ -27,6 +27,7 @@
 //! ```
 
 mod content;
+mod fault;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,15 +36,13 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::content::Content;
+use self::fault::Roughness;
 use self::names::{FileId, Names};
 use crate::disk::{Disk, DiskFile, OpenMode};
-
-/// What a power cut may tear apart: the unit that a disk writes whole.
-pub(crate) const SECTOR_BYTES: usize = 512;
 
 /// The simulated twin of [`crate::disk::SystemDisk`]. Clones are the same disk.
 #[derive(Clone)]
@@ -530,46 +529,6 @@ impl SimFile {
             content.write_some_back(chance, Roughness::EVEN);
         }
     }
-}
-
-/// How much of what was not synced a power cut takes, in percent. Drawn anew for each cut: were each write drawn alone,
-/// "nothing was kept" and "all was kept" would hardly ever be seen.
-#[derive(Clone, Copy, Debug)]
-struct Roughness {
-    lost: u32,
-    torn: u32,
-}
-
-impl Roughness {
-    const EVEN: Self = Self { lost: 33, torn: 33 };
-    const KINDS: [Self; 6] = [
-        Self { lost: 100, torn: 0 },
-        Self { lost: 0, torn: 0 },
-        Self { lost: 50, torn: 0 },
-        Self { lost: 10, torn: 60 },
-        Self { lost: 60, torn: 30 },
-        Self::EVEN,
-    ];
-
-    fn draw(chance: &mut impl Rng) -> Self {
-        Self::KINDS[chance.random_range(0..Self::KINDS.len())]
-    }
-
-    fn fate(self, chance: &mut impl Rng) -> Fate {
-        match chance.random_range(0..100) {
-            drawn if drawn < self.lost => Fate::Lost,
-            drawn if drawn < self.lost + self.torn => Fate::Torn,
-            _ => Fate::Kept,
-        }
-    }
-}
-
-/// What becomes of one unsynced change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Kept,
-    Lost,
-    Torn,
 }
 
 fn machine_is_down() -> io::Error {

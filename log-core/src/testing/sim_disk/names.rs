@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rand::Rng;
 
-use super::{Fate, Roughness};
+use super::fault::{Fate, Roughness};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(pub(super) u64);

@@ -1,3 +1,4 @@
+use super::fault::SECTOR_BYTES;
 use super::*;
 
 const FOLDER: &str = "/data";
