@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::answer_memory::AnswerBytes;
 use super::handlers::{
     alter_configs, api_versions, cluster, committed_offsets, config_resources, describe_configs,
     elect_leaders, features, fetch, find_coordinator, group_admin, init_producer_id, leader_epochs,
@@ -12,20 +11,9 @@ use super::handlers::{
     topic_partitions, topics, transaction_admin, transactions, voters,
 };
 use super::metrics;
+use super::request_outcome::RequestOutcome;
 use super::service::{Client, Service};
 use crate::wire::{Request, RequestBody, ResponseBody};
-
-/// How a request ends.
-pub(super) enum Answer {
-    /// With this body.
-    Body(ResponseBody),
-    /// With records, and the memory that they hold.
-    Records(ResponseBody, AnswerBytes),
-    /// Unanswered, as it asked (produce with acks=0).
-    Nothing,
-    /// Unanswered, and the connection is closed: the only way to say no to acks=0, and the best to send away.
-    Close,
-}
 
 /// Begins a request. What must happen in the order of arrival (proposing produces) happens before this returns; the
 /// rest when the answer is awaited.
@@ -33,7 +21,7 @@ pub(super) async fn begin(
     service: &Arc<Service>,
     client: &Client,
     request: Request,
-) -> BoxFuture<'static, Answer> {
+) -> BoxFuture<'static, RequestOutcome> {
     metrics::requested(request.key);
     let Request {
         key,
@@ -52,10 +40,10 @@ pub(super) async fn begin(
         let started = service.clock().elapsed();
         let answer = if let RequestBody::Fetch(body) = body {
             let (response, memory) = fetch::answer(&service, version, body).await;
-            Answer::Records(response.into(), memory)
+            RequestOutcome::Records(response.into(), memory)
         } else {
             let body = handle(&service, &client, version, body).await;
-            body.map_or(Answer::Close, Answer::Body)
+            body.map_or(RequestOutcome::Close, RequestOutcome::Body)
         };
         metrics::answered(key, (service.clock().elapsed() - started).as_secs_f64());
         answer
@@ -63,8 +51,8 @@ pub(super) async fn begin(
 }
 
 /// The answer to ApiVersions in a version that we do not know (KIP-511); it is encoded in version 0.
-pub(super) fn unknown_api_versions() -> Answer {
-    Answer::Body(api_versions::unsupported().into())
+pub(super) fn unknown_api_versions() -> RequestOutcome {
+    RequestOutcome::Body(api_versions::unsupported().into())
 }
 
 async fn handle(

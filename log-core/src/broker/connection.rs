@@ -18,12 +18,13 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::answer::{self, Answer};
+use super::answer;
 use super::answer_memory::AnswerBytes;
 use super::frame_reader::{FrameReader, ReadError};
 use super::metrics;
 use super::replica_handle::Leadership;
 use super::request_memory::{ConnectionMemory, Held};
+use super::request_outcome::RequestOutcome;
 use super::service::{Client, Service};
 use crate::wire::{self, DecodeError, EncodeError, Incoming, Reply, encode_response};
 
@@ -66,7 +67,7 @@ pub(super) enum ConnectionError {
 struct Queued {
     correlation_id: i32,
     version: i16,
-    answer: BoxFuture<'static, Answer>,
+    answer: BoxFuture<'static, RequestOutcome>,
     _memory: Held,
     _under_way: Arc<UnderWay>,
 }
@@ -218,7 +219,7 @@ async fn begin(
     service: &Arc<Service>,
     client: &Client,
     incoming: Incoming,
-) -> (i32, i16, BoxFuture<'static, Answer>) {
+) -> (i32, i16, BoxFuture<'static, RequestOutcome>) {
     match incoming {
         Incoming::Request(request) => {
             let (correlation_id, version) = (request.correlation_id, request.version);
@@ -251,18 +252,18 @@ async fn answer_in_order<W: AsyncWrite + Unpin>(
     }) = line.recv().await
     {
         match answer.await {
-            Answer::Body(body) => {
+            RequestOutcome::Body(body) => {
                 let reply = encode_response(correlation_id, version, &body)?;
                 let memory = service.answers().none();
                 write_or_wait(service, &mut socket, reply, memory, place).await?;
             }
-            Answer::Records(body, memory) => {
+            RequestOutcome::Records(body, memory) => {
                 let reply = encode_response(correlation_id, version, &body)?;
                 drop(body);
                 write_or_wait(service, &mut socket, reply, memory, place).await?;
             }
-            Answer::Nothing => {}
-            Answer::Close => return Err(ConnectionError::UnansweredProduceRefused),
+            RequestOutcome::Nothing => {}
+            RequestOutcome::Close => return Err(ConnectionError::UnansweredProduceRefused),
         }
     }
     Ok(())

@@ -8,25 +8,18 @@
 //! stood still says nothing final before a majority has confirmed that it leads (`ReplicaHandle::propose`).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::replica_handle::{Leadership, ReplicaHandle};
-use crate::clock::Clock;
 use crate::consensus::Membership;
 use crate::disk::Disk;
 use crate::ids::ReplicaId;
 
-/// Between two looks at the own disk. At a gigabyte a second the reserve must outlast one.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Between two judgements: as often as the others tell.
-const JUDGE_EVERY: Duration = Duration::from_millis(250);
 /// How long a voter's last word holds. Ten of its reports may be lost.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
@@ -158,41 +151,6 @@ fn among(some: &[ReplicaId], voters: &[ReplicaId]) -> usize {
 
 fn leaves_a_majority(full: &[ReplicaId], voters: &[ReplicaId]) -> bool {
     voters.len() / 2 < voters.len() - among(full, voters)
-}
-
-/// Looks and judges again and again until `stop`.
-pub(super) async fn watch(
-    replica: ReplicaHandle,
-    disk: Arc<dyn Disk>,
-    folder: PathBuf,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) {
-    let room = replica.room();
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    let mut judgements = tokio::time::interval(JUDGE_EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = looks.tick() => look(&room, &disk, &folder).await,
-            _ = judgements.tick() => {}
-        }
-        let leads = matches!(replica.leadership(), Leadership::Leader { .. });
-        room.judge(
-            replica.cluster().replica,
-            &replica.membership(),
-            leads,
-            clock.elapsed(),
-        );
-    }
-}
-
-async fn look(room: &Arc<DiskRoom>, disk: &Arc<dyn Disk>, folder: &Path) {
-    let (room, disk, folder) = (Arc::clone(room), Arc::clone(disk), folder.to_owned());
-    let looked = tokio::task::spawn_blocking(move || room.look(&*disk, &folder)).await;
-    if looked.is_err() {
-        tracing::debug!("the runtime is going away");
-    }
 }
 
 #[cfg(test)]

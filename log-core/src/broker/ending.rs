@@ -2,7 +2,6 @@
 //! take longer to end; a disk that hangs holds them up.
 
 use std::error::Error;
-use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::replica_thread::BrokerStopped;
+use super::broker_stopped::BrokerStopped;
 
 /// Between two looks at whether the replica's thread goes on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -121,20 +120,6 @@ impl Watch {
         self.seen = turns;
         LOOKS_MAX <= self.still
     }
-}
-
-/// Whether it came to this because a disk is full: then it may be tried again once there is room.
-pub(super) fn is_for_want_of_room(error: &(dyn Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.any(|cause| {
-        let cause = cause.downcast_ref::<io::Error>();
-        cause.is_some_and(|cause| {
-            matches!(
-                cause.kind(),
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-            )
-        })
-    })
 }
 
 #[cfg(test)]

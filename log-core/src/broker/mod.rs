@@ -6,12 +6,15 @@
 mod admin;
 mod answer;
 mod answer_memory;
+mod assemble;
+mod broker_stopped;
 mod clocks;
 mod command_clock;
 mod config;
 mod connection;
 mod coordinator;
 mod disk_room;
+mod disk_watch;
 pub(crate) mod due;
 mod ending;
 mod error_code;
@@ -23,6 +26,7 @@ mod journal_thread;
 mod listener;
 mod metrics;
 mod node;
+mod node_error;
 mod partition_bound;
 pub mod peers;
 mod readiness;
@@ -32,6 +36,7 @@ mod replica;
 mod replica_handle;
 mod replica_thread;
 mod request_memory;
+mod request_outcome;
 pub mod restore;
 mod retention;
 mod service;
@@ -54,20 +59,21 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+pub use self::broker_stopped::BrokerStopped;
 pub use self::config::{Advertised, Config};
-pub use self::node::NodeError;
+pub use self::node_error::NodeError;
 pub use self::partition_bound::TooManyPartitions;
 pub use self::readiness::{Readiness, ReadinessReason};
 pub use self::replica_handle::{
     AppliedOutcome, Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
 };
-pub use self::replica_thread::BrokerStopped;
 pub use self::start_error::StartError;
 
+use self::assemble::Limits;
 use self::coordinator::Coordinator;
 use self::ending::Ending;
 use self::listener::Listener;
-use self::node::{Beginning, DataFolder, Limits, Node, NodeConfig};
+use self::node::{Beginning, DataFolder, Node, NodeConfig};
 use self::peers::{Peers, Reach};
 use self::registration::Addresses;
 use self::replica_thread::Neighbours;
@@ -447,7 +453,7 @@ fn serve_clients(
         stop.clone(),
     ));
     housekeeping::spawn(&service, tasks);
-    tasks.spawn(disk_room::watch(
+    tasks.spawn(disk_watch::watch(
         replica.clone(),
         Arc::clone(&world.disk),
         config.data.clone(),

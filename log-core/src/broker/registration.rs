@@ -8,12 +8,11 @@ use tracing::{debug, info};
 use super::config::Advertised;
 use super::peers::Peers;
 use super::replica_handle::{Leadership, ProposeError, ReplicaHandle};
+use crate::state::listener::PEER;
 use crate::state::{Command, FeatureLevel, Listener, Node, RegisterNode};
 
 /// The listener's name, as Kafka calls one without encryption or authentication.
 pub(super) const LISTENER: &str = "PLAINTEXT";
-/// The listener for the other nodes.
-pub(super) const PEER: &str = "PEER";
 /// Between two tries.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Between two looks whether the cluster still knows this node as it is.

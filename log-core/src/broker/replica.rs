@@ -3,152 +3,33 @@
 //! [`super::replica_thread`], a simulation from one seed.
 
 mod checkpoints;
+mod effect;
+mod input;
 mod reads;
 mod snapshots;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tracing::{info, warn};
 
 use self::checkpoints::CheckpointPlan;
+pub(crate) use self::effect::Effect;
+pub(crate) use self::input::{Input, SnapshotLost, Ticket};
 use self::reads::Reads;
 use self::snapshots::SnapshotPlan;
 use super::clocks::TELL_MS_MIN;
 use super::command_clock::CommandStamp;
-use super::replica_handle::{AppliedOutcome, Leadership, Outcome, ProposeError, Shared};
+use super::replica_handle::{Leadership, Outcome, ProposeError, Shared};
 use crate::consensus::followers::Followers;
 use crate::consensus::leader_disk::{LeaderDisk, Verdict};
-use crate::consensus::{
-    Driver, Dropped, HeldSnapshot, Membership, MembershipChange, Message, Persist, Place, Quorum,
-    Role,
-};
-use crate::entry::{Entry, EntryKind, HardState};
+use crate::consensus::{Driver, Dropped, Membership, Persist, Place, Quorum, Role};
+use crate::entry::{Entry, EntryKind};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{
     Applied, Change, Command, Envelope, EnvelopeError, NoteClockJump, Response, State,
 };
-use crate::storage::{Captured, Partitions, PartitionsError};
-
-/// Names a question, so that its answer finds the asker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Ticket(pub(crate) u64);
-
-/// What can happen to a replica.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// Somebody wants a command applied. Answered with [`Effect::Answer`].
-    Propose {
-        /// Who asks.
-        ticket: Ticket,
-        /// What.
-        command: Command,
-        /// Only if this is still the epoch: what was decided in another is stale.
-        only_in: Option<LeaderEpoch>,
-    },
-    /// Somebody wants the members changed. Answered with [`Effect::Answer`].
-    ChangeMembership {
-        /// Who asks.
-        ticket: Ticket,
-        /// How.
-        change: MembershipChange,
-    },
-    /// Another voter shall lead, if this one does.
-    HandOver {
-        /// Whom.
-        to: ReplicaId,
-    },
-    /// Somebody wants to read what is current. Answered with [`Effect::Readable`].
-    Read {
-        /// Who asks.
-        ticket: Ticket,
-    },
-    /// This step and all before it are on disk.
-    Persisted {
-        /// The step's number.
-        number: u64,
-    },
-    /// Another replica says something.
-    Message(Message),
-    /// Time passes.
-    Tick,
-    /// The checkpoint at this index is durable.
-    CheckpointDurable {
-        /// The last entry it covers.
-        index: EntryIndex,
-    },
-    /// The newest checkpoint's files are held for followers, as [`Effect::HoldSnapshot`] asked; none when there is no
-    /// checkpoint yet.
-    SnapshotHeld(Option<HeldSnapshot>),
-    /// A follower has fetched another part of the held snapshot.
-    SnapshotServed {
-        /// Who.
-        to: ReplicaId,
-    },
-    /// The snapshot that [`Effect::FetchSnapshot`] asked for is here, whole and synced, or will not come.
-    SnapshotFetched(Result<EntryIndex, SnapshotLost>),
-}
-
-/// A snapshot could not be fetched; the leader will tell again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SnapshotLost;
-
-/// What must happen, in the order given.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    /// Write and sync.
-    Persist(Persist),
-    /// Tell another replica.
-    Send(Message),
-    /// Answer a proposal.
-    Answer {
-        /// Who asked.
-        ticket: Ticket,
-        /// The outcome and its entry, or why there is none.
-        outcome: Result<AppliedOutcome, ProposeError>,
-    },
-    /// Answer a read.
-    Readable {
-        /// Who asked.
-        ticket: Ticket,
-        /// Whether it may be served here.
-        allowed: Result<(), ProposeError>,
-    },
-    /// Write this promise, then complete the checkpoint, away from the replica's own thread.
-    CompleteCheckpoint {
-        /// Covers the checkpoint.
-        hard_state: HardState,
-        /// What the checkpoint keeps.
-        captured: Captured,
-    },
-    /// The journal is no longer needed up to here (exclusive).
-    TrimJournal {
-        /// The first entry that stays.
-        before: EntryIndex,
-    },
-    /// Hold the newest durable checkpoint's files. No checkpoint is written until [`Input::SnapshotHeld`].
-    HoldSnapshot,
-    /// The files held may go.
-    ReleaseSnapshot,
-    /// Fetch a snapshot's files; [`Input::SnapshotFetched`] says what came of it.
-    FetchSnapshot {
-        /// From whom.
-        from: ReplicaId,
-        /// The last entry that it covers.
-        applied: EntryIndex,
-        /// Which files.
-        manifest: Bytes,
-    },
-    /// Put what was fetched in the place of everything here: end this replica, let the journal finish, and start again
-    /// from the folder. This replica takes no further input.
-    InstallSnapshot {
-        /// The last entry that it covers.
-        applied: EntryIndex,
-    },
-    /// What was fetched is no longer needed.
-    DropFetched,
-}
+use crate::storage::{Partitions, PartitionsError};
 
 /// Why a replica cannot go on. The broker stops; the process that embeds it does not.
 #[derive(Debug, thiserror::Error)]

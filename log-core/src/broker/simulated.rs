@@ -7,10 +7,10 @@ use crate::group::CompletedRebalance;
 use crate::ids::{EntryIndex, GroupId, ReplicaId};
 use crate::state::{Command, ConsumerGroup};
 
+pub(crate) use super::assemble::{Limits, assemble, assemble_again};
 pub(crate) use super::command_clock::CommandClock;
 pub(crate) use super::due::{self, Remembered};
 pub(crate) use super::journal_group::{Job, JournalGroup, JournalLine, Written};
-pub(crate) use super::node::{Limits, assemble, assemble_again};
 pub(crate) use super::replica::{Effect, Input, Replica, SnapshotLost, Ticket};
 pub(crate) use super::replica_handle::Shared;
 

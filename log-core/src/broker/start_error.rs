@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::ending;
-use super::node::NodeError;
-use super::replica_thread::BrokerStopped;
+use super::broker_stopped::{self, BrokerStopped};
+use super::node_error::NodeError;
 
 /// Why a broker does not start: one sentence each, and nothing is running afterwards.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +87,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the disk is full. Nothing but room is missing: the same start may be tried again.
     pub fn is_for_want_of_room(&self) -> bool {
-        ending::is_for_want_of_room(self)
+        broker_stopped::is_for_want_of_room(self)
     }
 }
 

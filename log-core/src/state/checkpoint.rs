@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::State;
 use super::clock_jumps::ClockJumps;
+use super::feature_level::FeatureLevel;
 use super::groups::Groups;
-use super::node::{FeatureLevel, Nodes};
+use super::node::Nodes;
 use super::producer::ProducerRegistry;
 use super::topics::Topics;
 use super::transactions::Transactions;

@@ -3,22 +3,8 @@
 //! Asked by the leader before it proposes, never when a command is applied: the journals of earlier versions hold other
 //! values, and every replica must read them alike. Where such a value is used it is brought within these bounds.
 
-use super::topic_config::{AcksMin, InvalidConfig, TopicConfig};
-use crate::record::{BatchLimits, HEADER_BYTES};
-
-/// The smallest record: seven fields of one byte each.
-const RECORD_BYTES_MIN: usize = 7;
-/// A record is on its way for a while, and two clocks are never equal: below a second there is none in time.
-pub(super) const TIMESTAMP_MS_MIN: i64 = 1_000;
-
-/// Bytes that a topic must take in one batch: where only `acks=all` will do, what producers put into one by default
-/// (librdkafka's `message.max.bytes`, Java's `max.request.size`); elsewhere one record.
-pub(super) fn message_bytes_min(acks_min: AcksMin) -> usize {
-    match acks_min {
-        AcksMin::All => BatchLimits::BATCH_BYTES_MAX,
-        AcksMin::None | AcksMin::Leader => HEADER_BYTES + RECORD_BYTES_MIN,
-    }
-}
+use super::config_minimums::{TIMESTAMP_MS_MIN, message_bytes_min};
+use super::topic_config::{InvalidConfig, TopicConfig};
 
 impl TopicConfig {
     /// Whether so many voters can store records under these settings. What stays as it was `before` is not judged again:
@@ -78,6 +64,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::record::BatchLimits;
 
     fn config(pairs: &[(&str, &str)]) -> TopicConfig {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());

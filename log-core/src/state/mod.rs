@@ -19,9 +19,12 @@ mod command;
 mod config_bounds;
 mod config_change;
 mod config_key;
+mod config_minimums;
 mod epochs;
+mod feature_level;
 mod group;
 mod groups;
+pub(crate) mod listener;
 mod node;
 mod open_transactions;
 mod partition;
@@ -50,9 +53,12 @@ pub use command::{
 };
 pub use config_change::{ConfigAction, ConfigChange, ConfigOp};
 pub use config_key::{Accepts, ConfigKey, ConfigType};
+pub use config_minimums::AcksMin;
 pub use epochs::{Agreement, EpochEnd, EpochTable};
+pub use feature_level::FeatureLevel;
 pub use group::{CommittedOffset, ConsumerGroup};
-pub use node::{FeatureLevel, Listener, Node};
+pub use listener::Listener;
+pub use node::Node;
 pub use open_transactions::AbortedTransaction;
 pub use partition::Partition;
 pub use producer::ProducerWindow;
@@ -60,7 +66,7 @@ pub use refusal::Refusal;
 pub use response::{Produced, Response};
 pub use topic::{PARTITIONS_MAX, Topic};
 pub use topic_config::{
-    AcksMin, ConfigEntry, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key,
+    ConfigEntry, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key,
 };
 pub use transaction::{OpenTransaction, Transaction, TransactionStatus};
 

@@ -1,43 +1,14 @@
 //! The brokers as clients are told of them, and what all of them can do.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::command::{RaiseFeatureLevel, RegisterNode};
+use super::feature_level::FeatureLevel;
+use super::listener::Listener;
 use super::refusal::Refusal;
 use crate::ids::{NodeId, ReplicaId};
-
-/// What commands and behaviour the cluster may use: raised by the operator once every broker has it (rule 17).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FeatureLevel(pub u16);
-
-impl FeatureLevel {
-    /// The first there was.
-    pub const FIRST: Self = Self(1);
-    /// Segments know the command times of their appends, and jumps of command time are noted.
-    pub const WITNESSED_TIME: Self = Self(2);
-    /// What this software has.
-    pub const LATEST: Self = Self::WITNESSED_TIME;
-}
-
-impl fmt::Display for FeatureLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// An address that clients reach a broker at (`advertised.listeners`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// The listener's name; a client is answered with the addresses of the listener that it asked.
-    pub name: String,
-    /// Host name or address literal.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
 
 /// A registered broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::command::TransactionOutcome;
-use super::partition::Marker;
-use crate::ids::{Offset, ProducerId};
+use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
+use crate::record::ControlRecord;
 
 /// The transactions of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,26 @@ pub struct AbortedTransaction {
     pub first_offset: Offset,
     /// Its marker.
     pub last_offset: Offset,
+}
+
+/// The end of a transaction.
+#[derive(Clone, Copy)]
+pub(super) struct Marker {
+    pub(super) producer: ProducerId,
+    pub(super) epoch: ProducerEpoch,
+    pub(super) outcome: TransactionOutcome,
+    pub(super) leader: LeaderEpoch,
+    pub(super) at: TimestampMs,
+}
+
+impl Marker {
+    pub(super) fn batch(&self) -> Bytes {
+        let record = match self.outcome {
+            TransactionOutcome::Commit => ControlRecord::Commit,
+            TransactionOutcome::Abort => ControlRecord::Abort,
+        };
+        record.batch(self.producer, self.epoch, self.leader, self.at)
+    }
 }
 
 impl PartitionTransactions {

@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::command::TransactionOutcome;
 use super::epochs::EpochTable;
-use super::open_transactions::{AbortedTransaction, PartitionTransactions};
+use super::open_transactions::{AbortedTransaction, Marker, PartitionTransactions};
 use super::producer::{self, Beginning, Judgement, ProducerWindow, Stamp, Windows};
 use super::refusal::Refusal;
-use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
-use crate::record::{BatchHeader, BatchPatch, ControlRecord};
+use crate::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs};
+use crate::record::{BatchHeader, BatchPatch};
 
 /// One partition. Its records are in the storage; here is what is true about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,30 +29,10 @@ pub(super) struct Append<'a> {
     pub(super) log_append_time: Option<TimestampMs>,
 }
 
-/// The end of a transaction.
-#[derive(Clone, Copy)]
-pub(super) struct Marker {
-    pub(super) producer: ProducerId,
-    pub(super) epoch: ProducerEpoch,
-    pub(super) outcome: TransactionOutcome,
-    pub(super) leader: LeaderEpoch,
-    pub(super) at: TimestampMs,
-}
-
 /// A batch that was appended.
 pub(super) struct AppendedBatch {
     pub(super) base_offset: Offset,
     pub(super) batch: Bytes,
-}
-
-impl Marker {
-    fn batch(&self) -> Bytes {
-        let record = match self.outcome {
-            TransactionOutcome::Commit => ControlRecord::Commit,
-            TransactionOutcome::Abort => ControlRecord::Abort,
-        };
-        record.batch(self.producer, self.epoch, self.leader, self.at)
-    }
 }
 
 impl Partition {

@@ -2,7 +2,7 @@
 //!
 //! Each variant is one answer to a client; its doc names the Kafka error code that the door maps it to.
 
-use super::node::FeatureLevel;
+use super::feature_level::FeatureLevel;
 use super::topic_config::InvalidConfig;
 use crate::ids::{
     Generation, GroupId, GroupInstanceId, NodeId, Offset, ProducerEpoch, ProducerId, Sequence,

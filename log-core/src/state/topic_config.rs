@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config_bounds::{TIMESTAMP_MS_MIN, message_bytes_min};
 use super::config_key::{Accepts, ConfigKey, list_items};
+use super::config_minimums::{AcksMin, TIMESTAMP_MS_MIN, message_bytes_min};
 use crate::ids::TimestampMs;
 use crate::record::{BatchLimits, Compression, CompressionLevels, SegmentSettings, TimestampType};
 
@@ -23,18 +23,6 @@ pub struct InvalidConfig {
     pub value: String,
     /// What it may be.
     pub needed: String,
-}
-
-/// The weakest acknowledgement that a topic's producers may ask for (`mayday.acks.min`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AcksMin {
-    /// Any.
-    None,
-    /// `acks=1` or `acks=all`.
-    Leader,
-    /// `acks=all`. Its records must not be lost, so DeleteRecords is refused too; retention stays the means of erasure.
-    /// And none of them may wait for another: it takes no transactions, whose end readers of committed records wait for.
-    All,
 }
 
 /// The values that the log acts on.

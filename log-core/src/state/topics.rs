@@ -8,11 +8,12 @@ use super::Change;
 use super::command::{
     AlterTopicConfigs, CreatePartitions, CreateTopic, LogStartCause, MoveLogStart, NewOffset,
 };
+use super::config_minimums::AcksMin;
 use super::partition::Partition;
 use super::refusal::Refusal;
 use super::response::Response;
 use super::topic::{PARTITIONS_MAX, Topic};
-use super::topic_config::{AcksMin, TopicConfig};
+use super::topic_config::TopicConfig;
 use crate::ids::{PartitionIndex, ProducerId, TimestampMs, TopicId, TopicName, TopicPartition};
 
 /// All topics.

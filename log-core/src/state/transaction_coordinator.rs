@@ -8,7 +8,7 @@ use super::command::{
     ExpireTransactionalIds, InitProducerId, TransactionOutcome,
 };
 use super::group::{CommitKind, CommitTime};
-use super::partition::Marker;
+use super::open_transactions::Marker;
 use super::refusal::Refusal;
 use super::response::Response;
 use super::transaction::Transaction;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
+use crate::broker::assemble::{Limits, assemble};
 use crate::broker::journal_group::{Job, JournalLine, Written};
-use crate::broker::node::{Limits, assemble};
 use crate::broker::replica::{Effect, Input, Replica, Ticket};
 use crate::clock::Clock;
 use crate::consensus::Persist;

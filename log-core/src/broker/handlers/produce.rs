@@ -17,10 +17,10 @@ use uuid::Uuid;
 use super::leader_hint::LeaderHint;
 use super::named_partition::{TopicKey, find_by};
 use super::proposal::{Failed, deadline};
-use crate::broker::answer::Answer;
 use crate::broker::error_code::{Asked, not_leading, of_invalid_batch, of_propose_error};
 use crate::broker::metrics;
 use crate::broker::replica_handle::{Pending, ReplicaHandle};
+use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::Service;
 use crate::ids::EntryIndex;
 use crate::record::{InvalidBatch, ValidBatch};
@@ -253,7 +253,7 @@ fn refused(invalid: &InvalidBatch) -> Failed {
 
 impl Proposed {
     /// Waits for every batch, or for as long as the request allows.
-    pub(in crate::broker) async fn answer(self) -> Answer {
+    pub(in crate::broker) async fn answer(self) -> RequestOutcome {
         let Self {
             replica,
             acks,
@@ -281,9 +281,9 @@ impl Proposed {
             );
         }
         match acks {
-            Acks::None if failed => Answer::Close,
-            Acks::None => Answer::Nothing,
-            Acks::Leader | Acks::All => Answer::Body(
+            Acks::None if failed => RequestOutcome::Close,
+            Acks::None => RequestOutcome::Nothing,
+            Acks::Leader | Acks::All => RequestOutcome::Body(
                 ProduceResponse::default()
                     .with_responses(responses)
                     .with_node_endpoints(

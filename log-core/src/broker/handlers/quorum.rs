@@ -16,11 +16,10 @@ use kafka_protocol::protocol::StrBytes;
 use super::barrier::read_barrier;
 use super::metadata::View;
 use crate::broker::error_code::Asked;
-use crate::broker::registration::PEER;
 use crate::broker::service::{Service, Waiting};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, NodeId, ReplicaId};
-use crate::state::{Listener, State};
+use crate::state::{Listener, State, listener};
 use crate::wire::extension::{ClockReport, ReportedJump, Standing};
 use crate::wire::values;
 
@@ -172,7 +171,7 @@ impl Known<'_> {
     fn nodes(&self) -> Vec<WireNode> {
         let waiting = self.waiting.iter().map(|waiting| {
             let listener = Listener {
-                name: PEER.to_owned(),
+                name: listener::PEER.to_owned(),
                 host: waiting.host.clone(),
                 port: waiting.port,
             };

@@ -6,9 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::handshake::Name;
 use super::us::Us;
-use crate::broker::registration::PEER;
 use crate::ids::{NodeId, ReplicaId};
-use crate::state::{Node, State};
+use crate::state::{Node, State, listener};
 
 /// More replicas than any cluster has had in its life between two restarts of a node; beyond it the book begins anew.
 const HEARD_MAX: usize = 256;
@@ -76,7 +75,7 @@ fn peer_address(node: &Node) -> Option<String> {
     let listener = node
         .listeners
         .iter()
-        .find(|listener| listener.name == PEER)?;
+        .find(|listener| listener.name == listener::PEER)?;
     Some(join(&listener.host, listener.port))
 }
 

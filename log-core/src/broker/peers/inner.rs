@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address_book::AddressBook;
-use super::link;
-use super::outbox::{Full, Outbox};
+use super::outbox::Outbox;
 use super::question::Status;
 use super::teller::Tellers;
 use super::us::Us;
@@ -80,42 +79,6 @@ impl Inner {
         self.replica.get()
     }
 
-    /// Puts a message in line to a replica, or says that there is no room.
-    pub(super) fn push(self: &Arc<Self>, message: Message) -> Result<(), Full> {
-        // A link that ends at this very moment may take the message along: Raft repeats it.
-        self.outbox_to(ReplicaId(message.to)).push(message)
-    }
-
-    /// Opens the link to each other member, before there is anything to say: an election must not wait for it.
-    pub(super) async fn stay_linked(self: Arc<Self>, replica: ReplicaHandle) {
-        let mut changes = replica.membership_changes();
-        loop {
-            let members = changes.borrow_and_update().clone();
-            let members = members.voters.iter().chain(&members.learners);
-            for member in members.filter(|member| **member != self.us.replica) {
-                self.outbox_to(*member);
-            }
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn outbox_to(self: &Arc<Self>, to: ReplicaId) -> Arc<Outbox> {
-        let outbox = {
-            let mut outboxes = self.outboxes();
-            if let Some(outbox) = outboxes.get(&to) {
-                return Arc::clone(outbox);
-            }
-            let outbox = Arc::new(Outbox::default());
-            outboxes.insert(to, Arc::clone(&outbox));
-            outbox
-        };
-        // Not under the lock: where nothing can be started any more the link ends at once, and takes it.
-        link::spawn(self, to, Arc::clone(&outbox));
-        outbox
-    }
-
     /// Closes the line to a replica, unless something is in it again.
     pub(super) fn forget_idle(&self, to: ReplicaId) -> bool {
         let mut outboxes = self.outboxes();
@@ -137,7 +100,7 @@ impl Inner {
         }
     }
 
-    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<Outbox>>> {
+    pub(super) fn outboxes(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<Outbox>>> {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,7 +14,8 @@ use super::frame::{FrameKind, put_frame};
 use super::handshake::{Purpose, Wanted};
 use super::inner::Inner;
 use super::meters;
-use super::outbox::Outbox;
+use super::outbox::{Full, Outbox};
+use crate::broker::replica_handle::ReplicaHandle;
 use crate::consensus::{Message, encode_message};
 use crate::ids::ReplicaId;
 
@@ -32,8 +33,47 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Troubles that are remembered as said. More come only from somebody who words each refusal differently.
 const TROUBLES_MAX: usize = 32;
 
+/// The ways in: a link is opened when there is something to say, or somebody to say it to.
+impl Inner {
+    /// Puts a message in line to a replica, or says that there is no room.
+    pub(super) fn push(self: &Arc<Self>, message: Message) -> Result<(), Full> {
+        // A link that ends at this very moment may take the message along: Raft repeats it.
+        self.outbox_to(ReplicaId(message.to)).push(message)
+    }
+
+    /// Opens the link to each other member, before there is anything to say: an election must not wait for it.
+    pub(super) async fn stay_linked(self: Arc<Self>, replica: ReplicaHandle) {
+        let mut changes = replica.membership_changes();
+        loop {
+            let members = changes.borrow_and_update().clone();
+            let members = members.voters.iter().chain(&members.learners);
+            for member in members.filter(|member| **member != self.us.replica) {
+                self.outbox_to(*member);
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn outbox_to(self: &Arc<Self>, to: ReplicaId) -> Arc<Outbox> {
+        let outbox = {
+            let mut outboxes = self.outboxes();
+            if let Some(outbox) = outboxes.get(&to) {
+                return Arc::clone(outbox);
+            }
+            let outbox = Arc::new(Outbox::default());
+            outboxes.insert(to, Arc::clone(&outbox));
+            outbox
+        };
+        // Not under the lock: where nothing can be started any more the link ends at once, and takes it.
+        spawn(self, to, Arc::clone(&outbox));
+        outbox
+    }
+}
+
 /// Runs the link to one replica until it is no longer needed, or the broker stops.
-pub(super) fn spawn(inner: &Arc<Inner>, to: ReplicaId, outbox: Arc<Outbox>) {
+fn spawn(inner: &Arc<Inner>, to: ReplicaId, outbox: Arc<Outbox>) {
     let link = Link {
         inner: Arc::clone(inner),
         to,

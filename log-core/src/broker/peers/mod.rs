@@ -8,6 +8,7 @@
 //!  registration, handlers, fetcher ──> Asking ══════ questions, answers ═════ Door ──> answering
 //! ```
 
+mod address;
 mod address_book;
 mod answering;
 mod asking;
@@ -29,13 +30,13 @@ mod us;
 mod waiting;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::address::{InvalidPeer, Peer};
 pub use self::secret::{SECRET_BYTES_MIN, Secret, SecretTooShort};
 pub use self::snapshot_fetcher::FetchError;
 
@@ -51,49 +52,12 @@ use super::replica_handle::{Outcome, ProposeError, ReplicaHandle};
 use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::disk::Disk;
-use crate::ids::NodeId;
 use crate::state::Command;
 use crate::storage::Identity;
 
 /// Messages of other replicas that wait for the replica's thread; more are dropped. A leader has at most 64 under way
 /// to a follower, so this is full only when the replica's thread hangs.
 const INCOMING_MAX: usize = 256;
-
-/// A node of the cluster and where it listens for the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Its number.
-    pub node: NodeId,
-    /// Host and port, as this node reaches it.
-    pub address: String,
-}
-
-/// Why a text names no peer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?}: needs NUMBER@HOST:PORT")]
-pub struct InvalidPeer {
-    /// What was given.
-    pub text: String,
-}
-
-impl FromStr for Peer {
-    type Err = InvalidPeer;
-
-    /// `1@host:port`
-    fn from_str(text: &str) -> Result<Self, InvalidPeer> {
-        let named = text.trim().split_once('@');
-        let peer = named.and_then(|(node, address)| {
-            host_and_port(address)?;
-            Some(Self {
-                node: NodeId(node.parse().ok()?),
-                address: address.to_owned(),
-            })
-        });
-        peer.ok_or_else(|| InvalidPeer {
-            text: text.to_owned(),
-        })
-    }
-}
 
 /// The way to the other nodes; cheap to clone.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use super::Peer;
+use super::address::Peer;
 use super::handshake::Name;
 use super::question::Presentation;
 use super::secret::Secret;

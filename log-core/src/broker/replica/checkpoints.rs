@@ -1,6 +1,7 @@
 //! When a checkpoint is due, and which entries may go once it is durable.
 
-use super::{Effect, Replica};
+use super::Replica;
+use super::effect::Effect;
 use crate::consensus::Keep;
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::storage::Checkpoint;

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Replica, Ticket};
+use super::Replica;
+use super::effect::Effect;
+use super::input::Ticket;
 use crate::broker::replica_handle::{Leadership, ProposeError};
 use crate::consensus::ReadTicket;
 use crate::ids::EntryIndex;

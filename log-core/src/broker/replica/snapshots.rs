@@ -1,7 +1,9 @@
 //! Snapshots: the one held for followers that are too far behind, and the one that this replica fetches itself
 //! (rule 16).
 
-use super::{Effect, Replica, SnapshotLost};
+use super::Replica;
+use super::effect::Effect;
+use super::input::SnapshotLost;
 use crate::consensus::followers::Tick;
 use crate::consensus::{HeldSnapshot, Message, Role, SnapshotOutcome, told_snapshot};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};

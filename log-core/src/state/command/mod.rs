@@ -27,7 +27,7 @@ pub use transaction::{
     ExpireTransactionalIds, InitProducerId, TransactionOutcome, TransactionalProducer,
 };
 
-use super::node::FeatureLevel;
+use super::feature_level::FeatureLevel;
 use crate::ids::{LeaderEpoch, TimestampMs};
 
 /// The version of the encoding, the first byte of every envelope.

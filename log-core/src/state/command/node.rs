@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, ReplicaId};
-use crate::state::node::{FeatureLevel, Listener};
+use crate::state::feature_level::FeatureLevel;
+use crate::state::listener::Listener;
 
 /// A broker says where it is reached. Answered by [`crate::state::Response::Done`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,99 +5,12 @@ use std::time::Duration;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::Coverage;
 use super::history::History;
 use super::member::Member;
-use super::process::Failure;
 use super::producer::Producer;
 use super::reader::Reader;
+use super::request::{Asker, Asking, Hearing, Request, Said, Season, Then};
 use super::transactor::Transactor;
-use super::view::View;
-use crate::broker::{Outcome, ProposeError};
-use crate::group::{self, Caller, GroupError};
-use crate::ids::GroupId;
-use crate::state::{Command, CommitOffsets};
-
-/// Which client asks, and in which of its tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asker {
-    pub(super) client: usize,
-    pub(super) attempt: u64,
-}
-
-/// What a client asks of a node.
-#[derive(Debug)]
-pub(super) enum Request {
-    /// Apply this command.
-    Propose(Command),
-    /// Apply this commit, if the group's coordinator admits it.
-    Commit {
-        caller: Caller,
-        commit: CommitOffsets,
-    },
-    /// Show what is current.
-    Read,
-    /// Show what there is (Fetch).
-    Look,
-    /// Something of a consumer group's coordinator.
-    Group(GroupId, group::Input),
-}
-
-/// What a node answers.
-#[derive(Debug)]
-pub(super) enum Said {
-    /// To [`Request::Propose`] and [`Request::Commit`].
-    Outcome(Result<Outcome, ProposeError>),
-    /// To [`Request::Read`]: whether what the node shows is current.
-    Readable(Result<(), ProposeError>),
-    /// To [`Request::Look`].
-    Shown,
-    /// To [`Request::Group`].
-    Group(group::Response),
-    /// To [`Request::Commit`], by the coordinator.
-    NotAdmitted(GroupError),
-    /// To whatever only a coordinator answers.
-    NotCoordinator,
-}
-
-/// What the world is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Season {
-    /// Faults come.
-    Trouble,
-    /// No faults come any more: everybody ends what was begun.
-    Calm,
-    /// And nobody writes any more: readers come to the end.
-    Quiet,
-}
-
-/// What a client knows when it asks.
-pub(super) struct Asking<'a> {
-    pub(super) asker: Asker,
-    pub(super) season: Season,
-    pub(super) chance: &'a mut ChaCha8Rng,
-    pub(super) history: &'a mut History,
-}
-
-/// What a client sees when it is answered.
-pub(super) struct Hearing<'a> {
-    pub(super) client: usize,
-    pub(super) season: Season,
-    pub(super) view: View<'a>,
-    pub(super) history: &'a mut History,
-    pub(super) coverage: &'a mut Coverage,
-    /// What is wrong with the node's files, if a read of them failed.
-    pub(super) damage: Option<Failure>,
-}
-
-/// Whom to ask next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
-    /// The same node.
-    Stay,
-    /// Another one: this one does not lead.
-    Elsewhere,
-}
 
 /// Something asked of a node.
 pub(super) struct Wish {

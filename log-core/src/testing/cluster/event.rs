@@ -1,6 +1,6 @@
 //! What can happen next, and the mark that it leaves.
 
-use super::client::{Asker, Request};
+use super::request::{Asker, Request};
 use crate::consensus::Message;
 use crate::ids::LeaderEpoch;
 

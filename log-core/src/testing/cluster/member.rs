@@ -10,10 +10,10 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
 
-use super::client::{Asker, Asking, Hearing, Request, Said, Season, Then};
+use super::failure::Failure;
 use super::history::Bounds;
-use super::process::Failure;
-use super::reader::Isolation;
+use super::isolation::Isolation;
+use super::request::{Asker, Asking, Hearing, Request, Said, Season, Then};
 use super::topic;
 use crate::broker::ProposeError;
 use crate::group::{

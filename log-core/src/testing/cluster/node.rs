@@ -9,9 +9,10 @@ use bytes::Bytes;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::client::{Asker, Request};
+use super::failure::Failure;
 use super::planted::LeftOut;
-use super::process::{Errand, Failure, Home, Outbound, Process};
+use super::process::{Errand, Home, Outbound, Process};
+use super::request::{Asker, Request};
 use super::snapshots::Part;
 use super::view::View;
 use super::{Plan, Planted};

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::client::{Request, Said};
+use super::request::{Request, Said};
 use super::topic;
 use super::view::View;
 use crate::broker::ProposeError;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Planted;
-use super::client::{Asker, Request, Said};
 use super::coordinator::{Coordinator, Record};
+use super::failure::{Failure, Untimely};
 use super::member;
+use super::request::{Asker, Request, Said};
 use super::view::View;
 
 use crate::broker::simulated::{
@@ -46,15 +47,6 @@ pub(super) struct Outbound {
     pub(super) untimely: Vec<Untimely>,
 }
 
-/// What must not happen, whatever clocks show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Untimely {
-    /// Something was forgotten as unused for days, in a life of seconds.
-    Forgotten,
-    /// Less time lay between two commands of a leader than had passed.
-    CommandTimeStoodStill,
-}
-
 /// What a process has its files from.
 pub(super) struct Home {
     pub(super) disk: Arc<dyn Disk>,
@@ -85,23 +77,6 @@ pub(super) struct Fetch {
 
 /// After so many parts that did not come in a row a fetch is given up.
 pub(super) const FETCH_FAILURES_MAX: u32 = 6;
-
-/// Why a process cannot go on: the error with its causes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure(pub(super) String);
-
-impl Failure {
-    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self(text)
-    }
-}
 
 /// Who waits for an answer of the replica.
 enum Awaiting {

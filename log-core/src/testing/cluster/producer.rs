@@ -1,7 +1,7 @@
 //! A producer: writes one record after the other. Even ones are idempotent and send the very batch again; odd ones are
 //! not and give each try a value of its own, to learn what became of it.
 
-use super::client::{Asking, Hearing, Request, Said, Season, Then};
+use super::request::{Asking, Hearing, Request, Said, Season, Then};
 use super::topic::{self, PARTITIONS, Value};
 use crate::broker::ProposeError;
 use crate::ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence};

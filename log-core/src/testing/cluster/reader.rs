@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 
-use super::client::{Asking, Hearing, Request, Said, Season, Then};
+use super::failure::Failure;
 use super::history::{Bounds, ReadPlace, Violation};
-use super::process::Failure;
+use super::isolation::Isolation;
+use super::request::{Asking, Hearing, Request, Said, Season, Then};
 use super::topic::{self, PARTITIONS, Value};
 use super::view::{Content, SeenBatch};
 use crate::ids::{Offset, PartitionIndex, ProducerId};
@@ -17,13 +18,6 @@ use crate::state::AbortedTransaction;
 
 /// A Fetch: a few batches.
 const READ_BYTES_MAX: usize = 1 << 10;
-
-/// What a consumer wants to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isolation {
-    Uncommitted,
-    Committed,
-}
 
 pub(super) struct Reader {
     isolation: Isolation,

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::process::{FETCH_FAILURES_MAX, Failure, Fetch, Process};
+use super::failure::Failure;
+use super::process::{FETCH_FAILURES_MAX, Fetch, Process};
 use crate::broker::simulated::{Input, SnapshotLost, Written, assemble_again};
 use crate::consensus::{HeldSnapshot, Membership};
 use crate::ids::{EntryIndex, ReplicaId};

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::client::{Asking, Hearing, Request, Said, Season, Then};
 use super::history::{Fate, TransactionKey};
+use super::request::{Asking, Hearing, Request, Said, Season, Then};
 use super::topic::{self, PARTITIONS, Value};
 use crate::broker::ProposeError;
 use crate::ids::{

@@ -8,8 +8,8 @@ use kafka_protocol::messages::ApiKey;
 use super::puppet::{Puppet, TOPIC, create};
 use super::requests::{code_of, numbered_batch, produce, produce_batch};
 use crate::broker::ProposeError;
-use crate::broker::answer::Answer;
 use crate::broker::disk_room::RoomReport;
+use crate::broker::request_outcome::RequestOutcome;
 use crate::ids::ReplicaId;
 
 const ALL: i16 = -1;
@@ -83,7 +83,7 @@ async fn a_batch_is_acknowledged_once_it_is_on_as_many_disks_as_its_topic_wants(
 
     puppet.has_in_sync(&[1, 2, 3]);
 
-    let Answer::Body(body) = answer.await else {
+    let RequestOutcome::Body(body) = answer.await else {
         panic!("answered")
     };
     assert_eq!(code_of(&body), 0);
@@ -95,7 +95,7 @@ async fn a_topic_may_refuse_weaker_acks() {
     let weak = said(&puppet, "strict", 1, 1_000).await;
     assert_eq!(weak, Some(ResponseError::InvalidRequiredAcks));
     let unanswered = puppet.begin(ApiKey::Produce, 9, produce("strict", 0, 1_000));
-    assert!(matches!(unanswered.await.await, Answer::Close));
+    assert!(matches!(unanswered.await.await, RequestOutcome::Close));
     assert_eq!(said(&puppet, "strict", ALL, 1_000).await, None);
 }
 

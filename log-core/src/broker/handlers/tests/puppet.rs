@@ -14,15 +14,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::broker::answer::{self, Answer};
+use crate::broker::answer;
+use crate::broker::assemble::{Limits, assemble};
 use crate::broker::config::{Advertised, Config};
 use crate::broker::coordinator::Coordinator;
-use crate::broker::node::{Limits, assemble};
 use crate::broker::peers::Peers;
 use crate::broker::replica::perform;
 use crate::broker::replica_handle::{
     AppliedOutcome, Asked, Leadership, ProposeError, ReplicaHandle, Shared,
 };
+use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
 use crate::clock::{Clock, SystemClock};
 use crate::consensus::{Membership, Quorum, QuorumMember};
@@ -199,9 +200,9 @@ impl Puppet {
         body: RequestBody,
     ) -> Option<ResponseBody> {
         match self.begin(key, version, body).await.await {
-            Answer::Body(body) | Answer::Records(body, _) => Some(body),
-            Answer::Close => None,
-            Answer::Nothing => panic!("{key:?} was neither answered nor refused"),
+            RequestOutcome::Body(body) | RequestOutcome::Records(body, _) => Some(body),
+            RequestOutcome::Close => None,
+            RequestOutcome::Nothing => panic!("{key:?} was neither answered nor refused"),
         }
     }
 
@@ -211,7 +212,7 @@ impl Puppet {
         key: ApiKey,
         version: i16,
         body: RequestBody,
-    ) -> impl Future<Output = Answer> + use<> {
+    ) -> impl Future<Output = RequestOutcome> + use<> {
         let client = Client {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             id: "test".to_owned(),

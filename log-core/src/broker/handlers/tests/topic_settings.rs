@@ -181,7 +181,7 @@ async fn a_topic_whose_old_settings_cannot_be_met_stores_on_all_voters_there_are
     let answer = answer.await;
     applied.changed().await.expect("the puppet holds it");
     puppet.has_in_sync(&[1, 2, 3]);
-    let crate::broker::answer::Answer::Body(body) = answer.await else {
+    let crate::broker::request_outcome::RequestOutcome::Body(body) = answer.await else {
         panic!("answered")
     };
     assert_eq!(code_of(&body), 0);

@@ -6,18 +6,19 @@ use tokio::time::{sleep, timeout};
 use tracing::info;
 use uuid::Uuid;
 
-use super::{LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica};
+use super::steps::{
+    LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica,
+};
 use crate::broker::error_code::Asked;
 use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::{Failed, deadline, settle};
-use crate::broker::registration::PEER;
 use crate::broker::service::{Service, Waiting};
 use crate::consensus::MembershipChange;
 use crate::consensus::voter_plan::{
     Admission, Members, admission, is_on, is_on_a_majority, voters_with,
 };
 use crate::ids::{NodeId, ReplicaId};
-use crate::state::{Command, Listener, RegisterNode};
+use crate::state::{Command, Listener, RegisterNode, listener};
 use crate::wire::extension::replaces;
 use crate::wire::values;
 
@@ -103,7 +104,7 @@ impl Adding<'_> {
             replica: waiting.replica,
             // Where clients find it, it says itself once it serves them.
             listeners: vec![Listener {
-                name: PEER.to_owned(),
+                name: listener::PEER.to_owned(),
                 host: waiting.host,
                 port: waiting.port,
             }],

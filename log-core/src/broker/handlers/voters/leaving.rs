@@ -5,7 +5,9 @@ use kafka_protocol::messages::RemoveRaftVoterRequest;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
-use super::{LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica};
+use super::steps::{
+    LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica,
+};
 use crate::broker::error_code::{Asked, of_propose_error};
 use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::Failed;

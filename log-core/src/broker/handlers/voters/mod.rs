@@ -6,34 +6,21 @@
 
 mod adding;
 mod leaving;
-
-use std::sync::Arc;
-use std::time::Duration;
+mod steps;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
     AddRaftVoterRequest, AddRaftVoterResponse, RemoveRaftVoterRequest, RemoveRaftVoterResponse,
     UnregisterBrokerRequest, UnregisterBrokerResponse,
 };
-use kafka_protocol::protocol::StrBytes;
-use tokio::time::sleep;
-use uuid::Uuid;
 
+use self::steps::WAIT;
 use super::barrier::read_barrier;
 use super::proposal::{Failed, settle, told};
-use crate::broker::error_code::{Asked, of_propose_error};
-use crate::broker::replica_handle::{Leadership, ProposeError};
+use crate::broker::error_code::Asked;
 use crate::broker::service::Service;
-use crate::consensus::voter_plan::is_on_a_majority;
-use crate::consensus::{MembershipChange, Quorum};
-use crate::ids::{EntryIndex, ReplicaId};
 use crate::state::{Command, UnregisterNode};
 use crate::wire::values;
-
-/// Removing and unregistering have no deadline of their own.
-const WAIT: Duration = Duration::from_secs(10);
-/// Between two looks at how far a learner is, and between two tries while another change is under way.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(in crate::broker) async fn add(
     service: &Service,
@@ -87,71 +74,4 @@ async fn unregister_node(service: &Service, node: i32) -> Result<(), Failed> {
     settle(service, command, Asked::Controller, WAIT)
         .await
         .map(|_| ())
-}
-
-fn replica(directory: Uuid) -> Result<ReplicaId, Failed> {
-    values::replica(directory).ok_or_else(|| {
-        let message = format!("directory id {directory}: no replica has it");
-        Failed::of(ResponseError::InvalidRequest, message)
-    })
-}
-
-fn check_cluster(service: &Service, asked: Option<&StrBytes>) -> Result<(), Failed> {
-    let ours = &service.replica().cluster().cluster_id;
-    match asked {
-        Some(asked) if asked.as_str() != ours => {
-            let message = format!("this is cluster {ours}, not {}", asked.as_str());
-            Err(Failed::of(ResponseError::InconsistentClusterId, message))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_leading(service: &Service) -> Result<(), Failed> {
-    match service.replica().leadership() {
-        Leadership::Leader { .. } => Ok(()),
-        Leadership::Starting | Leadership::Follower { .. } => {
-            Err(ResponseError::NotController.into())
-        }
-    }
-}
-
-/// Proposes an entry, and waits until it is on the disks that matter, sent there by this leader.
-async fn prove(
-    service: &Service,
-    mut is_stored: impl FnMut(&Quorum, EntryIndex) -> bool,
-) -> Result<(), Failed> {
-    let failed = |error| Failed::from(of_propose_error(error, Asked::Controller));
-    let mut quorum = service.replica().quorum_changes();
-    let epoch = quorum.borrow().epoch;
-    // The command does only what is due anyway; what counts is its place in the journal.
-    let pending = service.replica().propose(Command::ExpireTransactions).await;
-    let (index, _) = pending.map_err(failed)?.applied().await.map_err(failed)?;
-    let settled = |now: &Arc<Quorum>| now.epoch != epoch || is_stored(now, index);
-    match quorum.wait_for(settled).await {
-        Ok(now) if now.epoch == epoch => Ok(()),
-        Ok(_) => Err(ResponseError::NotController.into()),
-        Err(_) => Err(failed(ProposeError::Stopped)),
-    }
-}
-
-/// Waits until a majority of the voters would know after a power cut who votes, so that the operator may take away the
-/// next machine. The leader sends an entry that it appends after it has applied a change together with that commit index,
-/// and a follower writes both at once.
-async fn prove_known(service: &Service) -> Result<(), Failed> {
-    let voters = service.replica().membership().voters;
-    let is_known = |quorum: &Quorum, entry| is_on_a_majority(quorum, &voters, entry);
-    prove(service, is_known).await
-}
-
-/// One change of members, applied. While another is under way it waits a moment: the caller looks and decides again.
-async fn change(service: &Service, change: MembershipChange) -> Result<(), Failed> {
-    match service.replica().change_membership(change).await {
-        Ok(()) => Ok(()),
-        Err(ProposeError::Dropped) => {
-            sleep(LOOK_EVERY).await;
-            Ok(())
-        }
-        Err(error) => Err(of_propose_error(error, Asked::Controller).into()),
-    }
 }

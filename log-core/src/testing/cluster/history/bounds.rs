@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::reader::Isolation;
+use super::super::isolation::Isolation;
 use crate::ids::Offset;
 use crate::state::Partition;
 

@@ -15,7 +15,7 @@ use self::open_transactions::OpenTransactions;
 use self::transactions::Transactions;
 pub(super) use self::transactions::{Fate, TransactionKey};
 pub use self::violation::Violation;
-use super::reader::Isolation;
+use super::isolation::Isolation;
 use super::topic::Value;
 use super::view::{self, View};
 use crate::group::GroupError;

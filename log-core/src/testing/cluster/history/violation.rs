@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::Untimely;
+use super::super::failure::Untimely;
 use super::Bounds;
 use crate::ids::{EntryIndex, Generation, GroupId, LeaderEpoch, MemberId, Offset, PartitionIndex};
 

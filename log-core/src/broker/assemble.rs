@@ -1,0 +1,154 @@
+//! Puts a replica together from what recovery found in its data folder.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+
+use tokio::sync::watch;
+
+use super::clocks::Clocks;
+use super::disk_room::DiskRoom;
+use super::node_error::NodeError;
+use super::partition_bound::PartitionBound;
+use super::replica::Replica;
+use super::replica_handle::{Cluster, Leadership, Shared};
+use crate::clock::Clock;
+use crate::consensus::{Driver, Membership, Restored, Timing};
+use crate::ids::{EntryIndex, LeaderEpoch};
+use crate::state::State;
+use crate::storage::{Checkpoint, EntryLog, Formed, Identity, Partitions, Recovered};
+
+/// What bounds a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of entries between two checkpoints: what a start has to apply again, and what memory holds of the journal.
+    pub(crate) checkpoint_bytes: u64,
+    /// Free space on the disk that records leave alone.
+    pub(crate) disk_reserve_bytes: u64,
+    /// Files of partitions that are open at once.
+    pub(crate) partition_files_max: usize,
+}
+
+/// Puts a first replica together from what recovery found.
+pub(crate) fn assemble(
+    folder: &Path,
+    limits: Limits,
+    identity: &Identity,
+    recovered: Recovered,
+    clock: Arc<dyn Clock>,
+) -> Result<(Replica, Arc<Shared>, EntryLog), NodeError> {
+    let parts = Parts::read(folder, identity, recovered)?;
+    let clocks = Clocks::from(parts.state.clock(), clock.elapsed());
+    let shared = Arc::new(Shared {
+        clocks,
+        state: RwLock::new(parts.state),
+        partitions: RwLock::new(Arc::new(parts.partitions)),
+        applied: watch::Sender::new(parts.applied.0),
+        applied_epoch: watch::Sender::new(parts.applied.1),
+        leadership: watch::Sender::new(Leadership::Follower { leader: None }),
+        quorum: watch::Sender::new(Arc::default()),
+        membership: watch::Sender::new(parts.membership.clone()),
+        held: Mutex::new(None),
+        cluster: Cluster {
+            cluster_id: formed(identity).cluster_id.clone(),
+            node_id: identity.node,
+            replica: identity.replica,
+        },
+        clock,
+        room: Arc::new(DiskRoom::keeping(limits.disk_reserve_bytes)),
+        partition_bound: Arc::new(PartitionBound::new(limits.partition_files_max)),
+    });
+    let replica = Replica::new(
+        parts.driver,
+        parts.membership,
+        Arc::clone(&shared),
+        parts.applied,
+        limits.checkpoint_bytes,
+    );
+    Ok((replica, shared, parts.log))
+}
+
+/// Puts a replica together again after a snapshot was installed: everybody who knows the old one sees the new.
+pub(crate) fn assemble_again(
+    folder: &Path,
+    limits: Limits,
+    identity: &Identity,
+    recovered: Recovered,
+    shared: &Arc<Shared>,
+) -> Result<(Replica, EntryLog), NodeError> {
+    let parts = Parts::read(folder, identity, recovered)?;
+    {
+        // Under one lock, as when a command is applied: whoever sees an offset finds its bytes.
+        let mut state = shared.state.write().expect("nobody panicked with it");
+        let elapsed = shared.clock.elapsed();
+        shared.clocks.command().follow(parts.state.clock(), elapsed);
+        *state = parts.state;
+        *shared.partitions.write().expect("nobody panicked with it") = Arc::new(parts.partitions);
+    }
+    shared.membership.send_replace(parts.membership.clone());
+    let replica = Replica::new(
+        parts.driver,
+        parts.membership,
+        Arc::clone(shared),
+        parts.applied,
+        limits.checkpoint_bytes,
+    );
+    Ok((replica, parts.log))
+}
+
+/// What a data folder gives.
+struct Parts {
+    state: State,
+    partitions: Partitions,
+    membership: Membership,
+    applied: (EntryIndex, LeaderEpoch),
+    driver: Driver,
+    log: EntryLog,
+}
+
+impl Parts {
+    fn read(folder: &Path, identity: &Identity, recovered: Recovered) -> Result<Self, NodeError> {
+        let path = || folder.to_owned();
+        let applied = place(recovered.checkpoint.as_ref());
+        let (state, membership) = match recovered.checkpoint {
+            Some(kept) => (
+                State::decode(&kept.state).map_err(|source| NodeError::State {
+                    path: path(),
+                    source,
+                })?,
+                Membership::decode(&kept.membership).map_err(|source| NodeError::Membership {
+                    path: path(),
+                    source,
+                })?,
+            ),
+            None => {
+                let founders = formed(identity).founders.iter();
+                let voters = founders.map(|founder| founder.replica);
+                (State::default(), Membership::of_voters(voters))
+            }
+        };
+        let restored = Restored {
+            replica: identity.replica,
+            checkpoint: applied,
+            membership: membership.clone(),
+            hard_state: recovered.hard_state,
+            entries: recovered.entries,
+        };
+        Ok(Self {
+            state,
+            partitions: recovered.partitions,
+            membership,
+            applied,
+            driver: Driver::start(restored, Timing::default()),
+            log: recovered.log,
+        })
+    }
+}
+
+fn formed(identity: &Identity) -> &Formed {
+    let formed = identity.formed.as_ref();
+    formed.expect("a node starts only once it belongs to a cluster")
+}
+
+pub(super) fn place(checkpoint: Option<&Checkpoint>) -> (EntryIndex, LeaderEpoch) {
+    checkpoint.map_or_else(Default::default, |kept| (kept.applied, kept.epoch))
+}

@@ -1,0 +1,66 @@
+//! What must happen, in the order given.
+
+use bytes::Bytes;
+
+use super::input::Ticket;
+use crate::broker::replica_handle::{AppliedOutcome, ProposeError};
+use crate::consensus::{Message, Persist};
+use crate::entry::HardState;
+use crate::ids::{EntryIndex, ReplicaId};
+use crate::storage::Captured;
+
+/// What must happen, in the order given.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Write and sync.
+    Persist(Persist),
+    /// Tell another replica.
+    Send(Message),
+    /// Answer a proposal.
+    Answer {
+        /// Who asked.
+        ticket: Ticket,
+        /// The outcome and its entry, or why there is none.
+        outcome: Result<AppliedOutcome, ProposeError>,
+    },
+    /// Answer a read.
+    Readable {
+        /// Who asked.
+        ticket: Ticket,
+        /// Whether it may be served here.
+        allowed: Result<(), ProposeError>,
+    },
+    /// Write this promise, then complete the checkpoint, away from the replica's own thread.
+    CompleteCheckpoint {
+        /// Covers the checkpoint.
+        hard_state: HardState,
+        /// What the checkpoint keeps.
+        captured: Captured,
+    },
+    /// The journal is no longer needed up to here (exclusive).
+    TrimJournal {
+        /// The first entry that stays.
+        before: EntryIndex,
+    },
+    /// Hold the newest durable checkpoint's files. No checkpoint is written until [`super::Input::SnapshotHeld`].
+    HoldSnapshot,
+    /// The files held may go.
+    ReleaseSnapshot,
+    /// Fetch a snapshot's files; [`super::Input::SnapshotFetched`] says what came of it.
+    FetchSnapshot {
+        /// From whom.
+        from: ReplicaId,
+        /// The last entry that it covers.
+        applied: EntryIndex,
+        /// Which files.
+        manifest: Bytes,
+    },
+    /// Put what was fetched in the place of everything here: end this replica, let the journal finish, and start again
+    /// from the folder. This replica takes no further input.
+    InstallSnapshot {
+        /// The last entry that it covers.
+        applied: EntryIndex,
+    },
+    /// What was fetched is no longer needed.
+    DropFetched,
+}
