@@ -2,6 +2,7 @@
 //!
 //! Not a parser of Rust: names that a macro makes up are not seen, and a path is resolved by the module of its file.
 
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -10,12 +11,24 @@ use std::str::Chars;
 pub(crate) struct Reference {
     pub(crate) line: usize,
     pub(crate) path: Vec<String>,
+    /// A `pub use`: it shows others the way, and needs nothing itself.
+    pub(crate) is_reexport: bool,
+}
+
+/// A name that a file's own modules, or all who may see it, find there although it is of another file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Import {
+    pub(crate) name: String,
+    pub(crate) path: Vec<String>,
 }
 
 /// What one file says.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     pub(crate) references: Vec<Reference>,
+    pub(crate) imports: Vec<Import>,
+    /// The types that it has `impl`s of.
+    pub(crate) implemented: BTreeSet<String>,
     /// Modules that it declares for tests only: their files are no part of the room.
     pub(crate) test_modules: Vec<String>,
 }
@@ -31,6 +44,9 @@ impl Source {
         reader.read();
         for reference in &mut reader.source.references {
             reference.path = resolved(&reference.path, module);
+        }
+        for import in &mut reader.source.imports {
+            import.path = resolved(&import.path, module);
         }
         reader.source
     }
@@ -78,7 +94,12 @@ impl Reader {
                 self.skip_item();
             } else if self.word() == Some("use") {
                 self.at += 1;
-                self.read_use_tree(&[]);
+                self.read_use_tree(&[], false);
+            } else if self.word() == Some("pub") {
+                self.read_visibility();
+            } else if self.word() == Some("impl") && self.is_at_item() {
+                self.at += 1;
+                self.read_implemented();
             } else if self.word().is_some() {
                 self.read_path();
             } else {
@@ -164,13 +185,53 @@ impl Reader {
         }
     }
 
+    fn is_at_item(&self) -> bool {
+        let before = self.at.checked_sub(1).map(|before| &self.tokens[before].1);
+        matches!(before, None | Some(Token::Sign('}' | ';' | ']')))
+    }
+
+    /// `pub`, `pub(in crate::broker)`: who may see an item is nothing that it needs.
+    fn read_visibility(&mut self) {
+        self.at += 1;
+        if self.is_at('(') {
+            self.skip_bracketed('(', ')');
+        }
+        if self.word() == Some("use") {
+            self.at += 1;
+            self.read_use_tree(&[], true);
+        }
+    }
+
+    /// Stands behind `impl`; leaves the reader before the generics or the trait, whose paths count as any others do.
+    fn read_implemented(&mut self) {
+        let head = self.tokens[self.at..].iter().map(|(_, token)| token);
+        let head = head.take_while(|token| !matches!(token, Token::Sign('{' | ';')));
+        let (mut depth, mut name) = (0, None);
+        for token in head {
+            match token {
+                Token::Sign('<') => depth += 1,
+                Token::Sign('>') => depth -= 1,
+                Token::Word(word) if word == "where" => break,
+                Token::Word(word) if depth == 0 && word != "for" => name = Some(word),
+                _ => {}
+            }
+        }
+        self.source.implemented.extend(name.cloned());
+    }
+
     /// `a::{b, c::d as e}`, standing after `a::`'s prefix; leaves the reader after it.
-    fn read_use_tree(&mut self, prefix: &[String]) {
+    fn read_use_tree(&mut self, prefix: &[String], is_reexport: bool) {
         let mut path = prefix.to_vec();
         let line = self.line();
+        let mut name = None;
         loop {
             match self.token(0).cloned() {
-                Some(Token::Word(word)) if word == "as" => self.at += 2,
+                Some(Token::Word(word)) if word == "as" => {
+                    if let Some(Token::Word(alias)) = self.token(1) {
+                        name = Some(alias.clone());
+                    }
+                    self.at += 2;
+                }
                 Some(Token::Word(word)) => {
                     path.push(word);
                     self.at += 1;
@@ -180,20 +241,32 @@ impl Reader {
                     path.push("*".to_owned());
                     self.at += 1;
                 }
-                Some(Token::Sign('{')) => return self.read_use_group(&path),
+                Some(Token::Sign('{')) => return self.read_use_group(&path, is_reexport),
                 _ => break,
             }
         }
-        self.source.references.push(Reference { line, path });
+        // `a::{self, b}` names `a`.
+        if 1 < path.len() && path.last().is_some_and(|last| last == "self") {
+            path.pop();
+        }
+        if let Some(name) = name.or_else(|| path.last().cloned()) {
+            let path = path.clone();
+            self.source.imports.push(Import { name, path });
+        }
+        self.source.references.push(Reference {
+            line,
+            path,
+            is_reexport,
+        });
     }
 
-    fn read_use_group(&mut self, prefix: &[String]) {
+    fn read_use_group(&mut self, prefix: &[String], is_reexport: bool) {
         self.at += 1;
         while self.at < self.tokens.len() && !self.is_at('}') {
             if self.is_at(',') {
                 self.at += 1;
             } else {
-                self.read_use_tree(prefix);
+                self.read_use_tree(prefix, is_reexport);
             }
         }
         self.at += 1;
@@ -214,7 +287,11 @@ impl Reader {
         }
         // A field or method may have any name; what waits is a keyword.
         if !is_member || path == ["await"] {
-            self.source.references.push(Reference { line, path });
+            self.source.references.push(Reference {
+                line,
+                path,
+                is_reexport: false,
+            });
         }
     }
 }
