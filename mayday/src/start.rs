@@ -119,7 +119,7 @@ impl House {
             .context("the metrics are already installed")?;
         let verifier = Verifier::open(vec![KeySource::Secret(secret.clone())], Policy::default());
         let verifier = Arc::new(verifier.context("the secret that signs tokens is no good")?);
-        let bounds = Shares::of_process(&Row::HOUSE.map(|row| (row, None)))
+        let bounds = Shares::of_process(&Row::ALL.map(|row| (row, None)))
             .context("too few files may be open")?;
         let mut log_config = log_config(args, home)?;
         log_config.take_connections(bounds.of(Row::LogConnections));

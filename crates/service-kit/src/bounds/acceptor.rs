@@ -20,7 +20,7 @@ use super::{
     NoPlace, Place, Places,
     spare::{GivenUp, Spares},
 };
-use crate::clock;
+use crate::{clock, error_value};
 
 /// Wait where nothing can be opened and no spare is left, so that a lack of descriptors does not spin.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -118,7 +118,7 @@ impl Acceptor {
             // The client gave up before it was taken, most likely.
             Err(error) => {
                 debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = error_value(&error),
                     "a connection could not be accepted"
                 );
                 tokio::task::yield_now().await;
@@ -206,7 +206,7 @@ impl Acceptor {
         if warned_at.is_none_or(|at| WARN_EVERY <= now.saturating_duration_since(at)) {
             *warned_at = Some(now);
             warn!(
-                error = error as &dyn std::error::Error,
+                error = error_value(error),
                 connections = self.places.taken(),
                 "no descriptor is left for a connection: it is turned away"
             );

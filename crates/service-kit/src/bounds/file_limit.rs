@@ -5,6 +5,8 @@ use std::{fmt, io};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
+use crate::error_value;
+
 /// Fewer, and a program cannot keep its promises under any load.
 const FILES_MIN: usize = 512;
 /// More than this is not asked for: tables in the kernel grow with it, and no bound of ours does.
@@ -46,7 +48,7 @@ impl FileLimit {
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             let error = io::Error::from(error);
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 soft, wanted, "the limit of open files cannot be raised"
             );
             return Self::of(soft);

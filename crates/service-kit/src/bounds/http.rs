@@ -26,7 +26,7 @@ use tower::ServiceExt;
 use tracing::debug;
 
 use super::{Accepted, Acceptor, Place};
-use crate::clock;
+use crate::{clock, error_value};
 
 /// What one connection is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +74,7 @@ async fn serve(
     } = accepted;
     // Answers are small and awaited: none is held back to fill a packet.
     if let Err(error) = stream.set_nodelay(true) {
-        return debug!(
-            error = &error as &dyn std::error::Error,
-            "the client is gone already"
-        );
+        return debug!(error = error_value(&error), "the client is gone already");
     }
     let client = Client {
         address,
@@ -104,10 +101,7 @@ async fn serve(
         }
     };
     if let Err(error) = ended {
-        debug!(
-            error = &error as &dyn std::error::Error,
-            "a connection broke"
-        );
+        debug!(error = error_value(&error), "a connection broke");
     }
 }
 

@@ -33,7 +33,7 @@ struct Rule {
 
 impl Row {
     /// All rows: a process with everything in it.
-    pub const HOUSE: [Row; 5] = [
+    pub const ALL: [Row; 5] = [
         Row::PartitionFiles,
         Row::ApiConnections,
         Row::GatewayConnections,
@@ -199,9 +199,9 @@ mod tests {
     const PLENTY: Memory = Memory::of(1 << 40);
 
     fn house(files: usize) -> [usize; 5] {
-        let rows = Row::HOUSE.map(|row| (row, None));
+        let rows = Row::ALL.map(|row| (row, None));
         let shares = Shares::divide(FileLimit::of(files).unwrap(), PLENTY, &rows).unwrap();
-        Row::HOUSE.map(|row| shares.of(row))
+        Row::ALL.map(|row| shares.of(row))
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn sockets_take_at_most_a_quarter_of_the_memory() {
-        let rows = Row::HOUSE.map(|row| (row, None));
+        let rows = Row::ALL.map(|row| (row, None));
         let files = FileLimit::of(1_048_576).unwrap();
         let shares = Shares::divide(files, Memory::of(512 << 20), &rows).unwrap();
 
@@ -275,7 +275,7 @@ mod tests {
         #[test]
         fn the_shares_never_exceed_what_is_allowed(
             files in 512usize..1_100_000,
-            rows in prop::sample::subsequence(Row::HOUSE.to_vec(), 1..=5),
+            rows in prop::sample::subsequence(Row::ALL.to_vec(), 1..=5),
             set in prop::option::of((0usize..5, 1usize..2_000)),
             memory in 1usize << 20..1 << 36,
         ) {
