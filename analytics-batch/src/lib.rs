@@ -24,7 +24,6 @@
 //! ```
 
 mod category;
-mod clock;
 mod config;
 mod gather;
 mod report;
@@ -32,10 +31,10 @@ mod schedule;
 pub mod stats;
 mod window;
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use event_model::EventTime;
+use service_kit::{clock, error_value};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -89,8 +88,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let Some(schedule) = &config.schedule else {
         return report(&config, shutdown).await.map(drop);
     };
-    let mut now = clock::now().to_timestamp();
-    while let Some(due) = schedule.next_after(now, &config.zones.default) {
+    let mut from = now().to_timestamp();
+    while let Some(due) = schedule.next_after(from, &config.zones.default) {
         info!(%due, "next report");
         if sleep_until(due.into(), &shutdown).await == Woken::ToStop {
             return Ok(());
@@ -98,12 +97,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         if let Err(error) = report(&config, shutdown.clone()).await.map(drop)
             && !error.is_stop()
         {
-            error!(error = &error as &(dyn StdError + 'static), "no report");
+            error!(error = error_value(&error), "no report");
         }
         // Runs that became due meanwhile are not made up for: each report tells all there is.
-        now = clock::now().to_timestamp().max(due);
+        from = now().to_timestamp().max(due);
     }
     Err(Error::NeverDue(schedule.to_string()))
+}
+
+fn now() -> EventTime {
+    EventTime::from_millis(clock::wall_ms())
 }
 
 #[derive(PartialEq, Eq)]
@@ -114,7 +117,7 @@ enum Woken {
 
 async fn sleep_until(due: EventTime, shutdown: &CancellationToken) -> Woken {
     loop {
-        let left = due.millis_since(clock::now());
+        let left = due.millis_since(now());
         let Ok(left) = u64::try_from(left) else {
             return Woken::InTime;
         };
@@ -142,7 +145,7 @@ pub async fn report(config: &Config, shutdown: CancellationToken) -> Result<Writ
 }
 
 fn read_and_write(config: &Config, stop: CancellationToken) -> Result<Written, Error> {
-    let as_of = config.as_of.unwrap_or_else(clock::now);
+    let as_of = config.as_of.unwrap_or_else(now);
     let settings = ReaderSettings {
         log: config.log.clone(),
         bytes_per_second: config.bytes_per_second,

@@ -3,24 +3,24 @@
 //! Exit codes: 0 the report stands (or was told to stop), 1 it could not be made, 2 the arguments are wrong, or the
 //! schedule names no moment that is still to come.
 
-use std::error::Error as StdError;
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use analytics_batch::{Config, Edition, Progress, Schedule, Zones};
-use anyhow::Context;
+use analytics_batch::{Config, Edition, Error, Progress, Schedule, Zones};
 use clap::Parser;
 use event_model::{EventTime, Line};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use service_kit::settings_file;
-use tokio::signal::unix::{SignalKind, signal};
+use service_kit::Failure;
+use service_kit::clock;
+use service_kit::log_lines::{self, LogFormat};
+use service_kit::settings::{CommandLine, Mistakes, SettingsError, from_text};
+use service_kit::stop_signals::StopSignals;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
-use tracing_subscriber::EnvFilter;
 
 /// Rereads the log and writes figures and a report about the calls and who accepted them.
 #[derive(Debug, Parser)]
@@ -30,6 +30,20 @@ struct Arguments {
     /// `[line_zones]` of lines and their time zones. Arguments win.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Tell the figures as of this moment (RFC 3339); what happened later is left out. Default: the start of the run.
+    #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
+    as_of: Option<EventTime>,
+    /// The time zone of one line; may be repeated.
+    #[arg(long, value_name = "LINE=ZONE")]
+    line_zone: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What can be set, in the file or by an argument.
+#[derive(Debug, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
     /// The log's address, as Kafka's bootstrap.servers. Default 127.0.0.1:9092.
     #[arg(long, value_name = "HOST:PORT", env = "MAYDAY_LOG")]
     from_address: Option<String>,
@@ -37,198 +51,137 @@ struct Arguments {
     /// one, as a whole.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// Tell the figures as of this moment (RFC 3339); what happened later is left out. Default: the start of the run.
-    #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
-    as_of: Option<EventTime>,
     /// `shareable` withholds small counts and everything personal; `admin` shows all and adds tables of single alerts.
     #[arg(long, value_name = "EDITION")]
+    #[serde(deserialize_with = "from_text")]
     edition: Option<Edition>,
     /// Keep running and write a report whenever this cron expression says, as in `0 6 * * MON`.
     #[arg(long, value_name = "CRON")]
+    #[serde(deserialize_with = "from_text")]
     schedule: Option<Schedule>,
     /// Clocks of the schedule, of the total, and of lines without a zone of their own. Default Asia/Seoul.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
-    /// The time zone of one line; may be repeated.
-    #[arg(long, value_name = "LINE=ZONE")]
-    line_zone: Vec<String>,
+    #[arg(skip)]
+    line_zones: BTreeMap<String, String>,
     /// Read the log no faster than so many bytes a second. Default 16777216.
     #[arg(long, value_name = "BYTES")]
     bytes_per_second: Option<NonZeroU64>,
     /// Wait so long for the log, as in `30s`. Default 60s.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    log_deadline: Option<Duration>,
-}
-
-/// The settings file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    from_address: Option<String>,
-    folder: Option<PathBuf>,
-    edition: Option<String>,
-    schedule: Option<String>,
-    time_zone: Option<String>,
-    #[serde(default)]
-    line_zones: std::collections::BTreeMap<String, String>,
-    bytes_per_second: Option<NonZeroU64>,
-    #[serde(default, with = "humantime_serde")]
+    #[serde(with = "humantime_serde")]
     log_deadline: Option<Duration>,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,librdkafka=off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let config = match config(arguments) {
-        Ok(config) => config,
-        Err(error) => {
-            error!(
-                error = &*error as &(dyn StdError + 'static),
-                "the settings are wrong"
-            );
-            return ExitCode::from(2);
-        }
-    };
-    match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(error = &*error as &(dyn StdError + 'static), "no report");
-            match error.downcast_ref() {
-                Some(analytics_batch::Error::NeverDue(_)) => ExitCode::from(2),
-                _ => ExitCode::FAILURE,
-            }
-        }
-    }
+    let line = CommandLine::<Arguments>::parse();
+    log_lines::write("info,librdkafka=off", LogFormat::Text);
+    service_kit::main("analytics-batch", || run(config(line)?))
 }
 
-fn config(arguments: Arguments) -> anyhow::Result<Config> {
-    let settings = arguments
-        .config
-        .as_deref()
-        .map(settings)
-        .transpose()?
-        .unwrap_or_default();
-    let address = arguments
-        .from_address
-        .or(settings.from_address)
-        .unwrap_or_else(|| "127.0.0.1:9092".to_owned());
-    let folder = arguments
-        .folder
-        .or(settings.folder)
-        .unwrap_or_else(|| PathBuf::from("reports"));
-    let mut config = Config::new(address, folder);
-    config.as_of = arguments.as_of.map(not_ahead).transpose()?;
-    let edition = settings
-        .edition
-        .map(|name| name.parse::<Edition>())
-        .transpose()?;
-    config.edition = arguments.edition.or(edition).unwrap_or_default();
-    let schedule = settings
-        .schedule
-        .map(|expression| expression.parse::<Schedule>())
-        .transpose()?;
-    // A moment asks for one report, now, whatever the file says of later ones.
-    config.schedule = arguments
-        .schedule
-        .or(schedule.filter(|_| config.as_of.is_none()));
-    let line_zones = arguments
-        .line_zone
-        .iter()
-        .map(|pair| split_pair(pair))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let line_zones = settings.line_zones.into_iter().chain(line_zones);
-    config.zones = zones(arguments.time_zone.or(settings.time_zone), line_zones)?;
-    if let Some(bytes_per_second) = arguments.bytes_per_second.or(settings.bytes_per_second) {
-        config.bytes_per_second = bytes_per_second;
+fn config(line: CommandLine<Arguments>) -> Result<Config, SettingsError> {
+    let mut mistakes = Mistakes::default();
+    let settings = line.settings(line.arguments.config.as_deref(), &mut mistakes);
+    let arguments = Arguments {
+        settings,
+        ..line.arguments
+    };
+    let config = arguments.into_config(&mut mistakes);
+    mistakes.none().map(|()| config)
+}
+
+impl Arguments {
+    fn into_config(self, mistakes: &mut Mistakes) -> Config {
+        let settings = self.settings;
+        let address = settings.from_address.as_deref();
+        let folder = settings.folder.unwrap_or_else(|| "reports".into());
+        let mut config = Config::new(address.unwrap_or("127.0.0.1:9092"), folder);
+        config.edition = settings.edition.unwrap_or_default();
+        config.as_of = self.as_of;
+        if let Some(as_of) = self.as_of {
+            mistakes.extend(ahead_of_the_clock(as_of));
+        }
+        // A moment asks for one report, now, whatever the file says of later ones.
+        config.schedule = settings.schedule.filter(|_| config.as_of.is_none());
+        let line_zones = self
+            .line_zone
+            .iter()
+            .filter_map(|pair| split_pair(pair, mistakes))
+            .collect::<Vec<_>>();
+        let line_zones = settings.line_zones.into_iter().chain(line_zones);
+        config.zones = zones(settings.time_zone, line_zones, mistakes);
+        config.bytes_per_second = settings.bytes_per_second.unwrap_or(config.bytes_per_second);
+        config.log_deadline = settings.log_deadline.unwrap_or(config.log_deadline);
+        if std::io::stderr().is_terminal() {
+            config.progress = Progress::Bar;
+        }
+        config
     }
-    if let Some(log_deadline) = arguments.log_deadline.or(settings.log_deadline) {
-        config.log_deadline = log_deadline;
-    }
-    if std::io::stderr().is_terminal() {
-        config.progress = Progress::Bar;
-    }
-    Ok(config)
 }
 
 /// Figures as of a moment that is still to come would count calls as waited for that have not had the time.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a person's argument is judged at the outermost shell"
-)]
-fn not_ahead(as_of: EventTime) -> anyhow::Result<EventTime> {
-    let now = jiff::Timestamp::now();
-    if as_of <= EventTime::from(now) {
-        return Ok(as_of);
-    }
-    anyhow::bail!("--as-of {as_of} is ahead of this machine's clock, which says {now}")
+fn ahead_of_the_clock(as_of: EventTime) -> Option<String> {
+    let now = EventTime::from_millis(clock::wall_ms());
+    (now < as_of)
+        .then(|| format!("--as-of {as_of} is ahead of this machine's clock, which says {now}"))
 }
 
-fn settings(path: &Path) -> anyhow::Result<Settings> {
-    let context = || format!("settings file {}", path.display());
-    let file = settings_file::toml(path).with_context(context)?;
-    let read = config::Config::builder().add_source(file).build();
-    let settings = read.and_then(config::Config::try_deserialize);
-    let settings = settings.map_err(|error| settings_file::without_values(&error));
-    settings.with_context(context)
-}
-
-fn split_pair(pair: &str) -> anyhow::Result<(String, String)> {
-    let (line, zone) = pair
-        .rsplit_once('=')
-        .with_context(|| format!("{pair:?} is not LINE=ZONE"))?;
-    Ok((line.to_owned(), zone.to_owned()))
+fn split_pair(pair: &str, mistakes: &mut Mistakes) -> Option<(String, String)> {
+    let Some((line, zone)) = pair.rsplit_once('=') else {
+        mistakes.add(format!("--line-zone {pair:?} is not LINE=ZONE"));
+        return None;
+    };
+    Some((line.to_owned(), zone.to_owned()))
 }
 
 fn zones(
     default: Option<String>,
     lines: impl Iterator<Item = (String, String)>,
-) -> anyhow::Result<Zones> {
+    mistakes: &mut Mistakes,
+) -> Zones {
     let mut zones = Zones::default();
-    if let Some(name) = default {
-        zones.default = zone(&name)?;
+    if let Some(zone) = default.and_then(|name| zone(&name, mistakes)) {
+        zones.default = zone;
     }
-    for (line, name) in lines {
-        let line = Line::new(&line).with_context(|| format!("{line:?} is no line"))?;
-        zones.lines.insert(line, zone(&name)?);
+    for (name, zone_name) in lines {
+        let line = mistakes.ok(&format!("line zone of {name:?}"), Line::new(&name));
+        let zone = zone(&zone_name, mistakes);
+        zones.lines.extend(line.zip(zone));
     }
-    Ok(zones)
+    zones
 }
 
-fn zone(name: &str) -> anyhow::Result<TimeZone> {
-    TimeZone::get(name).with_context(|| format!("{name:?} is no time zone of the IANA database"))
+fn zone(name: &str, mistakes: &mut Mistakes) -> Option<TimeZone> {
+    mistakes.ok(&format!("time zone {name:?}"), TimeZone::get(name))
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .context("start the runtime")?;
+        .build()?;
     runtime.block_on(async {
+        let mut signals = StopSignals::listen()?;
         let shutdown = CancellationToken::new();
-        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let batch = write(config, shutdown.clone());
         tokio::pin!(batch);
-        let result = tokio::select! {
-            result = &mut batch => result,
-            _ = interrupt.recv() => stop(&shutdown, batch).await,
-            _ = terminate.recv() => stop(&shutdown, batch).await,
+        let written = tokio::select! {
+            written = &mut batch => written,
+            () = signals.received() => {
+                // The run looks for it between two records.
+                shutdown.cancel();
+                batch.await
+            }
         };
-        match result {
+        match written {
             Err(error) if error.is_stop() => Ok(()),
-            result => Ok(result?),
+            Err(error @ Error::NeverDue(_)) => Err(Failure::of_settings(error)),
+            written => Ok(written?),
         }
     })
 }
 
 /// Says on standard output where the report stands, so that other programs can open it.
-async fn write(config: Config, shutdown: CancellationToken) -> Result<(), analytics_batch::Error> {
+async fn write(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     if config.schedule.is_some() {
         return analytics_batch::run(config, shutdown).await;
     }
@@ -237,23 +190,13 @@ async fn write(config: Config, shutdown: CancellationToken) -> Result<(), analyt
     Ok(())
 }
 
-/// The run looks for the signal between two records.
-async fn stop(
-    shutdown: &CancellationToken,
-    batch: std::pin::Pin<&mut impl Future<Output = Result<(), analytics_batch::Error>>>,
-) -> Result<(), analytics_batch::Error> {
-    shutdown.cancel();
-    batch.await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str]) -> anyhow::Result<Config> {
-        config(Arguments::parse_from(
-            ["analytics-batch"].iter().chain(arguments),
-        ))
+    fn parsed(arguments: &[&str]) -> Result<Config, SettingsError> {
+        let arguments = ["analytics-batch"].iter().chain(arguments);
+        config(CommandLine::parse_from(arguments.copied()).unwrap())
     }
 
     fn settings_file(content: &str) -> tempfile::NamedTempFile {
@@ -303,12 +246,16 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_nobody_knows_and_a_zone_that_is_none_are_refused() {
-        let file = settings_file("fodler = \"a\"\n");
-        let refusal = parsed(&["--config", file.path().to_str().unwrap()]).unwrap_err();
-        assert!(format!("{refusal:#}").contains("fodler"), "{refusal:#}");
-        assert!(parsed(&["--as-of", "9999-01-01T00:00:00Z"]).is_err());
-        assert!(parsed(&["--time-zone", "Asia/Atlantis"]).is_err());
-        assert!(parsed(&["--line-zone", "자이"]).is_err());
+    fn everything_that_is_wrong_is_told_at_once() {
+        let file =
+            settings_file("fodler = \"a\"\nedition = \"secret\"\ntime_zone = \"Asia/Atlantis\"\n");
+        let path = file.path().to_str().unwrap();
+        let late = "9999-01-01T00:00:00Z";
+        let refused = parsed(&["--config", path, "--as-of", late, "--line-zone", "자이"]);
+
+        let refused = refused.unwrap_err().to_string();
+        for named in ["fodler", "edition", "Asia/Atlantis", "--as-of", "자이"] {
+            assert!(refused.contains(named), "{named}: {refused}");
+        }
     }
 }

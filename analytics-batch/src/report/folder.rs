@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, OFlags, RenameFlags};
+use service_kit::error_value;
 use sha2::{Digest, Sha256};
 
 /// The file that is locked while a report is written.
@@ -137,7 +138,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.folder) {
             tracing::warn!(
-                error = &error as &(dyn std::error::Error + 'static),
+                error = error_value(&error),
                 "an unfinished report is left behind: the next run removes it"
             );
         }

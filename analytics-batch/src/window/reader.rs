@@ -9,11 +9,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
+use service_kit::clock;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
 use super::{Meter, Offsets, Window};
-use crate::clock;
 
 /// How long one question to the log may take before it is asked again.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -138,7 +138,7 @@ impl Reader {
             consumer,
             stop,
             pace,
-            began: clock::instant(),
+            began: clock::steady(),
         })
     }
 
@@ -165,7 +165,7 @@ impl Reader {
 
     /// The partitions of a topic, once it exists: producer-api may be about to create it.
     fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
-        let began = clock::instant();
+        let began = clock::steady();
         loop {
             let metadata =
                 self.ask(|consumer, timeout| consumer.fetch_metadata(Some(topic.name()), timeout))?;
@@ -197,7 +197,7 @@ impl Reader {
         &self,
         question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
     ) -> Result<T, ReadError> {
-        let began = clock::instant();
+        let began = clock::steady();
         loop {
             let left = self.settings.deadline.saturating_sub(began.elapsed());
             let source = match question(&self.consumer, left.min(ASK_TIMEOUT)) {
@@ -267,7 +267,7 @@ impl Reader {
         };
         self.assign(topic, partition, offsets.start)
             .map_err(|source| failed(position, source))?;
-        let mut last_record = clock::instant();
+        let mut last_record = clock::steady();
         while position < offsets.end {
             if self.stop.is_cancelled() {
                 return Err(ReadError::Stopped);
@@ -295,7 +295,7 @@ impl Reader {
                         std::thread::sleep(rest);
                     }
                     // The rest was ours: the log did not keep us waiting.
-                    last_record = clock::instant();
+                    last_record = clock::steady();
                 }
                 // The rest of the window holds no record for us: markers of transactions, or aborted ones.
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
