@@ -15,10 +15,11 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::json;
+use service_kit::Failure;
 
 use crate::cli::Dlt;
 use crate::home::Home;
-use crate::outcome::Failure;
+use crate::outcome::not_now;
 
 /// How long the log may take to answer.
 const LOG_WITHIN: Duration = Duration::from_secs(10);
@@ -96,8 +97,7 @@ async fn replay(servers: &str, wanted: Option<&str>) -> Result<(), Failure> {
         record.key = letter.key();
         record.payload = letter.payload();
         let sent = writer.send(record, LOG_WITHIN).await;
-        let place =
-            sent.map_err(|(error, _)| Failure::NotNow(format!("{}: {error}", named(&origin))))?;
+        let place = sent.map_err(|(error, _)| not_now(format!("{}: {error}", named(&origin))))?;
         println!(
             "{} sent again to {}-{}-{}",
             named(&origin),
@@ -124,7 +124,7 @@ fn read_all(servers: &str) -> Result<BTreeMap<Origin, OwnedMessage>, Failure> {
     for topic in [Topic::Alert, Topic::Accept] {
         let name = topic.dead_letter_name();
         let metadata = reader.fetch_metadata(Some(name), LOG_WITHIN);
-        let metadata = metadata.map_err(|error| Failure::NotNow(format!("{servers}: {error}")))?;
+        let metadata = metadata.map_err(|error| not_now(format!("{servers}: {error}")))?;
         for partition in metadata
             .topics()
             .iter()
@@ -142,19 +142,19 @@ fn read_partition(
     partition: i32,
     letters: &mut BTreeMap<Origin, OwnedMessage>,
 ) -> Result<(), Failure> {
-    let not_now = |error: KafkaError| Failure::NotNow(format!("{topic}-{partition}: {error}"));
+    let failed = |error: KafkaError| not_now(format!("{topic}-{partition}: {error}"));
     let (start, end) = reader
         .fetch_watermarks(topic, partition, LOG_WITHIN)
-        .map_err(not_now)?;
+        .map_err(failed)?;
     let mut from = TopicPartitionList::new();
     from.add_partition_offset(topic, partition, Offset::Beginning)
-        .map_err(not_now)?;
-    reader.assign(&from).map_err(not_now)?;
+        .map_err(failed)?;
+    reader.assign(&from).map_err(failed)?;
     let mut next = start;
     while next < end {
         let polled = reader
             .poll(LOG_WITHIN)
-            .ok_or_else(|| Failure::NotNow(format!("{topic}-{partition}: no answer")))?;
+            .ok_or_else(|| not_now(format!("{topic}-{partition}: no answer")))?;
         let letter = match polled {
             Ok(letter) => letter.detach(),
             // librdkafka goes on by itself.
@@ -163,7 +163,7 @@ fn read_partition(
             }
             // What is left before the end are a transaction's markers.
             Err(KafkaError::PartitionEOF(_)) => return Ok(()),
-            Err(error) => return Err(not_now(error)),
+            Err(error) => return Err(failed(error)),
         };
         next = letter.offset() + 1;
         if let Some(origin) = origin_of(&letter) {

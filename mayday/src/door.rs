@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use service_kit::Failure;
 use uuid::Uuid;
 
 use crate::cli::{Accept, Send};
 use crate::home::Home;
 use crate::identity;
-use crate::outcome::Failure;
+use crate::outcome::{not_now, refused};
 
 /// Longer than the api's own deadline, so that its answer is the one that is heard.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ fn post(api: &str, path: &str, token: &str, body: &Value) -> Result<(), Failure>
         .send_json(body);
     let mut answer = match answered {
         Ok(answer) => answer,
-        Err(error) => return Err(Failure::NotNow(format!("{url}: {error}"))),
+        Err(error) => return Err(not_now(format!("{url}: {error}"))),
     };
     let status = answer.status();
     let text = answer
@@ -65,9 +66,9 @@ fn post(api: &str, path: &str, token: &str, body: &Value) -> Result<(), Failure>
     }
     let sentence = format!("{url} answered {status}: {}", problem(&text));
     if status.is_server_error() || status.as_u16() == 429 {
-        return Err(Failure::NotNow(sentence));
+        return Err(not_now(sentence));
     }
-    Err(Failure::Refused(sentence))
+    Err(refused(sentence))
 }
 
 /// The sentences of a problem (RFC 9457), or the text as it is.

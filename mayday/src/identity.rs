@@ -1,15 +1,15 @@
 //! Tokens for houses: ready ones, or made with the data folder's secret.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use event_model::{House, Line};
 use jiff::{SignedDuration, Timestamp};
 use resident_token::{Grant, Secret};
+use service_kit::{Failure, clock};
 
 use crate::cli::{Identity, Token};
 use crate::home::Home;
-use crate::outcome::Failure;
 
 /// How long a token is good for that a command makes for itself.
 const COMMAND_LASTS: Duration = Duration::from_secs(12 * 60 * 60);
@@ -52,10 +52,6 @@ pub(crate) fn issue(
     }))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a person's command is the outermost shell"
-)]
 fn now() -> Timestamp {
-    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::MAX)
+    Timestamp::from_millisecond(clock::wall_ms()).unwrap_or(Timestamp::MAX)
 }

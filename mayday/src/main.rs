@@ -1,7 +1,6 @@
 //! Everything in one process, and the person's tools.
 
 mod addresses;
-mod admin;
 mod advice;
 mod cli;
 mod disk_probe;
@@ -11,6 +10,7 @@ mod home;
 mod identity;
 mod log_supervisor;
 mod outcome;
+mod readiness;
 mod report;
 mod start;
 mod together;
@@ -21,11 +21,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use service_kit::Failure;
+use service_kit::log_lines::{self, LogFormat};
 
 use crate::cli::{Cli, Command};
 use crate::home::Home;
-use crate::outcome::Failure;
 
 /// How long the end of the process waits for threads that nothing else waits for.
 const HUNG_THREADS_WAIT: Duration = Duration::from_secs(1);
@@ -33,22 +33,9 @@ const HUNG_THREADS_WAIT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // A newcomer's terminal shows the welcome and what goes wrong; RUST_LOG=info shows the rest. That the log is away is
-    // said once by this program, and by the hundred by its Kafka client. What tungstenite says is never shown: whole
-    // messages, and a CONNECT holds a token.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,librdkafka=off,rdkafka=off"))
-        .add_directive("tungstenite=off".parse().expect("a directive"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("mayday: {failure}");
-            failure.exit_code()
-        }
-    }
+    // said once by this program, and by the hundred by its Kafka client.
+    log_lines::write("warn,librdkafka=off,rdkafka=off", LogFormat::Text);
+    service_kit::main("mayday", || run(cli))
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -76,7 +63,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn ask_log(command: log_core::tools::Command, home: &Home) -> Result<(), Failure> {
     let server = home.log_address(None);
     match log_core::tools::run(command, Some(server), &mut std::io::stdout()).await {
-        Err(error) if error.is_unreachable() => Err(Failure::NotNow(error.to_string())),
+        Err(error) if error.is_unreachable() => Err(outcome::not_now(error.to_string())),
         asked => Ok(asked?),
     }
 }

@@ -1,31 +1,10 @@
-//! The operator's listener: `/metrics`, `/healthz`, `/readyz`, on the loopback address. It outlives the log and says what
-//! each part can do now.
+//! What each part can do now: the body of `/readyz`, and what a start waits for.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
-use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::advice::AdminListen;
 use crate::disk_probe::DiskProblem;
 use crate::log_supervisor::LogStage;
-
-/// A few scrapers, and the operator.
-const CONNECTIONS_MAX: usize = 32;
-const HTTP_LIMITS: HttpLimits = HttpLimits {
-    head_timeout: Duration::from_secs(10),
-    head_bytes_max: 16 * 1024,
-};
 
 /// Whether a door can do its work now, or why not.
 pub(crate) type DoorReadiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -104,59 +83,15 @@ impl Readiness {
 }
 
 impl Report {
+    /// Whether all is well.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     /// Why not everything is ready.
     pub(crate) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
-}
-
-#[derive(Clone)]
-struct Admin {
-    readiness: std::sync::Arc<Readiness>,
-    metrics: PrometheusHandle,
-}
-
-/// Takes the address.
-///
-/// # Errors
-/// It is taken, or not this machine's.
-pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AdminListen> {
-    let failed = |source| AdminListen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
-/// Answers until `stop`.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    readiness: std::sync::Arc<Readiness>,
-    metrics: PrometheusHandle,
-    stop: CancellationToken,
-) {
-    let routes = Router::new()
-        .route("/metrics", get(render))
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .with_state(Admin { readiness, metrics });
-    let places = Places::new(PlaceLimits::shared(CONNECTIONS_MAX));
-    let acceptor = Acceptor::new(listener, places, WhenFull::ServiceUnavailable);
-    serve_http(acceptor, routes, HTTP_LIMITS, TaskTracker::new(), stop).await;
-}
-
-async fn render(State(admin): State<Admin>) -> ([(&'static str, &'static str); 1], String) {
-    let kind = ("content-type", "text/plain; version=0.0.4");
-    ([kind], admin.metrics.render())
-}
-
-async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Report>) {
-    let report = admin.readiness.report();
-    let status = if report.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(report))
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use analytics_batch::{Config, Progress};
 use anyhow::Context;
+use service_kit::Failure;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Report;
 use crate::home::Home;
-use crate::outcome::Failure;
 
 /// What opens a page in the person's browser.
 const OPENER: &str = if cfg!(target_os = "macos") {
@@ -55,7 +55,5 @@ fn open(page: &Path) -> Result<(), Failure> {
     if opened.success() {
         return Ok(());
     }
-    Err(Failure::Here(anyhow::anyhow!(
-        "{OPENER} could not open the report: open the file by hand"
-    )))
+    Err(format!("{OPENER} could not open the report: open the file by hand").into())
 }

@@ -1,7 +1,7 @@
 //! Starts the whole house in one process: the doors first, then the log; and ends it in order. The doors outlive the log:
 //! while it is down the api keeps calls in the outbox.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use producer_api::{Config as ApiConfig, Service as Api};
 use resident_token::{KeySource, Policy, Verifier};
 use service_kit::bounds::{Memory, Row, Shares};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use service_kit::stop_signals::StopSignals;
+use service_kit::{Failure, admin, error_value};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
@@ -21,12 +23,11 @@ use tracing::warn;
 use ws_gateway::{Config as GatewayConfig, Gateway};
 
 use crate::addresses::Addresses;
-use crate::admin::{self, Readiness};
-use crate::advice::with_advice;
+use crate::advice::{AdminListen, with_advice};
 use crate::cli::Start;
 use crate::home::Home;
 use crate::log_supervisor::{self, LogAddress, LogStage};
-use crate::outcome::Failure;
+use crate::readiness::{Readiness, Report};
 use crate::{disk_probe, together, welcome};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -39,19 +40,19 @@ const LOG_ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs everything until Ctrl-C, SIGTERM, or the end of a door.
 pub(crate) async fn start(args: &Start, home: &Home) -> Result<(), Failure> {
-    let mut end = EndSignals::listen()?;
+    let mut signals = StopSignals::listen().context("signals cannot be heard")?;
     home.create()?;
     let secret = home.secret_or_new()?;
     let mut house = House::open(args, home, &secret).await?;
     if let Err(error) = house.addresses.keep(home.path()) {
         warn!(
-            error = &error as &(dyn std::error::Error + 'static),
+            error = error_value(&error),
             "the addresses cannot be kept in the data folder: commands need --api and --gateway to find this process"
         );
     }
     let text = welcome::text(&house.addresses, &house.bounds, home, &secret)?;
     let ended = {
-        let ended = house.parts.wait(&mut end);
+        let ended = house.parts.wait(&mut signals);
         tokio::pin!(ended);
         tokio::select! {
             () = wait_until_ready(&house.readiness) => {
@@ -130,7 +131,7 @@ impl House {
         log_config.listen = log_address.address;
         let doors = Doors::choose(args)?;
         let operator = SocketAddr::new(LOOPBACK, args.admin_port);
-        let (operator, operator_address) = admin::listen(operator)
+        let (operator, operator_address) = listen(operator)
             .await
             .map_err(|error| with_advice(error, "the operator's listener", "--admin-port"))?;
 
@@ -182,7 +183,8 @@ impl House {
             admin: Part::spawn("the operator's listener", &tasks, |stop| {
                 let asked = Arc::clone(&readiness);
                 async move {
-                    admin::serve(operator, asked, metrics, stop).await;
+                    let readyz = move || answer(&asked);
+                    admin::serve(operator, Some(metrics), readyz, TaskTracker::new(), stop).await;
                     Ok(())
                 }
             }),
@@ -222,9 +224,9 @@ impl House {
 impl Parts {
     /// Until the operator asks for the end, or a part ends by itself. The log does so only where its first start failed
     /// for good.
-    async fn wait(&mut self, end: &mut EndSignals) -> Result<(), Error> {
+    async fn wait(&mut self, signals: &mut StopSignals) -> Result<(), Error> {
         tokio::select! {
-            () = end.asked() => Ok(()),
+            () = signals.received() => Ok(()),
             ended = &mut self.log.task => Err(self.log.ended_early(ended)),
             ended = &mut self.api.task => Err(self.api.ended_early(ended)),
             ended = &mut self.gateway.task => Err(self.gateway.ended_early(ended)),
@@ -265,27 +267,19 @@ impl Part {
     }
 }
 
-/// Ctrl-C and SIGTERM, heard from the moment this is made: before it, either ends the process at once.
-struct EndSignals {
-    interrupt: Signal,
-    terminate: Signal,
+/// Takes the operator's address.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AdminListen> {
+    let failed = |source| AdminListen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
-impl EndSignals {
-    fn listen() -> Result<Self, Error> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).context("Ctrl-C cannot be heard")?,
-            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?,
-        })
-    }
-
-    /// Returns when one has come since [`listen`](Self::listen).
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+/// What `/readyz` says.
+fn answer(readiness: &Readiness) -> admin::Readiness<Report> {
+    let body = readiness.report();
+    let is_ready = body.is_ready();
+    admin::Readiness { is_ready, body }
 }
 
 /// The log's settings, checked before any door is opened.
@@ -300,8 +294,7 @@ fn log_config(args: &Start, home: &Home) -> Result<LogConfig, Failure> {
         journal.segment_bytes = bytes;
         journal.record_bytes_max = journal.record_bytes_max.min(bytes / 4 * 3);
     }
-    let config = together::join(config, &args.together, home.given_secret())
-        .map_err(|error| Failure::Here(error.into()))?;
+    let config = together::join(config, &args.together, home.given_secret())?;
     let address = config.listen;
     let mistakes = config.mistakes();
     let refused = if !mistakes.is_empty() {
@@ -346,8 +339,8 @@ fn chosen(host: IpAddr, port: u16) -> Result<u16, Error> {
     if port != 0 {
         return Ok(port);
     }
-    let probe =
-        TcpListener::bind((host, 0)).with_context(|| format!("{host}: no port can be had"))?;
+    let probe = std::net::TcpListener::bind((host, 0))
+        .with_context(|| format!("{host}: no port can be had"))?;
     Ok(probe
         .local_addr()
         .with_context(|| format!("{host}: no port can be had"))?

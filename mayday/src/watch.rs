@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
+use service_kit::Failure;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -15,7 +16,7 @@ use ws_gateway::stomp::{Command, Frame, Limits, Parser, Version, encode};
 use crate::cli::Watch;
 use crate::home::Home;
 use crate::identity;
-use crate::outcome::Failure;
+use crate::outcome::{not_now, refused};
 
 /// How long the gateway may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ pub(crate) async fn watch(args: &Watch, home: &Home) -> Result<(), Failure> {
         WELCOME_WITHIN,
         Ear::open(&gateway, &token, &args.identity.line),
     );
-    let late = || Failure::NotNow(format!("{gateway}: no welcome within {WELCOME_WITHIN:?}"));
+    let late = || not_now(format!("{gateway}: no welcome within {WELCOME_WITHIN:?}"));
     let mut ear = welcome.await.map_err(|_| late())??;
     eprintln!(
         "watching {} as {}; Ctrl-C ends it",
@@ -66,7 +67,7 @@ impl Ear {
             HeaderValue::from_static("v12.stomp"),
         );
         let connected = connect_async(request).await;
-        let (socket, _) = connected.map_err(|error| Failure::NotNow(format!("{url}: {error}")))?;
+        let (socket, _) = connected.map_err(|error| not_now(format!("{url}: {error}")))?;
         let mut parser = Parser::new(Limits::AFTER_CONNECT);
         parser.speak(Version::V1_2, Limits::AFTER_CONNECT);
         let mut ear = Self {
@@ -138,25 +139,19 @@ impl Ear {
                 let why = close.map_or_else(String::new, |close| {
                     format!(" {}: {}", close.code, close.reason)
                 });
-                return Err(Failure::NotNow(format!(
-                    "{} closed the connection{why}",
-                    self.url
-                )));
+                return Err(not_now(format!("{} closed the connection{why}", self.url)));
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(self.lost(&error)),
             None => {
-                return Err(Failure::NotNow(format!(
-                    "{} ended the connection",
-                    self.url
-                )));
+                return Err(not_now(format!("{} ended the connection", self.url)));
             }
         }
         Ok(())
     }
 
     fn lost(&self, error: &SocketError) -> Failure {
-        Failure::NotNow(format!("{}: {error}", self.url))
+        not_now(format!("{}: {error}", self.url))
     }
 }
 
@@ -168,9 +163,9 @@ fn refusal(error: &Frame) -> Failure {
         header("code")
     );
     if header("retry") == "later" {
-        Failure::NotNow(sentence)
+        not_now(sentence)
     } else {
-        Failure::Refused(sentence)
+        refused(sentence)
     }
 }
 

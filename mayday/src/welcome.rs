@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use resident_token::Secret;
+use service_kit::Failure;
 use service_kit::bounds::Shares;
 
 use crate::addresses::Addresses;
 use crate::cli::{DEMO_CALLER, DEMO_LINE, DEMO_NEIGHBOUR};
 use crate::home::Home;
 use crate::identity;
-use crate::outcome::Failure;
 
 /// How long the printed tokens are good for.
 const TOKENS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
