@@ -23,9 +23,9 @@
 //! # }
 //! ```
 
+mod case_builder;
 mod category;
 mod config;
-mod gather;
 mod report;
 mod schedule;
 pub mod stats;
@@ -38,9 +38,9 @@ use service_kit::{clock, error_value};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+pub use case_builder::{Gathered, Gathering, Intake, Keep, LineCases, Reject, Row, Said};
 pub use category::Category;
 pub use config::{Config, Progress, ZONE_DEFAULT, Zones};
-pub use gather::{Gathered, Gathering, Intake, Keep, LineCases, Reject, Row, Said};
 pub use report::{Edition, EditionError, WriteError, Written, write};
 pub use schedule::{Schedule, ScheduleError};
 pub use window::{Offsets, ReadError, Window};

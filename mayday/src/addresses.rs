@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::home::write_privately;
+use crate::data_folder::write_privately;
 
 const FILE: &str = "addresses.json";
 

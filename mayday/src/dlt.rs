@@ -18,7 +18,7 @@ use serde_json::json;
 use service_kit::Failure;
 
 use crate::cli::Dlt;
-use crate::home::Home;
+use crate::data_folder::Home;
 use crate::outcome::not_now;
 
 /// How long the log may take to answer.

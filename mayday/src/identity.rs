@@ -9,7 +9,7 @@ use resident_token::{Grant, Secret};
 use service_kit::{Failure, clock};
 
 use crate::cli::{Identity, Token};
-use crate::home::Home;
+use crate::data_folder::Home;
 
 /// How long a token is good for that a command makes for itself.
 const COMMAND_LASTS: Duration = Duration::from_secs(12 * 60 * 60);

@@ -2,18 +2,18 @@
 
 mod addresses;
 mod advice;
+mod api_client;
 mod cli;
+mod cluster_args;
+mod data_folder;
 mod disk_probe;
 mod dlt;
-mod door;
-mod home;
 mod identity;
 mod log_supervisor;
 mod outcome;
 mod readiness;
 mod report;
 mod start;
-mod together;
 mod watch;
 mod welcome;
 
@@ -25,7 +25,7 @@ use service_kit::Failure;
 use service_kit::log_lines::{self, LogFormat};
 
 use crate::cli::{Cli, Command};
-use crate::home::Home;
+use crate::data_folder::Home;
 
 /// How long the end of the process waits for threads that nothing else waits for.
 const HUNG_THREADS_WAIT: Duration = Duration::from_secs(1);
@@ -51,8 +51,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             ended
         }
         Some(Command::Token(args)) => identity::token(&args, &home),
-        Some(Command::Send(args)) => door::send(&args, &home),
-        Some(Command::Accept(args)) => door::accept(&args, &home),
+        Some(Command::Send(args)) => api_client::send(&args, &home),
+        Some(Command::Accept(args)) => api_client::accept(&args, &home),
         Some(Command::Watch(args)) => runtime()?.block_on(watch::watch(&args, &home)),
         Some(Command::Log(command)) => runtime()?.block_on(ask_log(command, &home)),
         Some(Command::Dlt(command)) => runtime()?.block_on(dlt::dlt(&command, &home)),

@@ -10,7 +10,7 @@ use service_kit::Failure;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Report;
-use crate::home::Home;
+use crate::data_folder::Home;
 
 /// What opens a page in the person's browser.
 const OPENER: &str = if cfg!(target_os = "macos") {

@@ -25,10 +25,10 @@ use ws_gateway::{Config as GatewayConfig, Gateway};
 use crate::addresses::Addresses;
 use crate::advice::{AdminListen, with_advice};
 use crate::cli::Start;
-use crate::home::Home;
+use crate::data_folder::Home;
 use crate::log_supervisor::{self, LogAddress, LogStage};
 use crate::readiness::{Readiness, Report};
-use crate::{disk_probe, together, welcome};
+use crate::{cluster_args, disk_probe, welcome};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A start that is not ready after so long says what it waits for: a person who sees nothing thinks that it hangs.
@@ -294,7 +294,7 @@ fn log_config(args: &Start, home: &Home) -> Result<LogConfig, Failure> {
         journal.segment_bytes = bytes;
         journal.record_bytes_max = journal.record_bytes_max.min(bytes / 4 * 3);
     }
-    let config = together::join(config, &args.together, home.given_secret())?;
+    let config = cluster_args::join(config, &args.together, home.given_secret())?;
     let address = config.listen;
     let mistakes = config.mistakes();
     let refused = if !mistakes.is_empty() {

@@ -14,7 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use ws_gateway::stomp::{Command, Frame, Limits, Parser, Version, encode};
 
 use crate::cli::Watch;
-use crate::home::Home;
+use crate::data_folder::Home;
 use crate::identity;
 use crate::outcome::{not_now, refused};
 

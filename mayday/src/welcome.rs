@@ -8,7 +8,7 @@ use service_kit::bounds::Shares;
 
 use crate::addresses::Addresses;
 use crate::cli::{DEMO_CALLER, DEMO_LINE, DEMO_NEIGHBOUR};
-use crate::home::Home;
+use crate::data_folder::Home;
 use crate::identity;
 
 /// How long the printed tokens are good for.

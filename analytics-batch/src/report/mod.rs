@@ -28,7 +28,7 @@ use event_model::EventTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use crate::gather::Gathered;
+use crate::case_builder::Gathered;
 use crate::window::Window;
 use folder::{Draft, folder_names, sha256};
 use scope::Scope;

@@ -5,7 +5,7 @@ use event_model::{EventTime, House, Line};
 use jiff::tz::TimeZone;
 
 use super::disclosure::Edition;
-use crate::gather::{Gathered, LineCases, Row};
+use crate::case_builder::{Gathered, LineCases, Row};
 use crate::stats::{Case, HoursSeen, Survival, day_start_ms, figures, hours_seen};
 
 /// The alerts of a folder and what is known around them.

@@ -7,8 +7,8 @@ use event_model::EventTime;
 use super::disclosure::{Edition, Shown};
 use super::scope::Scope;
 use super::table::{Cell, Table};
+use crate::case_builder::{Gathered, Intake, LineCases};
 use crate::category::Category;
-use crate::gather::{Gathered, Intake, LineCases};
 use crate::stats::{
     Case, Figures, Grain, Interval, Percentiles, Period, SHARES_WITHIN_MS, Survival, by_hour,
     figures, median, percentile, trend, wilson,
@@ -604,7 +604,7 @@ fn reject_reasons(intake: &Intake, edition: Edition) -> Table {
 }
 
 fn rejects(intake: &Intake) -> Table {
-    let row = |reject: &crate::gather::Reject| {
+    let row = |reject: &crate::case_builder::Reject| {
         vec![
             Cell::text(reject.place.topic.name()),
             Cell::Count(reject.place.partition.into()),
@@ -640,7 +640,7 @@ fn houses(scope: &Scope<'_>, figures: &Figures) -> Table {
 }
 
 fn alerts(scope: &Scope<'_>) -> Table {
-    let row = |(line, row): &(&LineCases, &crate::gather::Row)| {
+    let row = |(line, row): &(&LineCases, &crate::case_builder::Row)| {
         let case = &row.case;
         let said = row.said.as_ref();
         let point = said.and_then(|said| said.point.as_ref());

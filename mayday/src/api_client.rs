@@ -8,7 +8,7 @@ use service_kit::Failure;
 use uuid::Uuid;
 
 use crate::cli::{Accept, Send};
-use crate::home::Home;
+use crate::data_folder::Home;
 use crate::identity;
 use crate::outcome::{not_now, refused};
 
