@@ -26,7 +26,7 @@ const REJECTS_KEPT: usize = 1_000;
 
 /// What is kept of each alert besides what the figures need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum DetailLevel {
     /// Nothing: the figures are all that is published.
     Figures,
     /// Text and position, for tables with one row per alert.
@@ -35,9 +35,9 @@ pub enum Keep {
 
 /// Records on their way to becoming cases.
 #[derive(Debug)]
-pub struct Gathering {
+pub struct CaseBuilder {
     as_of: EventTime,
-    keep: Keep,
+    detail: DetailLevel,
     fold: Fold,
     facts: BTreeMap<(Line, EventId), Facts>,
     intake: Intake,
@@ -80,24 +80,24 @@ struct Facts {
     place: Place,
     category: Category,
     flaws: Vec<Flaw>,
-    said: Option<Said>,
+    details: Option<CallDetails>,
 }
 
 /// What the caller said: personal, kept for the edition that shows rows only.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct CallDetails {
     /// The text.
     pub text: String,
     /// Latitude and longitude.
     pub point: Option<(String, String)>,
 }
 
-impl Gathering {
+impl CaseBuilder {
     /// Nothing read yet.
-    pub fn new(as_of: EventTime, keep: Keep) -> Self {
+    pub fn new(as_of: EventTime, detail: DetailLevel) -> Self {
         Self {
             as_of,
-            keep,
+            detail,
             fold: Fold::new(),
             facts: BTreeMap::new(),
             intake: Intake::default(),
@@ -176,7 +176,7 @@ impl Gathering {
         {
             return;
         }
-        let said = (self.keep == Keep::Rows).then(|| Said {
+        let details = (self.detail == DetailLevel::Rows).then(|| CallDetails {
             text: alert.text.to_string(),
             point: alert
                 .position
@@ -190,7 +190,7 @@ impl Gathering {
                 place: recorded.place,
                 category,
                 flaws: flaws(alert, recorded),
-                said,
+                details,
             },
         );
     }
@@ -206,7 +206,7 @@ impl Gathering {
     }
 
     /// All records are read: what do they add up to?
-    pub fn finish(mut self, zones: &Zones) -> Gathered {
+    pub fn finish(mut self, zones: &Zones) -> GatheredCases {
         self.take_later();
         let mut houses = Houses::default();
         let lines = self
@@ -215,7 +215,7 @@ impl Gathering {
             .map(|line| self.line(line, zones, &mut houses))
             .collect();
         self.intake.rejects.sort_by_key(|reject| reject.place);
-        Gathered {
+        GatheredCases {
             as_of: self.as_of,
             lines,
             houses: houses.named,
@@ -257,7 +257,7 @@ impl Gathering {
                 id: alert.id,
                 is_drill: alert.status != Status::Actual,
                 case,
-                said: facts.said.clone(),
+                details: facts.details.clone(),
             });
         }
         let orphans = self.fold.orphans(line);
@@ -316,7 +316,7 @@ fn reason(error: &DecodeError) -> &'static str {
 
 /// Everything that was read, in order.
 #[derive(Clone, Debug)]
-pub struct Gathered {
+pub struct GatheredCases {
     /// The moment the report is about.
     pub as_of: EventTime,
     /// The lines that have any event, by name.
@@ -356,7 +356,7 @@ pub struct Row {
     /// What the figures need.
     pub case: Case,
     /// What the caller said, where rows are kept.
-    pub said: Option<Said>,
+    pub details: Option<CallDetails>,
 }
 
 /// Gives each house a number, in the order they are met.

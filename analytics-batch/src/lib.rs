@@ -5,10 +5,10 @@
 //! It keeps nothing between runs, and it commits no offset: the log is the only memory.
 //!
 //! ```text
-//! window/  reads the log             ->  records
-//! gather   decodes and folds them    ->  cases
-//! stats/   numbers in, numbers out   ->  figures
-//! report/  withholds, lays out       ->  files
+//! window/        reads the log             ->  records
+//! case_builder   decodes and folds them    ->  cases
+//! stats/         numbers in, numbers out   ->  figures
+//! report/        withholds, lays out       ->  files
 //! ```
 //!
 //! ```no_run
@@ -38,10 +38,12 @@ use service_kit::{clock, error_value};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-pub use case_builder::{Gathered, Gathering, Intake, Keep, LineCases, Reject, Row, Said};
+pub use case_builder::{
+    CallDetails, CaseBuilder, DetailLevel, GatheredCases, Intake, LineCases, Reject, Row,
+};
 pub use category::Category;
 pub use config::{Config, Progress, ZONE_DEFAULT, Zones};
-pub use report::{Edition, EditionError, WriteError, Written, write};
+pub use report::{Edition, EditionError, WriteError, WrittenReport, write};
 pub use schedule::{Schedule, ScheduleError};
 pub use window::{Offsets, ReadError, Window};
 
@@ -91,7 +93,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let mut from = now().to_timestamp();
     while let Some(due) = schedule.next_after(from, &config.zones.default) {
         info!(%due, "next report");
-        if sleep_until(due.into(), &shutdown).await == Woken::ToStop {
+        if sleep_until(due.into(), &shutdown).await == WakeReason::ToStop {
             return Ok(());
         }
         if let Err(error) = report(&config, shutdown.clone()).await.map(drop)
@@ -110,22 +112,22 @@ fn now() -> EventTime {
 }
 
 #[derive(PartialEq, Eq)]
-enum Woken {
+enum WakeReason {
     InTime,
     ToStop,
 }
 
-async fn sleep_until(due: EventTime, shutdown: &CancellationToken) -> Woken {
+async fn sleep_until(due: EventTime, shutdown: &CancellationToken) -> WakeReason {
     loop {
         let left = due.millis_since(now());
         let Ok(left) = u64::try_from(left) else {
-            return Woken::InTime;
+            return WakeReason::InTime;
         };
         if left == 0 {
-            return Woken::InTime;
+            return WakeReason::InTime;
         }
         tokio::select! {
-            () = shutdown.cancelled() => return Woken::ToStop,
+            () = shutdown.cancelled() => return WakeReason::ToStop,
             () = tokio::time::sleep(Duration::from_millis(left).min(SLEEP_MAX)) => {}
         }
     }
@@ -138,13 +140,13 @@ async fn sleep_until(due: EventTime, shutdown: &CancellationToken) -> Woken {
 ///
 /// # Cancel safety
 /// Dropping the future leaves the reading thread running until `shutdown`; a report is published whole or not at all.
-pub async fn report(config: &Config, shutdown: CancellationToken) -> Result<Written, Error> {
+pub async fn report(config: &Config, shutdown: CancellationToken) -> Result<WrittenReport, Error> {
     let config = config.clone();
     let run = tokio::task::spawn_blocking(move || read_and_write(&config, shutdown));
     run.await.map_err(Error::Broken)?
 }
 
-fn read_and_write(config: &Config, stop: CancellationToken) -> Result<Written, Error> {
+fn read_and_write(config: &Config, stop: CancellationToken) -> Result<WrittenReport, Error> {
     let as_of = config.as_of.unwrap_or_else(now);
     let settings = ReaderSettings {
         log: config.log.clone(),
@@ -154,17 +156,17 @@ fn read_and_write(config: &Config, stop: CancellationToken) -> Result<Written, E
     let mut reader = Reader::new(settings, stop.clone()).map_err(Error::Read)?;
     let window = reader.window().map_err(Error::Read)?;
     info!(records = window.len(), %as_of, edition = %config.edition, "reading the log");
-    let keep = match config.edition {
-        Edition::Shareable => Keep::Figures,
-        Edition::Admin => Keep::Rows,
+    let detail = match config.edition {
+        Edition::Shareable => DetailLevel::Figures,
+        Edition::Admin => DetailLevel::Rows,
     };
-    let mut gathering = Gathering::new(as_of, keep);
+    let mut cases = CaseBuilder::new(as_of, detail);
     let mut meter = Meter::new(config.progress, window.len());
     reader
-        .read(&window, &mut meter, |record| gathering.take(record))
+        .read(&window, &mut meter, |record| cases.take(record))
         .map_err(Error::Read)?;
     meter.finish();
-    let gathered = gathering.finish(&config.zones);
+    let gathered = cases.finish(&config.zones);
     let written = write_in_turn(config, &gathered, &window, &stop)?;
     info!(folder = %written.folder.display(), lines = written.lines, records = written.records, "report written");
     Ok(written)
@@ -173,10 +175,10 @@ fn read_and_write(config: &Config, stop: CancellationToken) -> Result<Written, E
 /// Waits for another run that writes below the same folder: it is soon done.
 fn write_in_turn(
     config: &Config,
-    gathered: &Gathered,
+    gathered: &GatheredCases,
     window: &Window,
     stop: &CancellationToken,
-) -> Result<Written, Error> {
+) -> Result<WrittenReport, Error> {
     let (edition, zone) = (config.edition, &config.zones.default);
     let mut tries_left = TURN_TRIES_MAX;
     loop {

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use analytics_batch::{Edition, Gathered, Gathering, Keep, Offsets, Window, Written, Zones, write};
+use analytics_batch::{
+    CaseBuilder, DetailLevel, Edition, GatheredCases, Offsets, Window, WrittenReport, Zones, write,
+};
 use event_model::{EventTime, Line, Place, RecordView, Topic};
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -46,15 +48,15 @@ impl Log {
 
     fn gather(
         &self,
-        keep: Keep,
+        detail: DetailLevel,
         as_of: EventTime,
         records: impl Iterator<Item = usize>,
-    ) -> Gathered {
-        let mut gathering = Gathering::new(as_of, keep);
+    ) -> GatheredCases {
+        let mut cases = CaseBuilder::new(as_of, detail);
         for index in records {
-            take(&mut gathering, &self.records[index]);
+            take(&mut cases, &self.records[index]);
         }
-        gathering.finish(&self.zones())
+        cases.finish(&self.zones())
     }
 
     fn as_of(&self) -> EventTime {
@@ -90,7 +92,7 @@ impl Log {
         window
     }
 
-    fn report(&self, gathered: &Gathered, edition: Edition, below: &str) -> Written {
+    fn report(&self, gathered: &GatheredCases, edition: Edition, below: &str) -> WrittenReport {
         let below = self.folder.path().join(below);
         write(
             gathered,
@@ -123,13 +125,13 @@ fn place(record: &Value) -> Place {
     }
 }
 
-fn take(gathering: &mut Gathering, record: &Value) {
+fn take(cases: &mut CaseBuilder, record: &Value) {
     let headers = record["headers"].as_object().unwrap();
     let headers: Vec<(&str, &[u8])> = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str().unwrap().as_bytes()))
         .collect();
-    gathering.take(&RecordView {
+    cases.take(&RecordView {
         place: place(record),
         time: EventTime::from_millis(record["timestamp"].as_i64().unwrap()),
         headers: &headers,
@@ -190,7 +192,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[test]
 fn the_figures_are_those_of_an_independent_computation() {
     let log = Log::generate("7", EVENTS);
-    let gathered = log.gather(Keep::Rows, log.as_of(), 0..log.records.len());
+    let gathered = log.gather(DetailLevel::Rows, log.as_of(), 0..log.records.len());
     let written = log.report(&gathered, Edition::Admin, "admin");
 
     let total = stats(&written.folder.join("total"));
@@ -229,7 +231,7 @@ fn one_accept_left_out_is_noticed() {
         .position(|record| record["topic"] == "an-accept")
         .unwrap();
     let gathered = log.gather(
-        Keep::Rows,
+        DetailLevel::Rows,
         log.as_of(),
         (0..log.records.len()).filter(|index| *index != left_out),
     );
@@ -245,8 +247,8 @@ fn the_same_records_in_any_order_give_the_same_bytes() {
     let log = Log::generate("8", "4000");
     let count = log.records.len();
     for (edition, keep) in [
-        (Edition::Admin, Keep::Rows),
-        (Edition::Shareable, Keep::Figures),
+        (Edition::Admin, DetailLevel::Rows),
+        (Edition::Shareable, DetailLevel::Figures),
     ] {
         let forwards = log.gather(keep, log.as_of(), 0..count);
         let first = files(&log.report(&forwards, edition, "first").folder);
@@ -265,7 +267,7 @@ fn the_same_records_in_any_order_give_the_same_bytes() {
 #[test]
 fn the_manifest_names_every_file_by_its_hash() {
     let log = Log::generate("9", "500");
-    let gathered = log.gather(Keep::Figures, log.as_of(), 0..log.records.len());
+    let gathered = log.gather(DetailLevel::Figures, log.as_of(), 0..log.records.len());
     let written = log.report(&gathered, Edition::Shareable, "report");
     let folder = written.folder.join("total");
     let manifest: Value =
@@ -300,7 +302,7 @@ fn the_manifest_names_every_file_by_its_hash() {
 #[test]
 fn the_shareable_edition_holds_no_small_count_and_nothing_of_a_house() {
     let log = Log::generate("10", "3000");
-    let gathered = log.gather(Keep::Figures, log.as_of(), 0..log.records.len());
+    let gathered = log.gather(DetailLevel::Figures, log.as_of(), 0..log.records.len());
     let written = log.report(&gathered, Edition::Shareable, "report");
     let latitudes: Vec<String> = log.records.iter().filter_map(latitude).take(200).collect();
     assert_eq!(latitudes.len(), 200);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use analytics_batch::{Config, Edition, Written, report, run};
+use analytics_batch::{Config, Edition, WrittenReport, report, run};
 use event_model::{
     AlertAccepted, AlertRaised, EncodedRecord, Event, EventId, EventTime, House, Line, PARTITIONS,
     RETENTION_DEFAULT, SpringTypes, Status, Text, Topic, encode, expected_topics, partition_for,
@@ -110,7 +110,7 @@ impl House101 {
         config
     }
 
-    async fn report(&self) -> Written {
+    async fn report(&self) -> WrittenReport {
         report(&self.config(), CancellationToken::new())
             .await
             .unwrap()
@@ -266,7 +266,7 @@ async fn the_same_offsets_and_moment_give_the_same_bytes() {
     house
         .put(&encode(&alert(1), SpringTypes::Written, None), &line())
         .await;
-    let bytes = |written: &Written| {
+    let bytes = |written: &WrittenReport| {
         ["report.html", "stats.json", "manifest.json", "alerts.csv"]
             .map(|name| fs::read(written.folder.join("total").join(name)).unwrap())
     };

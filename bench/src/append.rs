@@ -23,7 +23,7 @@ use crate::kafka_client::{KafkaClient, acknowledgement, correlate, produce_frame
 use crate::machine::processor_time;
 use crate::percentiles::{Percentiles, Samples, micros};
 use crate::schedule::Schedule;
-use crate::services::{Log, Workshop};
+use crate::services::{BenchEnv, Log};
 
 /// Connections of the flat-out measure, and requests in flight on each: enough that the log never waits for the client.
 const CONNECTIONS: u32 = 4;
@@ -88,8 +88,8 @@ struct FlatOut {
     log_cpu_us_per_record: f64,
 }
 
-pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Result<Report> {
-    let log = workshop.log(options.nodes)?;
+pub(crate) fn run(options: &Options, env: &BenchEnv, idle: &Floor) -> Result<Report> {
+    let log = env.log(options.nodes)?;
     let batch = batch(options.record_bytes);
     let (_, leader) = log.leader()?;
     let mut client = KafkaClient::connect(leader)?;
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Resul
     for _ in 0..WARM_UP {
         client.produce(TOPIC.name(), 0, batch.clone())?;
     }
-    let mut raw = RawFile::create(&workshop.folder().join("raw"))?;
+    let mut raw = RawFile::create(&env.folder().join("raw"))?;
     let mut rates = Vec::new();
     for per_second in &options.rates {
         rates.push(at_rate(

@@ -20,14 +20,14 @@ use crate::swarm::{self, Observer};
 /// Sockets of one child; well below the 20,000 files of a process.
 const SOCKETS_PER_CHILD: usize = 5_000;
 /// All the lines that the children say in a run fit; a child that is faster than its parent waits.
-const NEWS_MAX: usize = 1_024;
+const EVENTS_MAX: usize = 1_024;
 
-/// How many audiences this run has gathered.
-static GATHERINGS: AtomicUsize = AtomicUsize::new(0);
+/// How many audiences this run has connected.
+static AUDIENCES: AtomicUsize = AtomicUsize::new(0);
 
 /// What a child says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum News {
+enum AudienceEvent {
     /// All its sockets are subscribed.
     Ready,
     /// All its sockets have heard so many messages, or more.
@@ -35,12 +35,12 @@ enum News {
     /// All its sockets have heard so many heart-beats, or more.
     Beats(u32),
     /// What its sockets heard in the whole run.
-    Done(Heard),
+    Done(DeliveryCounts),
 }
 
 /// What was heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Heard {
+pub(crate) struct DeliveryCounts {
     pub(crate) messages: u64,
     pub(crate) wire_bytes: u64,
     /// The least and the most that one socket heard.
@@ -65,12 +65,12 @@ pub(crate) fn be_a_child() -> Result<()> {
     });
     let mut counter = Counter::new(options.count);
     swarm::run(&options, &stop, &mut counter)?;
-    say(News::Done(counter.heard()));
+    send_event(AudienceEvent::Done(counter.heard()));
     Ok(())
 }
 
-fn say(news: News) {
-    let line = serde_json::to_string(&news).expect("news are plain");
+fn send_event(event: AudienceEvent) {
+    let line = serde_json::to_string(&event).expect("events are plain");
     let mut out = io::stdout().lock();
     // A parent that is gone hears nothing; the child ends with its input.
     let _heard = writeln!(out, "{line}").and_then(|()| out.flush()).is_ok();
@@ -92,8 +92,8 @@ impl Counter {
         }
     }
 
-    fn heard(&self) -> Heard {
-        Heard {
+    fn heard(&self) -> DeliveryCounts {
+        DeliveryCounts {
             messages: self
                 .messages
                 .each
@@ -109,19 +109,19 @@ impl Counter {
 
 impl Observer for Counter {
     fn ready(&mut self) {
-        say(News::Ready);
+        send_event(AudienceEvent::Ready);
     }
 
     fn message(&mut self, socket: usize, _payload: &[u8], wire_bytes: usize) {
         self.wire_bytes += wire_bytes as u64;
         if let Some(round) = self.messages.count(socket) {
-            say(News::Round(round));
+            send_event(AudienceEvent::Round(round));
         }
     }
 
     fn beat(&mut self, socket: usize) {
         if let Some(beats) = self.beats.count(socket) {
-            say(News::Beats(beats));
+            send_event(AudienceEvent::Beats(beats));
         }
     }
 }
@@ -155,7 +155,7 @@ impl Tally {
 /// The children, as their parent has them.
 pub(crate) struct Audience {
     children: Vec<ChildProcess>,
-    news: Receiver<(usize, Result<News, String>)>,
+    events: Receiver<(usize, Result<AudienceEvent, String>)>,
 }
 
 struct ChildProcess {
@@ -164,37 +164,37 @@ struct ChildProcess {
     ready: bool,
     rounds: u32,
     beats: u32,
-    done: Option<Heard>,
+    done: Option<DeliveryCounts>,
 }
 
 impl Audience {
     /// Starts as many children as it takes and waits until all sockets are subscribed.
-    pub(crate) fn gather(
+    pub(crate) fn connect(
         target: SocketAddr,
         sockets: usize,
         audience: swarm::Audience,
         within: Duration,
     ) -> Result<Self> {
-        let mut gathered = Self::gathering(target, sockets, audience)?;
-        gathered.wait(within, "subscribe all sockets", |child| child.ready)?;
-        Ok(gathered)
+        let mut connected = Self::connecting(target, sockets, audience)?;
+        connected.wait(within, "subscribe all sockets", |child| child.ready)?;
+        Ok(connected)
     }
 
-    fn gathering(target: SocketAddr, sockets: usize, audience: swarm::Audience) -> Result<Self> {
-        let gathering = GATHERINGS.fetch_add(1, Ordering::Relaxed);
-        let (teller, news) = sync_channel(NEWS_MAX);
+    fn connecting(target: SocketAddr, sockets: usize, audience: swarm::Audience) -> Result<Self> {
+        let audience_number = AUDIENCES.fetch_add(1, Ordering::Relaxed);
+        let (sender, events) = sync_channel(EVENTS_MAX);
         let mut children = Vec::new();
         for (number, first) in (0..sockets).step_by(SOCKETS_PER_CHILD).enumerate() {
             let options = swarm::Options {
                 target,
-                source: source(gathering, number)?,
+                source: source(audience_number, number)?,
                 first,
                 count: SOCKETS_PER_CHILD.min(sockets - first),
                 audience,
             };
-            children.push(ChildProcess::start(&options, number, teller.clone())?);
+            children.push(ChildProcess::start(&options, number, sender.clone())?);
         }
-        Ok(Self { children, news })
+        Ok(Self { children, events })
     }
 
     /// Waits until every socket has heard so many messages; when that was.
@@ -208,13 +208,13 @@ impl Audience {
     }
 
     /// Ends the children; what all of them heard.
-    pub(crate) fn dismiss(mut self, within: Duration) -> Result<Heard> {
+    pub(crate) fn close(mut self, within: Duration) -> Result<DeliveryCounts> {
         for child in &mut self.children {
             child.input = None;
         }
         self.wait(within, "end", |child| child.done.is_some())?;
         let heard = self.children.iter().filter_map(|child| child.done);
-        let sum = heard.reduce(|all, more| Heard {
+        let sum = heard.reduce(|all, more| DeliveryCounts {
             messages: all.messages + more.messages,
             wire_bytes: all.wire_bytes + more.wire_bytes,
             least: all.least.min(more.least),
@@ -232,11 +232,11 @@ impl Audience {
         let deadline = clock::now() + within;
         while !self.children.iter().all(&reached) {
             let left = deadline.saturating_duration_since(clock::now());
-            let Ok((number, news)) = self.news.recv_timeout(left) else {
+            let Ok((number, event)) = self.events.recv_timeout(left) else {
                 bail!("the audience did not {what} within {within:?}");
             };
-            match news {
-                Ok(news) => self.children[number].hear(news),
+            match event {
+                Ok(event) => self.children[number].receive(event),
                 Err(last_words) => bail!("a child of the audience ended: {last_words}"),
             }
         }
@@ -248,7 +248,7 @@ impl ChildProcess {
     fn start(
         options: &swarm::Options,
         number: usize,
-        teller: SyncSender<(usize, Result<News, String>)>,
+        sender: SyncSender<(usize, Result<AudienceEvent, String>)>,
     ) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("sockets")
@@ -260,7 +260,7 @@ impl ChildProcess {
         writeln!(input, "{}", serde_json::to_string(options)?)
             .context("tell the child what to be")?;
         let output = child.stdout.take().context("the child's output")?;
-        thread::spawn(move || pass_on(output, number, &teller));
+        thread::spawn(move || forward(output, number, &sender));
         Ok(Self {
             child,
             input: Some(input),
@@ -271,29 +271,34 @@ impl ChildProcess {
         })
     }
 
-    fn hear(&mut self, news: News) {
-        match news {
-            News::Ready => self.ready = true,
-            News::Round(round) => self.rounds = round,
-            News::Beats(beats) => self.beats = beats,
-            News::Done(heard) => self.done = Some(heard),
+    fn receive(&mut self, event: AudienceEvent) {
+        match event {
+            AudienceEvent::Ready => self.ready = true,
+            AudienceEvent::Round(round) => self.rounds = round,
+            AudienceEvent::Beats(beats) => self.beats = beats,
+            AudienceEvent::Done(heard) => self.done = Some(heard),
         }
     }
 }
 
-/// Ends by itself when the child has said all, or nobody listens.
-fn pass_on(output: ChildStdout, number: usize, teller: &SyncSender<(usize, Result<News, String>)>) {
+/// Ends by itself when the child has said all, or nothing reads it.
+fn forward(
+    output: ChildStdout,
+    number: usize,
+    sender: &SyncSender<(usize, Result<AudienceEvent, String>)>,
+) {
     let mut done = false;
     for line in BufReader::new(output).lines().map_while(Result::ok) {
-        let news = serde_json::from_str::<News>(&line).map_err(|error| format!("{line}: {error}"));
-        done |= matches!(news, Ok(News::Done(_)));
-        if teller.send((number, news)).is_err() {
+        let event = serde_json::from_str::<AudienceEvent>(&line)
+            .map_err(|error| format!("{line}: {error}"));
+        done |= matches!(event, Ok(AudienceEvent::Done(_)));
+        if sender.send((number, event)).is_err() {
             return;
         }
     }
     if !done {
         // Nobody listening is as good as told.
-        let _told = teller
+        let _told = sender
             .send((number, Err("its error is above".to_owned())))
             .is_ok();
     }
@@ -308,12 +313,12 @@ impl Drop for ChildProcess {
     }
 }
 
-/// A loopback address of its own for each child of each gathering: the ports of the one before are not free again for a
+/// A loopback address of its own for each child of each audience: the ports of the one before are not free again for a
 /// minute, and an address has 28,232.
-pub(crate) fn source(gathering: usize, child: usize) -> Result<Ipv4Addr> {
+pub(crate) fn source(audience: usize, child: usize) -> Result<Ipv4Addr> {
     let run = u8::try_from(1 + std::process::id() % 250)?;
-    let gathering = u8::try_from(1 + gathering % 250)?;
-    Ok(Ipv4Addr::new(127, run, gathering, u8::try_from(child + 1)?))
+    let audience = u8::try_from(1 + audience % 250)?;
+    Ok(Ipv4Addr::new(127, run, audience, u8::try_from(child + 1)?))
 }
 
 /// Refuses what the limit of open files would break in the middle.
@@ -347,7 +352,7 @@ mod tests {
         counter.message(0, b"", 10);
         assert_eq!(
             counter.heard(),
-            Heard {
+            DeliveryCounts {
                 messages: 2,
                 wire_bytes: 20,
                 least: 0,
@@ -358,17 +363,20 @@ mod tests {
 
     #[test]
     fn news_survive_the_way_through_a_pipe() {
-        for news in [
-            News::Ready,
-            News::Round(7),
-            News::Beats(2),
-            News::Done(Heard {
+        for event in [
+            AudienceEvent::Ready,
+            AudienceEvent::Round(7),
+            AudienceEvent::Beats(2),
+            AudienceEvent::Done(DeliveryCounts {
                 messages: 3,
-                ..Heard::default()
+                ..DeliveryCounts::default()
             }),
         ] {
-            let line = serde_json::to_string(&news).expect("written");
-            assert_eq!(serde_json::from_str::<News>(&line).expect("read"), news);
+            let line = serde_json::to_string(&event).expect("written");
+            assert_eq!(
+                serde_json::from_str::<AudienceEvent>(&line).expect("read"),
+                event
+            );
         }
     }
 }

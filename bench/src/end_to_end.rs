@@ -17,7 +17,7 @@ use crate::percentiles::{Percentiles, Samples};
 use crate::poster::Poster;
 use crate::raw_server;
 use crate::schedule::Schedule;
-use crate::services::Workshop;
+use crate::services::BenchEnv;
 use crate::swarm::{self, SubscriptionIds};
 
 /// How long after the last post a delivery may come; later ones are lost.
@@ -60,16 +60,16 @@ pub(crate) struct Report {
     raw_last: Percentiles,
 }
 
-pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Result<Report> {
-    let append_us = append::raw_median_us(&workshop.folder().join("raw-append"))?;
-    let log = workshop.log(1)?;
-    let api = workshop.api(&log.bootstrap())?;
-    let gateway = workshop.gateway(&log.bootstrap())?;
+pub(crate) fn run(options: &Options, env: &BenchEnv, idle: &Floor) -> Result<Report> {
+    let append_us = append::raw_median_us(&env.folder().join("raw-append"))?;
+    let log = env.log(1)?;
+    let api = env.api(&log.bootstrap())?;
+    let gateway = env.gateway(&log.bootstrap())?;
     let audience = swarm::Audience::Stomp {
         lines: 1,
         ids: SubscriptionIds::Unique,
     };
-    let listeners = Listeners::gather(gateway.address, options.audience, audience)?;
+    let listeners = Listeners::connect(gateway.address, options.audience, audience)?;
     let count = options.posts * options.duration;
     let mut poster = Poster::connect(api.address, 0..WARM_UP + count)?;
     for post in 0..WARM_UP {
@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Resul
     let expected = (WARM_UP + count) as usize * options.audience;
     // What has not come by then is counted as lost.
     let _all_came = listeners.wait_for(expected, DRAIN_WITHIN).is_ok();
-    let heard = listeners.dismiss()?;
+    let heard = listeners.close()?;
     let deliveries = Deliveries::of(&heard.arrivals, &schedule, WARM_UP, options.audience);
     let frame_bytes = heard.wire_bytes / heard.arrivals.len().max(1);
     Ok(Report {
@@ -103,18 +103,18 @@ pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Resul
             .last
             .percentiles()
             .context("no post came through to everybody")?,
-        raw_last: raw(options, workshop, frame_bytes)?,
+        raw_last: raw(options, env, frame_bytes)?,
     })
 }
 
-fn raw(options: &Options, workshop: &Workshop, frame_bytes: usize) -> Result<Percentiles> {
-    let sync = Some(workshop.folder().join("raw-end-to-end"));
+fn raw(options: &Options, env: &BenchEnv, frame_bytes: usize) -> Result<Percentiles> {
+    let sync = Some(env.folder().join("raw-end-to-end"));
     let mut server = RawServer::start(&raw_server::Options {
         sockets: options.audience,
         frame_bytes,
         sync,
     })?;
-    let listeners = Listeners::gather(
+    let listeners = Listeners::connect(
         server.address,
         options.audience,
         swarm::Audience::Raw {
@@ -128,7 +128,7 @@ fn raw(options: &Options, workshop: &Workshop, frame_bytes: usize) -> Result<Per
         server.write_round()?;
     }
     listeners.wait_for(schedule.count as usize * options.audience, DRAIN_WITHIN)?;
-    let heard = listeners.dismiss()?;
+    let heard = listeners.close()?;
     Deliveries::of(&heard.arrivals, &schedule, 0, options.audience)
         .last
         .percentiles()

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::listeners::{Arrival, Listeners};
 use crate::poster::{CREATED, Poster};
-use crate::services::{Log, Workshop};
+use crate::services::{BenchEnv, Log};
 use crate::swarm::{self, SubscriptionIds};
 
 const NODES: u32 = 3;
@@ -67,15 +67,15 @@ struct Round {
     presses: usize,
 }
 
-pub(crate) fn run(options: &Options, workshop: &Workshop) -> Result<Report> {
-    let mut log = workshop.log(NODES)?;
-    let api = workshop.api(&log.bootstrap())?;
-    let gateway = workshop.gateway(&log.bootstrap())?;
+pub(crate) fn run(options: &Options, env: &BenchEnv) -> Result<Report> {
+    let mut log = env.log(NODES)?;
+    let api = env.api(&log.bootstrap())?;
+    let gateway = env.gateway(&log.bootstrap())?;
     let audience = swarm::Audience::Stomp {
         lines: 1,
         ids: SubscriptionIds::Equal,
     };
-    let listeners = Listeners::gather(gateway.address, 1, audience)?;
+    let listeners = Listeners::connect(gateway.address, 1, audience)?;
     let press_every = Duration::from_millis(options.press_every_ms);
     let numbers = Arc::new(AtomicU32::new(0));
     let mut kills = Vec::new();
@@ -86,10 +86,10 @@ pub(crate) fn run(options: &Options, workshop: &Workshop) -> Result<Report> {
         let calls = residents.stop();
         answered += calls.iter().filter(|call| call.is_answered()).count();
         listeners.wait_for(answered, PATIENCE)?;
-        log.start_again(kill.node, workshop)?;
+        log.start_again(kill.node, env)?;
         kills.push((kill, calls));
     }
-    let heard = listeners.dismiss()?;
+    let heard = listeners.close()?;
     let rounds = kills
         .iter()
         .map(|(kill, calls)| judge(kill, calls, &heard.arrivals));

@@ -24,7 +24,7 @@ use crate::kafka_client::{KafkaClient, produce_frame};
 use crate::machine::{processor_time, proportional_memory};
 use crate::percentiles::{Percentiles, Samples, micros};
 use crate::raw_server;
-use crate::services::{Service, Workshop};
+use crate::services::{BenchEnv, Service};
 use crate::swarm::{self, SubscriptionIds};
 use crate::tokens;
 
@@ -94,14 +94,14 @@ struct Memory {
     bytes_per_socket: u64,
 }
 
-pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Result<Report> {
+pub(crate) fn run(options: &Options, env: &BenchEnv, idle: &Floor) -> Result<Report> {
     let mut report = Report {
         measures: Vec::new(),
         memory: Vec::new(),
     };
     for sockets in options.sockets.iter().copied() {
         check_open_files(sockets)?;
-        measure_size(sockets, options, workshop, idle, &mut report)?;
+        measure_size(sockets, options, env, idle, &mut report)?;
     }
     Ok(report)
 }
@@ -110,14 +110,14 @@ pub(crate) fn run(options: &Options, workshop: &Workshop, idle: &Floor) -> Resul
 fn measure_size(
     sockets: usize,
     options: &Options,
-    workshop: &Workshop,
+    env: &BenchEnv,
     idle: &Floor,
     report: &mut Report,
 ) -> Result<()> {
-    let log = workshop.log(1)?;
+    let log = env.log(1)?;
     let (_, leader) = log.leader()?;
     let mut caller = Caller::connect(leader)?;
-    let gateway = workshop.gateway(&log.bootstrap())?;
+    let gateway = env.gateway(&log.bootstrap())?;
     if !options.no_memory {
         report
             .memory
@@ -147,12 +147,12 @@ fn measure_memory(sockets: usize, gateway: &Service, caller: &mut Caller) -> Res
         lines: 1,
         ids: SubscriptionIds::Unique,
     };
-    let mut audience = Audience::gather(gateway.address, sockets, audience, GATHER_WITHIN)?;
+    let mut audience = Audience::connect(gateway.address, sockets, audience, GATHER_WITHIN)?;
     caller.raise_in(1)?;
     audience.wait_for_round(1, ROUND_WITHIN)?;
     audience.wait_for_beats(IDLE_BEATS, BEATS_WITHIN)?;
     let full_bytes = proportional_memory(gateway.pid())?;
-    audience.dismiss(ROUND_WITHIN)?;
+    audience.close(ROUND_WITHIN)?;
     let bytes_per_socket = full_bytes.saturating_sub(empty_bytes) / sockets as u64;
     Ok(Memory {
         sockets,
@@ -177,14 +177,14 @@ fn measure(
     idle: &Floor,
 ) -> Result<Measure> {
     let rounds = u32::try_from((options.deliveries / sockets).max(2))?;
-    let mut heard_by = Audience::gather(gateway.address, sockets, audience, GATHER_WITHIN)?;
+    let mut heard_by = Audience::connect(gateway.address, sockets, audience, GATHER_WITHIN)?;
     // The first round is not measured: it warms up what is made once.
     caller.raise_in(lines)?;
     heard_by.wait_for_round(1, ROUND_WITHIN)?;
     let cost = rounds_of(rounds, sockets, gateway.pid(), &mut heard_by, || {
         caller.raise_in(lines)
     })?;
-    let heard = heard_by.dismiss(ROUND_WITHIN)?;
+    let heard = heard_by.close(ROUND_WITHIN)?;
     let expected = u64::from(rounds + 1) * sockets as u64;
     let frame_bytes = usize::try_from(heard.wire_bytes / heard.messages.max(1))?;
     let raw = measure_raw(sockets, rounds, frame_bytes)?;
@@ -243,13 +243,13 @@ fn measure_raw(sockets: usize, rounds: u32, frame_bytes: usize) -> Result<Cost> 
     let audience = swarm::Audience::Raw {
         message_bytes: frame_bytes,
     };
-    let mut audience = Audience::gather(server.address, sockets, audience, GATHER_WITHIN)?;
+    let mut audience = Audience::connect(server.address, sockets, audience, GATHER_WITHIN)?;
     server.wait_until_ready()?;
     server.write_round()?;
     audience.wait_for_round(1, ROUND_WITHIN)?;
     let pid = server.child.id();
     let cost = rounds_of(rounds, sockets, pid, &mut audience, || server.write_round())?;
-    let heard = audience.dismiss(ROUND_WITHIN)?;
+    let heard = audience.close(ROUND_WITHIN)?;
     ensure!(
         heard.least == rounds + 1 && heard.most == rounds + 1,
         "the raw loop lost or doubled frames: {heard:?}"

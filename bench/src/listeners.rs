@@ -33,7 +33,7 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    pub(crate) fn gather(
+    pub(crate) fn connect(
         target: SocketAddr,
         count: usize,
         audience: swarm::Audience,
@@ -91,7 +91,7 @@ impl Listeners {
         Ok(())
     }
 
-    pub(crate) fn dismiss(self) -> Result<Recorder> {
+    pub(crate) fn close(self) -> Result<Recorder> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()

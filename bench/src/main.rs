@@ -23,7 +23,7 @@
 //!
 //! - `failover`: SIGKILL of the leader of three nodes, until the next press is answered with 201, and delivered.
 //!
-//! - `flood`: what a resident feels while one address floods a whole house, and whether the log goes on; with `--old` by
+//! - `flood`: what a resident feels while one address floods the whole process, and whether the log goes on; with `--old` by
 //!   turns with an older program.
 //!
 //! The result says how busy the machine was, and a run whose floor is more than 25 % off an idle machine's says that it
@@ -63,7 +63,7 @@ use serde::Serialize;
 
 use floor::Floor;
 use machine::Machine;
-use services::Workshop;
+use services::BenchEnv;
 
 /// Measures the system beside the floors it stands on.
 #[derive(Debug, Parser)]
@@ -116,7 +116,7 @@ enum Command {
         #[command(flatten)]
         failover: failover::Options,
     },
-    /// What others feel while one address floods a whole house.
+    /// What others feel while one address floods the whole process.
     Flood {
         #[command(flatten)]
         flood: flood::Options,
@@ -202,7 +202,7 @@ impl Setting {
 
 /// A run, with what it has measured so far.
 struct Bench {
-    workshop: Workshop,
+    env: BenchEnv,
     outcome: Outcome,
 }
 
@@ -222,36 +222,36 @@ impl Bench {
             failover: None,
             flood: None,
         };
-        let workshop = Workshop::open(setting.programs.as_deref(), &setting.data)?;
-        Ok(Self { workshop, outcome })
+        let env = BenchEnv::open(setting.programs.as_deref(), &setting.data)?;
+        Ok(Self { env, outcome })
     }
 
     fn append(&mut self, options: &append::Options, floor: &Floor) -> Result<()> {
-        let report = append::run(options, &self.workshop, floor).context("append")?;
+        let report = append::run(options, &self.env, floor).context("append")?;
         self.outcome.append = Some(report);
         Ok(())
     }
 
     fn fan_out(&mut self, options: &fan_out::Options, floor: &Floor) -> Result<()> {
-        let report = fan_out::run(options, &self.workshop, floor).context("fan-out")?;
+        let report = fan_out::run(options, &self.env, floor).context("fan-out")?;
         self.outcome.fan_out = Some(report);
         Ok(())
     }
 
     fn end_to_end(&mut self, options: &end_to_end::Options, floor: &Floor) -> Result<()> {
-        let report = end_to_end::run(options, &self.workshop, floor).context("end to end")?;
+        let report = end_to_end::run(options, &self.env, floor).context("end to end")?;
         self.outcome.end_to_end = Some(report);
         Ok(())
     }
 
     fn failover(&mut self, options: &failover::Options) -> Result<()> {
-        let report = failover::run(options, &self.workshop).context("failover")?;
+        let report = failover::run(options, &self.env).context("failover")?;
         self.outcome.failover = Some(report);
         Ok(())
     }
 
     fn flood(&mut self, options: &flood::Options) -> Result<()> {
-        let report = flood::run(options, &self.workshop).context("flood")?;
+        let report = flood::run(options, &self.env).context("flood")?;
         self.outcome.flood = Some(report);
         Ok(())
     }

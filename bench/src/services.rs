@@ -22,12 +22,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Where the programs are, and where their data and output go.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct BenchEnv {
     programs: PathBuf,
     folder: TempDir,
 }
 
-impl Workshop {
+impl BenchEnv {
     /// `programs` holds the built services; data goes below `data`, which should be on the disk to be measured.
     pub(crate) fn open(programs: Option<&Path>, data: &Path) -> Result<Self> {
         let here = std::env::current_exe().context("find this program")?;
@@ -117,12 +117,12 @@ impl Workshop {
         Ok(service)
     }
 
-    /// A whole house in one process, which may open so many files, hard. `programs` is where another `mayday` is.
-    pub(crate) fn house(&self, programs: Option<&Path>, files: usize) -> Result<House> {
+    /// Everything in one process, which may open so many files, hard. `programs` is where another `mayday` is.
+    pub(crate) fn mayday(&self, programs: Option<&Path>, files: usize) -> Result<MaydayProcess> {
         let program = programs.unwrap_or(&self.programs).join("mayday");
         let (api, gateway) = (free_address()?, free_address()?);
         let (log, admin) = (free_address()?, free_address()?);
-        let data = self.folder.path().join(format!("house-{}", api.port()));
+        let data = self.folder.path().join(format!("mayday-{}", api.port()));
         let mut arguments = vec![
             "-c".to_owned(),
             format!("ulimit -n {files}; exec \"$0\" \"$@\""),
@@ -136,7 +136,7 @@ impl Workshop {
         tell("--admin-port", admin.port().to_string());
         let mut service = self.start_program(Path::new("sh"), "mayday", gateway, arguments)?;
         service.wait_until(|| is_ready(api) && is_ready(admin))?;
-        Ok(House {
+        Ok(MaydayProcess {
             service,
             data,
             api,
@@ -162,12 +162,12 @@ impl Workshop {
         address: SocketAddr,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Service> {
-        let said = self
+        let log_file = self
             .folder
             .path()
             .join(format!("{name}-{}.log", address.port()));
-        let output = File::options().create(true).append(true).open(&said);
-        let output = output.with_context(|| format!("open {}", said.display()))?;
+        let output = File::options().create(true).append(true).open(&log_file);
+        let output = output.with_context(|| format!("open {}", log_file.display()))?;
         let child = Command::new(program)
             .args(arguments)
             .env("MAYDAY_JWT_SECRET", SECRET)
@@ -186,14 +186,14 @@ impl Workshop {
             name,
             address,
             child,
-            said,
+            log_file,
         })
     }
 }
 
-/// A whole house in one process. Dropping it kills it and removes its data.
+/// Everything in one process. Dropping it kills it and removes its data.
 #[derive(Debug)]
-pub(crate) struct House {
+pub(crate) struct MaydayProcess {
     service: Service,
     data: PathBuf,
     pub(crate) api: SocketAddr,
@@ -202,7 +202,7 @@ pub(crate) struct House {
     pub(crate) admin: SocketAddr,
 }
 
-impl House {
+impl MaydayProcess {
     pub(crate) fn pid(&self) -> u32 {
         self.service.pid()
     }
@@ -217,12 +217,12 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for MaydayProcess {
     fn drop(&mut self) {
         if self.service.child.kill().is_ok() {
             let _ended = self.service.child.wait().is_ok();
         }
-        // The workshop's folder goes as a whole at the end; this keeps the disk from filling meanwhile.
+        // The environment's folder goes as a whole at the end; this keeps the disk from filling meanwhile.
         let _removed = std::fs::remove_dir_all(&self.data).is_ok();
     }
 }
@@ -233,7 +233,7 @@ pub(crate) struct Service {
     name: &'static str,
     pub(crate) address: SocketAddr,
     child: Child,
-    said: PathBuf,
+    log_file: PathBuf,
 }
 
 impl Service {
@@ -260,9 +260,9 @@ impl Service {
     }
 
     fn last_words(&self) -> String {
-        let said = std::fs::read_to_string(&self.said).unwrap_or_default();
-        let from = said.len().saturating_sub(2_000);
-        said.get(from..).unwrap_or(&said).to_owned()
+        let lines = std::fs::read_to_string(&self.log_file).unwrap_or_default();
+        let from = lines.len().saturating_sub(2_000);
+        lines.get(from..).unwrap_or(&lines).to_owned()
     }
 }
 
@@ -302,9 +302,9 @@ impl NodeAddresses {
 }
 
 impl Log {
-    fn started(&self, node: usize, workshop: &Workshop) -> Result<Service> {
+    fn started(&self, node: usize, env: &BenchEnv) -> Result<Service> {
         let (addresses, arguments) = &self.commands[node];
-        workshop.start("log-core", addresses.clients, arguments)
+        env.start("log-core", addresses.clients, arguments)
     }
 
     /// Waits until a node leads and the others know it.
@@ -340,8 +340,8 @@ impl Log {
         self.nodes[node] = None;
     }
 
-    pub(crate) fn start_again(&mut self, node: usize, workshop: &Workshop) -> Result<()> {
-        self.nodes[node] = Some(self.started(node, workshop)?);
+    pub(crate) fn start_again(&mut self, node: usize, env: &BenchEnv) -> Result<()> {
+        self.nodes[node] = Some(self.started(node, env)?);
         self.wait_until_ready()
     }
 

@@ -1,4 +1,4 @@
-//! Where the running house is: kept in the data folder, so that commands on the same folder find the doors by themselves.
+//! Where the running process is: kept in the data folder, so that commands on the same folder find it by themselves.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use crate::data_folder::write_privately;
 
 const FILE: &str = "addresses.json";
 
-/// The addresses of a running house.
+/// The addresses of a running process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addresses {
     /// `http://` and the api's address.
@@ -31,14 +31,14 @@ impl Addresses {
         write_privately(folder, FILE, &serde_json::to_vec_pretty(self)?)
     }
 
-    /// The ones that the last start on this folder wrote, if any. They may be out of date: the door then does not answer.
+    /// The ones that the last start on this folder wrote, if any. They may be out of date: then nothing answers there.
     pub(crate) fn kept(folder: &Path) -> Option<Self> {
         serde_json::from_str(&fs::read_to_string(folder.join(FILE)).ok()?).ok()
     }
 
-    /// Forgets them, at the end of a house.
+    /// Forgets them, at the end of the process.
     pub(crate) fn forget(folder: &Path) {
-        // Left behind they mislead nobody for long: what they name does not answer.
+        // Left behind they mislead no command for long: what they name does not answer.
         drop(fs::remove_file(folder.join(FILE)));
     }
 }

@@ -1,4 +1,4 @@
-//! What a person can do about a start that fails, by what the system says: advice about a port helps nobody whose disk is
+//! What a person can do about a start that fails, by what the system says: advice about a port helps no operator whose disk is
 //! full.
 
 use std::error::Error as StdError;
@@ -30,7 +30,7 @@ pub(crate) fn with_advice(
     anyhow::Error::new(error).context(context)
 }
 
-/// Whether the same start may succeed later although nobody changes a setting: the disk has room again, files are closed.
+/// Whether the same start may succeed later without another setting: the disk has room again, files are closed.
 pub(crate) fn may_pass(error: &StartError) -> bool {
     match error {
         StartError::Ended | StartError::Stopped(_) => true,

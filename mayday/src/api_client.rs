@@ -1,4 +1,4 @@
-//! The api's door from the outside: raise an alert, accept one.
+//! A client of the api: raises an alert, accepts one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use service_kit::Failure;
 use uuid::Uuid;
 
 use crate::cli::{Accept, Send};
-use crate::data_folder::Home;
+use crate::data_folder::DataFolder;
 use crate::identity;
 use crate::outcome::{not_now, refused};
 
@@ -16,7 +16,7 @@ use crate::outcome::{not_now, refused};
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Raises an alert and prints where it is.
-pub(crate) fn send(args: &Send, home: &Home) -> Result<(), Failure> {
+pub(crate) fn send(args: &Send, folder: &DataFolder) -> Result<(), Failure> {
     let mut body = json!({ "line": args.identity.line, "house": args.house, "text": args.text });
     if let (Some(lat), Some(lng)) = (&args.lat, &args.lng) {
         body["lat"] = json!(lat);
@@ -25,18 +25,18 @@ pub(crate) fn send(args: &Send, home: &Home) -> Result<(), Failure> {
     if args.drill {
         body["status"] = json!("Exercise");
     }
-    let token = identity::token_for(&args.identity, &args.house, home)?;
-    post(&home.api(args.api.as_deref()), "/alert", &token, &body)
+    let token = identity::token_for(&args.identity, &args.house, folder)?;
+    post(&folder.api(args.api.as_deref()), "/alert", &token, &body)
 }
 
 /// Accepts a neighbour's alert and prints where that is.
-pub(crate) fn accept(args: &Accept, home: &Home) -> Result<(), Failure> {
+pub(crate) fn accept(args: &Accept, folder: &DataFolder) -> Result<(), Failure> {
     let mut body = json!({ "line": args.identity.line, "acceptHouse": args.house, "targetHouse": args.target });
     if let Some(id) = &args.alert_id {
         body["alertId"] = json!(id);
     }
-    let token = identity::token_for(&args.identity, &args.house, home)?;
-    post(&home.api(args.api.as_deref()), "/accept", &token, &body)
+    let token = identity::token_for(&args.identity, &args.house, folder)?;
+    post(&folder.api(args.api.as_deref()), "/accept", &token, &body)
 }
 
 fn post(api: &str, path: &str, token: &str, body: &Value) -> Result<(), Failure> {

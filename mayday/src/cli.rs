@@ -16,7 +16,7 @@ pub(crate) const DEMO_NEIGHBOUR: &str = "102-304";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 something here went wrong · 2 the command line is wrong · \
-3 the door refused, asking again will not help · 4 the door cannot be reached or cannot store now, try again";
+3 the api or the gateway refused, asking again will not help · 4 it cannot be reached or cannot store now, try again";
 
 /// Real-time emergency alerts for an apartment complex. Without a command it starts everything on this machine:
 /// the log, the api, the gateway and the residents' page.
@@ -67,7 +67,7 @@ pub(crate) enum Command {
 pub(crate) enum Dlt {
     /// All of them, one line each
     List {
-        /// The log's address [default: that of the house running on the data folder]
+        /// The log's address [default: that of the process running on the data folder]
         #[arg(long, value_name = "ADDRESS")]
         log: Option<String>,
         /// One line of JSON each
@@ -78,7 +78,7 @@ pub(crate) enum Dlt {
     Show {
         /// Which, as `list` names it
         origin: String,
-        /// The log's address [default: that of the house running on the data folder]
+        /// The log's address [default: that of the process running on the data folder]
         #[arg(long, value_name = "ADDRESS")]
         log: Option<String>,
     },
@@ -90,7 +90,7 @@ pub(crate) enum Dlt {
         /// All of them
         #[arg(long, conflicts_with = "origin")]
         all: bool,
-        /// The log's address [default: that of the house running on the data folder]
+        /// The log's address [default: that of the process running on the data folder]
         #[arg(long, value_name = "ADDRESS")]
         log: Option<String>,
     },
@@ -118,12 +118,12 @@ pub(crate) struct Start {
     #[arg(long, value_name = "BYTES", hide = true)]
     pub(crate) journal_segment_bytes: Option<u32>,
     #[command(flatten)]
-    pub(crate) together: Together,
+    pub(crate) cluster: ClusterArgs,
 }
 
 /// How several machines keep one log, so that the loss of any one of them loses nothing.
 #[derive(Args, Debug)]
-pub(crate) struct Together {
+pub(crate) struct ClusterArgs {
     /// The machines that keep the log together, this one included, the same list on each: three or five of
     /// NUMBER@HOST:PORT, where the port is for their talk alone. All must share the secret that signs tokens
     #[arg(
@@ -136,7 +136,7 @@ pub(crate) struct Together {
     /// This machine's number among the peers
     #[arg(long, default_value_t = 1, value_name = "NUMBER", env = "MAYDAY_NODE")]
     pub(crate) node: u32,
-    /// Let the log listen beyond loopback, as peers on several machines need: whoever reaches its port reads and writes
+    /// Let the log listen beyond loopback, as peers on several machines need: every client that reaches its port reads and writes
     /// everything, so keep strangers out of that network
     #[arg(long)]
     pub(crate) insecure_log: bool,
@@ -155,7 +155,7 @@ pub(crate) struct Token {
     pub(crate) expires_in: Duration,
 }
 
-/// Whose token to show at the door.
+/// Whose token to show.
 #[derive(Args, Debug)]
 pub(crate) struct Identity {
     /// The complex
@@ -185,7 +185,7 @@ pub(crate) struct Send {
     /// A drill, marked as one on every screen
     #[arg(long)]
     pub(crate) drill: bool,
-    /// The api's address [default: that of the house running on the data folder]
+    /// The api's address [default: that of the process running on the data folder]
     #[arg(long, value_name = "URL", env = "MAYDAY_API")]
     pub(crate) api: Option<String>,
 }
@@ -203,7 +203,7 @@ pub(crate) struct Accept {
     /// Which of its alerts; otherwise its newest live one
     #[arg(long, value_name = "ID")]
     pub(crate) alert_id: Option<String>,
-    /// The api's address [default: that of the house running on the data folder]
+    /// The api's address [default: that of the process running on the data folder]
     #[arg(long, value_name = "URL", env = "MAYDAY_API")]
     pub(crate) api: Option<String>,
 }
@@ -215,7 +215,7 @@ pub(crate) struct Watch {
     /// The house that watches
     #[arg(long, default_value = DEMO_NEIGHBOUR)]
     pub(crate) house: String,
-    /// The gateway's address [default: that of the house running on the data folder]
+    /// The gateway's address [default: that of the process running on the data folder]
     #[arg(long, value_name = "URL", env = "MAYDAY_GATEWAY")]
     pub(crate) gateway: Option<String>,
     /// Print each event as one line of JSON
@@ -228,7 +228,7 @@ pub(crate) struct Watch {
 
 #[derive(Args, Debug)]
 pub(crate) struct Report {
-    /// The log's address [default: that of the house running on the data folder]
+    /// The log's address [default: that of the process running on the data folder]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) log: Option<String>,
     /// Where to write it [default: reports in the data folder]

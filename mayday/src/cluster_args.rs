@@ -6,11 +6,11 @@ use log_core::broker::peers::{Peer, Secret, SecretTooShort};
 use log_core::broker::{Advertised, Config};
 use log_core::ids::NodeId;
 
-use crate::cli::Together;
+use crate::cli::ClusterArgs;
 
 /// Why a machine cannot take part.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TogetherError {
+pub(crate) enum ClusterArgsError {
     #[error(
         "--peers names no node {node}: --node says which of them this machine is, and the list is the same on each"
     )]
@@ -26,19 +26,19 @@ pub(crate) enum TogetherError {
 
 /// Tells the log of its peers, if there are any. It listens for clients and for them at the address that the list has
 /// for this machine; where that is a name, at every address.
-pub(crate) fn join(
+pub(crate) fn with_peers(
     mut config: Config,
-    together: &Together,
+    args: &ClusterArgs,
     common_secret: Option<&str>,
-) -> Result<Config, TogetherError> {
-    config.node_id = NodeId(together.node);
-    config.insecure_log = together.insecure_log;
-    if together.peers.is_empty() {
+) -> Result<Config, ClusterArgsError> {
+    config.node_id = NodeId(args.node);
+    config.insecure_log = args.insecure_log;
+    if args.peers.is_empty() {
         return Ok(config);
     }
-    let ours = own(together)?;
-    let secret = common_secret.ok_or(TogetherError::NoCommonSecret)?;
-    let (host, port) = ours
+    let own = own_peer(args)?;
+    let secret = common_secret.ok_or(ClusterArgsError::NoCommonSecret)?;
+    let (host, port) = own
         .address
         .rsplit_once(':')
         .expect("a peer is read with its port");
@@ -51,17 +51,15 @@ pub(crate) fn join(
     config.listen.set_ip(address);
     let port = port.parse().expect("a peer is read with its port");
     config.peer_listen = Some(SocketAddr::new(address, port));
-    config.peer_secret = Some(Secret::new(secret.as_bytes()).map_err(TogetherError::Secret)?);
-    config.peers.clone_from(&together.peers);
+    config.peer_secret = Some(Secret::new(secret.as_bytes()).map_err(ClusterArgsError::Secret)?);
+    config.peers.clone_from(&args.peers);
     Ok(config)
 }
 
-fn own(together: &Together) -> Result<&Peer, TogetherError> {
-    let listed = together.peers.iter();
-    let mut ours = listed.filter(|peer| peer.node == NodeId(together.node));
-    ours.next().ok_or(TogetherError::NotListed {
-        node: together.node,
-    })
+fn own_peer(args: &ClusterArgs) -> Result<&Peer, ClusterArgsError> {
+    let own = NodeId(args.node);
+    let listed = args.peers.iter().find(|peer| peer.node == own);
+    listed.ok_or(ClusterArgsError::NotListed { node: args.node })
 }
 
 #[cfg(test)]
@@ -70,8 +68,8 @@ mod tests {
 
     const SECRET: &str = "a secret of at least thirty-two bytes!";
 
-    fn together(node: u32, peers: &str) -> Together {
-        Together {
+    fn args(node: u32, peers: &str) -> ClusterArgs {
+        ClusterArgs {
             peers: peers
                 .split(',')
                 .filter(|one| !one.is_empty())
@@ -84,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_machine_alone_listens_on_loopback_and_needs_no_common_secret() {
-        let config = join(Config::on("data"), &together(1, ""), None).unwrap();
+        let config = with_peers(Config::on("data"), &args(1, ""), None).unwrap();
         assert!(config.listen.ip().is_loopback());
         assert!(config.peers.is_empty() && config.peer_listen.is_none());
     }
@@ -92,7 +90,7 @@ mod tests {
     #[test]
     fn a_machine_listens_where_the_list_says_and_clients_are_told_the_same() {
         let peers = "1@10.0.0.1:9093,2@[fd00::2]:9093,3@three.example:9193";
-        let of = |node| join(Config::on("data"), &together(node, peers), Some(SECRET)).unwrap();
+        let of = |node| with_peers(Config::on("data"), &args(node, peers), Some(SECRET)).unwrap();
 
         let first = of(1);
         assert_eq!(first.listen, "10.0.0.1:9092".parse().unwrap());
@@ -110,7 +108,7 @@ mod tests {
     fn a_machine_that_is_not_listed_or_shares_no_secret_is_told_what_to_do() {
         let peers = "1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093";
         let refused = |node, secret| {
-            let joined = join(Config::on("data"), &together(node, peers), secret);
+            let joined = with_peers(Config::on("data"), &args(node, peers), secret);
             joined.unwrap_err().to_string()
         };
         assert!(refused(4, Some(SECRET)).contains("--peers names no node 4"));

@@ -20,7 +20,7 @@ const FILE_MODE: u32 = 0o600;
 
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HomeError {
+pub(crate) enum DataFolderError {
     #[error("there is no user's data directory: name a folder with --data")]
     NoDefault,
     #[error("{path}: this folder cannot be written; choose another with --data")]
@@ -53,20 +53,22 @@ pub(crate) enum HomeError {
 
 /// A data folder.
 #[derive(Clone, Debug)]
-pub(crate) struct Home {
+pub(crate) struct DataFolder {
     path: PathBuf,
     given_secret: Option<String>,
 }
 
-impl Home {
+impl DataFolder {
     /// The folder that was named, else `mayday` in the user's data directory. Nothing is made yet.
     pub(crate) fn at(
         named: Option<PathBuf>,
         given_secret: Option<String>,
-    ) -> Result<Self, HomeError> {
+    ) -> Result<Self, DataFolderError> {
         let path = match named {
             Some(path) => path,
-            None => dirs::data_dir().ok_or(HomeError::NoDefault)?.join("mayday"),
+            None => dirs::data_dir()
+                .ok_or(DataFolderError::NoDefault)?
+                .join("mayday"),
         };
         Ok(Self { path, given_secret })
     }
@@ -95,19 +97,23 @@ impl Home {
         self.path.join("reports")
     }
 
-    /// The api that was named, else the running house's, else the one at the default port.
+    /// The api that was named, else that of the running process, else the one at the default port.
     pub(crate) fn api(&self, named: Option<&str>) -> String {
-        self.address(named, |house| house.api, "http://127.0.0.1:8082")
+        self.address(named, |running| running.api, "http://127.0.0.1:8082")
     }
 
     /// The gateway, found in the same way.
     pub(crate) fn gateway(&self, named: Option<&str>) -> String {
-        self.address(named, |house| house.gateway, "ws://127.0.0.1:8083/an-ws")
+        self.address(
+            named,
+            |running| running.gateway,
+            "ws://127.0.0.1:8083/an-ws",
+        )
     }
 
     /// The log, found in the same way.
     pub(crate) fn log_address(&self, named: Option<&str>) -> String {
-        self.address(named, |house| house.log, "127.0.0.1:9092")
+        self.address(named, |running| running.log, "127.0.0.1:9092")
     }
 
     fn address(
@@ -124,7 +130,7 @@ impl Home {
 
     /// Makes the folder and those in it that hold data, readable by their owner only. A folder that was there keeps its
     /// rights, since it may be more than ours; what is in it does not.
-    pub(crate) fn create(&self) -> Result<(), HomeError> {
+    pub(crate) fn create(&self) -> Result<(), DataFolderError> {
         use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
         for folder in [&self.path, &self.log(), &self.outbox()] {
             let mut builder = fs::DirBuilder::new();
@@ -134,7 +140,7 @@ impl Home {
                 true => Ok(()),
                 false => fs::set_permissions(folder, private),
             });
-            closed.map_err(|source| HomeError::Unwritable {
+            closed.map_err(|source| DataFolderError::Unwritable {
                 path: folder.clone(),
                 source,
             })?;
@@ -143,22 +149,24 @@ impl Home {
     }
 
     /// The secret that was given, else the one kept here.
-    pub(crate) fn secret(&self) -> Result<Secret, HomeError> {
+    pub(crate) fn secret(&self) -> Result<Secret, DataFolderError> {
         let text = match &self.given_secret {
             Some(text) => text.clone(),
-            None => self.kept_secret()?.ok_or_else(|| HomeError::NoSecret {
-                path: self.path.clone(),
-            })?,
+            None => self
+                .kept_secret()?
+                .ok_or_else(|| DataFolderError::NoSecret {
+                    path: self.path.clone(),
+                })?,
         };
-        Secret::new(text.as_bytes()).map_err(HomeError::SecretRefused)
+        Secret::new(text.as_bytes()).map_err(DataFolderError::SecretRefused)
     }
 
     /// The same, making and keeping one where there is none, unless the folder holds a log: it has had a secret then, and
     /// a new one would refuse every token in use.
-    pub(crate) fn secret_or_new(&self) -> Result<Secret, HomeError> {
+    pub(crate) fn secret_or_new(&self) -> Result<Secret, DataFolderError> {
         if self.given_secret.is_none() && self.kept_secret()?.is_none() {
             if self.holds_a_log() || self.secret_path().is_symlink() {
-                return Err(HomeError::SecretGone {
+                return Err(DataFolderError::SecretGone {
                     path: self.secret_path(),
                 });
             }
@@ -175,7 +183,7 @@ impl Home {
         has_entries(self.log()) || has_entries(self.outbox())
     }
 
-    fn kept_secret(&self) -> Result<Option<String>, HomeError> {
+    fn kept_secret(&self) -> Result<Option<String>, DataFolderError> {
         let path = self.secret_path();
         let text = read_file(&path).and_then(|bytes| {
             String::from_utf8(bytes)
@@ -184,19 +192,19 @@ impl Home {
         match text {
             Ok(text) => Ok(Some(text.trim().to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(HomeError::SecretUnreadable { path, source }),
+            Err(source) => Err(DataFolderError::SecretUnreadable { path, source }),
         }
     }
 
     /// Written beside and renamed, so that a start that is cut off leaves no half a secret; synced with its name, before
     /// there is a log whose tokens it signs.
-    fn keep_new_secret(&self) -> Result<(), HomeError> {
+    fn keep_new_secret(&self) -> Result<(), DataFolderError> {
         use base64::Engine;
         let mut chance = [0; SECRET_BYTES];
         rand::rng().fill_bytes(&mut chance);
         let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(chance);
         let kept = write_privately(&self.path, "jwt-secret", format!("{text}\n").as_bytes());
-        kept.map_err(|source| HomeError::Unwritable {
+        kept.map_err(|source| DataFolderError::Unwritable {
             path: self.path.clone(),
             source,
         })
@@ -239,24 +247,25 @@ mod tests {
 
     use super::*;
 
-    fn home(folder: &tempfile::TempDir, secret: Option<&str>) -> Home {
-        let home = Home::at(Some(folder.path().join("data")), secret.map(str::to_owned)).unwrap();
-        home.create().unwrap();
-        home
+    fn data_folder(folder: &tempfile::TempDir, secret: Option<&str>) -> DataFolder {
+        let data =
+            DataFolder::at(Some(folder.path().join("data")), secret.map(str::to_owned)).unwrap();
+        data.create().unwrap();
+        data
     }
 
     #[test]
     fn a_secret_is_made_once_and_kept_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let home = home(&folder, None);
+        let data = data_folder(&folder, None);
 
-        home.secret_or_new().unwrap();
-        let kept = fs::read_to_string(home.secret_path()).unwrap();
-        home.secret_or_new().unwrap();
+        data.secret_or_new().unwrap();
+        let kept = fs::read_to_string(data.secret_path()).unwrap();
+        data.secret_or_new().unwrap();
 
-        assert_eq!(fs::read_to_string(home.secret_path()).unwrap(), kept);
+        assert_eq!(fs::read_to_string(data.secret_path()).unwrap(), kept);
         assert_eq!(
-            fs::metadata(home.secret_path())
+            fs::metadata(data.secret_path())
                 .unwrap()
                 .permissions()
                 .mode()
@@ -268,29 +277,29 @@ mod tests {
     #[test]
     fn a_folder_that_holds_a_log_never_gets_a_new_secret_for_one_that_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let home = home(&folder, None);
-        home.secret_or_new().unwrap();
-        fs::remove_file(home.secret_path()).unwrap();
-        home.secret_or_new().unwrap();
-        fs::write(home.log().join("identity.json"), "{}").unwrap();
-        home.secret_or_new().unwrap();
+        let data = data_folder(&folder, None);
+        data.secret_or_new().unwrap();
+        fs::remove_file(data.secret_path()).unwrap();
+        data.secret_or_new().unwrap();
+        fs::write(data.log().join("identity.json"), "{}").unwrap();
+        data.secret_or_new().unwrap();
 
-        fs::remove_file(home.secret_path()).unwrap();
-        let gone = home.secret_or_new().unwrap_err().to_string();
+        fs::remove_file(data.secret_path()).unwrap();
+        let gone = data.secret_or_new().unwrap_err().to_string();
         assert!(gone.contains("holds a log"), "{gone}");
-        assert!(!home.secret_path().exists());
+        assert!(!data.secret_path().exists());
     }
 
     #[test]
     fn a_secret_behind_a_link_that_leads_nowhere_is_not_made_anew_and_nothing_is_written_there() {
         let folder = tempfile::tempdir().unwrap();
-        let home = home(&folder, None);
+        let data = data_folder(&folder, None);
         let elsewhere = folder.path().join("elsewhere");
-        std::os::unix::fs::symlink(&elsewhere, home.secret_path()).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, data.secret_path()).unwrap();
 
-        home.secret_or_new().unwrap_err();
+        data.secret_or_new().unwrap_err();
 
-        assert!(!elsewhere.exists() && home.secret_path().is_symlink());
+        assert!(!elsewhere.exists() && data.secret_path().is_symlink());
     }
 
     #[test]
@@ -299,13 +308,13 @@ mod tests {
         let data = folder.path().join("data");
         fs::create_dir_all(data.join("log")).unwrap();
         fs::set_permissions(data.join("log"), fs::Permissions::from_mode(0o755)).unwrap();
-        let home = home(&folder, None);
-        home.secret_or_new().unwrap();
+        let data = data_folder(&folder, None);
+        data.secret_or_new().unwrap();
 
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&home.log()), 0o700);
-        assert_eq!(mode(&home.outbox()), 0o700);
-        assert_eq!(mode(&home.secret_path()), 0o600);
+        assert_eq!(mode(&data.log()), 0o700);
+        assert_eq!(mode(&data.outbox()), 0o700);
+        assert_eq!(mode(&data.secret_path()), 0o600);
     }
 
     #[test]
@@ -327,18 +336,18 @@ mod tests {
     #[test]
     fn a_given_secret_goes_before_the_kept_one_and_is_not_written_down() {
         let folder = tempfile::tempdir().unwrap();
-        let home = home(&folder, Some("a secret of at least thirty-two bytes!"));
+        let data = data_folder(&folder, Some("a secret of at least thirty-two bytes!"));
 
-        home.secret_or_new().unwrap();
+        data.secret_or_new().unwrap();
 
-        assert!(!home.secret_path().exists());
+        assert!(!data.secret_path().exists());
     }
 
     #[test]
     fn a_folder_without_a_secret_says_how_to_get_one() {
         let folder = tempfile::tempdir().unwrap();
 
-        let error = home(&folder, None).secret().unwrap_err();
+        let error = data_folder(&folder, None).secret().unwrap_err();
 
         assert!(
             error

@@ -18,7 +18,7 @@ use serde_json::json;
 use service_kit::Failure;
 
 use crate::cli::Dlt;
-use crate::data_folder::Home;
+use crate::data_folder::DataFolder;
 use crate::outcome::not_now;
 
 /// How long the log may take to answer.
@@ -28,13 +28,13 @@ const LOG_WITHIN: Duration = Duration::from_secs(10);
 type Origin = (String, i32, i64);
 
 /// Lists, shows or replays.
-pub(crate) async fn dlt(command: &Dlt, home: &Home) -> Result<(), Failure> {
+pub(crate) async fn dlt(command: &Dlt, folder: &DataFolder) -> Result<(), Failure> {
     match command {
-        Dlt::List { log, json } => list(&home.log_address(log.as_deref()), *json),
-        Dlt::Show { origin, log } => show(&home.log_address(log.as_deref()), origin),
+        Dlt::List { log, json } => list(&folder.log_address(log.as_deref()), *json),
+        Dlt::Show { origin, log } => show(&folder.log_address(log.as_deref()), origin),
         Dlt::Replay { origin, all, log } => {
             let wanted = if *all { None } else { origin.as_deref() };
-            replay(&home.log_address(log.as_deref()), wanted).await
+            replay(&folder.log_address(log.as_deref()), wanted).await
         }
     }
 }

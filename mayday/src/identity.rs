@@ -9,26 +9,30 @@ use resident_token::{Grant, Secret};
 use service_kit::{Failure, clock};
 
 use crate::cli::{Identity, Token};
-use crate::data_folder::Home;
+use crate::data_folder::DataFolder;
 
 /// How long a token is good for that a command makes for itself.
 const COMMAND_LASTS: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Prints a token.
-pub(crate) fn token(args: &Token, home: &Home) -> Result<(), Failure> {
+pub(crate) fn token(args: &Token, folder: &DataFolder) -> Result<(), Failure> {
     println!(
         "{}",
-        issue(&home.secret()?, &args.line, &args.house, args.expires_in)?
+        issue(&folder.secret()?, &args.line, &args.house, args.expires_in)?
     );
     Ok(())
 }
 
 /// The token that was given, else one made for `house`.
-pub(crate) fn token_for(identity: &Identity, house: &str, home: &Home) -> Result<String, Failure> {
+pub(crate) fn token_for(
+    identity: &Identity,
+    house: &str,
+    folder: &DataFolder,
+) -> Result<String, Failure> {
     if let Some(token) = &identity.token {
         return Ok(token.clone());
     }
-    issue(&home.secret()?, &identity.line, house, COMMAND_LASTS)
+    issue(&folder.secret()?, &identity.line, house, COMMAND_LASTS)
 }
 
 /// A token that lets `house` of `line` post and listen.

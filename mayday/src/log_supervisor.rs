@@ -1,5 +1,5 @@
-//! The log as the doors see it: it may stop, they stay. What ends it (a full disk, a sync that failed, an invariant) is
-//! told, and it is started again on the same port after 1, 2, 4 .. 30 s, so that the doors' clients find it again.
+//! Keeps the log running: it may stop, api and gateway stay. What ends it (a full disk, a sync that failed, an invariant) is
+//! told, and it is started again on the same port after 1, 2, 4 .. 30 s, so that their clients find it again.
 //!
 //! Only the first start may end the program, and only for what no waiting mends: a taken port, a damaged folder.
 
@@ -27,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) enum LogStage {
     /// It starts or runs; it says itself how far it is.
-    Under(Readiness),
+    Running(Readiness),
     /// It stopped, or did not start, for this reason.
     Stopped(Arc<str>),
 }
@@ -36,7 +36,7 @@ impl LogStage {
     /// `leader` or `follower`, or why this node's log serves no clients.
     pub(crate) fn get(&self) -> Result<&'static str, String> {
         match self {
-            Self::Under(readiness) => readiness.get(),
+            Self::Running(readiness) => readiness.get(),
             Self::Stopped(reason) => Err(reason.to_string()),
         }
     }
@@ -51,14 +51,14 @@ pub(crate) async fn run(
     stage: watch::Sender<LogStage>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let mut pauses = Pauses::default();
+    let mut backoff = Backoff::default();
     let mut ran_once = false;
     loop {
         let config = Config {
             readiness: Readiness::default(),
             ..config.clone()
         };
-        stage.send_replace(LogStage::Under(config.readiness.clone()));
+        stage.send_replace(LogStage::Running(config.readiness.clone()));
         let started = stop.run_until_cancelled(Broker::start(config)).await;
         let reason = match started {
             None => return Ok(()),
@@ -76,15 +76,15 @@ pub(crate) async fn run(
                 }
                 ran_once = true;
                 metrics::gauge!("mayday_log_running").set(1.0);
-                let ended = keep(broker, &stage, &stop, &mut pauses).await;
+                let ended = run_until_stopped(broker, &stage, &stop, &mut backoff).await;
                 metrics::gauge!("mayday_log_running").set(0.0);
                 match ended {
-                    Ended::AsTold(outcome) => return outcome,
+                    Ended::OnRequest(outcome) => return outcome,
                     Ended::ByItself(reason) => reason,
                 }
             }
         };
-        let pause = pauses.next();
+        let pause = backoff.next();
         warn!(
             reason,
             again_in_s = pause.as_secs(),
@@ -98,24 +98,24 @@ pub(crate) async fn run(
 }
 
 enum Ended {
-    AsTold(Result<(), Error>),
+    OnRequest(Result<(), Error>),
     ByItself(String),
 }
 
-async fn keep(
+async fn run_until_stopped(
     broker: Broker,
     stage: &watch::Sender<LogStage>,
     stop: &CancellationToken,
-    pauses: &mut Pauses,
+    backoff: &mut Backoff,
 ) -> Ended {
     let recovered = async {
         sleep(PAUSE_MAX).await;
-        pauses.reset();
+        backoff.reset();
         std::future::pending::<()>().await;
     };
     let stopped = tokio::select! {
         () = stop.cancelled() => {
-            return Ended::AsTold(broker.shutdown().await.map_err(|error| Error::new(error).context("the log")));
+            return Ended::OnRequest(broker.shutdown().await.map_err(|error| Error::new(error).context("the log")));
         }
         stopped = broker.stopped() => stopped,
         () = recovered => unreachable!("it waits for ever"),
@@ -145,15 +145,15 @@ fn port_flag(error: &StartError) -> &'static str {
 }
 
 /// How long to wait before each try: each twice the last.
-struct Pauses(Duration);
+struct Backoff(Duration);
 
-impl Default for Pauses {
+impl Default for Backoff {
     fn default() -> Self {
         Self(PAUSE_MIN)
     }
 }
 
-impl Pauses {
+impl Backoff {
     fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (pause * 2).min(PAUSE_MAX);
@@ -165,12 +165,12 @@ impl Pauses {
     }
 }
 
-/// The log's address, known before the log runs and kept while it does not: the doors are told it once.
+/// The log's address, known before the log runs and kept while it does not: api and gateway are told it once.
 #[derive(Debug)]
 pub(crate) struct LogAddress {
     pub(crate) address: SocketAddr,
     /// Holds a port of the system's choice, refusing connections, so that no other process is given it while the log is
-    /// down. A port that the operator chose needs no holding: the system gives it to nobody.
+    /// down. A port that the operator chose needs no holding: the system gives it to no other process.
     _held: Option<TcpSocket>,
 }
 
@@ -208,16 +208,16 @@ mod tests {
 
     #[test]
     fn the_pauses_double_up_to_half_a_minute_and_begin_anew_after_a_recovery() {
-        let mut pauses = Pauses::default();
-        let first: Vec<_> = (0..7).map(|_| pauses.next().as_secs()).collect();
-        pauses.reset();
+        let mut backoff = Backoff::default();
+        let first: Vec<_> = (0..7).map(|_| backoff.next().as_secs()).collect();
+        backoff.reset();
 
         assert_eq!(first, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(pauses.next().as_secs(), 1);
+        assert_eq!(backoff.next().as_secs(), 1);
     }
 
     #[tokio::test]
-    async fn a_held_port_is_given_to_the_log_again_and_again_and_to_nobody_else() {
+    async fn a_held_port_is_given_to_the_log_again_and_again_and_to_no_other_process() {
         let chosen = LogAddress::choose("127.0.0.1:0".parse().unwrap()).unwrap();
         for _ in 0..3 {
             let socket = TcpSocket::new_v4().unwrap();

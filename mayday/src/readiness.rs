@@ -6,15 +6,15 @@ use tokio::sync::watch;
 use crate::disk_probe::DiskProblem;
 use crate::log_supervisor::LogStage;
 
-/// Whether a door can do its work now, or why not.
-pub(crate) type DoorReadiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Whether a service can do its work now, or why not.
+pub(crate) type ServiceReadiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What is asked at each request.
 pub(crate) struct Readiness {
     pub(crate) log: watch::Receiver<LogStage>,
     pub(crate) disk: watch::Receiver<DiskProblem>,
-    pub(crate) api: DoorReadiness,
-    pub(crate) gateway: DoorReadiness,
+    pub(crate) api: ServiceReadiness,
+    pub(crate) gateway: ServiceReadiness,
 }
 
 /// The answer of `/readyz`.
@@ -23,14 +23,14 @@ pub(crate) struct Report {
     ready: bool,
     /// What is missing, in one sentence; none where all is well.
     reason: Option<String>,
-    log: PartReport,
-    api: PartReport,
-    gateway: PartReport,
-    disk: PartReport,
+    log: ServiceReport,
+    api: ServiceReport,
+    gateway: ServiceReport,
+    disk: ServiceReport,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct PartReport {
+struct ServiceReport {
     ready: bool,
     /// `leader` or `follower`, for the log alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ struct PartReport {
     reason: Option<String>,
 }
 
-impl PartReport {
+impl ServiceReport {
     fn of(part: Result<Option<&'static str>, String>) -> Self {
         let ready = part.is_ok();
         let (role, reason) = match part {
@@ -57,10 +57,10 @@ impl PartReport {
 impl Readiness {
     /// Ready is what every part says of itself: a call would be stored, an upgrade taken, this machine's log serves.
     pub(crate) fn report(&self) -> Report {
-        let log = PartReport::of(self.log.borrow().get().map(Some));
-        let api = PartReport::of((self.api)().map(|()| None));
-        let gateway = PartReport::of((self.gateway)().map(|()| None));
-        let disk = PartReport::of(self.disk.borrow().clone().map_or(Ok(None), Err));
+        let log = ServiceReport::of(self.log.borrow().get().map(Some));
+        let api = ServiceReport::of((self.api)().map(|()| None));
+        let gateway = ServiceReport::of((self.gateway)().map(|()| None));
+        let disk = ServiceReport::of(self.disk.borrow().clone().map_or(Ok(None), Err));
         let parts = [
             ("the log", &log),
             ("the api", &api),

@@ -10,7 +10,7 @@ use service_kit::Failure;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Report;
-use crate::data_folder::Home;
+use crate::data_folder::DataFolder;
 
 /// What opens a page in the person's browser.
 const OPENER: &str = if cfg!(target_os = "macos") {
@@ -20,8 +20,8 @@ const OPENER: &str = if cfg!(target_os = "macos") {
 };
 
 /// Writes the report and says where it is.
-pub(crate) async fn report(args: &Report, home: &Home) -> Result<(), Failure> {
-    let folder = args.output.clone().unwrap_or_else(|| home.reports());
+pub(crate) async fn report(args: &Report, folder: &DataFolder) -> Result<(), Failure> {
+    let output = args.output.clone().unwrap_or_else(|| folder.reports());
     let progress = if std::io::stderr().is_terminal() {
         Progress::Bar
     } else {
@@ -29,7 +29,7 @@ pub(crate) async fn report(args: &Report, home: &Home) -> Result<(), Failure> {
     };
     let config = Config {
         progress,
-        ..Config::new(home.log_address(args.log.as_deref()), folder)
+        ..Config::new(folder.log_address(args.log.as_deref()), output)
     };
     let stop = CancellationToken::new();
     let written = tokio::select! {

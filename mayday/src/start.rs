@@ -1,5 +1,5 @@
-//! Starts the whole house in one process: the doors first, then the log; and ends it in order. The doors outlive the log:
-//! while it is down the api keeps calls in the outbox.
+//! Starts all services in one process: api and gateway first, then the log; and ends them in order. Api and gateway outlive
+//! the log: while it is down the api keeps calls in the outbox.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use ws_gateway::{Config as GatewayConfig, Gateway};
 use crate::addresses::Addresses;
 use crate::advice::{AdminListen, with_advice};
 use crate::cli::Start;
-use crate::data_folder::Home;
+use crate::data_folder::DataFolder;
 use crate::log_supervisor::{self, LogAddress, LogStage};
 use crate::readiness::{Readiness, Report};
 use crate::{cluster_args, disk_probe, welcome};
@@ -38,32 +38,32 @@ const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the end waits for the log. It is done well within it, unless its disk hangs.
 const LOG_ENDS_WITHIN: Duration = Duration::from_secs(15);
 
-/// Runs everything until Ctrl-C, SIGTERM, or the end of a door.
-pub(crate) async fn start(args: &Start, home: &Home) -> Result<(), Failure> {
+/// Runs everything until Ctrl-C, SIGTERM, or the end of a service.
+pub(crate) async fn start(args: &Start, folder: &DataFolder) -> Result<(), Failure> {
     let mut signals = StopSignals::listen().context("signals cannot be heard")?;
-    home.create()?;
-    let secret = home.secret_or_new()?;
-    let mut house = House::open(args, home, &secret).await?;
-    if let Err(error) = house.addresses.keep(home.path()) {
+    folder.create()?;
+    let secret = folder.secret_or_new()?;
+    let mut services = Services::open(args, folder, &secret).await?;
+    if let Err(error) = services.addresses.keep(folder.path()) {
         warn!(
             error = error_value(&error),
             "the addresses cannot be kept in the data folder: commands need --api and --gateway to find this process"
         );
     }
-    let text = welcome::text(&house.addresses, &house.bounds, home, &secret)?;
+    let text = welcome::text(&services.addresses, &services.bounds, folder, &secret)?;
     let ended = {
-        let ended = house.parts.wait(&mut signals);
+        let ended = services.running.wait(&mut signals);
         tokio::pin!(ended);
         tokio::select! {
-            () = wait_until_ready(&house.readiness) => {
+            () = wait_until_ready(&services.readiness) => {
                 println!("{text}");
                 ended.await
             }
             ended = &mut ended => ended,
         }
     };
-    let closed = house.close().await;
-    Addresses::forget(home.path());
+    let closed = services.close().await;
+    Addresses::forget(folder.path());
     Ok(ended.and(closed)?)
 }
 
@@ -77,42 +77,42 @@ async fn wait_until_ready(readiness: &Readiness) {
             () = sleep(READY_LOOK_INTERVAL) => {}
             () = &mut told, if !is_told => {
                 is_told = true;
-                warn!(reason, "the doors are open, and not everything is ready yet: calls are kept in the outbox");
+                warn!(reason, "calls are taken, and not everything is ready yet: they are kept in the outbox");
             }
         }
     }
 }
 
-/// Everything that runs.
-struct House {
+/// All services of this process.
+struct Services {
     addresses: Addresses,
     bounds: Shares,
     readiness: Arc<Readiness>,
-    parts: Parts,
+    running: RunningServices,
     _log_address: LogAddress,
 }
 
 /// What runs, in the order in which it ends: each may still need the next.
-struct Parts {
-    api: Part,
-    gateway: Part,
-    log: Part,
-    disk: Part,
-    admin: Part,
+struct RunningServices {
+    api: RunningService,
+    gateway: RunningService,
+    log: RunningService,
+    disk: RunningService,
+    admin: RunningService,
 }
 
-/// A part and the way to close it.
-struct Part {
+/// A service that runs, and the way to close it.
+struct RunningService {
     name: &'static str,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
 }
 
-impl House {
-    /// Opens the doors and begins to start the log.
+impl Services {
+    /// Opens api and gateway, and begins to start the log.
     async fn open(
         args: &Start,
-        home: &Home,
+        folder: &DataFolder,
         secret: &resident_token::Secret,
     ) -> Result<Self, Failure> {
         let metrics = PrometheusBuilder::new()
@@ -122,26 +122,32 @@ impl House {
         let verifier = Arc::new(verifier.context("the secret that signs tokens is no good")?);
         let bounds = Shares::of_process(&Row::ALL.map(|row| (row, None)))
             .context("too few files may be open")?;
-        let mut log_config = log_config(args, home)?;
+        let mut log_config = log_config(args, folder)?;
         log_config.take_connections(bounds.of(Row::LogConnections));
         log_config.storage.open_partition_files_max = bounds.of(Row::PartitionFiles);
         log_config.take_memory(Memory::read());
         let log_address = LogAddress::choose(log_config.listen)
             .map_err(|error| with_advice(error, "the log", "--log-port"))?;
         log_config.listen = log_address.address;
-        let doors = Doors::choose(args)?;
+        let addresses = ListenAddresses::choose(args)?;
         let operator = SocketAddr::new(LOOPBACK, args.admin_port);
         let (operator, operator_address) = listen(operator)
             .await
             .map_err(|error| with_advice(error, "the operator's listener", "--admin-port"))?;
 
         let servers = log_address.address.to_string();
-        let instance = args.together.node.to_string();
-        let gateway = gateway_config(&doors, &servers, instance, Arc::clone(&verifier), &bounds);
+        let instance = args.cluster.node.to_string();
+        let gateway = gateway_config(
+            &addresses,
+            &servers,
+            instance,
+            Arc::clone(&verifier),
+            &bounds,
+        );
         let gateway = Gateway::bind(gateway)
             .await
             .map_err(|error| with_advice(error, "the gateway", "--gateway-port"))?;
-        let api = Api::bind(api_config(&doors, home, &servers, verifier, &bounds))
+        let api = Api::bind(api_config(&addresses, folder, &servers, verifier, &bounds))
             .await
             .map_err(|error| with_advice(error, "the api", "--api-port"))?;
 
@@ -152,7 +158,7 @@ impl House {
             log: servers,
             admin: format!("http://{operator_address}"),
         };
-        let (stage, log_stage) = watch::channel(LogStage::Under(LogReadiness::default()));
+        let (stage, log_stage) = watch::channel(LogStage::Running(LogReadiness::default()));
         let (problem, disk_problem) = watch::channel(None);
         let readiness = Arc::new(Readiness {
             log: log_stage,
@@ -161,26 +167,24 @@ impl House {
             gateway: Box::new(gateway.readiness()),
         });
         let tasks = TaskTracker::new();
-        let parts = Parts {
-            api: Part::spawn(
-                "the api",
-                &tasks,
-                |stop| async move { Ok(api.run(stop).await?) },
-            ),
-            gateway: Part::spawn("the gateway", &tasks, |stop| async move {
+        let running = RunningServices {
+            api: RunningService::spawn("the api", &tasks, |stop| async move {
+                Ok(api.run(stop).await?)
+            }),
+            gateway: RunningService::spawn("the gateway", &tasks, |stop| async move {
                 Ok(gateway.run(stop).await?)
             }),
-            disk: Part::spawn("the probe of the disk", &tasks, |stop| {
-                let folder = home.path().to_owned();
+            disk: RunningService::spawn("the probe of the disk", &tasks, |stop| {
+                let path = folder.path().to_owned();
                 async move {
-                    disk_probe::run(folder, problem, stop).await;
+                    disk_probe::run(path, problem, stop).await;
                     Ok(())
                 }
             }),
-            log: Part::spawn("the log", &tasks, |stop| {
+            log: RunningService::spawn("the log", &tasks, |stop| {
                 log_supervisor::run(log_config, stage, stop)
             }),
-            admin: Part::spawn("the operator's listener", &tasks, |stop| {
+            admin: RunningService::spawn("the operator's listener", &tasks, |stop| {
                 let asked = Arc::clone(&readiness);
                 async move {
                     let readyz = move || answer(&asked);
@@ -193,20 +197,20 @@ impl House {
             addresses,
             bounds,
             readiness,
-            parts,
+            running,
             _log_address: log_address,
         })
     }
 
     /// No new calls, then no more pushes, then the log; the operator may look until the end.
     async fn close(self) -> Result<(), Error> {
-        let Parts {
+        let RunningServices {
             api,
             gateway,
             log,
             disk,
             admin,
-        } = self.parts;
+        } = self.running;
         let api = api.close().await;
         let gateway = gateway.close().await;
         let log = timeout(LOG_ENDS_WITHIN, log.close()).await;
@@ -221,8 +225,8 @@ impl House {
     }
 }
 
-impl Parts {
-    /// Until the operator asks for the end, or a part ends by itself. The log does so only where its first start failed
+impl RunningServices {
+    /// Until the operator asks for the end, or a service ends by itself. The log does so only where its first start failed
     /// for good.
     async fn wait(&mut self, signals: &mut StopSignals) -> Result<(), Error> {
         tokio::select! {
@@ -236,7 +240,7 @@ impl Parts {
     }
 }
 
-impl Part {
+impl RunningService {
     fn spawn<Run>(
         name: &'static str,
         tasks: &TaskTracker,
@@ -282,11 +286,11 @@ fn answer(readiness: &Readiness) -> admin::Readiness<Report> {
     admin::Readiness { is_ready, body }
 }
 
-/// The log's settings, checked before any door is opened.
-fn log_config(args: &Start, home: &Home) -> Result<LogConfig, Failure> {
+/// The log's settings, checked before anything is opened.
+fn log_config(args: &Start, folder: &DataFolder) -> Result<LogConfig, Failure> {
     let mut config = LogConfig {
         listen: SocketAddr::new(LOOPBACK, args.log_port),
-        ..LogConfig::on(home.log())
+        ..LogConfig::on(folder.log())
     };
     if let Some(bytes) = args.journal_segment_bytes {
         // A record must fit into a file with room to spare; the largest batch is 1 MiB.
@@ -294,7 +298,7 @@ fn log_config(args: &Start, home: &Home) -> Result<LogConfig, Failure> {
         journal.segment_bytes = bytes;
         journal.record_bytes_max = journal.record_bytes_max.min(bytes / 4 * 3);
     }
-    let config = cluster_args::join(config, &args.together, home.given_secret())?;
+    let config = cluster_args::with_peers(config, &args.cluster, folder.given_secret())?;
     let address = config.listen;
     let mistakes = config.mistakes();
     let refused = if !mistakes.is_empty() {
@@ -307,14 +311,14 @@ fn log_config(args: &Start, home: &Home) -> Result<LogConfig, Failure> {
     Err(with_advice(refused, "the log", "--log-port").into())
 }
 
-/// The two doors' addresses. Each must be known before the other is opened: the page names the api, the api lets the
+/// The addresses of api and gateway. Each must be known before the other is opened: the page names the api, the api lets the
 /// page in. So a port that the system is to choose is asked for first.
-struct Doors {
+struct ListenAddresses {
     api: SocketAddr,
     gateway: SocketAddr,
 }
 
-impl Doors {
+impl ListenAddresses {
     fn choose(args: &Start) -> Result<Self, Error> {
         Ok(Self {
             api: SocketAddr::new(args.host, chosen(args.host, args.api_port)?),
@@ -348,41 +352,41 @@ fn chosen(host: IpAddr, port: u16) -> Result<u16, Error> {
 }
 
 fn gateway_config(
-    doors: &Doors,
+    addresses: &ListenAddresses,
     servers: &str,
     instance: String,
     verifier: Arc<Verifier>,
     bounds: &Shares,
 ) -> GatewayConfig {
-    let api = (!doors.api.ip().is_unspecified()).then(|| format!("http://{}", doors.api));
+    let api = (!addresses.api.ip().is_unspecified()).then(|| format!("http://{}", addresses.api));
     GatewayConfig {
         api,
-        api_port: doors.api.port(),
+        api_port: addresses.api.port(),
         instance,
         connections_max: bounds.of(Row::GatewayConnections),
         sockets_max: bounds.of(Row::Sockets),
         recent_bytes_max: Memory::read().recent_frames(),
-        ..GatewayConfig::new(doors.gateway, servers.to_owned(), verifier)
+        ..GatewayConfig::new(addresses.gateway, servers.to_owned(), verifier)
     }
 }
 
 fn api_config(
-    doors: &Doors,
-    home: &Home,
+    addresses: &ListenAddresses,
+    folder: &DataFolder,
     servers: &str,
     verifier: Arc<Verifier>,
     bounds: &Shares,
 ) -> ApiConfig {
     ApiConfig {
-        allowed_origins: doors.origins(),
-        outbox: Some(home.outbox()),
+        allowed_origins: addresses.origins(),
+        outbox: Some(folder.outbox()),
         admin: None,
         connections_max: bounds.of(Row::ApiConnections),
-        ..ApiConfig::new(doors.api, servers.to_owned(), verifier)
+        ..ApiConfig::new(addresses.api, servers.to_owned(), verifier)
     }
 }
 
-/// An address that somebody on this machine can type.
+/// An address that a person on this machine can type.
 fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         SocketAddr::new(LOOPBACK, address.port())

@@ -14,23 +14,23 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use ws_gateway::stomp::{Command, Frame, Limits, Parser, Version, encode};
 
 use crate::cli::Watch;
-use crate::data_folder::Home;
+use crate::data_folder::DataFolder;
 use crate::identity;
 use crate::outcome::{not_now, refused};
 
 /// How long the gateway may take to let us in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 
-/// Prints the line's alerts and accepts until the count is reached or somebody presses Ctrl-C.
-pub(crate) async fn watch(args: &Watch, home: &Home) -> Result<(), Failure> {
-    let token = identity::token_for(&args.identity, &args.house, home)?;
-    let gateway = home.gateway(args.gateway.as_deref());
+/// Prints the line's alerts and accepts until the count is reached or the person presses Ctrl-C.
+pub(crate) async fn watch(args: &Watch, folder: &DataFolder) -> Result<(), Failure> {
+    let token = identity::token_for(&args.identity, &args.house, folder)?;
+    let gateway = folder.gateway(args.gateway.as_deref());
     let welcome = tokio::time::timeout(
         WELCOME_WITHIN,
-        Ear::open(&gateway, &token, &args.identity.line),
+        StompClient::open(&gateway, &token, &args.identity.line),
     );
     let late = || not_now(format!("{gateway}: no welcome within {WELCOME_WITHIN:?}"));
-    let mut ear = welcome.await.map_err(|_| late())??;
+    let mut client = welcome.await.map_err(|_| late())??;
     eprintln!(
         "watching {} as {}; Ctrl-C ends it",
         args.identity.line, args.house
@@ -38,7 +38,7 @@ pub(crate) async fn watch(args: &Watch, home: &Home) -> Result<(), Failure> {
     let mut heard = 0;
     while args.count.is_none_or(|count| heard < count) {
         let frame = tokio::select! {
-            frame = ear.next() => frame?,
+            frame = client.next() => frame?,
             pressed = tokio::signal::ctrl_c() => { pressed.context("Ctrl-C cannot be heard")?; return Ok(()) }
         };
         if frame.command == Command::Message {
@@ -50,14 +50,14 @@ pub(crate) async fn watch(args: &Watch, home: &Home) -> Result<(), Failure> {
 }
 
 /// A connection that has subscribed.
-struct Ear {
+struct StompClient {
     url: String,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     parser: Parser,
     unread: Vec<u8>,
 }
 
-impl Ear {
+impl StompClient {
     async fn open(url: &str, token: &str, line: &str) -> Result<Self, Failure> {
         let mut request = url
             .into_client_request()
@@ -70,7 +70,7 @@ impl Ear {
         let (socket, _) = connected.map_err(|error| not_now(format!("{url}: {error}")))?;
         let mut parser = Parser::new(Limits::AFTER_CONNECT);
         parser.speak(Version::V1_2, Limits::AFTER_CONNECT);
-        let mut ear = Self {
+        let mut client = Self {
             url: url.to_owned(),
             socket,
             parser,
@@ -82,16 +82,16 @@ impl Ear {
             .with("host", "mayday")
             .with("heart-beat", "0,0")
             .with("Authorization", format!("Bearer {token}"));
-        ear.say(&connect).await?;
-        ear.expect(Command::Connected).await?;
+        client.send(&connect).await?;
+        client.expect(Command::Connected).await?;
         let subscribe = Frame::new(Command::Subscribe)
             .with("id", "watch")
             .with("destination", format!("/sub/line/{line}"));
-        ear.say(&subscribe).await?;
-        Ok(ear)
+        client.send(&subscribe).await?;
+        Ok(client)
     }
 
-    async fn say(&mut self, frame: &Frame) -> Result<(), Failure> {
+    async fn send(&mut self, frame: &Frame) -> Result<(), Failure> {
         let text =
             String::from_utf8(encode(frame, Version::V1_2)).context("a frame of ours is text")?;
         self.socket

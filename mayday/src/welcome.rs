@@ -8,7 +8,7 @@ use service_kit::bounds::Shares;
 
 use crate::addresses::Addresses;
 use crate::cli::{DEMO_CALLER, DEMO_LINE, DEMO_NEIGHBOUR};
-use crate::data_folder::Home;
+use crate::data_folder::DataFolder;
 use crate::identity;
 
 /// How long the printed tokens are good for.
@@ -18,7 +18,7 @@ const TOKENS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) fn text(
     addresses: &Addresses,
     bounds: &Shares,
-    home: &Home,
+    folder: &DataFolder,
     secret: &Secret,
 ) -> Result<String, Failure> {
     let Addresses {
@@ -30,7 +30,7 @@ pub(crate) fn text(
     } = addresses;
     let caller = identity::issue(secret, DEMO_LINE, DEMO_CALLER, TOKENS_LAST)?;
     let neighbour = identity::issue(secret, DEMO_LINE, DEMO_NEIGHBOUR, TOKENS_LAST)?;
-    let data = home.path().display();
+    let data = folder.path().display();
     Ok(format!(
         r#"Mayday is ready. It does not call the emergency services.
 

@@ -55,12 +55,12 @@ impl FromStr for Edition {
 
 /// A count as it may be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(super) enum PublishedCount {
     Count(u64),
     Withheld,
 }
 
-impl Shown {
+impl PublishedCount {
     pub(super) fn count(self) -> Option<u64> {
         match self {
             Self::Count(count) => Some(count),
@@ -71,26 +71,26 @@ impl Shown {
 
 impl Edition {
     /// A count that is part of no known sum.
-    pub(super) fn alone(self, count: u64) -> Shown {
+    pub(super) fn alone(self, count: u64) -> PublishedCount {
         if self == Self::Shareable && is_small(count) {
-            Shown::Withheld
+            PublishedCount::Withheld
         } else {
-            Shown::Count(count)
+            PublishedCount::Count(count)
         }
     }
 
     /// A count of a known whole: what is left of the whole says something too.
-    pub(super) fn part(self, count: u64, whole: u64) -> Shown {
+    pub(super) fn part(self, count: u64, whole: u64) -> PublishedCount {
         self.parts(&[count, whole - count])[0]
     }
 
     /// Counts that add up to a known whole.
-    pub(super) fn parts(self, counts: &[u64]) -> Vec<Shown> {
+    pub(super) fn parts(self, counts: &[u64]) -> Vec<PublishedCount> {
         self.sums(counts, &[(0..counts.len()).collect()])
     }
 
     /// Counts and the groups among them whose sums are known.
-    pub(super) fn sums(self, counts: &[u64], groups: &[Vec<usize>]) -> Vec<Shown> {
+    pub(super) fn sums(self, counts: &[u64], groups: &[Vec<usize>]) -> Vec<PublishedCount> {
         let mut withheld: Vec<bool> = counts
             .iter()
             .map(|count| self == Self::Shareable && is_small(*count))
@@ -101,16 +101,20 @@ impl Edition {
         {}
         let shown = |(count, withheld): (&u64, &bool)| {
             if *withheld {
-                Shown::Withheld
+                PublishedCount::Withheld
             } else {
-                Shown::Count(*count)
+                PublishedCount::Count(*count)
             }
         };
         counts.iter().zip(&withheld).map(shown).collect()
     }
 
     /// Rows of two counts with their sums known, in which the columns of the given groups of rows have known sums too.
-    pub(super) fn pairs(self, rows: &[[u64; 2]], groups: &[Vec<usize>]) -> Vec<[Shown; 2]> {
+    pub(super) fn pairs(
+        self,
+        rows: &[[u64; 2]],
+        groups: &[Vec<usize>],
+    ) -> Vec<[PublishedCount; 2]> {
         let counts = rows.as_flattened();
         let of_rows = (0..rows.len()).map(|row| vec![2 * row, 2 * row + 1]);
         let column = |group: &Vec<usize>, side| group.iter().map(|row| 2 * row + side).collect();
@@ -122,15 +126,15 @@ impl Edition {
     }
 
     /// Rising counts, and the larger ones among which they are told: no step between two shown counts may be small.
-    pub(super) fn steps(self, counts: &[u64], ends: &[u64]) -> Vec<Shown> {
+    pub(super) fn steps(self, counts: &[u64], ends: &[u64]) -> Vec<PublishedCount> {
         let mut last = 0;
         let mut step = |count: u64| {
             let small = is_small(count - last) || ends.iter().any(|end| is_small(end - count));
             if self == Self::Shareable && small {
-                return Shown::Withheld;
+                return PublishedCount::Withheld;
             }
             last = count;
-            Shown::Count(count)
+            PublishedCount::Count(count)
         };
         counts.iter().map(|count| step(*count)).collect()
     }
@@ -171,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn counts(shown: &[Shown]) -> Vec<Option<u64>> {
+    fn counts(shown: &[PublishedCount]) -> Vec<Option<u64>> {
         shown.iter().map(|shown| shown.count()).collect()
     }
 
@@ -186,7 +190,7 @@ mod tests {
             counts(&Edition::Shareable.parts(&[0, 93])),
             [Some(0), Some(93)]
         );
-        assert_eq!(Edition::Shareable.part(90, 93), Shown::Withheld);
+        assert_eq!(Edition::Shareable.part(90, 93), PublishedCount::Withheld);
     }
 
     #[test]
@@ -222,16 +226,16 @@ mod tests {
             let cut = cut.min(rows.len());
             let groups = [(0..rows.len()).collect(), (0..cut).collect(), (cut..rows.len()).collect()];
             let shown = Edition::Shareable.pairs(&rows, &groups);
-            let mut sums: Vec<Vec<(u64, Shown)>> =
+            let mut sums: Vec<Vec<(u64, PublishedCount)>> =
                 rows.iter().zip(&shown).map(|(row, shown)| vec![(row[0], shown[0]), (row[1], shown[1])]).collect();
             for (group, side) in groups.iter().flat_map(|group| [(group, 0), (group, 1)]) {
                 sums.push(group.iter().map(|row| (rows[*row][side], shown[*row][side])).collect());
             }
             for sum in sums {
-                let hidden: Vec<u64> = sum.iter().filter(|(_, shown)| *shown == Shown::Withheld).map(|(count, _)| *count).collect();
+                let hidden: Vec<u64> = sum.iter().filter(|(_, shown)| *shown == PublishedCount::Withheld).map(|(count, _)| *count).collect();
                 let all_hidden = hidden.len() == sum.len();
                 prop_assert!(hidden.is_empty() || all_hidden || (2 <= hidden.len() && SMALL <= hidden.iter().sum()));
-                prop_assert!(sum.iter().all(|(count, shown)| !is_small(*count) || *shown == Shown::Withheld));
+                prop_assert!(sum.iter().all(|(count, shown)| !is_small(*count) || *shown == PublishedCount::Withheld));
             }
         }
     }

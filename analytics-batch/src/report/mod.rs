@@ -28,7 +28,7 @@ use event_model::EventTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use crate::case_builder::Gathered;
+use crate::case_builder::GatheredCases;
 use crate::window::Window;
 use folder::{Draft, folder_names, sha256};
 use scope::Scope;
@@ -39,7 +39,7 @@ const SCHEMA: u32 = 1;
 
 /// A report that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenReport {
     /// Its folder.
     pub folder: PathBuf,
     /// The page of the total.
@@ -55,12 +55,12 @@ pub struct Written {
 /// # Errors
 /// [`WriteError`], and then no report of that name is new.
 pub fn write(
-    gathered: &Gathered,
+    gathered: &GatheredCases,
     window: &Window,
     edition: Edition,
     zone: &TimeZone,
     below: &Path,
-) -> Result<Written, WriteError> {
+) -> Result<WrittenReport, WriteError> {
     let place = below.join(report_name(gathered.as_of, edition));
     let draft = Draft::begin(&place)?;
     let total = Scope::total(gathered, edition, zone.clone());
@@ -82,7 +82,7 @@ pub fn write(
         draft.write(&Path::new("lines").join(name), &files)?;
     }
     draft.publish()?;
-    Ok(Written {
+    Ok(WrittenReport {
         report: place.join("total").join("report.html"),
         folder: place,
         lines: told.len(),
@@ -99,7 +99,7 @@ fn report_name(as_of: EventTime, edition: Edition) -> String {
 fn files(
     scope: &Scope<'_>,
     tables: &[Table],
-    gathered: &Gathered,
+    gathered: &GatheredCases,
     window: &Window,
 ) -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = tables
@@ -142,7 +142,7 @@ fn stats(scope: &Scope<'_>, tables: &[Table]) -> Value {
 
 fn manifest(
     scope: &Scope<'_>,
-    gathered: &Gathered,
+    gathered: &GatheredCases,
     window: &Window,
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Value {

@@ -11,36 +11,36 @@ const PERIODS_MAX: usize = 60;
 
 /// Writes `report.html`.
 pub(super) fn page(scope: &Scope<'_>, tables: &[Table]) -> String {
-    let found = Found(tables);
+    let by_name = TablesByName(tables);
     let mut html = head(scope);
     html += "<main>\n";
-    html += &lead(scope, &found);
-    html += &section_waiting(&found);
-    html += &section_trend(&found);
-    html += &section_hours(&found);
+    html += &lead(scope, &by_name);
+    html += &section_waiting(&by_name);
+    html += &section_trend(&by_name);
+    html += &section_hours(&by_name);
     html += &section_plain(
-        &found,
+        &by_name,
         "categories",
-        categories_plot(&found),
+        categories_plot(&by_name),
         CATEGORIES_NOTE,
     );
     html += &section_plain(
-        &found,
+        &by_name,
         "responders",
-        responders_plot(&found),
+        responders_plot(&by_name),
         RESPONDERS_NOTE,
     );
-    html += &section_plain(&found, "responder_load", load_plot(&found), LOAD_NOTE);
-    html += &section_tables(&found);
+    html += &section_plain(&by_name, "responder_load", load_plot(&by_name), LOAD_NOTE);
+    html += &section_tables(&by_name);
     html += &method(scope, tables);
     html += "</main>\n</body>\n</html>\n";
     html
 }
 
 /// The tables by name.
-struct Found<'a>(&'a [Table]);
+struct TablesByName<'a>(&'a [Table]);
 
-impl Found<'_> {
+impl TablesByName<'_> {
     fn table(&self, name: &str) -> &Table {
         self.0
             .iter()
@@ -85,24 +85,24 @@ fn local(scope: &Scope<'_>, at_ms: i64) -> String {
 }
 
 /// The four numbers that a reader wants first, and what they mean in words.
-fn lead(scope: &Scope<'_>, found: &Found<'_>) -> String {
-    let median = found
+fn lead(scope: &Scope<'_>, tables: &TablesByName<'_>) -> String {
+    let median = tables
         .table("time_to_first_accept")
         .find("p50", "kaplan_meier_s")
         .unwrap_or(&Cell::None);
-    let p90 = found
+    let p90 = tables
         .table("time_to_first_accept")
         .find("p90", "kaplan_meier_s")
         .unwrap_or(&Cell::None);
     let unaccepted =
-        ["value", "low", "high"].map(|column| found.summary("unaccepted rate", column));
+        ["value", "low", "high"].map(|column| tables.summary("unaccepted rate", column));
     let counted = match scope.edition {
         Edition::Shareable => ("mature alerts", "alerts, raised at least an hour ago"),
         Edition::Admin => ("alerts", "alerts"),
     };
     let tiles = [
         (
-            html::cell(found.summary(counted.0, "value")),
+            html::cell(tables.summary(counted.0, "value")),
             counted.1.to_owned(),
         ),
         (html::cell(median), "until half were accepted".to_owned()),
@@ -133,15 +133,15 @@ fn interval_note([_, low, high]: &[&Cell; 3]) -> String {
     }
 }
 
-fn section_waiting(found: &Found<'_>) -> String {
-    let quantiles = found.table("time_to_first_accept");
+fn section_waiting(tables: &TablesByName<'_>) -> String {
+    let quantiles = tables.table("time_to_first_accept");
     let median = quantiles
         .find("p50", "kaplan_meier_s")
         .and_then(Cell::number);
-    let plot = plot::waiting(found.table("waiting"), median);
+    let plot = plot::waiting(tables.table("waiting"), median);
     let note = "The curve counts every alert, those that nobody has accepted too. The plain percentiles beside it look only \
                 at alerts that were accepted, and so hide the bad cases.";
-    let tables = [quantiles, found.table("waiting")]
+    let tables = [quantiles, tables.table("waiting")]
         .map(html::table)
         .concat();
     section(
@@ -151,19 +151,19 @@ fn section_waiting(found: &Found<'_>) -> String {
     )
 }
 
-fn section_trend(found: &Found<'_>) -> String {
+fn section_trend(tables: &TablesByName<'_>) -> String {
     let grains = [
         ("trend_day", "day"),
         ("trend_week", "week"),
         ("trend_month", "month"),
     ];
-    let fits = |(name, _): &(&str, &str)| found.table(name).rows.len() <= PERIODS_MAX;
+    let fits = |(name, _): &(&str, &str)| tables.table(name).rows.len() <= PERIODS_MAX;
     let (name, unit) = grains.into_iter().find(fits).unwrap_or(grains[2]);
-    let plot = plot::trend(found.table(name), unit);
+    let plot = plot::trend(tables.table(name), unit);
     let tables = [
-        found.table("trend_month"),
-        found.table("trend_week"),
-        found.table("trend_day"),
+        tables.table("trend_month"),
+        tables.table("trend_week"),
+        tables.table("trend_day"),
     ]
     .map(html::table)
     .concat();
@@ -171,8 +171,8 @@ fn section_trend(found: &Found<'_>) -> String {
     section("How it changes", note, &figure(&plot, &tables))
 }
 
-fn section_hours(found: &Found<'_>) -> String {
-    let table = found.table("hour_by_weekday");
+fn section_hours(tables: &TablesByName<'_>) -> String {
+    let table = tables.table("hour_by_weekday");
     let note = "Each hour is divided by how often it occurred, on the clocks of the complex: days with a clock change have \
                 23 or 25 hours.";
     section(
@@ -188,8 +188,8 @@ const RESPONDERS_NOTE: &str =
     "Distinct houses that accepted an alert, whenever that was, for alerts whose hour is over.";
 const LOAD_NOTE: &str = "Houses by the number of alerts they accepted: is it always the same ones?";
 
-fn categories_plot(found: &Found<'_>) -> Plot {
-    let table = found.table("categories");
+fn categories_plot(tables: &TablesByName<'_>) -> Plot {
+    let table = tables.table("categories");
     let rows: Vec<&[Cell]> = table.rows.iter().map(Vec::as_slice).collect();
     plot::bars(
         "categories",
@@ -199,8 +199,8 @@ fn categories_plot(found: &Found<'_>) -> Plot {
     )
 }
 
-fn responders_plot(found: &Found<'_>) -> Plot {
-    let table = found.table("responders");
+fn responders_plot(tables: &TablesByName<'_>) -> Plot {
+    let table = tables.table("responders");
     let rows: Vec<&[Cell]> = table.rows.iter().take(4).map(Vec::as_slice).collect();
     plot::bars(
         "responders",
@@ -210,8 +210,8 @@ fn responders_plot(found: &Found<'_>) -> Plot {
     )
 }
 
-fn load_plot(found: &Found<'_>) -> Plot {
-    let table = found.table("responder_load");
+fn load_plot(tables: &TablesByName<'_>) -> Plot {
+    let table = tables.table("responder_load");
     let rows: Vec<&[Cell]> = table.rows.iter().map(Vec::as_slice).collect();
     plot::bars(
         "load",
@@ -221,12 +221,12 @@ fn load_plot(found: &Found<'_>) -> Plot {
     )
 }
 
-fn section_plain(found: &Found<'_>, name: &str, plot: Plot, note: &str) -> String {
-    let table = found.table(name);
+fn section_plain(tables: &TablesByName<'_>, name: &str, plot: Plot, note: &str) -> String {
+    let table = tables.table(name);
     section(table.title, note, &figure(&plot, &html::table(table)))
 }
 
-fn section_tables(found: &Found<'_>) -> String {
+fn section_tables(tables: &TablesByName<'_>) -> String {
     let names = [
         "lines",
         "summary",
@@ -237,7 +237,7 @@ fn section_tables(found: &Found<'_>) -> String {
     ];
     let tables = names
         .into_iter()
-        .filter_map(|name| found.maybe(name))
+        .filter_map(|name| tables.maybe(name))
         .filter(|table| !table.rows.is_empty());
     let tables: String = tables.map(html::table).collect();
     section(

@@ -5,7 +5,7 @@ use event_model::{EventTime, House, Line};
 use jiff::tz::TimeZone;
 
 use super::disclosure::Edition;
-use crate::case_builder::{Gathered, LineCases, Row};
+use crate::case_builder::{GatheredCases, LineCases, Row};
 use crate::stats::{Case, HoursSeen, Survival, day_start_ms, figures, hours_seen};
 
 /// The alerts of a folder and what is known around them.
@@ -39,7 +39,7 @@ pub(super) struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// One line, on its own clocks.
-    pub(super) fn line(gathered: &'a Gathered, line: &'a LineCases, edition: Edition) -> Self {
+    pub(super) fn line(gathered: &'a GatheredCases, line: &'a LineCases, edition: Edition) -> Self {
         Self::of(
             gathered,
             std::slice::from_ref(line),
@@ -50,12 +50,12 @@ impl<'a> Scope<'a> {
     }
 
     /// All lines. Hours are those of each line's clocks; days, weeks and months are those of `zone`.
-    pub(super) fn total(gathered: &'a Gathered, edition: Edition, zone: TimeZone) -> Self {
+    pub(super) fn total(gathered: &'a GatheredCases, edition: Edition, zone: TimeZone) -> Self {
         Self::of(gathered, &gathered.lines, edition, None, zone)
     }
 
     fn of(
-        gathered: &'a Gathered,
+        gathered: &'a GatheredCases,
         lines: &'a [LineCases],
         edition: Edition,
         line: Option<&'a Line>,

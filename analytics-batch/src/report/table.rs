@@ -4,7 +4,7 @@
 use event_model::EventTime;
 use serde_json::{Map, Value};
 
-use super::disclosure::Shown;
+use super::disclosure::PublishedCount;
 
 /// A table of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +100,8 @@ impl Cell {
     }
 }
 
-impl From<Shown> for Cell {
-    fn from(shown: Shown) -> Self {
+impl From<PublishedCount> for Cell {
+    fn from(shown: PublishedCount) -> Self {
         shown.count().map_or(Self::Withheld, Self::Count)
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use event_model::EventTime;
 
-use super::disclosure::{Edition, Shown};
+use super::disclosure::{Edition, PublishedCount};
 use super::scope::Scope;
 use super::table::{Cell, Table};
-use crate::case_builder::{Gathered, Intake, LineCases};
+use crate::case_builder::{GatheredCases, Intake, LineCases};
 use crate::category::Category;
 use crate::stats::{
     Case, Figures, Grain, Interval, Percentiles, Period, SHARES_WITHIN_MS, Survival, by_hour,
@@ -40,7 +40,7 @@ pub(super) fn tables(scope: &Scope<'_>) -> Vec<Table> {
 }
 
 /// The tables that only the total has.
-pub(super) fn total_tables(gathered: &Gathered, edition: Edition) -> Vec<Table> {
+pub(super) fn total_tables(gathered: &GatheredCases, edition: Edition) -> Vec<Table> {
     let mut tables = vec![lines(gathered, edition), intake(&gathered.intake, edition)];
     tables.push(reject_reasons(&gathered.intake, edition));
     if edition == Edition::Admin {
@@ -55,11 +55,11 @@ fn summary(scope: &Scope<'_>, figures: &Figures) -> Table {
     let younger = edition.alone(scope.all_alerts - scope.mature_alerts);
     // Younger and mature ones add up to all, so all are not told where the younger are not.
     let alerts = match younger {
-        Shown::Count(_) => edition.alone(scope.all_alerts),
-        Shown::Withheld => Shown::Withheld,
+        PublishedCount::Count(_) => edition.alone(scope.all_alerts),
+        PublishedCount::Withheld => PublishedCount::Withheld,
     };
     let row = |name: &str, value: Cell| vec![Cell::text(name), value, Cell::None, Cell::None];
-    let share = |name: &str, count: Shown| {
+    let share = |name: &str, count: PublishedCount| {
         let count = count.count();
         let value = count
             .filter(|_| 0 < figures.mature)
@@ -183,13 +183,14 @@ fn waiting(edition: Edition, survival: &Survival, all_alerts: u64) -> Table {
     let end = edition.part(last, all_alerts).count();
     let ends: Vec<u64> = end.into_iter().chain([all_alerts]).collect();
     let shown = edition.steps(&accepted, &ends);
-    let row = |(moment, shown): (&i64, Shown)| {
+    let row = |(moment, shown): (&i64, PublishedCount)| {
         let point = survival.at(*moment);
         // Before the first accept all wait, and nothing is estimated.
         let waiting = (0 < all_alerts).then(|| point.map_or(1.0, |point| point.waiting));
         let interval = point.and_then(|point| point.interval);
-        let bound =
-            |bound: Option<f64>| Cell::published(bound.map(Cell::Share), shown != Shown::Withheld);
+        let bound = |bound: Option<f64>| {
+            Cell::published(bound.map(Cell::Share), shown != PublishedCount::Withheld)
+        };
         vec![
             Cell::seconds(*moment as f64),
             bound(waiting),
@@ -210,8 +211,8 @@ fn hours(scope: &Scope<'_>) -> Table {
     let shown = scope
         .edition
         .parts(&hours.iter().map(|hour| hour.alerts).collect::<Vec<_>>());
-    let row = |(hour, shown): (&crate::stats::HourFigures, Shown)| {
-        let is_shown = shown != Shown::Withheld;
+    let row = |(hour, shown): (&crate::stats::HourFigures, PublishedCount)| {
+        let is_shown = shown != PublishedCount::Withheld;
         let median = hour.median_ms.map(Cell::seconds);
         vec![
             Cell::text(DAYS[usize::from(hour.slot.weekday())]),
@@ -258,9 +259,12 @@ fn outcome_cells(edition: Edition, rows: &[Outcomes], groups: &[Vec<usize>]) -> 
         .iter()
         .map(|row| [row.accepted, row.mature - row.accepted]);
     let outcomes = edition.pairs(&outcomes.collect::<Vec<_>>(), groups);
-    let cells = |((row, alerts), [accepted, unaccepted]): ((&Outcomes, Shown), [Shown; 2])| {
-        let is_shown = alerts != Shown::Withheld;
-        let told = |shown: Shown| {
+    let cells = |((row, alerts), [accepted, unaccepted]): (
+        (&Outcomes, PublishedCount),
+        [PublishedCount; 2],
+    )| {
+        let is_shown = alerts != PublishedCount::Withheld;
+        let told = |shown: PublishedCount| {
             if is_shown {
                 shown.into()
             } else {
@@ -270,7 +274,7 @@ fn outcome_cells(edition: Edition, rows: &[Outcomes], groups: &[Vec<usize>]) -> 
         let median_allowed = is_shown && edition.allows_quantiles_of(row.accepted);
         [
             alerts.into(),
-            told(Shown::Count(row.mature)),
+            told(PublishedCount::Count(row.mature)),
             told(accepted),
             told(unaccepted),
             Cell::published(row.median_ms.map(Cell::seconds), median_allowed),
@@ -376,7 +380,8 @@ fn load(edition: Edition, figures: &Figures) -> Table {
         houses[bucket] += 1;
     }
     let shown = edition.parts(&houses);
-    let row = |((name, _), shown): ((&str, u64), Shown)| vec![Cell::text(name), shown.into()];
+    let row =
+        |((name, _), shown): ((&str, u64), PublishedCount)| vec![Cell::text(name), shown.into()];
     Table {
         name: "responder_load",
         title: "How often the same houses come",
@@ -516,7 +521,7 @@ fn quality(scope: &Scope<'_>, figures: &Figures) -> Table {
     }
 }
 
-fn lines(gathered: &Gathered, edition: Edition) -> Table {
+fn lines(gathered: &GatheredCases, edition: Edition) -> Table {
     let as_of = gathered.as_of.as_millis();
     let outcomes: Vec<Outcomes> = gathered
         .lines
@@ -594,7 +599,8 @@ fn reject_reasons(intake: &Intake, edition: Edition) -> Table {
         *reasons.entry(reject.reason).or_default() += 1;
     }
     let shown = edition.parts(&reasons.values().copied().collect::<Vec<_>>());
-    let row = |(reason, shown): (&&'static str, Shown)| vec![Cell::text(*reason), shown.into()];
+    let row =
+        |(reason, shown): (&&'static str, PublishedCount)| vec![Cell::text(*reason), shown.into()];
     Table {
         name: "reject_reasons",
         title: "Why records could not be read",
@@ -642,8 +648,8 @@ fn houses(scope: &Scope<'_>, figures: &Figures) -> Table {
 fn alerts(scope: &Scope<'_>) -> Table {
     let row = |(line, row): &(&LineCases, &crate::case_builder::Row)| {
         let case = &row.case;
-        let said = row.said.as_ref();
-        let point = said.and_then(|said| said.point.as_ref());
+        let details = row.details.as_ref();
+        let point = details.and_then(|details| details.point.as_ref());
         let coordinate = |coordinate: Option<&String>| {
             coordinate.map_or(Cell::None, |text| Cell::text(text.as_str()))
         };
@@ -657,7 +663,7 @@ fn alerts(scope: &Scope<'_>) -> Table {
             Cell::Time(EventTime::from_millis(case.raised_at)),
             Cell::Flag(row.is_drill),
             Cell::text(Category::ALL[usize::from(case.category)].name()),
-            Cell::text(said.map_or("", |said| said.text.as_str())),
+            Cell::text(details.map_or("", |details| details.text.as_str())),
             coordinate(point.map(|(lat, _)| lat)),
             coordinate(point.map(|(_, lng)| lng)),
             first,

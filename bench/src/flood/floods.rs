@@ -1,7 +1,7 @@
 //! Floods from one address of loopback: connections within what any client may do, in numbers that no resident needs.
 //! Each is bounded in number, rate and time, and ends by itself.
 //!
-//! Used by `bench flood` and, by its path, by the test of the whole house.
+//! Used by `bench flood` and, by its path, by a test of the whole system.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_millis(10);
 const SERVED_PER_TURN: usize = 400;
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 
-/// What is done to the house.
+/// What is done to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flood {
     /// The first half of a head at the gateway, renewed whenever it is closed.
@@ -132,7 +132,7 @@ impl Flood {
     }
 }
 
-/// Where the house is, and what a flood needs of it.
+/// Where the process is reached, and what a flood needs of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Targets {
     pub(crate) api: SocketAddr,

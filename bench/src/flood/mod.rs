@@ -1,4 +1,4 @@
-//! Floods: one address of loopback does to a whole house (`mayday`, one process) what no resident needs, while a resident
+//! Floods: one address of loopback does to `mayday`, everything in one process, what no resident needs, while a resident
 //! at another address calls and connects; then, still under the flood, the log goes through ten new journal files.
 //!
 //! Everything is bounded: a flood has a number of connections, a rate and an end, and stays on loopback.
@@ -24,7 +24,7 @@ use self::floods::{Flood, Targets};
 use crate::clock;
 use crate::kafka_client::KafkaClient;
 use crate::machine::memory_peak;
-use crate::services::{House, Workshop};
+use crate::services::{BenchEnv, MaydayProcess};
 use crate::tokens;
 
 /// A flood ends by itself after so long.
@@ -46,7 +46,7 @@ const TOPIC: &str = "flood";
 #[derive(Clone, Debug, clap::Args)]
 #[group(id = "flood")]
 pub(crate) struct Options {
-    /// How many files the house may open, each in its turn.
+    /// How many files the process may open, each in its turn.
     #[arg(long, value_delimiter = ',', default_values_t = [1_024, 20_000])]
     files: Vec<usize>,
     /// Which floods, by words of their names [default: all].
@@ -72,30 +72,30 @@ pub(crate) struct Report {
     runs: Vec<Run>,
 }
 
-/// One flood on one house.
+/// One flood on one process.
 #[derive(Debug, Serialize)]
 struct Run {
     flood: &'static str,
     files: usize,
     program: &'static str,
-    /// What the flood took: connections that came about, that the house closed, that it held at most, that were refused.
+    /// What the flood took: connections that came about, that the process closed, that it held at most, that were refused.
     opened: usize,
     closed: usize,
     held_max: usize,
     refused: usize,
     /// What the resident felt, before and during the flood.
-    before: Felt,
-    during: Felt,
+    before: ResidentTimes,
+    during: ResidentTimes,
     memory_peak_mib: u64,
     /// New files that the journal began, of the ten that it was to.
     journal_files: Option<u64>,
-    /// Whether the house still runs at the end.
+    /// Whether the process still runs at the end.
     alive: bool,
 }
 
 /// What a resident felt.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Felt {
+struct ResidentTimes {
     upgrade: Times,
     call: Times,
 }
@@ -109,7 +109,7 @@ struct Times {
     tries: usize,
 }
 
-pub(crate) fn run(options: &Options, workshop: &Workshop) -> Result<Report> {
+pub(crate) fn run(options: &Options, env: &BenchEnv) -> Result<Report> {
     // The flood's own ends of its connections are this process's.
     FileLimit::raise()?;
     let mut runs = Vec::new();
@@ -118,7 +118,7 @@ pub(crate) fn run(options: &Options, workshop: &Workshop) -> Result<Report> {
             for _ in 0..options.pairs {
                 let programs = options.old.as_deref().map(|old| ("old", Some(old)));
                 for (program, folder) in programs.into_iter().chain([("this", None)]) {
-                    let run = measure(flood, files, program, folder, options, workshop)?;
+                    let run = measure(flood, files, program, folder, options, env)?;
                     // A run of all takes long: what is measured already is told at once.
                     eprintln!("{run}");
                     runs.push(run);
@@ -142,7 +142,7 @@ fn chosen(words: &[String]) -> Result<Vec<Flood>> {
     words.iter().map(named).collect()
 }
 
-/// Enough to use up what the house may hold, and to go on when it closes some.
+/// Enough to use up what the process may hold, and to go on when it closes some.
 fn connections(flood: Flood, files: usize) -> usize {
     let many = if files < 4_096 { 1_100 } else { 8_400 };
     match flood {
@@ -161,20 +161,20 @@ fn measure(
     program: &'static str,
     programs: Option<&Path>,
     options: &Options,
-    workshop: &Workshop,
+    env: &BenchEnv,
 ) -> Result<Run> {
-    let mut house = workshop.house(programs, files)?;
+    let mut mayday = env.mayday(programs, files)?;
     let line = tokens::line(0)?;
     let targets = Targets {
-        api: house.api,
-        gateway: house.gateway,
-        log: house.log,
-        admin: house.admin,
+        api: mayday.api,
+        gateway: mayday.gateway,
+        log: mayday.log,
+        admin: mayday.admin,
         token: tokens::token(&line, "flood")?,
         line: line.to_string(),
         topic: TOPIC.to_owned(),
     };
-    let mut writer = Writer::connect(house.log)?;
+    let mut writer = Writer::connect(mayday.log)?;
     for _ in 0..16 {
         writer.write()?;
     }
@@ -187,13 +187,13 @@ fn measure(
         let flooding =
             threads.spawn(|| floods::run(flood, &targets, held, &stop, begun, FLOOD_AT_MOST));
         let during = resident.feels(&targets, Duration::from_secs(options.seconds));
-        let journal = (!options.no_journal).then(|| fill_journal(&house, &mut writer));
+        let journal = (!options.no_journal).then(|| fill_journal(&mayday, &mut writer));
         stop.store(true, Ordering::Relaxed);
         let tally = flooding.join().expect("a flood does not panic");
         (tally, during.map(|during| (during, journal)))
     });
     let (during, journal_files) = felt?;
-    let memory_peak_mib = memory_peak(house.pid()).unwrap_or(0) >> 20;
+    let memory_peak_mib = memory_peak(mayday.pid()).unwrap_or(0) >> 20;
     Ok(Run {
         flood: flood.name(),
         files,
@@ -206,13 +206,13 @@ fn measure(
         during,
         memory_peak_mib,
         journal_files,
-        alive: house.is_alive(),
+        alive: mayday.is_alive(),
     })
 }
 
 /// Writes until the journal has begun ten new files, the log gives up, or time is up; how many it has begun.
-fn fill_journal(house: &House, writer: &mut Writer) -> u64 {
-    let newest = || newest_file(&house.journal());
+fn fill_journal(mayday: &MaydayProcess, writer: &mut Writer) -> u64 {
+    let newest = || newest_file(&mayday.journal());
     let before = newest();
     let deadline = clock::now() + JOURNAL_WITHIN;
     let begun = || (newest().saturating_sub(before)) / SEGMENT_BYTES;
@@ -225,7 +225,7 @@ fn fill_journal(house: &House, writer: &mut Writer) -> u64 {
         }
         in_vain += 1;
         thread::sleep(PROBE_EVERY);
-        if let Ok(again) = Writer::connect(house.log) {
+        if let Ok(again) = Writer::connect(mayday.log) {
             *writer = again;
         }
     }
@@ -280,7 +280,7 @@ struct Resident {
 }
 
 impl Resident {
-    fn feels(&mut self, targets: &Targets, during: Duration) -> Result<Felt> {
+    fn feels(&mut self, targets: &Targets, during: Duration) -> Result<ResidentTimes> {
         let (mut upgrades, mut calls) = (Answers::default(), Answers::default());
         let deadline = clock::now() + during;
         while clock::now() < deadline {
@@ -291,7 +291,7 @@ impl Resident {
             calls.take(called, self.calls(targets)?);
             thread::sleep((begun + PROBE_EVERY).saturating_duration_since(clock::now()));
         }
-        Ok(Felt {
+        Ok(ResidentTimes {
             upgrade: upgrades.times(),
             call: calls.times(),
         })
