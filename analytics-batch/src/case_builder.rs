@@ -58,13 +58,13 @@ pub struct Intake {
     pub tests: u64,
     /// Events of a type that this version does not know.
     pub unknown_types: u64,
-    /// Records that nobody can read.
+    /// Records that no reader can decode.
     pub rejected: u64,
     /// The first of those, in the order they were read.
     pub rejects: Vec<Reject>,
 }
 
-/// A record that nobody can read.
+/// A record that no reader can decode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Where it stands.
@@ -86,7 +86,7 @@ struct Facts {
 /// What the caller said: personal, kept for the edition that shows rows only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallDetails {
-    /// The text.
+    /// The call's text, as it was stored.
     pub text: String,
     /// Latitude and longitude.
     pub point: Option<(String, String)>,
@@ -330,7 +330,7 @@ pub struct GatheredCases {
 /// The alerts of one line.
 #[derive(Clone, Debug)]
 pub struct LineCases {
-    /// Which line.
+    /// The line, normalised.
     pub line: Line,
     /// Where its clocks stand.
     pub zone: TimeZone,
@@ -349,7 +349,7 @@ pub struct LineCases {
 /// One alert.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Its identity.
+    /// The event's id.
     pub id: EventId,
     /// A drill: told apart from real calls.
     pub is_drill: bool,

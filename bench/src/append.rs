@@ -16,8 +16,8 @@ use event_model::{Topic, expected_topics};
 use log_core::ids::TimestampMs;
 use log_core::record::{BatchBuilder, NewRecord};
 use serde::Serialize;
+use service_kit::clock;
 
-use crate::clock;
 use crate::floor::{Floor, Verdict};
 use crate::kafka_client::{KafkaClient, acknowledgement, correlate, produce_frame};
 use crate::machine::processor_time;
@@ -122,7 +122,7 @@ pub(crate) fn run(options: &Options, env: &BenchEnv, idle: &Floor) -> Result<Rep
 /// The median of the raw loop alone, on a record as the run would append it, for a second.
 pub(crate) fn raw_median_us(path: &Path) -> Result<f64> {
     let mut raw = RawFile::create(path)?;
-    let samples = raw.append_flat_out(clock::now() + Duration::from_secs(1), &[b'x'; 400])?;
+    let samples = raw.append_flat_out(clock::steady() + Duration::from_secs(1), &[b'x'; 400])?;
     Ok(samples.percentiles().context("no samples")?.p50_us)
 }
 
@@ -138,7 +138,7 @@ fn create_topic(client: &mut KafkaClient, nodes: u32) -> Result<()> {
 
 /// One record in a batch of its own, as a call for help comes.
 fn batch(record_bytes: usize) -> Bytes {
-    let timestamp = TimestampMs(clock::wall().0);
+    let timestamp = TimestampMs(clock::wall_ms());
     let key = Some(Bytes::from_static(b"bench-0"));
     let value = Some(Bytes::from(vec![b'x'; record_bytes]));
     BatchBuilder::plain()
@@ -158,14 +158,14 @@ fn at_rate(
     batch: &Bytes,
     raw: &mut RawFile,
 ) -> Result<AtRate> {
-    let schedule = Schedule::new(clock::now(), per_second, seconds);
+    let schedule = Schedule::new(clock::steady(), per_second, seconds);
     let raw = raw
         .append_on_schedule(&schedule, batch)?
         .percentiles()
         .context("no samples")?;
     let (_, leader) = log.leader()?;
     let used_before = log.processor_time()?;
-    let schedule = Schedule::new(clock::now(), per_second, seconds);
+    let schedule = Schedule::new(clock::steady(), per_second, seconds);
     let log_samples = produce_on_schedule(&schedule, leader, batch)?;
     let used = log.processor_time()?.saturating_sub(used_before);
     let log = log_samples.percentiles().context("no samples")?;
@@ -199,7 +199,7 @@ fn produce_on_schedule(schedule: &Schedule, address: SocketAddr, batch: &Bytes) 
             answered == request.cast_signed(),
             "answer {answered} came in the place of {request}"
         );
-        samples.push(clock::now().saturating_duration_since(schedule.due(request)));
+        samples.push(clock::steady().saturating_duration_since(schedule.due(request)));
     }
     sending
         .join()
@@ -212,12 +212,12 @@ fn flat_out(seconds: u32, log: &Log, batch: &Bytes, raw: &mut RawFile) -> Result
     let time = Duration::from_secs(seconds.into());
     let own = std::process::id();
     let used_before = processor_time(own)?;
-    let raw_samples = raw.append_flat_out(clock::now() + time, batch)?;
+    let raw_samples = raw.append_flat_out(clock::steady() + time, batch)?;
     let raw_used = processor_time(own)?.saturating_sub(used_before);
     let raw = raw_samples.percentiles().context("no samples")?;
 
     let used_before = log.processor_time()?;
-    let until = clock::now() + time;
+    let until = clock::steady() + time;
     let (_, address) = log.leader()?;
     let threads = (0..CONNECTIONS).map(|_| {
         let batch = batch.clone();
@@ -253,7 +253,7 @@ fn keep_in_flight(until: Instant, address: SocketAddr, batch: &Bytes) -> Result<
     let mut samples = Samples::default();
     let mut wanted = IN_FLIGHT;
     loop {
-        let now = clock::now();
+        let now = clock::steady();
         if now < until {
             client.send(&frame.repeat(wanted as usize))?;
             sent_at.extend((0..wanted).map(|_| now));
@@ -269,7 +269,7 @@ fn keep_in_flight(until: Instant, address: SocketAddr, batch: &Bytes) -> Result<
             arrived.push(sent_at.pop_front());
             wanted += 1;
         }
-        let now = clock::now();
+        let now = clock::steady();
         arrived
             .into_iter()
             .flatten()
@@ -311,7 +311,7 @@ impl RawFile {
         for request in 0..schedule.count {
             let due = schedule.wait_for(request);
             self.append(bytes)?;
-            samples.push(clock::now().saturating_duration_since(due));
+            samples.push(clock::steady().saturating_duration_since(due));
         }
         Ok(samples)
     }
@@ -319,12 +319,12 @@ impl RawFile {
     fn append_flat_out(&mut self, until: Instant, bytes: &[u8]) -> Result<Samples> {
         let mut samples = Samples::default();
         loop {
-            let begun = clock::now();
+            let begun = clock::steady();
             if until <= begun {
                 return Ok(samples);
             }
             self.append(bytes)?;
-            samples.push(clock::now().saturating_duration_since(begun));
+            samples.push(clock::steady().saturating_duration_since(begun));
         }
     }
 }

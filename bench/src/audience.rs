@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use service_kit::clock;
 
-use crate::clock;
 use crate::swarm::{self, Observer};
 
 /// Sockets of one child; well below the 20,000 files of a process.
@@ -229,9 +229,9 @@ impl Audience {
         what: &str,
         reached: impl Fn(&ChildProcess) -> bool,
     ) -> Result<Instant> {
-        let deadline = clock::now() + within;
+        let deadline = clock::steady() + within;
         while !self.children.iter().all(&reached) {
-            let left = deadline.saturating_duration_since(clock::now());
+            let left = deadline.saturating_duration_since(clock::steady());
             let Ok((number, event)) = self.events.recv_timeout(left) else {
                 bail!("the audience did not {what} within {within:?}");
             };
@@ -240,7 +240,7 @@ impl Audience {
                 Err(last_words) => bail!("a child of the audience ended: {last_words}"),
             }
         }
-        Ok(clock::now())
+        Ok(clock::steady())
     }
 }
 

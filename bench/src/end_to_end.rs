@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use service_kit::clock;
 
 use crate::append;
-use crate::clock;
 use crate::fan_out::RawServer;
 use crate::floor::{Floor, Verdict};
 use crate::listeners::{Arrival, Listeners, READY_WITHIN};
@@ -77,12 +77,12 @@ pub(crate) fn run(options: &Options, env: &BenchEnv, idle: &Floor) -> Result<Rep
     }
     listeners.wait_for((WARM_UP as usize) * options.audience, READY_WITHIN)?;
 
-    let schedule = Schedule::new(clock::now(), options.posts, options.duration);
+    let schedule = Schedule::new(clock::steady(), options.posts, options.duration);
     let mut answer = Samples::with_capacity(count as usize);
     for post in 0..count {
         let due = schedule.wait_for(post);
         poster.post(WARM_UP + post)?;
-        answer.push(clock::now().saturating_duration_since(due));
+        answer.push(clock::steady().saturating_duration_since(due));
     }
     let expected = (WARM_UP + count) as usize * options.audience;
     // What has not come by then is counted as lost.
@@ -122,7 +122,7 @@ fn raw(options: &Options, env: &BenchEnv, frame_bytes: usize) -> Result<Percenti
         },
     )?;
     server.wait_until_ready()?;
-    let schedule = Schedule::new(clock::now(), options.posts, options.duration);
+    let schedule = Schedule::new(clock::steady(), options.posts, options.duration);
     for round in 0..schedule.count {
         schedule.wait_for(round);
         server.write_round()?;
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn lost_and_doubled_deliveries_are_counted_and_only_whole_posts_have_a_last_socket() {
-        let start = clock::now();
+        let start = clock::steady();
         let schedule = Schedule::new(start, 10, 1);
         let arrival = |post, socket, millis| Arrival {
             post,

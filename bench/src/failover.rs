@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
+use service_kit::clock;
 
-use crate::clock;
 use crate::listeners::{Arrival, Listeners};
 use crate::poster::{CREATED, Poster};
 use crate::services::{BenchEnv, Log};
@@ -118,7 +118,7 @@ fn kill_leader(log: &mut Log, residents: &Residents, pause: Duration) -> Result<
     })?;
     thread::sleep(pause);
     let (node, _) = log.leader()?;
-    let at = clock::now();
+    let at = clock::steady();
     log.kill(node);
     let elected = until_elected(log)?;
     residents.wait_for("a press is answered after the kill", |calls| {
@@ -129,12 +129,15 @@ fn kill_leader(log: &mut Log, residents: &Residents, pause: Duration) -> Result<
 }
 
 fn until_elected(log: &Log) -> Result<Instant> {
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::steady() + PATIENCE;
     while log.leader().is_err() {
-        ensure!(clock::now() < deadline, "no node leads after {PATIENCE:?}");
+        ensure!(
+            clock::steady() < deadline,
+            "no node leads after {PATIENCE:?}"
+        );
         thread::sleep(LOOK_EVERY);
     }
-    Ok(clock::now())
+    Ok(clock::steady())
 }
 
 /// Of those begun after the kill, the one that was answered first.
@@ -210,9 +213,12 @@ impl Residents {
     }
 
     fn wait_for(&self, what: &str, is_so: impl Fn(&[Call]) -> bool) -> Result<()> {
-        let deadline = clock::now() + PATIENCE;
+        let deadline = clock::steady() + PATIENCE;
         while !is_so(&self.calls.lock().expect("no phone panics")) {
-            ensure!(clock::now() < deadline, "{what}: not within {PATIENCE:?}");
+            ensure!(
+                clock::steady() < deadline,
+                "{what}: not within {PATIENCE:?}"
+            );
             thread::sleep(LOOK_EVERY);
         }
         Ok(())
@@ -227,12 +233,12 @@ impl Residents {
 }
 
 fn press(api: SocketAddr, post: u32, calls: &Mutex<Vec<Call>>) {
-    let begun = clock::now();
+    let begun = clock::steady();
     let answer = Poster::connect(api, post..post + 1).and_then(|mut phone| phone.try_post(post));
     let call = Call {
         post,
         begun,
-        ended: clock::now(),
+        ended: clock::steady(),
         head: answer.ok(),
     };
     calls.lock().expect("no phone panics").push(call);
@@ -313,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_press_counts_only_when_it_was_begun_after_the_kill_and_answered_with_201() {
-        let start = clock::now();
+        let start = clock::steady();
         let at = |millis| start + Duration::from_millis(millis);
         let call = |post, begun, ended, head: &str| Call {
             post,

@@ -16,9 +16,9 @@ use event_model::{
 use log_core::ids::TimestampMs;
 use log_core::record::{BatchBuilder, NewRecord};
 use serde::Serialize;
+use service_kit::clock;
 
 use crate::audience::{Audience, check_open_files};
-use crate::clock;
 use crate::floor::{Floor, Verdict};
 use crate::kafka_client::{KafkaClient, produce_frame};
 use crate::machine::{processor_time, proportional_memory};
@@ -214,7 +214,7 @@ fn rounds_of(
     let mut samples = Samples::with_capacity(rounds as usize);
     let used_before = processor_time(pid)?;
     for round in 0..rounds {
-        let begun = clock::now();
+        let begun = clock::steady();
         begin()?;
         // One round came before the first.
         let ended = audience.wait_for_round(round + 2, ROUND_WITHIN)?;
@@ -345,7 +345,7 @@ impl Caller {
 
     fn alert(&mut self, line: usize) -> Result<Vec<u8>> {
         self.raised += 1;
-        let at = EventTime::from_millis(clock::wall().0);
+        let at = EventTime::from_millis(clock::wall_ms());
         let mut random = [0; 10];
         random[2..].copy_from_slice(&self.raised.to_be_bytes());
         let line = tokens::line(line)?;

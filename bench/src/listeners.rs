@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use service_kit::clock;
 
-use crate::clock;
 use crate::swarm::{self, Observer};
 
 /// Longer than sockets take to subscribe on a busy machine.
@@ -76,14 +76,14 @@ impl Listeners {
     }
 
     fn wait(&self, what: &str, within: Duration, reached: impl Fn() -> bool) -> Result<()> {
-        let deadline = clock::now() + within;
+        let deadline = clock::steady() + within;
         while !reached() {
             ensure!(
                 !self.thread.is_finished(),
                 "the sockets ended before they could {what}"
             );
             ensure!(
-                clock::now() < deadline,
+                clock::steady() < deadline,
                 "the sockets did not {what} within {within:?}"
             );
             thread::sleep(LOOK_EVERY);
@@ -114,7 +114,7 @@ impl Observer for Recorder {
     }
 
     fn message(&mut self, socket: usize, payload: &[u8], wire_bytes: usize) {
-        let at = clock::now();
+        let at = clock::steady();
         let post = post_of(payload).unwrap_or(self.per_socket[socket]);
         self.per_socket[socket] += 1;
         self.arrivals.push(Arrival { post, socket, at });

@@ -35,7 +35,6 @@
 
 mod append;
 mod audience;
-mod clock;
 mod end_to_end;
 mod failover;
 mod fan_out;

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use service_kit::clock;
 use tempfile::TempDir;
 
-use crate::clock;
 use crate::machine::processor_time;
 use crate::tokens::SECRET;
 
@@ -242,12 +242,12 @@ impl Service {
     }
 
     fn wait_until(&mut self, ready: impl Fn() -> bool) -> Result<()> {
-        let deadline = clock::now() + START_WITHIN;
+        let deadline = clock::steady() + START_WITHIN;
         while !ready() {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended with {status}: {}", self.name, self.last_words());
             }
-            if deadline < clock::now() {
+            if deadline < clock::steady() {
                 bail!(
                     "{} is not ready after {START_WITHIN:?}: {}",
                     self.name,
@@ -356,7 +356,7 @@ impl Log {
     }
 }
 
-/// The lowest of the ports that the system gives to whoever asks for any; ours are below, so that one stays free while
+/// The lowest of the ports that the system gives to a process that asks for any; ours are below, so that one stays free while
 /// its node is down.
 const EPHEMERAL_FROM: u16 = 32_768;
 const OURS_FROM: u16 = 20_000;

@@ -4,8 +4,7 @@ use anyhow::{Context, Result};
 use event_model::{House, Line};
 use jiff::{SignedDuration, Timestamp};
 use resident_token::{Grant, Secret};
-
-use crate::clock;
+use service_kit::clock;
 
 /// Signs the tokens of a run: the services are started with it and gone afterwards.
 pub(crate) const SECRET: &str = "the bench's own secret, of no use to anybody";
@@ -13,7 +12,7 @@ pub(crate) const SECRET: &str = "the bench's own secret, of no use to anybody";
 /// A token for one house, for a day.
 pub(crate) fn token(line: &Line, house: &str) -> Result<String> {
     let now =
-        Timestamp::from_millisecond(clock::wall().0).context("the wall clock is out of range")?;
+        Timestamp::from_millisecond(clock::wall_ms()).context("the wall clock is out of range")?;
     let secret = Secret::new(SECRET).context("the bench's secret")?;
     let grant = Grant {
         line: Some(line.clone()),

@@ -2,7 +2,7 @@
 //!
 //! The shareable edition withholds every count of 1 to 4. A withheld count must not follow from what is shown: where the
 //! sum of a group is known, at least two of its counts are withheld, and those that are add up to at least five
-//! (complementary suppression). This guards every sum on its own; it is no proof against somebody who combines
+//! (complementary suppression). This guards every sum on its own; it is no proof against a reader who combines
 //! several reports, which is why editions of single lines are for those lines.
 
 use std::fmt;

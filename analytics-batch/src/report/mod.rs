@@ -40,7 +40,7 @@ const SCHEMA: u32 = 1;
 /// A report that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenReport {
-    /// Its folder.
+    /// The folder of the report, as it was published.
     pub folder: PathBuf,
     /// The page of the total.
     pub report: PathBuf,

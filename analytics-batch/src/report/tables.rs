@@ -145,7 +145,7 @@ fn percentiles(edition: Edition, figures: &Figures, survival: &Survival, all_ale
         let naive = figures.naive.as_ref().map(|naive| Cell::seconds(of(naive)));
         let quantile = survival.quantile(share);
         let waited = match name {
-            // Of those that still wait nobody knows how long they will.
+            // How long those that still wait will wait is not known.
             "max" => [Cell::None, Cell::None, Cell::None],
             _ => [quantile.time_ms, quantile.low_ms, quantile.high_ms].map(reached),
         };

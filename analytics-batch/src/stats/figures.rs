@@ -7,7 +7,7 @@ use super::{Case, Observation, Outcome, Percentiles, Survival, accept_times, med
 /// An alert counts as accepted if its first accept came within this time, and is mature when so much time has passed.
 pub const ACCEPTED_WITHIN_MS: i64 = 60 * 60 * 1_000;
 
-/// A call of the same house within this time of one that nobody has accepted is a repeat press.
+/// A call of the same house within this time of one that no neighbour has accepted is a repeat press.
 pub const REPEAT_WITHIN_MS: i64 = 120 * 1_000;
 
 /// The times whose shares are told.
@@ -31,7 +31,7 @@ pub enum Flaw {
 /// The figures of some alerts at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
-    /// Distinct alerts.
+    /// Alerts, by distinct ids.
     pub alerts: u64,
     /// Those that repeat an earlier call of the same house.
     pub repeat_presses: u64,
@@ -51,7 +51,7 @@ pub struct Figures {
     pub survival: Survival,
     /// By the index of the category.
     pub categories: BTreeMap<u8, CategoryFigures>,
-    /// Who came.
+    /// How many houses came, and how the load was shared.
     pub responders: ResponderFigures,
     /// What was wrong with the records.
     pub flaws: FlawFigures,
@@ -60,7 +60,7 @@ pub struct Figures {
 /// The alerts of one category.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CategoryFigures {
-    /// Alerts.
+    /// Alerts of the category, by distinct ids.
     pub alerts: u64,
     /// Those that are mature.
     pub mature: u64,
@@ -162,7 +162,7 @@ fn repeats_of_house(mut calls: Vec<&Case>) -> u64 {
     repeats
 }
 
-/// An alert that nobody accepted was watched until now, but no longer than the hour.
+/// An alert that no neighbour accepted was watched until now, but no longer than the hour.
 fn observe(case: &Case, as_of: i64) -> Observation {
     match case.first_accept_ms() {
         Some(time_ms) if time_ms <= ACCEPTED_WITHIN_MS => Observation {

@@ -6,7 +6,7 @@ use super::{Case, accept_times, median};
 /// One hour of the week.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HourFigures {
-    /// Which one.
+    /// Weekday and hour, on the line's clocks.
     pub slot: HourSlot,
     /// How often it occurred while the log was watched, summed over the complexes.
     pub occurred: f64,

@@ -5,17 +5,17 @@
 pub struct Percentiles {
     /// How many times they were taken from.
     pub count: usize,
-    /// Half were at most this.
+    /// Half were at most this, in the unit of the times.
     pub p50: f64,
-    /// Three quarters.
+    /// Three quarters were at most this.
     pub p75: f64,
-    /// Nine in ten.
+    /// Nine in ten were.
     pub p90: f64,
-    /// Nineteen in twenty.
+    /// Nineteen in twenty were.
     pub p95: f64,
-    /// All but one in a hundred.
+    /// All but one in a hundred were.
     pub p99: f64,
-    /// All.
+    /// The largest.
     pub max: f64,
 }
 

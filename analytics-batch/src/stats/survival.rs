@@ -17,13 +17,13 @@ pub struct Observation {
 /// How the watching of an alert ended. At the same time accepts come before censorings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Somebody accepted.
+    /// A neighbour accepted.
     Accepted,
-    /// Nobody had accepted by then, and what came later is not known or no longer counts.
+    /// No neighbour had accepted by then, and what came later is not known or no longer counts.
     Censored,
 }
 
-/// The estimate after one moment at which somebody accepted.
+/// The estimate after one moment at which a neighbour accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// The moment, in milliseconds after the call.
@@ -34,7 +34,7 @@ pub struct Point {
     pub accepted: u64,
     /// The share of alerts that still wait after it.
     pub waiting: f64,
-    /// 95 % by Greenwood (1926) on the log-log scale. `None` where nobody waits any more: the method says nothing there.
+    /// 95 % by Greenwood (1926) on the log-log scale. `None` where no caller waits any more: the method says nothing there.
     pub interval: Option<Interval>,
 }
 
@@ -88,7 +88,7 @@ impl Survival {
         Self { points }
     }
 
-    /// Every moment at which somebody accepted, in order. Between two of them the curve is level; before the first all wait.
+    /// Every moment at which a neighbour accepted, in order. Between two of them the curve is level; before the first all wait.
     pub fn points(&self) -> &[Point] {
         &self.points
     }

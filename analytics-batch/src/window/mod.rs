@@ -24,7 +24,7 @@ pub struct Window {
 /// A half-open range of offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
-    /// The first.
+    /// The first offset.
     pub start: u64,
     /// The one after the last.
     pub end: u64,

@@ -30,16 +30,16 @@ pub enum ReadError {
     /// The client refuses its settings.
     #[error("the log's client refuses its settings for {log}")]
     Client {
-        /// The address.
+        /// Kafka's `bootstrap.servers`, as they were given.
         log: String,
         /// What it says.
         #[source]
         source: KafkaError,
     },
-    /// Nobody answers there.
+    /// No broker answers there.
     #[error("the log at {log} does not answer within {waited:.1?}")]
     Unreachable {
-        /// The address.
+        /// Kafka's `bootstrap.servers`, as they were given.
         log: String,
         /// How long it was waited for.
         waited: Duration,
@@ -50,17 +50,17 @@ pub enum ReadError {
     /// The log has no such topic: nothing was ever written, or this is another log.
     #[error("the log at {log} has no topic {topic}; producer-api creates it when it starts")]
     NoTopic {
-        /// The address.
+        /// Kafka's `bootstrap.servers`, as they were given.
         log: String,
-        /// The topic.
+        /// The topic that is missing.
         topic: Topic,
     },
     /// A partition cannot be read.
     #[error("{topic}-{partition}: read from offset {offset}")]
     Partition {
-        /// Its topic.
+        /// The partition's topic.
         topic: Topic,
-        /// Its number.
+        /// The partition, from 0.
         partition: u32,
         /// Where the reading was.
         offset: u64,
@@ -73,9 +73,9 @@ pub enum ReadError {
         "{topic}-{partition}: no record from offset {offset} on within {waited:.1?}, {end} is the end"
     )]
     Stalled {
-        /// Its topic.
+        /// The partition's topic.
         topic: Topic,
-        /// Its number.
+        /// The partition, from 0.
         partition: u32,
         /// Where the reading was.
         offset: u64,

@@ -19,9 +19,9 @@ use event_model::ExpectedTopic;
 use log_core::record::{BatchBuilder, NewRecord};
 use serde::Serialize;
 use service_kit::bounds::FileLimit;
+use service_kit::clock;
 
 use self::floods::{Flood, Targets};
-use crate::clock;
 use crate::kafka_client::KafkaClient;
 use crate::machine::memory_peak;
 use crate::services::{BenchEnv, MaydayProcess};
@@ -181,7 +181,7 @@ fn measure(
     let mut resident = Resident::default();
     let before = resident.feels(&targets, BEFORE)?;
     let stop = AtomicBool::new(false);
-    let begun = clock::now();
+    let begun = clock::steady();
     let held = connections(flood, files);
     let (tally, felt) = thread::scope(|threads| {
         let flooding =
@@ -214,10 +214,10 @@ fn measure(
 fn fill_journal(mayday: &MaydayProcess, writer: &mut Writer) -> u64 {
     let newest = || newest_file(&mayday.journal());
     let before = newest();
-    let deadline = clock::now() + JOURNAL_WITHIN;
+    let deadline = clock::steady() + JOURNAL_WITHIN;
     let begun = || (newest().saturating_sub(before)) / SEGMENT_BYTES;
     let mut in_vain = 0;
-    while begun() < JOURNAL_FILES && in_vain < TRIES && clock::now() < deadline {
+    while begun() < JOURNAL_FILES && in_vain < TRIES && clock::steady() < deadline {
         // A client whose connection is closed comes back.
         if writer.write().is_ok() {
             in_vain = 0;
@@ -259,7 +259,7 @@ impl Writer {
         let _made = client.create_topic(&topic).is_ok();
         let batch = BatchBuilder::plain()
             .push(NewRecord {
-                timestamp: log_core::ids::TimestampMs(clock::wall().0),
+                timestamp: log_core::ids::TimestampMs(clock::wall_ms()),
                 key: None,
                 value: Some(vec![7; 512 << 10].into()),
                 headers: Vec::new(),
@@ -282,14 +282,14 @@ struct Resident {
 impl Resident {
     fn feels(&mut self, targets: &Targets, during: Duration) -> Result<ResidentTimes> {
         let (mut upgrades, mut calls) = (Answers::default(), Answers::default());
-        let deadline = clock::now() + during;
-        while clock::now() < deadline {
-            let begun = clock::now();
+        let deadline = clock::steady() + during;
+        while clock::steady() < deadline {
+            let begun = clock::steady();
             self.houses += 1;
             upgrades.take(begun, self.connects(targets)?);
-            let called = clock::now();
+            let called = clock::steady();
             calls.take(called, self.calls(targets)?);
-            thread::sleep((begun + PROBE_EVERY).saturating_duration_since(clock::now()));
+            thread::sleep((begun + PROBE_EVERY).saturating_duration_since(clock::steady()));
         }
         Ok(ResidentTimes {
             upgrade: upgrades.times(),
@@ -351,7 +351,7 @@ impl Answers {
     fn take(&mut self, begun: Instant, answered: bool) {
         if answered {
             self.times
-                .push(clock::now().saturating_duration_since(begun));
+                .push(clock::steady().saturating_duration_since(begun));
         } else {
             self.failed += 1;
         }
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn answers_that_do_not_come_are_counted_and_not_timed() {
         let mut answers = Answers::default();
-        let now = clock::now();
+        let now = clock::steady();
         answers.take(now, true);
         answers.take(now, false);
         let times = answers.times();

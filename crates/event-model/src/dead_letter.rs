@@ -2,9 +2,9 @@
 
 /// The topic it was read from.
 pub const TOPIC: &str = "dlt-topic";
-/// The partition.
+/// The partition it was read from.
 pub const PARTITION: &str = "dlt-partition";
-/// The offset.
+/// The offset at which it was read.
 pub const OFFSET: &str = "dlt-offset";
 /// Why it could not be read, in a sentence.
 pub const ERROR: &str = "dlt-error";

@@ -44,11 +44,11 @@ impl fmt::Display for Status {
 /// A house calls for help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertRaised {
-    /// Its identity.
+    /// The event's id: the same in every record that repeats it.
     pub id: EventId,
     /// The complex that is to hear it.
     pub line: Line,
-    /// The caller.
+    /// The house that calls.
     pub house: House,
     /// What the caller says.
     pub text: Text,
@@ -65,7 +65,7 @@ pub struct AlertRaised {
 /// A neighbour accepts: will come, or is calling for help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertAccepted {
-    /// Its identity.
+    /// The event's id: the same in every record that repeats it.
     pub id: EventId,
     /// The complex of both houses.
     pub line: Line,
@@ -126,7 +126,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Its identity.
+    /// The event's id.
     pub fn id(&self) -> EventId {
         match self {
             Self::Raised(alert) => alert.id,

@@ -48,9 +48,9 @@ pub fn correct_times_ahead(times: &mut [EventTime]) {
 /// What the fold keeps of an [`AlertRaised`]: neither its text nor its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// Its identity.
+    /// The event's id.
     pub id: EventId,
-    /// The caller.
+    /// The house that calls.
     pub house: House,
     /// When it was raised.
     pub at: EventTime,
@@ -76,11 +76,11 @@ impl Alert {
 /// What the fold keeps of an [`AlertAccepted`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accept {
-    /// Its identity.
+    /// The event's id.
     pub id: EventId,
     /// The house that accepts.
     pub responder: House,
-    /// The caller.
+    /// The house whose alert is accepted.
     pub target: House,
     /// The alert, where the accept names it.
     pub alert_id: Option<EventId>,
@@ -97,7 +97,7 @@ pub struct Accept {
 /// An accept, and its responder's position among the distinct houses that accepted the same alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RankedAccept<'a> {
-    /// The accept.
+    /// The accept, as the fold keeps it.
     pub accept: &'a Accept,
     /// 1 for the primary responder. A house that accepts again keeps its rank.
     pub rank: u32,

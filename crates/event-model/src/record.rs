@@ -67,7 +67,7 @@ const SUBJECT_KEPT: &AsciiSet = &NON_ALPHANUMERIC
 /// Whether records carry the type headers that the original system's Spring consumers need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpringTypes {
-    /// They do.
+    /// Records carry them, beside all others.
     #[default]
     Written,
     /// No such consumer is left.
@@ -249,7 +249,7 @@ pub enum Decoded {
 /// An event, and where and when the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// What happened.
+    /// The event, decoded.
     pub event: Event,
     /// Where it was read.
     pub place: Place,

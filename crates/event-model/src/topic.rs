@@ -57,7 +57,7 @@ impl fmt::Display for Topic {
 /// Where a record stands in the log. Ordered by topic, partition, offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// Its topic.
+    /// The topic it was written to.
     pub topic: Topic,
     /// Its partition of the topic, from 0.
     pub partition: u32,

@@ -55,14 +55,14 @@ pub enum TokenError {
     },
 }
 
-/// What a client is told about a refused token, the same words at every door.
+/// What a client is told about a refused token, the same words at every service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenCode {
-    /// Send one.
+    /// No token came: send one.
     Missing,
-    /// This one will never do.
+    /// This token will never do: not signed by us, not whole, or not for us.
     Invalid,
-    /// Get a new one.
+    /// The token was good until its `exp`: get a new one.
     Expired,
     /// Move it into the header, and get a new one: this one has been seen.
     InUrl,
@@ -115,16 +115,16 @@ pub enum KeyError {
     /// The file cannot be read.
     #[error("read the key file {path}", path = path.display())]
     Read {
-        /// Which file.
+        /// The key file, as it was named.
         path: PathBuf,
-        /// Why not.
+        /// What the system says.
         #[source]
         source: io::Error,
     },
     /// The file is no public key that we use.
     #[error("{path}: {problem}", path = path.display())]
     Unusable {
-        /// Which file.
+        /// The key file, as it was named.
         path: PathBuf,
         /// What was found and what was needed.
         problem: String,

@@ -55,9 +55,9 @@ pub struct Acceptor {
 
 /// A connection with its place.
 pub struct Accepted {
-    /// The connection.
+    /// The connection, not read from yet.
     pub stream: TcpStream,
-    /// Where it comes from.
+    /// The client's address and port.
     pub address: SocketAddr,
     /// Its place, for as long as it lasts.
     pub place: Arc<Place>,
