@@ -230,6 +230,31 @@ fn each_rule_names_its_file_and_its_tests() {
     }
 }
 
+/// The crates of the workspace, by their folders.
+fn crates(manifest: &str) -> Vec<&str> {
+    let (_, members) = manifest
+        .split_once("members = [")
+        .expect("a list of members");
+    let (members, _) = members.split_once(']').expect("its end");
+    let folders = members.split('"').skip(1).step_by(2);
+    folders
+        .map(|folder| folder.rsplit('/').next().expect("never empty"))
+        .collect()
+}
+
+#[test]
+fn the_map_has_a_section_for_every_crate() {
+    let (manifest, map) = (page("Cargo.toml"), page("docs/architecture.md"));
+    let crates = crates(&manifest);
+    let is_missing = |name: &&str| !map.contains(&format!("\n### {name}\n"));
+    let missing: Vec<_> = crates.iter().copied().filter(is_missing).collect();
+    assert!(8 < crates.len(), "only {crates:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/architecture.md lacks a section: {missing:?}"
+    );
+}
+
 #[test]
 fn every_file_and_test_that_the_map_and_the_rules_name_is_there() {
     let sources = pages("rs");
