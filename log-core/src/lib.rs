@@ -7,6 +7,7 @@ pub mod disk;
 pub mod entry;
 pub mod group;
 pub mod ids;
+mod node;
 pub mod record;
 pub mod state;
 pub mod storage;

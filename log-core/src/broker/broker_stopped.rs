@@ -3,8 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use super::node_error::NodeError;
-use super::replica::ReplicaError;
+use crate::node::{NodeError, ReplicaError};
 use crate::storage::snapshot::SnapshotError;
 use crate::storage::{CheckpointError, EntryLogError, RecoveryError};
 

@@ -22,10 +22,10 @@ use super::answer;
 use super::answer_memory::AnswerBytes;
 use super::frame_reader::{FrameReader, ReadError};
 use super::metrics;
-use super::replica_handle::Leadership;
 use super::request_memory::{ConnectionMemory, Held};
 use super::request_outcome::RequestOutcome;
 use super::service::{Client, Service};
+use crate::node::Leadership;
 use crate::wire::{self, DecodeError, EncodeError, Incoming, Reply, encode_response};
 
 /// Requests under way on one connection. librdkafka keeps up to a million, Java five; more than this gain nothing,

@@ -16,14 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::recorded_group;
-use super::replica_handle::{Leadership, Pending, ReplicaHandle};
+use super::replica_handle::{Pending, ReplicaHandle};
 use crate::clock::Clock;
 use crate::group::{
     Caller, CompletedRebalance, Description, Effect, Group, GroupConfig, GroupError, Input,
     RecordId, RequestId, Response,
 };
 use crate::ids::{GroupId, LeaderEpoch};
+use crate::node::{Leadership, recorded_group};
 use crate::state::Command;
 
 /// Questions in line. Each is one request of one connection, which waits for its answer: more only means that the

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::disk_room::DiskRoom;
-use super::replica_handle::{Leadership, ReplicaHandle};
+use super::replica_handle::ReplicaHandle;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::node::Leadership;
+use crate::node::disk_room::DiskRoom;
 
 /// Between two looks at the own disk. At a gigabyte a second the reserve must outlast one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 
 use kafka_protocol::ResponseError;
 
-use super::replica_handle::{Leadership, ProposeError};
 use crate::group::GroupError;
+use crate::node::{Leadership, ProposeError};
 use crate::record::InvalidBatch;
 use crate::state::Refusal;
 use crate::storage::ReadError;

@@ -9,12 +9,12 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
-use super::due::{self, DueRecords, Remembered};
 use super::handlers::group_admin;
 use super::metrics;
-use super::replica_handle::Leadership;
 use super::service::Service;
 use crate::ids::TopicPartition;
+use crate::node::Leadership;
+use crate::node::due::{self, DueRecords, Remembered};
 use crate::state::{Command, FeatureLevel, MoveLogStart, RaiseFeatureLevel, Response, Topic};
 
 /// How late an overdue transaction may be aborted (Kafka's

@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::journal_group::{Job, JournalGroup, JournalLine, Written};
 use crate::consensus::Persist;
 use crate::entry::HardState;
 use crate::ids::EntryIndex;
+use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
 use crate::storage::{Captured, EntryLog};
 
 /// What the replica asks and the thread has not taken yet.

@@ -5,9 +5,10 @@ use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::replica_handle::{Leadership, ReplicaHandle};
+use super::replica_handle::ReplicaHandle;
 use crate::consensus::Quorum;
 use crate::ids::EntryIndex;
+use crate::node::Leadership;
 
 /// A connection, counted while it lives.
 pub(super) struct Connection;

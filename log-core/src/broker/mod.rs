@@ -6,42 +6,29 @@
 mod admin;
 mod answer;
 mod answer_memory;
-mod assemble;
 mod broker_stopped;
-mod clocks;
-mod command_clock;
 mod config;
 mod connection;
 mod coordinator;
-mod disk_room;
 mod disk_watch;
-pub(crate) mod due;
 mod ending;
 mod error_code;
 mod frame_reader;
 mod handlers;
 mod housekeeping;
-mod journal_group;
 mod journal_thread;
 mod listener;
 mod metrics;
 mod node;
-mod node_error;
-mod partition_bound;
 pub mod peers;
 mod readiness;
-mod recorded_group;
 mod registration;
-mod replica;
 mod replica_handle;
 mod replica_thread;
 mod request_memory;
 mod request_outcome;
 pub mod restore;
-mod retention;
 mod service;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) mod simulated;
 mod start_error;
 mod unserved_requests;
 
@@ -61,15 +48,10 @@ use tracing::warn;
 
 pub use self::broker_stopped::BrokerStopped;
 pub use self::config::{Advertised, Config};
-pub use self::node_error::NodeError;
-pub use self::partition_bound::TooManyPartitions;
 pub use self::readiness::{Readiness, ReadinessReason};
-pub use self::replica_handle::{
-    AppliedOutcome, Cluster, Leadership, Outcome, Pending, ProposeError, ReplicaHandle,
-};
+pub use self::replica_handle::{Pending, ReplicaHandle};
 pub use self::start_error::StartError;
 
-use self::assemble::Limits;
 use self::coordinator::Coordinator;
 use self::ending::Ending;
 use self::listener::Listener;
@@ -81,6 +63,10 @@ use self::service::Service;
 use crate::clock::{Clock, SystemClock};
 use crate::consensus::Message;
 use crate::disk::{Disk, SystemDisk};
+use crate::node::Limits;
+pub use crate::node::{
+    AppliedOutcome, Cluster, Leadership, NodeError, Outcome, ProposeError, TooManyPartitions,
+};
 use crate::storage::Identity;
 
 /// A running node. Dropped without [`Broker::shutdown`] it stops too, but nobody waits for it.

@@ -7,14 +7,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::assemble::{Limits, assemble, place};
 use super::ending::Ending;
-use super::node_error::NodeError;
 use super::replica_handle::{ASKED_MAX, PROPOSED_BYTES_MAX, ReplicaHandle};
 use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
 use crate::disk::{Disk, make_private};
 use crate::ids::NodeId;
+use crate::node::assemble::place;
+use crate::node::{Limits, NodeError, assemble};
 use crate::storage::{Cut, FolderLock, Identity, Recovered, StorageConfig, recover};
 
 /// What a node needs to know to start.

@@ -4,8 +4,9 @@
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::clocks::ClockReason;
-use super::replica_handle::{Leadership, ReplicaHandle};
+use super::replica_handle::ReplicaHandle;
+use crate::node::Leadership;
+use crate::node::clocks::ClockReason;
 
 /// How far a node has come. Cloned, it is the same; made by the program that embeds the broker, it can be asked while
 /// [`super::Broker::start`] still waits for the other nodes. One broker at a time tells it.

@@ -7,7 +7,8 @@ use tracing::{debug, info};
 
 use super::config::Advertised;
 use super::peers::Peers;
-use super::replica_handle::{Leadership, ProposeError, ReplicaHandle};
+use super::replica_handle::ReplicaHandle;
+use crate::node::{Leadership, ProposeError};
 use crate::state::listener::PEER;
 use crate::state::{Command, FeatureLevel, Listener, Node, RegisterNode};
 

@@ -1,19 +1,22 @@
 //! What connections and timers ask of this node's replica: propose, read, and know who leads.
 
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLockReadGuard};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::clocks::Clocks;
-use super::disk_room::DiskRoom;
-use super::partition_bound::{PartitionBound, ProposedPartitions, TooManyPartitions};
 use crate::clock::Clock;
 use crate::consensus::{Membership, MembershipChange, Quorum};
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
-use crate::state::{ClockJumps, Command, Refusal, Response, State, Topic};
+use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs};
+use crate::node::clocks::Clocks;
+use crate::node::disk_room::DiskRoom;
+use crate::node::partition_bound::{PartitionBound, ProposedPartitions};
+use crate::node::{
+    AppliedOutcome, Cluster, Leadership, Outcome, ProposeError, Shared, TooManyPartitions,
+};
+use crate::state::{Command, State, Topic};
 use crate::storage::Partitions;
-use crate::storage::snapshot::{Outgoing, SnapshotError};
+use crate::storage::snapshot::SnapshotError;
 
 /// Bytes of proposals that wait to be applied, all connections together. As much as consensus takes (rule 4);
 /// whoever asks for more waits, which stops its connection from being read.
@@ -23,60 +26,6 @@ pub(super) const ASKED_MAX: usize = 4096;
 
 /// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
 const COMMAND_BYTES_MAX: u32 = 7 << 20;
-
-/// Why there is no outcome of a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// Never proposed, or provably overwritten: safe to send to the leader.
-    #[error("this node does not lead")]
-    NotLeader,
-    /// Never proposed: too much is under way. Safe to send again.
-    #[error("too much is under way")]
-    Dropped,
-    /// Never proposed: larger than one entry of the journal may be. Sending it again will not help.
-    #[error("larger than one entry may be")]
-    TooLarge,
-    /// Never proposed: the disk has only its reserve left. Safe to send again once there is room.
-    #[error("the log's disk is full: free some space, or shorten the topics' retention")]
-    DiskFull,
-    /// Never proposed: a voter could not keep the files of so many partitions open. Sending it again will not help.
-    #[error(transparent)]
-    TooManyPartitions(#[from] TooManyPartitions),
-    /// Perhaps committed, perhaps not: leadership was lost meanwhile.
-    #[error("leadership was lost before the outcome was known")]
-    OutcomeUnknown,
-    /// Perhaps committed, perhaps not: the broker stopped.
-    #[error("the broker stopped")]
-    Stopped,
-}
-
-/// What this node is to its clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leadership {
-    /// It leads, and has applied an entry of its own epoch: what it says is current.
-    Leader {
-        /// Its epoch.
-        epoch: LeaderEpoch,
-    },
-    /// It was elected and has not applied its own epoch's first entry yet.
-    Starting,
-    /// It follows, or stands for election.
-    Follower {
-        /// Who leads and since which epoch, when known.
-        leader: Option<(NodeId, LeaderEpoch)>,
-    },
-}
-
-/// The cluster as its clients see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// Made at formation, never changed.
-    pub cluster_id: String,
-    /// This node.
-    pub node_id: NodeId,
-    /// Its name among the voters.
-    pub replica: ReplicaId,
-}
 
 /// Why a part of a snapshot cannot be given.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +37,6 @@ pub(super) enum ChunkError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
 }
-
-/// The outcome of an applied command.
-pub type Outcome = Result<Response, Refusal>;
-
-/// An outcome and the entry that it is of.
-pub type AppliedOutcome = (EntryIndex, Outcome);
 
 /// A question to the replica's thread.
 pub(super) enum Asked {
@@ -136,55 +79,6 @@ pub(super) enum Asked {
 pub(super) struct ProposalPermit {
     _bytes: OwnedSemaphorePermit,
     _partitions: Option<ProposedPartitions>,
-}
-
-/// What the replica's thread shows to everybody.
-pub(crate) struct Shared {
-    pub(crate) state: RwLock<State>,
-    /// Others take the place of these when a snapshot is installed.
-    pub(crate) partitions: RwLock<Arc<Partitions>>,
-    pub(crate) applied: watch::Sender<EntryIndex>,
-    pub(crate) applied_epoch: watch::Sender<LeaderEpoch>,
-    pub(crate) leadership: watch::Sender<Leadership>,
-    pub(crate) quorum: watch::Sender<Arc<Quorum>>,
-    pub(crate) membership: watch::Sender<Membership>,
-    /// The snapshot that followers may fetch.
-    pub(crate) held: Mutex<Option<Arc<Outgoing>>>,
-    pub(crate) cluster: Cluster,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) room: Arc<DiskRoom>,
-    pub(crate) partition_bound: Arc<PartitionBound>,
-    pub(crate) clocks: Clocks,
-}
-
-impl Shared {
-    /// Whether the cluster's level has jumps of command time noted.
-    pub(crate) fn notes_jumps(&self) -> bool {
-        let state = self.state.read();
-        state
-            .expect("a broken invariant stops the broker")
-            .notes_jumps()
-    }
-
-    /// Command time as of what is applied, and which parts of it count for nothing: what ages are counted by. What the wall shows beyond it
-    /// does not count before it is noted.
-    pub(crate) fn command_time(&self) -> (TimestampMs, ClockJumps) {
-        let elapsed = self.clock.elapsed();
-        let state = self.state.read();
-        let state = state.expect("a broken invariant stops the broker");
-        let command = self.clocks.command();
-        let jumps = match state.notes_jumps() {
-            true => state.clock_jumps().clone(),
-            false => ClockJumps::known_since(command.known_since()),
-        };
-        (command.applied_now(elapsed), jumps)
-    }
-
-    /// The partitions in force.
-    pub(crate) fn partitions(&self) -> Arc<Partitions> {
-        let partitions = self.partitions.read();
-        Arc::clone(&partitions.expect("a broken invariant stops the broker"))
-    }
 }
 
 /// A way to ask the replica; cheap to clone.

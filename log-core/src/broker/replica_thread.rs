@@ -14,19 +14,19 @@ use tokio::time::{Interval, MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::assemble::{Limits, assemble_again};
 use super::broker_stopped::BrokerStopped;
 use super::ending::Ending;
-use super::journal_group::Written;
 use super::journal_thread::JournalThread;
 use super::peers::{FetchError, Peers, SnapshotFetcher};
-use super::replica::{Effect, Input, Replica, SnapshotLost, Ticket};
-use super::replica_handle::{
-    AppliedOutcome, Asked, Leadership, ProposalPermit, ProposeError, Shared,
-};
+use super::replica_handle::{Asked, ProposalPermit};
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
 use crate::disk::Disk;
 use crate::ids::EntryIndex;
+use crate::node::group_commit::Written;
+use crate::node::{
+    AppliedOutcome, Effect, Input, Leadership, Limits, ProposeError, Replica, Shared, SnapshotLost,
+    Ticket, assemble_again,
+};
 use crate::state::State;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
 use crate::storage::{

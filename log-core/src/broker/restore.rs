@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::replica::{ReplicaError, perform};
 use crate::consensus::Membership;
 use crate::disk::{Disk, SystemDisk};
 use crate::entry::{Entry, EntryKind};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
+use crate::node::{ReplicaError, perform};
 use crate::state::{Command, Envelope, State, StateDecodeError, UnregisterNode};
 use crate::storage::{
     Checkpoint, Formed, Founder, Identity, Partitions, Restoring, RestoringError, StorageConfig,

@@ -12,10 +12,11 @@ use super::config::{Advertised, Config};
 use super::coordinator::CoordinatorHandle;
 use super::peers::Peers;
 use super::registration;
-use super::replica_handle::{Outcome, ProposeError, ReplicaHandle};
+use super::replica_handle::ReplicaHandle;
 use super::unserved_requests::UnservedRequests;
 use crate::clock::Clock;
 use crate::ids::NodeId;
+use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, Node};
 
 pub(super) use super::peers::Waiting;

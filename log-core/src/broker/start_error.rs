@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::broker_stopped::{self, BrokerStopped};
-use super::node_error::NodeError;
+use crate::node::NodeError;
 
 /// Why a broker does not start: one sentence each, and nothing is running afterwards.
 #[derive(Debug, thiserror::Error)]

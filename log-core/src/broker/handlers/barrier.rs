@@ -6,9 +6,9 @@ use kafka_protocol::ResponseError;
 use tokio::time::timeout;
 
 use crate::broker::error_code::{Asked, not_leading, of_unconfirmed_read};
-use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
 use crate::ids::LeaderEpoch;
+use crate::node::Leadership;
 
 /// Beyond an election's time the client had better ask again.
 const WAIT: Duration = Duration::from_secs(5);

@@ -6,9 +6,9 @@ use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinator
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::config::Advertised;
-use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
 use crate::ids::NodeId;
+use crate::node::Leadership;
 use crate::wire::values;
 
 /// Groups and transactions; 2 is a share group, which is not served.

@@ -4,8 +4,8 @@ use kafka_protocol::messages::{BrokerId, fetch_response, produce_response};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::config::Advertised;
-use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
+use crate::node::Leadership;
 use crate::wire::values;
 
 /// The leader of all partitions.

@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use super::named_partition::wire_topic;
 use super::topics::create_as_asked_for;
-use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
 use crate::consensus::QuorumMember;
 use crate::ids::{LeaderEpoch, NodeId, PartitionIndex, ReplicaId, TopicId, TopicName};
+use crate::node::Leadership;
 use crate::state::{Node, State, Topic};
 use crate::wire::values;
 

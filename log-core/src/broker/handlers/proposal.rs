@@ -7,9 +7,8 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::time::timeout;
 
 use crate::broker::error_code::{Asked, of_deadline, of_propose_error, of_refusal};
-use crate::broker::partition_bound::TooManyPartitions;
-use crate::broker::replica_handle::{Leadership, Outcome, ProposeError};
 use crate::broker::service::Service;
+use crate::node::{Leadership, Outcome, ProposeError, TooManyPartitions};
 use crate::state::{Command, Refusal, Response};
 
 /// The longest that a client may make us wait for one proposal: beyond it a thousand abandoned requests would pile up.

@@ -8,8 +8,9 @@ use tracing::warn;
 use super::handshake::Name;
 use super::inner::Inner;
 use super::question::{Answer, Forwarded, Introduction, Presentation, Request, Settled};
-use crate::broker::replica_handle::{ChunkError, ProposeError, ReplicaHandle};
+use crate::broker::replica_handle::{ChunkError, ReplicaHandle};
 use crate::ids::{EntryIndex, ReplicaId};
+use crate::node::ProposeError;
 use crate::state::Command;
 
 /// How long a forwarded command may take to be applied. Whoever forwards it waits a little longer.

@@ -12,8 +12,9 @@ use super::handshake::{Purpose, Wanted};
 use super::inner::Inner;
 use super::question::{self, Answer, Forwarded, Introduction, Request};
 use super::us::Us;
-use crate::broker::replica_handle::{Leadership, Outcome, ProposeError, ReplicaHandle};
+use crate::broker::replica_handle::ReplicaHandle;
 use crate::ids::{NodeId, ReplicaId};
+use crate::node::{Leadership, Outcome, ProposeError};
 use crate::state::Command;
 
 /// How long an answer from memory or a local disk may take to begin, and to bring another byte: a large one over a slow

@@ -14,10 +14,11 @@ use super::question::Status;
 use super::teller::Tellers;
 use super::us::Us;
 use super::waiting::WaitingRoom;
-use crate::broker::replica_handle::{Leadership, ReplicaHandle};
+use crate::broker::replica_handle::ReplicaHandle;
 use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::ids::ReplicaId;
+use crate::node::Leadership;
 
 pub(super) struct Inner {
     pub(super) us: Us,

@@ -48,10 +48,11 @@ pub(in crate::broker) use self::waiting::{Waiting, host_and_port};
 use self::door::Door;
 use self::inner::Inner;
 use self::us::Us;
-use super::replica_handle::{Outcome, ProposeError, ReplicaHandle};
+use super::replica_handle::ReplicaHandle;
 use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::disk::Disk;
+use crate::node::{Outcome, ProposeError};
 use crate::state::Command;
 use crate::storage::Identity;
 

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::handshake::WITH_PARTITION_FILES;
-use crate::broker::disk_room::RoomReport;
-use crate::broker::replica_handle::{Outcome, ProposeError};
 use crate::consensus::Quorum;
 use crate::ids::{
     EntryIndex, NodeId, ProducerEpoch, ProducerId, ReplicaId, TimestampMs, TopicName,
     TransactionalId,
 };
+use crate::node::disk_room::RoomReport;
+use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, FeatureLevel, Refusal, Response};
 use crate::storage::Formed;
 

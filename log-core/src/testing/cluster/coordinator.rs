@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::member::SESSION_TIMEOUT;
-use crate::broker::simulated::resumed;
 use crate::group::{
     Caller, CompletedRebalance, Effect, Group, GroupConfig, GroupError, Input, RecordId, RequestId,
     Response,
 };
 use crate::ids::{GroupId, LeaderEpoch};
+use crate::node::recorded_group;
 use crate::state::State;
 
 /// Names a record of one group, asked for in one epoch.
@@ -68,7 +68,7 @@ impl Coordinator {
             .groups()
             .filter(|(_, group)| group.generation().0 != 0)
         {
-            let group = Group::resume(CONFIG, resumed(group), now);
+            let group = Group::resume(CONFIG, recorded_group::resumed(group), now);
             self.groups.insert(id.clone(), group);
             self.input(now, id, Input::Tick);
         }

@@ -15,12 +15,12 @@ use super::history::Bounds;
 use super::isolation::Isolation;
 use super::request::{Asker, Asking, Hearing, Request, Said, Season, Then};
 use super::topic;
-use crate::broker::ProposeError;
 use crate::group::{
     self, Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, Profile, Protocol,
     RequestId, Sync,
 };
 use crate::ids::{Generation, GroupId, GroupInstanceId, MemberId, Offset, PartitionIndex};
+use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, CommitOffsets, Committer, NewOffset, Refusal};
 
 /// The group.
@@ -263,7 +263,7 @@ impl Member {
 
     fn committed(
         &mut self,
-        outcome: Result<crate::broker::Outcome, ProposeError>,
+        outcome: Result<Outcome, ProposeError>,
         hearing: &mut Hearing<'_>,
     ) -> Then {
         match outcome {

@@ -13,6 +13,7 @@
 mod client;
 mod coordinator;
 mod coverage;
+mod errand;
 mod event;
 mod failure;
 mod history;

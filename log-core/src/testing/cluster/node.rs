@@ -9,18 +9,19 @@ use bytes::Bytes;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::errand::{Errand, Step};
 use super::failure::Failure;
 use super::planted::LeftOut;
-use super::process::{Errand, Home, Outbound, Process};
+use super::process::{Home, Outbound, Process};
 use super::request::{Asker, Request};
 use super::snapshots::Part;
 use super::view::View;
 use super::{Plan, Planted};
-use crate::broker::simulated::{Limits, Step};
 use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
+use crate::node::Limits;
 use crate::storage::{Formed, Founder, Identity, JournalConfig, StorageConfig};
 use crate::testing::{Fault, Operation, SimClock, SimDisk};
 

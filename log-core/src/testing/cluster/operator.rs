@@ -3,11 +3,10 @@
 
 use rand::Rng;
 
+use super::errand::{Errand, Step};
 use super::event::Event;
 use super::node::Ended;
-use super::process::Errand;
 use super::{Cluster, ms};
-use crate::broker::simulated::Step;
 
 /// How long the operator may take to notice, and between two steps.
 const NOTICES_WITHIN_MS: u64 = 2_000;

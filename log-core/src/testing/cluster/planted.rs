@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use super::request::{Request, Said};
 use super::topic;
 use super::view::View;
-use crate::broker::ProposeError;
-use crate::broker::simulated::{CommandClock, Shared};
 use crate::consensus::{Message, Persist};
 use crate::disk::{Disk, OpenMode};
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, TimestampMs};
+use crate::node::{CommandClock, ProposeError, Shared};
 use crate::state::{
     Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart,
 };

@@ -9,20 +9,22 @@ use std::time::Duration;
 
 use super::Planted;
 use super::coordinator::{Coordinator, Record};
+use super::errand::{Errand, Step, most_have, step_to_join, step_to_leave};
 use super::failure::{Failure, Untimely};
 use super::member;
 use super::request::{Asker, Request, Said};
 use super::view::View;
 
-use crate::broker::simulated::{
-    Effect, Input, Job, JournalGroup, JournalLine, Limits, Remembered, Replica, Shared, Step,
-    Ticket, Written, assemble, due, most_have, recording, step_to_join, step_to_leave,
-};
-use crate::broker::{Leadership, Outcome, ProposeError};
 use crate::clock::Clock;
 use crate::consensus::{Membership, Message, Persist, Quorum};
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs, TransactionalId};
+use crate::node::due::{self, Remembered};
+use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
+use crate::node::{
+    Effect, Input, Leadership, Limits, Outcome, ProposeError, Replica, Shared, Ticket, assemble,
+    recorded_group,
+};
 use crate::state::{Command, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
 use crate::storage::{Captured, EntryLog, Identity, Incoming, StorageConfig, Synced, recover};
 
@@ -54,18 +56,6 @@ pub(super) struct Home {
     pub(super) storage: StorageConfig,
     pub(super) limits: Limits,
     pub(super) identity: Identity,
-}
-
-/// What the operator wants of a leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Errand {
-    /// A replica is to vote, perhaps in the place of another.
-    Join {
-        replica: ReplicaId,
-        instead_of: Option<ReplicaId>,
-    },
-    /// A replica is to be no member any more.
-    Leave { replica: ReplicaId },
 }
 
 /// A snapshot on its way here.
@@ -433,8 +423,11 @@ impl Process {
             self.outbound.answers.push(answer);
         }
         for (record, rebalance) in wanted.records {
-            let command = recording(record.group.clone(), rebalance);
-            self.propose(Awaiting::Record(record), command)?;
+            let command = recorded_group::command(record.group.clone(), rebalance);
+            self.propose(
+                Awaiting::Record(record),
+                Command::CompleteRebalance(command),
+            )?;
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 
 use super::request::{Asking, Hearing, Request, Said, Season, Then};
 use super::topic::{self, PARTITIONS, Value};
-use crate::broker::ProposeError;
 use crate::ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence};
+use crate::node::ProposeError;
 use crate::record::ProducerStamp;
 use crate::state::{Command, Refusal, Response};
 

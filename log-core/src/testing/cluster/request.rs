@@ -6,9 +6,9 @@ use super::coverage::Coverage;
 use super::failure::Failure;
 use super::history::History;
 use super::view::View;
-use crate::broker::{Outcome, ProposeError};
 use crate::group::{self, Caller, GroupError};
 use crate::ids::GroupId;
+use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, CommitOffsets};
 
 /// Which client asks, and in which of its tries.

@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use super::failure::Failure;
 use super::process::{FETCH_FAILURES_MAX, Fetch, Process};
-use crate::broker::simulated::{Input, SnapshotLost, Written, assemble_again};
 use crate::consensus::{HeldSnapshot, Membership};
 use crate::ids::{EntryIndex, ReplicaId};
+use crate::node::group_commit::Written;
+use crate::node::{Input, SnapshotLost, assemble_again};
 use crate::storage::{Incoming, Manifest, Outgoing, Wanted, hold, recover};
 
 use std::sync::Arc;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::history::{Fate, TransactionKey};
 use super::request::{Asking, Hearing, Request, Said, Season, Then};
 use super::topic::{self, PARTITIONS, Value};
-use crate::broker::ProposeError;
 use crate::ids::{
     GroupId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TransactionalId,
 };
+use crate::node::ProposeError;
 use crate::record::ProducerStamp;
 use crate::state::{
     AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitTransactionOffsets,

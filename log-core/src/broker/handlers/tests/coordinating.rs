@@ -10,8 +10,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::puppet::Puppet;
 use super::requests::{GROUP, code_of};
-use crate::broker::replica_handle::ProposeError;
 use crate::ids::GroupId;
+use crate::node::ProposeError;
 use crate::wire::{RequestBody, ResponseBody};
 
 fn text(text: &str) -> StrBytes {

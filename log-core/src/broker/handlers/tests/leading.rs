@@ -4,8 +4,8 @@ use kafka_protocol::ResponseError;
 
 use super::puppet::{Puppet, TOPIC};
 use super::requests::{about, code_of, fetch, init_producer_id};
-use crate::broker::replica_handle::{Leadership, ProposeError};
 use crate::ids::LeaderEpoch;
+use crate::node::{Leadership, ProposeError};
 use crate::wire::{RequestBody, SERVED, ServedApi};
 
 /// To whom a request belongs.

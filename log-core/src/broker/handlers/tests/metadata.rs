@@ -5,8 +5,8 @@ use kafka_protocol::messages::{ApiKey, BrokerId, MetadataResponse};
 
 use super::puppet::{OTHER, Puppet, TOPIC};
 use super::requests::metadata;
-use crate::broker::replica_handle::Leadership;
 use crate::ids::LeaderEpoch;
+use crate::node::Leadership;
 use crate::wire::ResponseBody;
 
 async fn ask(puppet: &Puppet) -> MetadataResponse {

@@ -15,20 +15,18 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::broker::answer;
-use crate::broker::assemble::{Limits, assemble};
 use crate::broker::config::{Advertised, Config};
 use crate::broker::coordinator::Coordinator;
 use crate::broker::peers::Peers;
-use crate::broker::replica::perform;
-use crate::broker::replica_handle::{
-    AppliedOutcome, Asked, Leadership, ProposeError, ReplicaHandle, Shared,
-};
+use crate::broker::replica_handle::{Asked, ReplicaHandle};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
 use crate::clock::{Clock, SystemClock};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::disk::{Disk, SystemDisk};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
+use crate::node::{AppliedOutcome, Leadership, ProposeError, Shared};
+use crate::node::{Limits, assemble, perform};
 use crate::state::{
     Command, CreateTopic, Envelope, FeatureLevel, Listener, RaiseFeatureLevel, RegisterNode,
 };

@@ -11,13 +11,13 @@ use super::steps::{
 use crate::broker::error_code::{Asked, of_propose_error};
 use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::Failed;
-use crate::broker::replica_handle::Leadership;
 use crate::broker::service::Service;
 use crate::consensus::voter_plan::{
     Members, Removal, Unremovable, is_on_a_majority, removal, voters_without,
 };
 use crate::consensus::{MembershipChange, Quorum};
 use crate::ids::ReplicaId;
+use crate::node::Leadership;
 use crate::wire::values;
 
 pub(super) async fn remove(

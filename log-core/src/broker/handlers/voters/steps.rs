@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use crate::broker::error_code::{Asked, of_propose_error};
 use crate::broker::handlers::proposal::Failed;
-use crate::broker::replica_handle::{Leadership, ProposeError};
 use crate::broker::service::Service;
 use crate::consensus::voter_plan::is_on_a_majority;
 use crate::consensus::{MembershipChange, Quorum};
 use crate::ids::{EntryIndex, ReplicaId};
+use crate::node::{Leadership, ProposeError};
 use crate::state::Command;
 use crate::wire::values;
 

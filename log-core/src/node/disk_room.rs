@@ -83,7 +83,7 @@ impl DiskRoom {
     }
 
     /// Looks at the own disk before the node serves: one that starts on a full disk takes no record before its first look.
-    pub(super) fn look(&self, disk: &dyn Disk, folder: &Path) {
+    pub(crate) fn look(&self, disk: &dyn Disk, folder: &Path) {
         match disk.free_bytes(folder) {
             Ok(free_bytes) => self.note(free_bytes),
             Err(error) => warn!(

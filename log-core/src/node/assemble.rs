@@ -10,7 +10,7 @@ use super::disk_room::DiskRoom;
 use super::node_error::NodeError;
 use super::partition_bound::PartitionBound;
 use super::replica::Replica;
-use super::replica_handle::{Cluster, Leadership, Shared};
+use super::view::{Cluster, Leadership, Shared};
 use crate::clock::Clock;
 use crate::consensus::{Driver, Membership, Restored, Timing};
 use crate::ids::{EntryIndex, LeaderEpoch};
@@ -149,6 +149,6 @@ fn formed(identity: &Identity) -> &Formed {
     formed.expect("a node starts only once it belongs to a cluster")
 }
 
-pub(super) fn place(checkpoint: Option<&Checkpoint>) -> (EntryIndex, LeaderEpoch) {
+pub(crate) fn place(checkpoint: Option<&Checkpoint>) -> (EntryIndex, LeaderEpoch) {
     checkpoint.map_or_else(Default::default, |kept| (kept.applied, kept.epoch))
 }

@@ -1,13 +1,13 @@
 //! What a leader may let go of: records beyond their retention, transactions that are open for too long, what was unused
-//! for long. Decides only; [`super::housekeeping`] proposes it, and a simulation does.
+//! for long. Decides only; the leader proposes it, and a simulation does.
 //!
 //! All of it by command times, and only by time that leaders lived through.
 
 use std::time::Duration;
 
 use super::clocks::Waiting;
-use super::replica_handle::Shared;
 use super::retention::{self, Ages, Retention};
+use super::view::Shared;
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::state::{
     Command, ExpireOffsets, ExpireProducers, ExpireTransactionalIds, LogStartCause, MoveLogStart,
@@ -30,7 +30,7 @@ pub(crate) struct DueRecords {
     /// What is to be deleted.
     pub(crate) moves: Vec<(TopicPartition, MoveLogStart)>,
     /// What would be if all time counted.
-    pub(super) waiting: Option<Waiting>,
+    pub(crate) waiting: Option<Waiting>,
 }
 
 /// A partition and what is kept of it.

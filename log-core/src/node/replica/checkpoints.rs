@@ -1,9 +1,9 @@
 //! When a checkpoint is due, and which entries may go once it is durable.
 
 use super::Replica;
-use super::effect::Effect;
 use crate::consensus::Keep;
 use crate::ids::{EntryIndex, ReplicaId};
+use crate::node::effect::Effect;
 use crate::storage::Checkpoint;
 
 /// When the next checkpoint is due.

@@ -59,7 +59,7 @@ pub(crate) struct Waiting {
 
 /// Why an operator should look at the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClockReason {
+pub(crate) enum ClockReason {
     /// Producers' clocks are ahead of this leader's, by so many milliseconds.
     RecordsAhead(i64),
     /// The clock of another node differs from this one's, by so many milliseconds at most.
@@ -70,7 +70,7 @@ pub(super) enum ClockReason {
 
 impl ClockReason {
     /// A stable name for machines.
-    pub(super) fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::RecordsAhead(_) => "records_ahead",
             Self::NodesDiffer(_) => "node_clocks_differ",
@@ -106,7 +106,7 @@ impl std::fmt::Display for ClockReason {
 
 impl Clocks {
     /// Goes on from the last command's time.
-    pub(super) fn from(at: TimestampMs, elapsed: Duration) -> Self {
+    pub(crate) fn from(at: TimestampMs, elapsed: Duration) -> Self {
         Self {
             command: Mutex::new(CommandClock::from(at, elapsed)),
             seen: Mutex::default(),
@@ -119,12 +119,12 @@ impl Clocks {
     }
 
     /// What a command would get now.
-    pub(super) fn stamp(&self, wall: TimestampMs, clock: &dyn Clock) -> CommandStamp {
+    pub(crate) fn stamp(&self, wall: TimestampMs, clock: &dyn Clock) -> CommandStamp {
         self.command().stamp(wall, clock.elapsed())
     }
 
     /// Notes the latest time in a batch that a producer sent.
-    pub(super) fn note_record(&self, at: TimestampMs, clock: &dyn Clock) {
+    pub(crate) fn note_record(&self, at: TimestampMs, clock: &dyn Clock) {
         // Without a time of its own it says nothing.
         if at < TimestampMs(0) {
             return;
@@ -144,7 +144,7 @@ impl Clocks {
     }
 
     /// Notes what another node's wall clock shows.
-    pub(super) fn note_peer(&self, peer: ReplicaId, wall: TimestampMs, clock: &dyn Clock) {
+    pub(crate) fn note_peer(&self, peer: ReplicaId, wall: TimestampMs, clock: &dyn Clock) {
         let ahead_ms = wall.0.saturating_sub(clock.wall().0);
         let now = clock.elapsed();
         let mut seen = self.seen();
@@ -161,7 +161,7 @@ impl Clocks {
     }
 
     /// Notes what retention would delete if all time counted.
-    pub(super) fn note_waiting(&self, waiting: Option<Waiting>, clock: &dyn Clock) {
+    pub(crate) fn note_waiting(&self, waiting: Option<Waiting>, clock: &dyn Clock) {
         let waiting = waiting.filter(|waiting| TELL_MS_MIN <= waiting.unwitnessed_ms);
         let mut seen = self.seen();
         seen.waiting = waiting;
@@ -178,7 +178,7 @@ impl Clocks {
     }
 
     /// Why an operator should look, if anything is odd now.
-    pub(super) fn reasons(&self, now: Duration) -> Vec<ClockReason> {
+    pub(crate) fn reasons(&self, now: Duration) -> Vec<ClockReason> {
         let mut seen = self.seen();
         seen.turn_to(now);
         let records = seen.records_ahead().filter(|ahead| DIFFERS_MS <= *ahead);
@@ -190,7 +190,7 @@ impl Clocks {
     }
 
     /// Shows the gauges.
-    pub(super) fn show(&self, clock: &dyn Clock, open_ms: u64) {
+    pub(crate) fn show(&self, clock: &dyn Clock, open_ms: u64) {
         let (wall, now) = (clock.wall(), clock.elapsed());
         let command = self.command().now(now);
         let mut seen = self.seen();

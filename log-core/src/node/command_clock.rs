@@ -109,7 +109,7 @@ impl CommandClock {
     }
 
     /// A follower has applied a command of this time. What the leader lived through it has noted.
-    pub(super) fn follow(&mut self, at: TimestampMs, elapsed: Duration) {
+    pub(crate) fn follow(&mut self, at: TimestampMs, elapsed: Duration) {
         self.look_for_a_jump(at, elapsed);
         self.applied = Moment { at, elapsed };
         self.begin_to_lead();

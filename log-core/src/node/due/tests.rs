@@ -8,15 +8,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::broker::assemble::{Limits, assemble};
-use crate::broker::journal_group::{Job, JournalLine, Written};
-use crate::broker::replica::{Effect, Input, Replica, Ticket};
 use crate::clock::Clock;
 use crate::consensus::Persist;
 use crate::disk::Disk;
 use crate::ids::{
     GroupId, NodeId, Offset, PartitionIndex, ReplicaId, TimestampMs, TopicName, TransactionalId,
 };
+use crate::node::group_commit::{Job, JournalLine, Written};
+use crate::node::{Effect, Input, Limits, Replica, Ticket, assemble};
 use crate::record::{BatchBuilder, NewRecord};
 use crate::state::{
     AddOffsetsToTransaction, CreateTopic, FeatureLevel, InitProducerId, JudgeClockJumps,
@@ -271,7 +270,7 @@ impl Alone {
     }
 }
 
-use crate::broker::due;
+use crate::node::due;
 
 fn topic_id() -> TopicId {
     TopicId(Uuid::from_u128(7))

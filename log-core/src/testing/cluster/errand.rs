@@ -1,37 +1,24 @@
-//! The replica's parts, for a simulation that takes the place of its threads.
+//! What the operator wants of a leader, and the steps of the tool on the way there.
 
-use super::recorded_group;
 use crate::consensus::voter_plan::{self, Admission, Members, Removal};
 use crate::consensus::{Membership, MembershipChange, Quorum};
-use crate::group::CompletedRebalance;
-use crate::ids::{EntryIndex, GroupId, ReplicaId};
-use crate::state::{Command, ConsumerGroup};
+use crate::ids::{EntryIndex, ReplicaId};
 
-pub(crate) use super::assemble::{Limits, assemble, assemble_again};
-pub(crate) use super::command_clock::CommandClock;
-pub(crate) use super::due::{self, Remembered};
-pub(crate) use super::journal_group::{Job, JournalGroup, JournalLine, Written};
-pub(crate) use super::replica::{Effect, Input, Replica, SnapshotLost, Ticket};
-pub(crate) use super::replica_handle::Shared;
-
-/// What a new coordinator resumes a group from.
-pub(crate) fn resumed(group: &ConsumerGroup) -> CompletedRebalance {
-    recorded_group::resumed(group)
-}
-
-/// The command that records a group's rebalance.
-pub(crate) fn recording(group: GroupId, rebalance: CompletedRebalance) -> Command {
-    Command::CompleteRebalance(recorded_group::command(group, rebalance))
-}
-
-/// Whether a majority of the voters has the entry on its disks.
-pub(crate) fn most_have(membership: &Membership, quorum: &Quorum, entry: EntryIndex) -> bool {
-    voter_plan::is_on_a_majority(quorum, &membership.voters, entry)
+/// What the operator wants of a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// A replica is to vote, perhaps in the place of another.
+    Join {
+        replica: ReplicaId,
+        instead_of: Option<ReplicaId>,
+    },
+    /// A replica is to be no member any more.
+    Leave { replica: ReplicaId },
 }
 
 /// What brings the operator's errand forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(super) enum Step {
     /// Nothing: it is done.
     Done,
     /// Time.
@@ -43,7 +30,7 @@ pub(crate) enum Step {
 }
 
 /// The next step until a replica votes, perhaps in the place of another, as the operator's tool has it from the leader.
-pub(crate) fn step_to_join(
+pub(super) fn step_to_join(
     membership: &Membership,
     quorum: &Quorum,
     replica: ReplicaId,
@@ -63,7 +50,7 @@ pub(crate) fn step_to_join(
 }
 
 /// The next step until a replica is no member any more.
-pub(crate) fn step_to_leave(
+pub(super) fn step_to_leave(
     membership: &Membership,
     quorum: &Quorum,
     replica: ReplicaId,
@@ -78,4 +65,9 @@ pub(crate) fn step_to_leave(
         Ok(Removal::HandOver { to }) => Step::HandOver(to),
         Err(_) => Step::Wait,
     }
+}
+
+/// Whether a majority of the voters has the entry on its disks.
+pub(super) fn most_have(membership: &Membership, quorum: &Quorum, entry: EntryIndex) -> bool {
+    voter_plan::is_on_a_majority(quorum, &membership.voters, entry)
 }

@@ -1,10 +1,6 @@
-//! One replica: consensus, state machine and partitions put together, without threads or sockets. An input goes in with
-//! the time; effects come out in the order in which they must be performed. The world drives it from
-//! [`super::replica_thread`], a simulation from one seed.
+//! One replica: consensus, state machine and partitions put together.
 
 mod checkpoints;
-mod effect;
-mod input;
 mod reads;
 mod snapshots;
 
@@ -14,13 +10,14 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use self::checkpoints::CheckpointPlan;
-pub(crate) use self::effect::Effect;
-pub(crate) use self::input::{Input, SnapshotLost, Ticket};
 use self::reads::Reads;
 use self::snapshots::SnapshotPlan;
 use super::clocks::TELL_MS_MIN;
 use super::command_clock::CommandStamp;
-use super::replica_handle::{Leadership, Outcome, ProposeError, Shared};
+use super::effect::Effect;
+use super::input::{Input, Ticket};
+use super::propose_error::{Outcome, ProposeError};
+use super::view::{Leadership, Shared};
 use crate::consensus::followers::Followers;
 use crate::consensus::leader_disk::{LeaderDisk, Verdict};
 use crate::consensus::{Driver, Dropped, Membership, Persist, Place, Quorum, Role};
@@ -554,7 +551,7 @@ fn tell_jump(unwitnessed_ms: u64) {
 ///
 /// # Errors
 /// [`PartitionsError`]
-pub(super) fn perform(partitions: &Partitions, change: Change) -> Result<(), PartitionsError> {
+pub(crate) fn perform(partitions: &Partitions, change: Change) -> Result<(), PartitionsError> {
     match change {
         Change::PartitionCreated {
             partition,

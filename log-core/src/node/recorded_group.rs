@@ -8,7 +8,7 @@ use crate::ids::GroupId;
 use crate::state::{CompleteRebalance, CompletedMember, ConsumerGroup};
 
 /// The command that records it.
-pub(super) fn command(group: GroupId, rebalance: CompletedRebalance) -> CompleteRebalance {
+pub(crate) fn command(group: GroupId, rebalance: CompletedRebalance) -> CompleteRebalance {
     CompleteRebalance {
         group,
         generation: rebalance.generation,
@@ -34,7 +34,7 @@ fn completed(member: RecordedMember) -> CompletedMember {
 }
 
 /// What a new coordinator resumes from.
-pub(super) fn resumed(group: &ConsumerGroup) -> CompletedRebalance {
+pub(crate) fn resumed(group: &ConsumerGroup) -> CompletedRebalance {
     CompletedRebalance {
         generation: group.generation(),
         protocol_type: group.protocol_type().map(str::to_owned),

@@ -2,11 +2,11 @@
 //! (rule 16).
 
 use super::Replica;
-use super::effect::Effect;
-use super::input::SnapshotLost;
 use crate::consensus::followers::Tick;
 use crate::consensus::{HeldSnapshot, Message, Role, SnapshotOutcome, told_snapshot};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
+use crate::node::effect::Effect;
+use crate::node::input::SnapshotLost;
 
 /// Where no snapshot could be held, it is tried again after 1 s.
 const HOLD_AGAIN_TICKS: u64 = 40;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::input::Ticket;
-use crate::broker::replica_handle::{AppliedOutcome, ProposeError};
+use super::propose_error::{AppliedOutcome, ProposeError};
 use crate::consensus::{Message, Persist};
 use crate::entry::HardState;
 use crate::ids::{EntryIndex, ReplicaId};

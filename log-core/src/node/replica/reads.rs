@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::Replica;
-use super::effect::Effect;
-use super::input::Ticket;
-use crate::broker::replica_handle::{Leadership, ProposeError};
 use crate::consensus::ReadTicket;
 use crate::ids::EntryIndex;
+use crate::node::effect::Effect;
+use crate::node::input::Ticket;
+use crate::node::propose_error::ProposeError;
+use crate::node::view::Leadership;
 
 /// Who waits for what.
 #[derive(Default)]
