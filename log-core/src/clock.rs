@@ -1,24 +1,16 @@
-//! The seam to time. The world's clock is here; the simulated one lives in `testing/`.
+//! The world's time. Nothing that decides looks here: it is told the time with each input.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::ids::TimestampMs;
 
 /// Tells the time: one that only grows, for timers, and the wall's, for stamps.
-pub trait Clock: Send + Sync + 'static {
-    /// Time since some fixed start; never falls.
-    fn elapsed(&self) -> Duration;
-    /// The wall clock; may jump.
-    fn wall(&self) -> TimestampMs;
-}
-
-/// The world's clock.
 #[derive(Debug)]
-pub struct SystemClock {
+pub struct Clock {
     started: Instant,
 }
 
-impl SystemClock {
+impl Clock {
     /// Starts counting.
     #[expect(
         clippy::disallowed_methods,
@@ -29,18 +21,18 @@ impl SystemClock {
             started: Instant::now(),
         }
     }
-}
 
-impl Clock for SystemClock {
-    fn elapsed(&self) -> Duration {
+    /// Time since the start; never falls.
+    pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
+    /// The wall clock; may jump.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that asks the world for the time"
     )]
-    fn wall(&self) -> TimestampMs {
+    pub fn wall(&self) -> TimestampMs {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -209,7 +209,6 @@ const PLAN: &[Room] = &[
             "state",
             "group",
             "consensus",
-            "clock",
             "disk",
             "storage",
         ],

@@ -135,7 +135,7 @@ impl CoordinatorHandle {
 /// The task's own.
 pub(super) struct Coordinator {
     replica: ReplicaHandle,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Clock>,
     config: GroupConfig,
     asked: mpsc::Receiver<Asked>,
     /// The epoch in which the groups were resumed; none while another node leads.
@@ -159,7 +159,7 @@ struct Fate {
 impl Coordinator {
     pub(super) fn new(
         replica: ReplicaHandle,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Clock>,
         config: GroupConfig,
     ) -> (Self, CoordinatorHandle) {
         let (handle, asked) = mpsc::channel(ASKED_MAX);

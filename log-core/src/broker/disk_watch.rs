@@ -22,7 +22,7 @@ pub(super) async fn watch(
     replica: ReplicaHandle,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Clock>,
     stop: CancellationToken,
 ) {
     let room = replica.room();

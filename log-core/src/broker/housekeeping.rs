@@ -70,8 +70,8 @@ where
 
 pub(super) async fn apply_retention(service: Arc<Service>) {
     let replica = service.replica();
-    let DueRecords { moves, waiting } = due::records(replica.shared());
-    replica.clocks().note_waiting(waiting, replica.clock());
+    let DueRecords { moves, waiting } = due::records(replica.shared(), replica.now());
+    replica.clocks().note_waiting(waiting, replica.now());
     for (partition, command) in moves {
         delete_before(&service, &partition, command).await;
     }
@@ -86,7 +86,8 @@ async fn delete_before(service: &Service, partition: &TopicPartition, command: M
 }
 
 async fn expire_transactions(service: Arc<Service>) {
-    let Some(command) = due::transactions(service.replica().shared()) else {
+    let Some(command) = due::transactions(service.replica().shared(), service.replica().now())
+    else {
         return;
     };
     if let Some(Response::TransactionsExpired { ids }) = carry_out(&service, command).await {
@@ -104,7 +105,11 @@ async fn forget_unused(service: Arc<Service>) {
         offsets: config.offsets_retention,
         transactional_ids: config.transactional_id_expiration,
     };
-    for command in due::unused(service.replica().shared(), remembered) {
+    for command in due::unused(
+        service.replica().shared(),
+        remembered,
+        service.replica().now(),
+    ) {
         if let Some(Response::Expired { count: 1.. }) = carry_out(&service, command).await {
             debug!("what was unused for long is forgotten");
         }
@@ -145,7 +150,7 @@ async fn show_clocks(service: Arc<Service>) {
     loop {
         let replica = service.replica();
         let open_ms = replica.state().clock_jumps().open_ms();
-        replica.clocks().show(replica.clock(), open_ms);
+        replica.clocks().show(replica.now(), open_ms);
         tokio::select! {
             () = sleep(CLOCKS_EVERY) => {}
             () = service.shutdown().cancelled() => return,

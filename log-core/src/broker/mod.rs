@@ -60,7 +60,7 @@ use self::peers::{Peers, Reach};
 use self::registration::Addresses;
 use self::replica_thread::Neighbours;
 use self::service::Service;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::disk::{Disk, SystemDisk};
 use crate::node::Limits;
@@ -113,7 +113,7 @@ impl Broker {
             ));
         }
         let world = World {
-            clock: Arc::new(SystemClock::start()),
+            clock: Arc::new(Clock::start()),
             disk: Arc::new(SystemDisk),
         };
         let (node, peers) = start_node(&config, &world, doors.peers, &life).await?;
@@ -248,7 +248,7 @@ impl Life {
 
 /// The world that a node lives in.
 struct World {
-    clock: Arc<dyn Clock>,
+    clock: Arc<Clock>,
     disk: Arc<dyn Disk>,
 }
 

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::ending::Ending;
-use super::replica_handle::{ASKED_MAX, PROPOSED_BYTES_MAX, ReplicaHandle};
+use super::replica_handle::{ASKED_MAX, PROPOSED_BYTES_MAX, ReplicaHandle, now};
 use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
 use crate::disk::{Disk, make_private};
@@ -89,7 +89,7 @@ impl Node {
         data: DataFolder,
         config: NodeConfig,
         disk: &Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Clock>,
         neighbours: Neighbours,
         ending: Arc<Ending>,
     ) -> Result<Self, NodeError> {
@@ -104,13 +104,15 @@ impl Node {
         tell_what_was_mended(&recovered);
 
         let (asked, questions) = mpsc::channel(ASKED_MAX);
-        let (replica, shared, log) = assemble(folder, config.limits, &identity, recovered, clock)?;
+        let (replica, shared, log) =
+            assemble(folder, config.limits, &identity, recovered, now(&clock))?;
         let handle = ReplicaHandle {
             asked,
             budget: Arc::new(Semaphore::new(
                 usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"),
             )),
             shared: Arc::clone(&shared),
+            clock: Arc::clone(&clock),
         };
         shared.room.look(&**disk, folder);
         let (lock, released) = HeldFolder::new(data.lock);
@@ -122,9 +124,10 @@ impl Node {
             identity,
             lock,
         };
-        let thread =
-            ReplicaThread::start(replica, log, questions, shared, home, neighbours, ending)
-                .map_err(NodeError::Thread)?;
+        let thread = ReplicaThread::start(
+            replica, log, questions, shared, clock, home, neighbours, ending,
+        )
+        .map_err(NodeError::Thread)?;
         Ok(Self {
             handle,
             thread,

@@ -65,7 +65,7 @@ impl Readiness {
         let Stage::Running(replica) = &*self.0.borrow() else {
             return Vec::new();
         };
-        let reasons = replica.clocks().reasons(replica.clock().elapsed());
+        let reasons = replica.clocks().reasons(replica.now().elapsed);
         let told = |reason: ClockReason| ReadinessReason {
             code: reason.code(),
             detail: reason.to_string(),

@@ -12,9 +12,9 @@ use crate::node::clocks::Clocks;
 use crate::node::disk_room::DiskRoom;
 use crate::node::partition_bound::{PartitionBound, ProposedPartitions};
 use crate::node::{
-    AppliedOutcome, Cluster, Leadership, Outcome, ProposeError, Shared, TooManyPartitions,
+    AppliedOutcome, Cluster, Leadership, Now, Outcome, ProposeError, Shared, TooManyPartitions,
 };
-use crate::state::{Command, State, Topic};
+use crate::state::{ClockJumps, Command, State, Topic};
 use crate::storage::Partitions;
 use crate::storage::snapshot::SnapshotError;
 
@@ -87,6 +87,7 @@ pub struct ReplicaHandle {
     pub(super) asked: mpsc::Sender<Asked>,
     pub(super) budget: Arc<Semaphore>,
     pub(super) shared: Arc<Shared>,
+    pub(super) clock: Arc<Clock>,
 }
 
 /// A proposal on its way.
@@ -381,12 +382,17 @@ impl ReplicaHandle {
 
     /// The wall clock.
     pub fn wall(&self) -> TimestampMs {
-        self.shared.clock.wall()
+        self.clock.wall()
     }
 
-    /// The clocks of this node.
-    pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.shared.clock
+    /// What this node's clocks show.
+    pub(super) fn now(&self) -> Now {
+        now(&self.clock)
+    }
+
+    /// See [`Shared::command_time`].
+    pub(super) fn command_time(&self) -> (TimestampMs, ClockJumps) {
+        self.shared.command_time(self.clock.elapsed())
     }
 
     /// What is known of clocks.
@@ -397,5 +403,13 @@ impl ReplicaHandle {
     /// What the replica shows, for deciders.
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
+    }
+}
+
+/// What a node is told of the time.
+pub(super) fn now(clock: &Clock) -> Now {
+    Now {
+        elapsed: clock.elapsed(),
+        wall: clock.wall(),
     }
 }

@@ -18,7 +18,8 @@ use super::broker_stopped::BrokerStopped;
 use super::ending::Ending;
 use super::journal_thread::JournalThread;
 use super::peers::{FetchError, Peers, SnapshotFetcher};
-use super::replica_handle::{Asked, ProposalPermit};
+use super::replica_handle::{Asked, ProposalPermit, now};
+use crate::clock::Clock;
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
 use crate::disk::Disk;
 use crate::ids::EntryIndex;
@@ -106,6 +107,7 @@ impl ReplicaThread {
         log: EntryLog,
         asked: Receiver<Asked>,
         shared: Arc<Shared>,
+        clock: Arc<Clock>,
         home: Home,
         neighbours: Neighbours,
         ending: Arc<Ending>,
@@ -120,6 +122,7 @@ impl ReplicaThread {
             journal: start_journal(log, &heard_in)?,
             replica,
             shared,
+            clock,
             home,
             peers,
             fetcher,
@@ -190,6 +193,7 @@ struct Runner {
     replica: Replica,
     journal: JournalThread,
     shared: Arc<Shared>,
+    clock: Arc<Clock>,
     home: Home,
     peers: Peers,
     fetcher: SnapshotFetcher,
@@ -313,7 +317,7 @@ impl Runner {
 
     fn take(&mut self, input: Input) {
         self.replica
-            .take(self.shared.clock.wall(), input, &mut self.effects);
+            .take(now(&self.clock), input, &mut self.effects);
     }
 
     fn take_several<T>(
@@ -322,10 +326,11 @@ impl Runner {
         waiting: &mut Receiver<T>,
         input: impl Fn(&mut Tickets, T) -> Input,
     ) {
+        let now = now(&self.clock);
         let more = std::iter::from_fn(|| waiting.try_recv().ok()).take(TAKEN_PER_ROUND_MAX - 1);
         for each in std::iter::once(first).chain(more) {
             let input = input(&mut self.tickets, each);
-            self.take(input);
+            self.replica.take(now, input, &mut self.effects);
         }
     }
 
@@ -360,7 +365,7 @@ impl Runner {
 
     /// Works until there is no more to do. A snapshot that is installed here gives a new replica, which works too.
     async fn work(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
-        let worked = self.replica.work(&mut self.effects);
+        let worked = self.replica.work(now(&self.clock), &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             if let Effect::InstallSnapshot { applied } = effect {
                 self.install(applied, doors).await?;
@@ -523,12 +528,19 @@ impl Runner {
             info!(applied = applied.0, "snapshot installed");
             metrics::counter!("log_snapshots_installed_total").increment(1);
         }
-        let (replica, log) = assemble_again(folder, *limits, identity, recovered, &self.shared)
-            .map_err(BrokerStopped::Node)?;
+        let (replica, log) = assemble_again(
+            folder,
+            *limits,
+            identity,
+            recovered,
+            &self.shared,
+            now(&self.clock),
+        )
+        .map_err(BrokerStopped::Node)?;
         self.replica = replica;
         self.journal = start_journal(log, &self.heard_in).map_err(BrokerStopped::Thread)?;
         self.replica
-            .work(&mut self.effects)
+            .work(now(&self.clock), &mut self.effects)
             .map_err(BrokerStopped::Replica)
     }
 

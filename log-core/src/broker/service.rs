@@ -27,7 +27,7 @@ pub(super) struct Service {
     replica: ReplicaHandle,
     peers: Peers,
     coordinator: CoordinatorHandle,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Clock>,
     shutdown: CancellationToken,
     member_changes: Semaphore,
     unserved: Mutex<UnservedRequests>,
@@ -60,7 +60,7 @@ impl Service {
         replica: ReplicaHandle,
         peers: Peers,
         coordinator: CoordinatorHandle,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Clock>,
         shutdown: CancellationToken,
     ) -> Self {
         let answers = AnswerMemory::new(config.queued_max_answer_bytes);
@@ -109,7 +109,7 @@ impl Service {
         &self.coordinator
     }
 
-    pub(super) fn clock(&self) -> &dyn Clock {
+    pub(super) fn clock(&self) -> &Clock {
         &*self.clock
     }
 

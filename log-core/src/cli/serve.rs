@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use log_core::broker::{Broker, Config};
-use log_core::clock::{Clock, SystemClock};
+use log_core::clock::Clock;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -105,7 +105,7 @@ async fn serve(mut config: Config) -> anyhow::Result<()> {
             _ = terminated.recv() => info!("terminated"),
         }
     });
-    let clock = SystemClock::start();
+    let clock = Clock::start();
     let mut wait = AGAIN_AFTER_MIN;
     loop {
         let began = clock.elapsed();

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
 use super::node_error::NodeError;
+use super::now::Now;
 use super::partition_bound::PartitionBound;
 use super::replica::Replica;
 use super::view::{Cluster, Leadership, Shared};
-use crate::clock::Clock;
 use crate::consensus::{Driver, Membership, Restored, Timing};
 use crate::ids::{EntryIndex, LeaderEpoch};
 use crate::state::State;
@@ -34,10 +34,10 @@ pub(crate) fn assemble(
     limits: Limits,
     identity: &Identity,
     recovered: Recovered,
-    clock: Arc<dyn Clock>,
+    now: Now,
 ) -> Result<(Replica, Arc<Shared>, EntryLog), NodeError> {
     let parts = Parts::read(folder, identity, recovered)?;
-    let clocks = Clocks::from(parts.state.clock(), clock.elapsed());
+    let clocks = Clocks::from(parts.state.clock(), now.elapsed);
     let shared = Arc::new(Shared {
         clocks,
         state: RwLock::new(parts.state),
@@ -53,7 +53,6 @@ pub(crate) fn assemble(
             node_id: identity.node,
             replica: identity.replica,
         },
-        clock,
         room: Arc::new(DiskRoom::keeping(limits.disk_reserve_bytes)),
         partition_bound: Arc::new(PartitionBound::new(limits.partition_files_max)),
     });
@@ -74,13 +73,14 @@ pub(crate) fn assemble_again(
     identity: &Identity,
     recovered: Recovered,
     shared: &Arc<Shared>,
+    now: Now,
 ) -> Result<(Replica, EntryLog), NodeError> {
     let parts = Parts::read(folder, identity, recovered)?;
     {
         // Under one lock, as when a command is applied: whoever sees an offset finds its bytes.
         let mut state = shared.state.write().expect("nobody panicked with it");
-        let elapsed = shared.clock.elapsed();
-        shared.clocks.command().follow(parts.state.clock(), elapsed);
+        let mut command = shared.clocks.command();
+        command.follow(parts.state.clock(), now.elapsed);
         *state = parts.state;
         *shared.partitions.write().expect("nobody panicked with it") = Arc::new(parts.partitions);
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tracing::{error, warn};
 
 use super::command_clock::{CommandClock, CommandStamp};
-use crate::clock::Clock;
+use super::now::Now;
 use crate::ids::{ReplicaId, TimestampMs};
 
 /// From here on clocks differ: more than any network or queue inside of a house explains. 5 s.
@@ -119,18 +119,18 @@ impl Clocks {
     }
 
     /// What a command would get now.
-    pub(crate) fn stamp(&self, wall: TimestampMs, clock: &dyn Clock) -> CommandStamp {
-        self.command().stamp(wall, clock.elapsed())
+    pub(super) fn stamp(&self, now: Now) -> CommandStamp {
+        self.command().stamp(now.wall, now.elapsed)
     }
 
     /// Notes the latest time in a batch that a producer sent.
-    pub(crate) fn note_record(&self, at: TimestampMs, clock: &dyn Clock) {
+    pub(crate) fn note_record(&self, at: TimestampMs, now: Now) {
         // Without a time of its own it says nothing.
         if at < TimestampMs(0) {
             return;
         }
-        let ahead_ms = at.0.saturating_sub(clock.wall().0);
-        let now = clock.elapsed();
+        let ahead_ms = at.0.saturating_sub(now.wall.0);
+        let now = now.elapsed;
         let mut seen = self.seen();
         seen.turn_to(now);
         seen.records[0] = seen.records[0].max(Some(ahead_ms));
@@ -144,9 +144,9 @@ impl Clocks {
     }
 
     /// Notes what another node's wall clock shows.
-    pub(crate) fn note_peer(&self, peer: ReplicaId, wall: TimestampMs, clock: &dyn Clock) {
-        let ahead_ms = wall.0.saturating_sub(clock.wall().0);
-        let now = clock.elapsed();
+    pub(crate) fn note_peer(&self, peer: ReplicaId, wall: TimestampMs, now: Now) {
+        let ahead_ms = wall.0.saturating_sub(now.wall.0);
+        let now = now.elapsed;
         let mut seen = self.seen();
         seen.peers.insert(peer, Known { ahead_ms, at: now });
         if i64::try_from(ahead_ms.unsigned_abs()).unwrap_or(i64::MAX) >= DIFFERS_MS
@@ -161,12 +161,12 @@ impl Clocks {
     }
 
     /// Notes what retention would delete if all time counted.
-    pub(crate) fn note_waiting(&self, waiting: Option<Waiting>, clock: &dyn Clock) {
+    pub(crate) fn note_waiting(&self, waiting: Option<Waiting>, now: Now) {
         let waiting = waiting.filter(|waiting| TELL_MS_MIN <= waiting.unwitnessed_ms);
         let mut seen = self.seen();
         seen.waiting = waiting;
         if let Some(waiting) = waiting
-            && seen.may_warn("waiting", clock.elapsed())
+            && seen.may_warn("waiting", now.elapsed)
         {
             error!(
                 partitions = waiting.partitions,
@@ -190,8 +190,8 @@ impl Clocks {
     }
 
     /// Shows the gauges.
-    pub(crate) fn show(&self, clock: &dyn Clock, open_ms: u64) {
-        let (wall, now) = (clock.wall(), clock.elapsed());
+    pub(crate) fn show(&self, now: Now, open_ms: u64) {
+        let Now { wall, elapsed: now } = now;
         let command = self.command().now(now);
         let mut seen = self.seen();
         seen.turn_to(now);
@@ -264,23 +264,23 @@ mod tests {
     #[test]
     fn a_producer_whose_clock_is_ahead_is_a_reason_as_long_as_its_records_are_new() {
         let (clocks, clock) = clocks();
-        clocks.note_record(TimestampMs(WALL.0 - 60_000), &clock);
-        clocks.note_record(TimestampMs(-1), &clock);
+        clocks.note_record(TimestampMs(WALL.0 - 60_000), clock.now());
+        clocks.note_record(TimestampMs(-1), clock.now());
         assert_eq!(
-            clocks.reasons(clock.elapsed()),
+            clocks.reasons(clock.now().elapsed),
             [],
             "a record may have waited"
         );
 
         let two_hours = 2 * 3_600_000;
-        clocks.note_record(TimestampMs(WALL.0 + two_hours), &clock);
-        clocks.note_record(WALL, &clock);
+        clocks.note_record(TimestampMs(WALL.0 + two_hours), clock.now());
+        clocks.note_record(WALL, clock.now());
         let ahead = [ClockReason::RecordsAhead(two_hours)];
-        assert_eq!(clocks.reasons(clock.elapsed()), ahead);
+        assert_eq!(clocks.reasons(clock.now().elapsed), ahead);
         clock.advance(KNOWN_FOR);
-        assert_eq!(clocks.reasons(clock.elapsed()), ahead);
+        assert_eq!(clocks.reasons(clock.now().elapsed), ahead);
         clock.advance(KNOWN_FOR);
-        assert_eq!(clocks.reasons(clock.elapsed()), []);
+        assert_eq!(clocks.reasons(clock.now().elapsed), []);
     }
 
     #[test]
@@ -288,12 +288,12 @@ mod tests {
         let (clocks, clock) = clocks();
         let peer = ReplicaId(2);
         for off in [-7_200_000, 7_200_000] {
-            clocks.note_peer(peer, TimestampMs(WALL.0 + off), &clock);
+            clocks.note_peer(peer, TimestampMs(WALL.0 + off), clock.now());
             let differ = [ClockReason::NodesDiffer(7_200_000)];
-            assert_eq!(clocks.reasons(clock.elapsed()), differ);
+            assert_eq!(clocks.reasons(clock.now().elapsed), differ);
         }
-        clocks.note_peer(peer, TimestampMs(WALL.0 + 20), &clock);
-        assert_eq!(clocks.reasons(clock.elapsed()), []);
+        clocks.note_peer(peer, TimestampMs(WALL.0 + 20), clock.now());
+        assert_eq!(clocks.reasons(clock.now().elapsed), []);
     }
 
     #[test]
@@ -303,16 +303,16 @@ mod tests {
             partitions: 2,
             unwitnessed_ms,
         };
-        clocks.note_waiting(Some(waiting(60_000)), &clock);
-        assert_eq!(clocks.reasons(clock.elapsed()), []);
+        clocks.note_waiting(Some(waiting(60_000)), clock.now());
+        assert_eq!(clocks.reasons(clock.now().elapsed), []);
         let long = waiting(TELL_MS_MIN);
-        clocks.note_waiting(Some(long), &clock);
+        clocks.note_waiting(Some(long), clock.now());
         assert_eq!(
-            clocks.reasons(clock.elapsed()),
+            clocks.reasons(clock.now().elapsed),
             [ClockReason::RetentionWaits(long)]
         );
-        clocks.note_waiting(None, &clock);
-        assert_eq!(clocks.reasons(clock.elapsed()), []);
+        clocks.note_waiting(None, clock.now());
+        assert_eq!(clocks.reasons(clock.now().elapsed), []);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::clocks::Waiting;
+use super::now::Now;
 use super::retention::{self, Ages, Retention};
 use super::view::Shared;
 use crate::ids::{Offset, TopicId, TopicPartition};
@@ -41,8 +42,8 @@ struct Kept {
 }
 
 /// The records that retention gives up now.
-pub(crate) fn records(shared: &Shared) -> DueRecords {
-    let (now, jumps) = shared.command_time();
+pub(crate) fn records(shared: &Shared, now: Now) -> DueRecords {
+    let (now, jumps) = shared.command_time(now.elapsed);
     let all_passed = jumps.dismissed_only();
     let partitions = shared.partitions();
     let (mut moves, mut waiting) = (Vec::new(), 0);
@@ -113,8 +114,8 @@ fn limited(state: &State) -> Vec<Kept> {
 }
 
 /// Whether a transaction is open for longer than its producer said.
-pub(crate) fn transactions(shared: &Shared) -> Option<Command> {
-    let (now, _) = shared.command_time();
+pub(crate) fn transactions(shared: &Shared, now: Now) -> Option<Command> {
+    let (now, _) = shared.command_time(now.elapsed);
     let state = shared.state.read();
     let state = state.expect("a broken invariant stops the broker");
     let deadline = state.next_transaction_deadline()?;
@@ -122,8 +123,8 @@ pub(crate) fn transactions(shared: &Shared) -> Option<Command> {
 }
 
 /// What is forgotten once it was unused for long.
-pub(crate) fn unused(shared: &Shared, remembered: Remembered) -> [Command; 3] {
-    let (now, jumps) = shared.command_time();
+pub(crate) fn unused(shared: &Shared, remembered: Remembered, now: Now) -> [Command; 3] {
+    let (now, jumps) = shared.command_time(now.elapsed);
     let before = |kept: Duration| {
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
         jumps.before(now, kept_ms)

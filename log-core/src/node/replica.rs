@@ -16,6 +16,7 @@ use super::clocks::TELL_MS_MIN;
 use super::command_clock::CommandStamp;
 use super::effect::Effect;
 use super::input::{Input, Ticket};
+use super::now::Now;
 use super::propose_error::{Outcome, ProposeError};
 use super::view::{Leadership, Shared};
 use crate::consensus::followers::Followers;
@@ -108,7 +109,7 @@ impl Replica {
     }
 
     /// Takes one input. Call [`Replica::work`] after one or several.
-    pub(crate) fn take(&mut self, wall: TimestampMs, input: Input, effects: &mut Vec<Effect>) {
+    pub(crate) fn take(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Propose {
                 ticket,
@@ -119,7 +120,7 @@ impl Replica {
                     let outcome = Err(ProposeError::NotLeader);
                     effects.push(Effect::Answer { ticket, outcome });
                 }
-                _ => self.propose(wall, ticket, command, effects),
+                _ => self.propose(now, ticket, command, effects),
             },
             Input::ChangeMembership { ticket, change } => {
                 let proposed = self.driver.change_membership(&change);
@@ -145,7 +146,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`ReplicaError`]: this replica must not go on. Effects pushed before it are still right.
-    pub(crate) fn work(&mut self, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+    pub(crate) fn work(&mut self, now: Now, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
         if self.ended {
             return Ok(());
         }
@@ -160,7 +161,7 @@ impl Replica {
                 effects.push(Effect::Persist(step));
             }
             for entry in work.apply {
-                self.apply(&entry, effects)?;
+                self.apply(now, &entry, effects)?;
             }
             self.driver.applied(self.applied);
             for (asked, index) in work.readable {
@@ -206,33 +207,27 @@ impl Replica {
         self.membership.voters == [self.me()] && !self.membership.is_joint()
     }
 
-    fn propose(
-        &mut self,
-        wall: TimestampMs,
-        ticket: Ticket,
-        command: Command,
-        effects: &mut Vec<Effect>,
-    ) {
-        let proposed = self.stamped(wall, command);
+    fn propose(&mut self, now: Now, ticket: Ticket, command: Command, effects: &mut Vec<Effect>) {
+        let proposed = self.stamped(now, command);
         self.note_proposed(ticket, proposed, effects);
     }
 
     /// A leader that has not applied its epoch's first entry does not know the time of the command before it, nor whether
     /// jumps are noted: it stamps nothing.
-    fn stamped(&mut self, wall: TimestampMs, command: Command) -> Result<Place, Dropped> {
+    fn stamped(&mut self, now: Now, command: Command) -> Result<Place, Dropped> {
         if !self.is_leading() {
             return Err(Dropped::NotLeader);
         }
         if self.applied_epoch != self.driver.epoch() {
             return Err(Dropped::Busy);
         }
-        let stamp = self.shared.clocks.stamp(wall, &*self.shared.clock);
-        self.note_jump(stamp)?;
-        self.append(stamp.at, command)
+        let stamp = self.shared.clocks.stamp(now);
+        self.note_jump(now, stamp)?;
+        self.append(now, stamp.at, command)
     }
 
     /// No command goes over a jump of the clock that is not noted before it, once the cluster can read such a note.
-    fn note_jump(&mut self, stamp: CommandStamp) -> Result<(), Dropped> {
+    fn note_jump(&mut self, now: Now, stamp: CommandStamp) -> Result<(), Dropped> {
         let Some(unwitnessed_ms) = stamp.unwitnessed_ms else {
             return Ok(());
         };
@@ -240,22 +235,20 @@ impl Replica {
             return Ok(());
         }
         let jump = NoteClockJump { unwitnessed_ms };
-        self.append(stamp.at, Command::NoteClockJump(jump))?;
-        let elapsed = self.shared.clock.elapsed();
-        self.shared.clocks.command().noted(stamp.at, elapsed);
+        self.append(now, stamp.at, Command::NoteClockJump(jump))?;
+        self.shared.clocks.command().noted(stamp.at, now.elapsed);
         tell_jump(unwitnessed_ms);
         Ok(())
     }
 
-    fn append(&mut self, at: TimestampMs, command: Command) -> Result<Place, Dropped> {
+    fn append(&mut self, now: Now, at: TimestampMs, command: Command) -> Result<Place, Dropped> {
         let envelope = Envelope {
             proposer: self.driver.epoch(),
             at,
             command,
         };
         let place = self.driver.propose(envelope.encode())?;
-        let elapsed = self.shared.clock.elapsed();
-        self.shared.clocks.command().stamped(at, elapsed);
+        self.shared.clocks.command().stamped(at, now.elapsed);
         Ok(place)
     }
 
@@ -279,7 +272,12 @@ impl Replica {
         }
     }
 
-    fn apply(&mut self, entry: &Entry, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+    fn apply(
+        &mut self,
+        now: Now,
+        entry: &Entry,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
         assert_eq!(
             self.applied.0 + 1,
             entry.index.0,
@@ -298,7 +296,7 @@ impl Replica {
                 }
                 None
             }
-            EntryKind::Command => Some(self.apply_command(entry)?),
+            EntryKind::Command => Some(self.apply_command(now, entry)?),
         };
         self.applied = entry.index;
         self.applied_epoch = entry.epoch;
@@ -308,7 +306,7 @@ impl Replica {
     }
 
     /// The state and the files change under one lock: a reader that sees an offset finds its bytes.
-    fn apply_command(&mut self, entry: &Entry) -> Result<Outcome, ReplicaError> {
+    fn apply_command(&mut self, now: Now, entry: &Entry) -> Result<Outcome, ReplicaError> {
         let index = entry.index;
         let envelope = Envelope::decode(&entry.payload)
             .map_err(|source| ReplicaError::Command { index, source })?;
@@ -319,7 +317,7 @@ impl Replica {
             .expect("readers do not panic with the lock");
         let noted_jumps = state.notes_jumps();
         let Applied { outcome, changes } = state.apply(index, entry.epoch, &envelope);
-        self.follow_command_time(&state, noted_jumps);
+        self.follow_command_time(now, &state, noted_jumps);
         for change in changes {
             perform(&self.shared.partitions(), change)
                 .map_err(|source| ReplicaError::Partitions { index, source })?;
@@ -327,8 +325,8 @@ impl Replica {
         Ok(outcome)
     }
 
-    fn follow_command_time(&self, state: &State, noted_jumps: bool) {
-        let elapsed = self.shared.clock.elapsed();
+    fn follow_command_time(&self, now: Now, state: &State, noted_jumps: bool) {
+        let elapsed = now.elapsed;
         let mut command = self.shared.clocks.command();
         match self.driver.role() {
             Role::Leader => command.lead(state.clock(), elapsed),

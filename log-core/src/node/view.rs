@@ -1,13 +1,13 @@
 //! What a node shows of itself: who it is, who leads, its state and its partitions.
 
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
 use super::partition_bound::PartitionBound;
-use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{ClockJumps, State};
@@ -54,7 +54,6 @@ pub(crate) struct Shared {
     /// The snapshot that followers may fetch.
     pub(crate) held: Mutex<Option<Arc<Outgoing>>>,
     pub(crate) cluster: Cluster,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) room: Arc<DiskRoom>,
     pub(crate) partition_bound: Arc<PartitionBound>,
     pub(crate) clocks: Clocks,
@@ -71,8 +70,7 @@ impl Shared {
 
     /// Command time as of what is applied, and which parts of it count for nothing: what ages are counted by. What the wall shows beyond it
     /// does not count before it is noted.
-    pub(crate) fn command_time(&self) -> (TimestampMs, ClockJumps) {
-        let elapsed = self.clock.elapsed();
+    pub(crate) fn command_time(&self, elapsed: Duration) -> (TimestampMs, ClockJumps) {
         let state = self.state.read();
         let state = state.expect("a broken invariant stops the broker");
         let command = self.clocks.command();

@@ -3,10 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::ids::TimestampMs;
+use crate::node::Now;
 
-/// The simulated twin of [`crate::clock::SystemClock`]: starts at zero, its wall wherever it is put.
+/// The simulated twin of [`crate::clock::Clock`]: starts at zero, its wall wherever it is put.
 #[derive(Debug)]
 pub struct SimClock {
     hands: Mutex<Hands>,
@@ -55,25 +55,20 @@ impl SimClock {
         self.hands().drift_ppm = ppm;
     }
 
+    /// What it shows now.
+    pub(crate) fn now(&self) -> Now {
+        let hands = self.hands();
+        let elapsed_us = i64::try_from(hands.elapsed.as_micros()).unwrap_or(i64::MAX);
+        let wall_us = elapsed_us.saturating_add(hands.wall_ahead_us);
+        Now {
+            elapsed: hands.elapsed,
+            wall: TimestampMs(wall_us.div_euclid(1_000)),
+        }
+    }
+
     fn hands(&self) -> MutexGuard<'_, Hands> {
         // Plain numbers: whoever panicked with the lock held left them whole.
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Clock for SimClock {
-    fn elapsed(&self) -> Duration {
-        self.hands().elapsed
-    }
-
-    fn wall(&self) -> TimestampMs {
-        let hands = self.hands();
-        let elapsed_us = i64::try_from(hands.elapsed.as_micros()).unwrap_or(i64::MAX);
-        TimestampMs(
-            elapsed_us
-                .saturating_add(hands.wall_ahead_us)
-                .div_euclid(1_000),
-        )
     }
 }
 
@@ -86,13 +81,13 @@ mod tests {
         let clock = SimClock::at(TimestampMs(1_000));
         clock.advance(Duration::from_millis(5));
         assert_eq!(
-            (clock.elapsed(), clock.wall()),
+            (clock.now().elapsed, clock.now().wall),
             (Duration::from_millis(5), TimestampMs(1_005))
         );
 
         clock.jump_wall(-2_000);
         assert_eq!(
-            (clock.elapsed(), clock.wall()),
+            (clock.now().elapsed, clock.now().wall),
             (Duration::from_millis(5), TimestampMs(-995))
         );
     }
@@ -102,8 +97,8 @@ mod tests {
         let clock = SimClock::at(TimestampMs(0));
         clock.drift_wall(500_000);
         clock.advance(Duration::from_secs(2));
-        assert_eq!(clock.elapsed(), Duration::from_secs(2));
-        assert_eq!(clock.wall(), TimestampMs(3_000));
+        assert_eq!(clock.now().elapsed, Duration::from_secs(2));
+        assert_eq!(clock.now().wall, TimestampMs(3_000));
     }
 
     #[test]
@@ -112,6 +107,6 @@ mod tests {
         for _ in 0..10 {
             clock.advance(Duration::from_micros(300));
         }
-        assert_eq!(clock.wall(), TimestampMs(3));
+        assert_eq!(clock.now().wall, TimestampMs(3));
     }
 }

@@ -195,7 +195,7 @@ fn check(
     service
         .replica()
         .clocks()
-        .note_record(batch.header().max_timestamp, service.replica().clock());
+        .note_record(batch.header().max_timestamp, service.replica().now());
     if protected && batch.header().attributes.transactional {
         let message = "a topic with mayday.acks.min=all takes no transactions";
         return Err(Failed::of(ResponseError::PolicyViolation, message));

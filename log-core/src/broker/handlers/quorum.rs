@@ -99,7 +99,7 @@ impl Known<'_> {
 
     fn clock(&self) -> ClockReport {
         let replica = self.service.replica();
-        let elapsed = replica.clock().elapsed();
+        let elapsed = replica.now().elapsed;
         let jumps = self.state.clock_jumps().iter();
         ClockReport {
             now_ms: replica.clocks().command().now(elapsed).0,

@@ -102,7 +102,7 @@ pub(in crate::broker) async fn list(
         }
         Err(code) => return response.with_error_code(code.code()),
     }
-    let (now, jumps) = service.replica().shared().command_time();
+    let (now, jumps) = service.replica().command_time();
     let age_ms = |since| jumps.age_ms(since, now);
     let state = service.replica().state();
     let wanted = state

@@ -27,7 +27,7 @@ pub(super) struct Inner {
     pub(super) tellers: Tellers,
     /// Where the messages of others go: to the replica's thread.
     pub(super) incoming: mpsc::Sender<Message>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<Clock>,
     pub(super) tasks: TaskTracker,
     /// Where links run: the replica's thread, which starts them, is none of it.
     pub(super) runtime: Handle,
@@ -41,7 +41,7 @@ impl Inner {
     pub(super) fn new(
         us: Us,
         incoming: mpsc::Sender<Message>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Clock>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -146,7 +146,7 @@ impl Inner {
             replica.partition_bound().report(from, files_max);
         }
         if let Some(wall) = status.wall {
-            replica.clocks().note_peer(from, wall, &*self.clock);
+            replica.clocks().note_peer(from, wall, replica.now());
         }
         if let Some(quorum) = status.quorum
             && quorum.leader == Some(from)

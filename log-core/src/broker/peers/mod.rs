@@ -91,7 +91,7 @@ impl Peers {
         identity: &Identity,
         reach: Reach,
         listener: TcpListener,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Clock>,
         stop: CancellationToken,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (incoming_in, incoming) = mpsc::channel(INCOMING_MAX);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::clock::Clock;
 use crate::consensus::Persist;
 use crate::disk::Disk;
 use crate::ids::{
@@ -45,7 +44,7 @@ const REMEMBERED: Remembered = Remembered {
 
 struct Alone {
     disk: SimDisk,
-    clock: Arc<SimClock>,
+    clock: SimClock,
     shared: Arc<Shared>,
     replica: Replica,
     log: EntryLog,
@@ -93,15 +92,14 @@ impl Alone {
         let shared_disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let recovered = recover(&shared_disk, Path::new(FOLDER), &STORAGE).unwrap();
         let identity = Identity::read(&disk, Path::new(FOLDER)).unwrap().unwrap();
-        let clock = Arc::new(SimClock::at(wall));
+        let clock = SimClock::at(wall);
         let limits = Limits {
             checkpoint_bytes: u64::MAX,
             disk_reserve_bytes: 0,
             partition_files_max: 1_000,
         };
-        let time = Arc::clone(&clock) as Arc<dyn Clock>;
         let (mut replica, shared, log) =
-            assemble(Path::new(FOLDER), limits, &identity, recovered, time).unwrap();
+            assemble(Path::new(FOLDER), limits, &identity, recovered, clock.now()).unwrap();
         replica.campaign();
         let mut alone = Self {
             disk,
@@ -129,7 +127,7 @@ impl Alone {
     }
 
     fn wall(&self) -> TimestampMs {
-        self.clock.wall()
+        self.clock.now().wall
     }
 
     fn tell(&mut self, command: Command) -> Response {
@@ -140,7 +138,7 @@ impl Alone {
             only_in: None,
         };
         let mut effects = Vec::new();
-        self.replica.take(self.clock.wall(), propose, &mut effects);
+        self.replica.take(self.clock.now(), propose, &mut effects);
         let answers = self.work(effects);
         let [outcome] = &answers[..] else {
             panic!("{answers:?}")
@@ -190,7 +188,7 @@ impl Alone {
                 },
                 _ => unreachable!("said by the thread"),
             };
-            self.replica.take(self.clock.wall(), input, effects);
+            self.replica.take(self.clock.now(), input, effects);
         }
     }
 
@@ -243,12 +241,12 @@ impl Alone {
     /// producers, offsets and ids were forgotten.
     fn keep_house(&mut self) -> (Offset, usize) {
         let mut forgotten = 0;
-        for command in due::unused(&self.shared, REMEMBERED) {
+        for command in due::unused(&self.shared, REMEMBERED, self.clock.now()) {
             if let Response::Expired { count } = self.tell(command) {
                 forgotten += count;
             }
         }
-        for (_, command) in due::records(&self.shared).moves {
+        for (_, command) in due::records(&self.shared, self.clock.now()).moves {
             self.tell(Command::MoveLogStart(command));
         }
         let state = self.shared.state.read().unwrap();
@@ -257,15 +255,17 @@ impl Alone {
     }
 
     fn waits_for_a_word(&self) -> bool {
-        due::records(&self.shared).waiting.is_some()
+        due::records(&self.shared, self.clock.now())
+            .waiting
+            .is_some()
     }
 
     fn is_overdue(&self) -> bool {
-        due::transactions(&self.shared).is_some()
+        due::transactions(&self.shared, self.clock.now()).is_some()
     }
 
     fn judge(&mut self, verdict: JumpVerdict) {
-        let (until, _) = self.shared.command_time();
+        let (until, _) = self.shared.command_time(self.clock.now().elapsed);
         self.tell(Command::JudgeClockJumps(JudgeClockJumps { until, verdict }));
     }
 }
@@ -391,11 +391,15 @@ fn a_jump_whose_note_is_still_under_way_makes_nothing_due() {
         only_in: None,
     };
     node.replica
-        .take(node.clock.wall(), propose, &mut Vec::new());
-    assert!(due::records(&node.shared).moves.is_empty());
+        .take(node.clock.now(), propose, &mut Vec::new());
+    assert!(
+        due::records(&node.shared, node.clock.now())
+            .moves
+            .is_empty()
+    );
     assert!(!node.is_overdue());
     let forgotten_before = TODAY;
-    for command in due::unused(&node.shared, REMEMBERED) {
+    for command in due::unused(&node.shared, REMEMBERED, node.clock.now()) {
         let before = match command {
             Command::ExpireProducers(expire) => expire.used_before,
             Command::ExpireOffsets(expire) => expire.committed_before,
@@ -416,7 +420,7 @@ fn a_year_without_wrong_clocks_notes_no_jump() {
         node.clock.jump_wall(200);
         node.call();
     }
-    let (_, jumps) = node.shared.command_time();
+    let (_, jumps) = node.shared.command_time(node.clock.now().elapsed);
     assert_eq!(jumps.iter().count(), 0);
     assert_eq!(node.keep_house().0, Offset(0));
 }

@@ -17,7 +17,6 @@ use super::request::{Asker, Request};
 use super::snapshots::Part;
 use super::view::View;
 use super::{Plan, Planted};
-use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
@@ -436,8 +435,7 @@ impl SimNode {
             },
             identity: identity.ok_or_else(|| Failure("no identity".to_owned()))?,
         };
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Process::start(self.number, home, clock, self.planted)
+        Process::start(self.number, home, Arc::clone(&self.clock), self.planted)
     }
 
     pub(super) fn tick(&mut self) -> Result<(), Ended> {

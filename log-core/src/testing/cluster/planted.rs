@@ -13,7 +13,7 @@ use crate::consensus::{Message, Persist};
 use crate::disk::{Disk, OpenMode};
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, TimestampMs};
-use crate::node::{CommandClock, ProposeError, Shared};
+use crate::node::{CommandClock, Now, ProposeError, Shared};
 use crate::state::{
     Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart,
 };
@@ -166,8 +166,8 @@ impl Planted {
     }
 
     /// Spoils command time before a node uses it.
-    pub(super) fn spoil_command_time(self, wall: TimestampMs, shared: &Shared) {
-        let elapsed = shared.clock.elapsed();
+    pub(super) fn spoil_command_time(self, now: Now, shared: &Shared) {
+        let Now { elapsed, wall } = now;
         let mut command = shared.clocks.command();
         match self {
             Self::JumpNotNoted => {
@@ -183,8 +183,8 @@ impl Planted {
     }
 
     /// What a leader takes for due.
-    pub(super) fn housework(self, shared: &Shared) -> Option<Vec<Command>> {
-        let wall = shared.clock.wall();
+    pub(super) fn housework(self, shared: &Shared, now: Now) -> Option<Vec<Command>> {
+        let Now { elapsed, wall } = now;
         let before = |days: i64| TimestampMs(wall.0 - days * 86_400_000);
         match self {
             Self::RetentionByTheWall => {
@@ -192,7 +192,7 @@ impl Planted {
                 Some(delete_older(shared, wall, last_append))
             }
             Self::RetentionByRecordTimes => {
-                let (now, _) = shared.command_time();
+                let (now, _) = shared.command_time(elapsed);
                 Some(delete_older(shared, now, |segment| segment.max_timestamp))
             }
             Self::ForgottenByTheWall => Some(vec![

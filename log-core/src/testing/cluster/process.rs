@@ -15,7 +15,6 @@ use super::member;
 use super::request::{Asker, Request, Said};
 use super::view::View;
 
-use crate::clock::Clock;
 use crate::consensus::{Membership, Message, Persist, Quorum};
 use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs, TransactionalId};
@@ -27,6 +26,7 @@ use crate::node::{
 };
 use crate::state::{Command, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
 use crate::storage::{Captured, EntryLog, Identity, Incoming, StorageConfig, Synced, recover};
+use crate::testing::SimClock;
 
 /// What a node wants from the world around it.
 #[derive(Default)]
@@ -92,6 +92,7 @@ pub(super) struct Process {
     number: usize,
     pub(super) home: Home,
     pub(super) replica: Replica,
+    pub(super) clock: Arc<SimClock>,
     pub(super) shared: Arc<Shared>,
     pub(super) log: EntryLog,
     pub(super) journal: JournalLine,
@@ -143,7 +144,7 @@ impl Process {
     pub(super) fn start(
         number: usize,
         home: Home,
-        clock: Arc<dyn Clock>,
+        clock: Arc<SimClock>,
         planted: Option<Planted>,
     ) -> Result<Self, Failure> {
         let recovered = recover(&home.disk, &home.folder, &home.storage);
@@ -151,12 +152,19 @@ impl Process {
         if let Some(bug) = planted {
             bug.spoil_recovered(&mut recovered, &*home.disk, &home.folder);
         }
-        let assembled = assemble(&home.folder, home.limits, &home.identity, recovered, clock);
+        let assembled = assemble(
+            &home.folder,
+            home.limits,
+            &home.identity,
+            recovered,
+            clock.now(),
+        );
         let (replica, shared, log) = assembled.map_err(|error| Failure::of(&error))?;
         Ok(Self {
             number,
             home,
             replica,
+            clock,
             shared,
             log,
             journal: JournalLine::default(),
@@ -273,7 +281,9 @@ impl Process {
         if self.leading().is_none() {
             return Ok(());
         }
-        let spoiled = self.planted.and_then(|bug| bug.housework(&self.shared));
+        let spoiled = self
+            .planted
+            .and_then(|bug| bug.housework(&self.shared, self.clock.now()));
         let commands = spoiled.unwrap_or_else(|| self.housework());
         commands
             .into_iter()
@@ -281,13 +291,15 @@ impl Process {
     }
 
     fn housework(&self) -> Vec<Command> {
-        let records = due::records(&self.shared).moves.into_iter();
+        let records = due::records(&self.shared, self.clock.now())
+            .moves
+            .into_iter();
         let mut commands: Vec<_> = records
             .map(|(_, command)| Command::MoveLogStart(command))
             .collect();
-        commands.extend(due::transactions(&self.shared));
+        commands.extend(due::transactions(&self.shared, self.clock.now()));
         if self.ticks.is_multiple_of(4 * TICKS_BETWEEN_ROUNDS) {
-            commands.extend(due::unused(&self.shared, REMEMBERED));
+            commands.extend(due::unused(&self.shared, REMEMBERED, self.clock.now()));
         }
         commands
     }
@@ -377,19 +389,19 @@ impl Process {
     }
 
     pub(super) fn take(&mut self, input: Input) -> Result<(), Failure> {
-        let wall = self.shared.clock.wall();
+        let now = self.clock.now();
         if let Some(bug) = self.planted {
-            bug.spoil_command_time(wall, &self.shared);
+            bug.spoil_command_time(now, &self.shared);
         }
         let mut effects = Vec::new();
-        self.replica.take(wall, input, &mut effects);
+        self.replica.take(now, input, &mut effects);
         self.perform_all(effects);
         self.work()
     }
 
     pub(super) fn work(&mut self) -> Result<(), Failure> {
         let mut effects = Vec::new();
-        let worked = self.replica.work(&mut effects);
+        let worked = self.replica.work(self.clock.now(), &mut effects);
         self.perform_all(effects);
         worked.map_err(|error| Failure::of(&error))?;
         if let Some(number) = self.told_early.take() {
@@ -576,7 +588,7 @@ impl Process {
     }
 
     fn now(&self) -> Duration {
-        self.shared.clock.elapsed()
+        self.clock.now().elapsed
     }
 
     pub(super) fn leading(&self) -> Option<LeaderEpoch> {

@@ -134,7 +134,14 @@ impl Process {
         let recovered = recover(&home.disk, &home.folder, &home.storage);
         let recovered = recovered.map_err(|error| Failure::of(&error))?;
         let (folder, identity) = (&home.folder, &home.identity);
-        let again = assemble_again(folder, home.limits, identity, recovered, &self.shared);
+        let again = assemble_again(
+            folder,
+            home.limits,
+            identity,
+            recovered,
+            &self.shared,
+            self.clock.now(),
+        );
         let (replica, log) = again.map_err(|error| Failure::of(&error))?;
         (self.replica, self.log) = (replica, log);
         self.installed += 1;

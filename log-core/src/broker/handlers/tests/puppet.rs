@@ -18,15 +18,16 @@ use crate::broker::answer;
 use crate::broker::config::{Advertised, Config};
 use crate::broker::coordinator::Coordinator;
 use crate::broker::peers::Peers;
-use crate::broker::replica_handle::{Asked, ReplicaHandle};
+use crate::broker::replica_handle::{Asked, ReplicaHandle, now};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::disk::{Disk, SystemDisk};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
-use crate::node::{AppliedOutcome, Leadership, ProposeError, Shared};
-use crate::node::{Limits, assemble, perform};
+use crate::node::{
+    AppliedOutcome, Leadership, Limits, Now, ProposeError, Shared, assemble, perform,
+};
 use crate::state::{
     Command, CreateTopic, Envelope, FeatureLevel, Listener, RaiseFeatureLevel, RegisterNode,
 };
@@ -52,6 +53,7 @@ pub(super) struct Puppet {
 /// What stands in the place of consensus.
 struct PuppetReplica {
     shared: Arc<Shared>,
+    clock: Arc<Clock>,
     applied: AtomicU64,
     /// What a leader answers instead of carrying out what it is asked.
     fails_with: Mutex<Option<ProposeError>>,
@@ -74,10 +76,11 @@ impl Puppet {
 
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let shared = shared(folder.path(), Arc::clone(&clock));
+        let clock: Arc<Clock> = Arc::new(Clock::start());
+        let shared = shared(folder.path(), now(&clock));
         let replica = Arc::new(PuppetReplica {
             shared: Arc::clone(&shared),
+            clock: Arc::clone(&clock),
             applied: AtomicU64::new(0),
             fails_with: Mutex::new(None),
         });
@@ -86,6 +89,7 @@ impl Puppet {
             asked,
             budget: Arc::new(Semaphore::new(64 << 20)),
             shared: Arc::clone(&shared),
+            clock: Arc::clone(&clock),
         };
         let stop = CancellationToken::new();
         let config = Config::on(folder.path());
@@ -146,7 +150,7 @@ impl Puppet {
 
     /// So much time passes, as the leader has it.
     pub(super) fn pass_ms(&self, ms: i64) {
-        let (now, _) = self.shared.command_time();
+        let (now, _) = self.service.replica().command_time();
         self.replica.goes_on_from(TimestampMs(now.0 + ms));
     }
 
@@ -226,7 +230,7 @@ impl Puppet {
     }
 }
 
-fn shared(folder: &Path, clock: Arc<dyn Clock>) -> Arc<Shared> {
+fn shared(folder: &Path, now: Now) -> Arc<Shared> {
     let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
     let config = Config::on(folder);
     let alone = Identity::founder_alone(OURS, Uuid::from_u128(1), Uuid::from_u64_pair(1, 0));
@@ -236,7 +240,7 @@ fn shared(folder: &Path, clock: Arc<dyn Clock>) -> Arc<Shared> {
         disk_reserve_bytes: 0,
         partition_files_max: config.storage.open_partition_files_max,
     };
-    let assembled = assemble(folder, limits, &alone, recovered, clock);
+    let assembled = assemble(folder, limits, &alone, recovered, now);
     let (_, shared, _) = assembled.expect("nothing is wrong with it");
     let voters = Membership::of_voters([1, 2, 3].map(ReplicaId));
     shared.membership.send_replace(voters);
@@ -289,7 +293,7 @@ impl PuppetReplica {
 
     /// Command time, on from here.
     fn goes_on_from(&self, at: TimestampMs) {
-        let elapsed = self.shared.clock.elapsed();
+        let elapsed = self.clock.elapsed();
         self.shared.clocks.command().follow(at, elapsed);
     }
 
@@ -315,7 +319,7 @@ impl PuppetReplica {
         let index = EntryIndex(self.applied.fetch_add(1, Ordering::Relaxed) + 1);
         let envelope = Envelope {
             proposer: epoch,
-            at: self.shared.clock.wall(),
+            at: self.clock.wall(),
             command,
         };
         let applied = {
