@@ -20,6 +20,7 @@ mod journal_thread;
 mod listener;
 mod metrics;
 mod node;
+mod node_view;
 pub mod peers;
 mod readiness;
 mod registration;

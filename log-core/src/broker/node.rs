@@ -8,7 +8,8 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::ending::Ending;
-use super::replica_handle::{ASKED_MAX, PROPOSED_BYTES_MAX, ReplicaHandle, now};
+use super::node_view::{NodeView, Watches, now};
+use super::replica_handle::{ASKED_MAX, PROPOSED_BYTES_MAX, ReplicaHandle};
 use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
 use crate::disk::{Disk, make_private};
@@ -106,15 +107,19 @@ impl Node {
         let (asked, questions) = mpsc::channel(ASKED_MAX);
         let (replica, shared, log) =
             assemble(folder, config.limits, &identity, recovered, now(&clock))?;
+        let view = NodeView {
+            watches: Arc::new(Watches::of(&replica)),
+            shared,
+            clock,
+        };
         let handle = ReplicaHandle {
             asked,
             budget: Arc::new(Semaphore::new(
                 usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"),
             )),
-            shared: Arc::clone(&shared),
-            clock: Arc::clone(&clock),
+            view: view.clone(),
         };
-        shared.room.look(&**disk, folder);
+        view.shared.room.look(&**disk, folder);
         let (lock, released) = HeldFolder::new(data.lock);
         let home = Home {
             disk: Arc::clone(disk),
@@ -124,10 +129,8 @@ impl Node {
             identity,
             lock,
         };
-        let thread = ReplicaThread::start(
-            replica, log, questions, shared, clock, home, neighbours, ending,
-        )
-        .map_err(NodeError::Thread)?;
+        let thread = ReplicaThread::start(replica, log, questions, view, home, neighbours, ending)
+            .map_err(NodeError::Thread)?;
         Ok(Self {
             handle,
             thread,

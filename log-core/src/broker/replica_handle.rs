@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLockReadGuard};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::clock::Clock;
+use super::node_view::NodeView;
 use crate::consensus::{Membership, MembershipChange, Quorum};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs};
 use crate::node::clocks::Clocks;
@@ -86,8 +86,7 @@ pub(super) struct ProposalPermit {
 pub struct ReplicaHandle {
     pub(super) asked: mpsc::Sender<Asked>,
     pub(super) budget: Arc<Semaphore>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) clock: Arc<Clock>,
+    pub(super) view: NodeView,
 }
 
 /// A proposal on its way.
@@ -158,7 +157,7 @@ impl ReplicaHandle {
         if COMMAND_BYTES_MAX < bytes {
             return Err(ProposeError::TooLarge);
         }
-        if matches!(command, Command::Produce(_)) && !self.shared.room.is_enough() {
+        if matches!(command, Command::Produce(_)) && !self.view.shared.room.is_enough() {
             self.confirm_no_room().await?;
         }
         let partitions = self.admit_partitions(&command)?;
@@ -186,7 +185,7 @@ impl ReplicaHandle {
     /// be none any more. By the time a majority has confirmed it, the reports that they had sent have come too.
     async fn confirm_no_room(&self) -> Result<(), ProposeError> {
         match self.read_barrier().await {
-            Ok(()) if self.shared.room.is_enough() => Ok(()),
+            Ok(()) if self.view.shared.room.is_enough() => Ok(()),
             Ok(()) => Err(ProposeError::DiskFull),
             Err(ProposeError::Stopped) => Err(ProposeError::Stopped),
             Err(_) => Err(ProposeError::NotLeader),
@@ -220,9 +219,9 @@ impl ReplicaHandle {
         let count = |(_, topic): (_, &Topic)| u64::from(topic.partition_count());
         let present = state.topics().map(count).sum();
         drop(state);
-        let own = self.shared.cluster.replica;
+        let own = self.view.shared.cluster.replica;
         let members = self.membership();
-        let bound = &self.shared.partition_bound;
+        let bound = &self.view.shared.partition_bound;
         let admitted = bound.admit(own, &members, present, added.into())?;
         Ok(Some(admitted))
     }
@@ -271,12 +270,12 @@ impl ReplicaHandle {
 
     /// Who decides and how far they are: on the leader as of its last tick, elsewhere as the leader last told.
     pub fn quorum(&self) -> Arc<Quorum> {
-        Arc::clone(&self.shared.quorum.borrow())
+        Arc::clone(&self.view.watches.quorum.borrow())
     }
 
     /// Changes when the quorum does.
     pub fn quorum_changes(&self) -> watch::Receiver<Arc<Quorum>> {
-        self.shared.quorum.subscribe()
+        self.view.watches.quorum.subscribe()
     }
 
     /// Notes what a leader told of the quorum. One of an older epoch is no news; a leader knows better.
@@ -284,7 +283,7 @@ impl ReplicaHandle {
         if matches!(self.leadership(), Leadership::Leader { .. }) {
             return;
         }
-        self.shared.quorum.send_if_modified(|known| {
+        self.view.watches.quorum.send_if_modified(|known| {
             let news = known.epoch <= told.epoch && **known != told;
             if news {
                 *known = Arc::new(told);
@@ -295,12 +294,12 @@ impl ReplicaHandle {
 
     /// The members as of the last applied entry.
     pub fn membership(&self) -> Membership {
-        self.shared.membership.borrow().clone()
+        self.view.watches.membership.borrow().clone()
     }
 
     /// Changes when the members do.
     pub fn membership_changes(&self) -> watch::Receiver<Membership> {
-        self.shared.membership.subscribe()
+        self.view.watches.membership.subscribe()
     }
 
     /// The state machine as of the last applied entry. A short lock on plain data: never keep it over an await.
@@ -308,7 +307,8 @@ impl ReplicaHandle {
     /// # Panics
     /// When applying has panicked: a broken invariant stops the broker.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.shared
+        self.view
+            .shared
             .state
             .read()
             .expect("a broken invariant stops the broker")
@@ -319,40 +319,40 @@ impl ReplicaHandle {
     /// # Panics
     /// When applying has panicked: a broken invariant stops the broker.
     pub fn partitions(&self) -> Arc<Partitions> {
-        self.shared.partitions()
+        self.view.shared.partitions()
     }
 
     /// Changes after each run of applied entries: wake, then look at [`ReplicaHandle::state`].
     pub fn applied(&self) -> watch::Receiver<EntryIndex> {
-        self.shared.applied.subscribe()
+        self.view.watches.applied.subscribe()
     }
 
     /// Who leads, now.
     pub fn leadership(&self) -> Leadership {
-        *self.shared.leadership.borrow()
+        *self.view.watches.leadership.borrow()
     }
 
     /// Changes when leadership does.
     pub fn leadership_changes(&self) -> watch::Receiver<Leadership> {
-        self.shared.leadership.subscribe()
+        self.view.watches.leadership.subscribe()
     }
 
     /// The cluster's name and this node's.
     pub fn cluster(&self) -> &Cluster {
-        &self.shared.cluster
+        &self.view.shared.cluster
     }
 
     pub(super) fn room(&self) -> Arc<DiskRoom> {
-        Arc::clone(&self.shared.room)
+        Arc::clone(&self.view.shared.room)
     }
 
     pub(super) fn partition_bound(&self) -> &PartitionBound {
-        &self.shared.partition_bound
+        &self.view.shared.partition_bound
     }
 
     /// The epoch of the last entry applied here: never a candidate's, so it is safe to tell clients.
     pub fn applied_epoch(&self) -> LeaderEpoch {
-        *self.shared.applied_epoch.borrow()
+        *self.view.watches.applied_epoch.borrow()
     }
 
     /// A part of the snapshot that is held for followers. Reads a file: call it where that may take its time.
@@ -370,7 +370,7 @@ impl ReplicaHandle {
         position: u64,
     ) -> Result<Bytes, ChunkError> {
         let held = {
-            let held = self.shared.held.lock();
+            let held = self.view.shared.held.lock();
             held.expect("nobody panics with the lock").clone()
         };
         let held = held.filter(|held| held.manifest().applied == applied);
@@ -382,34 +382,26 @@ impl ReplicaHandle {
 
     /// The wall clock.
     pub fn wall(&self) -> TimestampMs {
-        self.clock.wall()
+        self.view.clock.wall()
     }
 
     /// What this node's clocks show.
     pub(super) fn now(&self) -> Now {
-        now(&self.clock)
+        self.view.now()
     }
 
     /// See [`Shared::command_time`].
     pub(super) fn command_time(&self) -> (TimestampMs, ClockJumps) {
-        self.shared.command_time(self.clock.elapsed())
+        self.view.shared.command_time(self.view.clock.elapsed())
     }
 
     /// What is known of clocks.
     pub(super) fn clocks(&self) -> &Clocks {
-        &self.shared.clocks
+        &self.view.shared.clocks
     }
 
     /// What the replica shows, for deciders.
     pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-}
-
-/// What a node is told of the time.
-pub(super) fn now(clock: &Clock) -> Now {
-    Now {
-        elapsed: clock.elapsed(),
-        wall: clock.wall(),
+        &self.view.shared
     }
 }

@@ -17,16 +17,16 @@ use tracing::{info, warn};
 use super::broker_stopped::BrokerStopped;
 use super::ending::Ending;
 use super::journal_thread::JournalThread;
+use super::node_view::NodeView;
 use super::peers::{FetchError, Peers, SnapshotFetcher};
-use super::replica_handle::{Asked, ProposalPermit, now};
-use crate::clock::Clock;
+use super::replica_handle::{Asked, ProposalPermit};
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
 use crate::disk::Disk;
 use crate::ids::EntryIndex;
 use crate::node::group_commit::Written;
 use crate::node::{
-    AppliedOutcome, Effect, Input, Leadership, Limits, ProposeError, Replica, Shared, SnapshotLost,
-    Ticket, assemble_again,
+    AppliedOutcome, Effect, Input, Leadership, Limits, ProposeError, Replica, SnapshotLost, Ticket,
+    assemble_again,
 };
 use crate::state::State;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
@@ -106,8 +106,7 @@ impl ReplicaThread {
         replica: Replica,
         log: EntryLog,
         asked: Receiver<Asked>,
-        shared: Arc<Shared>,
-        clock: Arc<Clock>,
+        view: NodeView,
         home: Home,
         neighbours: Neighbours,
         ending: Arc<Ending>,
@@ -121,8 +120,7 @@ impl ReplicaThread {
         let runner = Runner {
             journal: start_journal(log, &heard_in)?,
             replica,
-            shared,
-            clock,
+            view,
             home,
             peers,
             fetcher,
@@ -192,8 +190,7 @@ type Fetched = Result<Incoming, FetchError>;
 struct Runner {
     replica: Replica,
     journal: JournalThread,
-    shared: Arc<Shared>,
-    clock: Arc<Clock>,
+    view: NodeView,
     home: Home,
     peers: Peers,
     fetcher: SnapshotFetcher,
@@ -316,8 +313,7 @@ impl Runner {
     }
 
     fn take(&mut self, input: Input) {
-        self.replica
-            .take(now(&self.clock), input, &mut self.effects);
+        self.replica.take(self.view.now(), input, &mut self.effects);
     }
 
     fn take_several<T>(
@@ -326,7 +322,7 @@ impl Runner {
         waiting: &mut Receiver<T>,
         input: impl Fn(&mut Tickets, T) -> Input,
     ) {
-        let now = now(&self.clock);
+        let now = self.view.now();
         let more = std::iter::from_fn(|| waiting.try_recv().ok()).take(TAKEN_PER_ROUND_MAX - 1);
         for each in std::iter::once(first).chain(more) {
             let input = input(&mut self.tickets, each);
@@ -365,7 +361,7 @@ impl Runner {
 
     /// Works until there is no more to do. A snapshot that is installed here gives a new replica, which works too.
     async fn work(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
-        let worked = self.replica.work(now(&self.clock), &mut self.effects);
+        let worked = self.replica.work(self.view.now(), &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             if let Effect::InstallSnapshot { applied } = effect {
                 self.install(applied, doors).await?;
@@ -378,6 +374,7 @@ impl Runner {
 
     fn perform(&mut self, effect: Effect) -> Result<(), BrokerStopped> {
         match effect {
+            Effect::Publish(published) => self.view.watches.publish(published),
             Effect::Persist(step) => self.journal.persist(step),
             Effect::Send(message) => self.peers.send(message),
             Effect::Answer { ticket, outcome } => self.tickets.answer(ticket, outcome),
@@ -431,13 +428,14 @@ impl Runner {
         };
         let held = held_snapshot(&outgoing).expect("this node wrote the checkpoint itself");
         info!(applied = held.applied.0, "snapshot is held for followers");
-        *self.shared.held.lock().expect("nobody panics with it") = Some(Arc::new(outgoing));
+        *self.view.shared.held.lock().expect("nobody panics with it") = Some(Arc::new(outgoing));
         Some(held)
     }
 
     /// Readers of a part may still be there; the files stay until they close them.
     fn release_snapshot(&mut self) -> Result<(), BrokerStopped> {
         let held = self
+            .view
             .shared
             .held
             .lock()
@@ -533,14 +531,14 @@ impl Runner {
             *limits,
             identity,
             recovered,
-            &self.shared,
-            now(&self.clock),
+            &self.view.shared,
+            self.view.now(),
         )
         .map_err(BrokerStopped::Node)?;
         self.replica = replica;
         self.journal = start_journal(log, &self.heard_in).map_err(BrokerStopped::Thread)?;
         self.replica
-            .work(now(&self.clock), &mut self.effects)
+            .work(self.view.now(), &mut self.effects)
             .map_err(BrokerStopped::Replica)
     }
 
@@ -636,7 +634,8 @@ fn held_snapshot(outgoing: &Outgoing) -> Result<HeldSnapshot, InvalidMembership>
 impl Drop for Runner {
     fn drop(&mut self) {
         // Nobody may read that this node leads once it no longer works.
-        self.shared
+        self.view
+            .watches
             .leadership
             .send_replace(Leadership::Follower { leader: None });
         self.tickets.close();

@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
-use tokio::sync::watch;
-
 use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
 use super::node_error::NodeError;
 use super::now::Now;
 use super::partition_bound::PartitionBound;
 use super::replica::Replica;
-use super::view::{Cluster, Leadership, Shared};
+use super::view::{Cluster, Shared};
 use crate::consensus::{Driver, Membership, Restored, Timing};
 use crate::ids::{EntryIndex, LeaderEpoch};
 use crate::state::State;
@@ -42,11 +40,6 @@ pub(crate) fn assemble(
         clocks,
         state: RwLock::new(parts.state),
         partitions: RwLock::new(Arc::new(parts.partitions)),
-        applied: watch::Sender::new(parts.applied.0),
-        applied_epoch: watch::Sender::new(parts.applied.1),
-        leadership: watch::Sender::new(Leadership::Follower { leader: None }),
-        quorum: watch::Sender::new(Arc::default()),
-        membership: watch::Sender::new(parts.membership.clone()),
         held: Mutex::new(None),
         cluster: Cluster {
             cluster_id: formed(identity).cluster_id.clone(),
@@ -84,14 +77,14 @@ pub(crate) fn assemble_again(
         *state = parts.state;
         *shared.partitions.write().expect("nobody panicked with it") = Arc::new(parts.partitions);
     }
-    shared.membership.send_replace(parts.membership.clone());
-    let replica = Replica::new(
+    let mut replica = Replica::new(
         parts.driver,
         parts.membership,
         Arc::clone(shared),
         parts.applied,
         limits.checkpoint_bytes,
     );
+    replica.publish_anew();
     Ok((replica, parts.log))
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::input::Ticket;
 use super::propose_error::{AppliedOutcome, ProposeError};
+use super::published::Published;
 use crate::consensus::{Message, Persist};
 use crate::entry::HardState;
 use crate::ids::{EntryIndex, ReplicaId};
@@ -12,6 +13,9 @@ use crate::storage::Captured;
 /// What must happen, in the order given.
 #[derive(Debug)]
 pub(crate) enum Effect {
+    /// Show this to those who watch. In a round it comes before every answer: a client that has one must not find an older
+    /// leader, quorum or member list.
+    Publish(Published),
     /// Write and sync.
     Persist(Persist),
     /// Tell another replica.

@@ -18,6 +18,7 @@ use super::effect::Effect;
 use super::input::{Input, Ticket};
 use super::now::Now;
 use super::propose_error::{Outcome, ProposeError};
+use super::published::Publisher;
 use super::view::{Leadership, Shared};
 use crate::consensus::followers::Followers;
 use crate::consensus::leader_disk::{LeaderDisk, Verdict};
@@ -70,6 +71,7 @@ pub(crate) struct Replica {
     snapshot: SnapshotPlan,
     leader_disk: LeaderDisk,
     unsynced: Unsynced,
+    publisher: Publisher,
     ended: bool,
 }
 
@@ -104,8 +106,25 @@ impl Replica {
             snapshot: SnapshotPlan::default(),
             leader_disk: LeaderDisk::default(),
             unsynced: Unsynced::default(),
+            publisher: Publisher::after(applied),
             ended: false,
         }
+    }
+
+    /// Those who watch knew another replica in its place.
+    pub(super) fn publish_anew(&mut self) {
+        self.publisher = Publisher::default();
+        self.publisher.membership(self.membership.clone());
+    }
+
+    /// The members as of the last applied entry.
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The last applied entry and its epoch.
+    pub(crate) fn applied(&self) -> (EntryIndex, LeaderEpoch) {
+        (self.applied, self.applied_epoch)
     }
 
     /// Takes one input. Call [`Replica::work`] after one or several.
@@ -150,6 +169,19 @@ impl Replica {
         if self.ended {
             return Ok(());
         }
+        let worked = self.work_through(now, effects);
+        if let Some(published) = self.publisher.take() {
+            // Behind what a round before has published and its driver has not performed yet.
+            let published_before = effects
+                .iter()
+                .take_while(|effect| matches!(effect, Effect::Publish(_)));
+            let at = published_before.count();
+            effects.insert(at, Effect::Publish(published));
+        }
+        worked
+    }
+
+    fn work_through(&mut self, now: Now, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
         self.ask_reads_together();
         while let Some(work) = self.driver.work() {
             effects.extend(work.send.into_iter().map(Effect::Send));
@@ -182,7 +214,7 @@ impl Replica {
 
     /// The voter that is nearest to leading: the one to hand over to, if any is known to be there.
     pub(crate) fn successor(&self) -> Option<ReplicaId> {
-        let quorum = self.shared.quorum.borrow();
+        let quorum = self.publisher.quorum();
         let others = quorum
             .members
             .iter()
@@ -286,7 +318,7 @@ impl Replica {
         let outcome = match entry.kind {
             EntryKind::Membership => {
                 self.membership = self.driver.apply_membership(entry);
-                self.shared.membership.send_replace(self.membership.clone());
+                self.publisher.membership(self.membership.clone());
                 Some(Ok(Response::Done))
             }
             // A new leader's first entry: its only message is that the epoch has begun.
@@ -391,21 +423,13 @@ impl Replica {
             self.leader_disk.begin();
         }
         self.led = leads;
-        if matches!(now, Leadership::Leader { .. }) && *self.shared.leadership.borrow() != now {
+        if matches!(now, Leadership::Leader { .. }) && self.publisher.is_new(now) {
             // Whoever hears that this replica leads asks next who is in sync.
             self.show_quorum();
         }
-        self.shared
-            .leadership
-            .send_if_modified(|shown| std::mem::replace(shown, now) != now);
+        self.publisher.leadership(now);
         self.tell_of_leader(now);
-        let (applied, epoch) = (self.applied, self.applied_epoch);
-        self.shared
-            .applied_epoch
-            .send_if_modified(|shown| std::mem::replace(shown, epoch) != epoch);
-        self.shared
-            .applied
-            .send_if_modified(|shown| std::mem::replace(shown, applied) != applied);
+        self.publisher.applied((self.applied, self.applied_epoch));
     }
 
     /// Once for each: a node that loses sight of its leader for a moment says nothing when it is there again.
@@ -489,13 +513,7 @@ impl Replica {
                 &self.driver.followers(),
             ),
         };
-        self.shared.quorum.send_if_modified(|shown| {
-            let changed = **shown != quorum;
-            if changed {
-                *shown = Arc::new(quorum);
-            }
-            changed
-        });
+        self.publisher.show_quorum(quorum);
     }
 }
 

@@ -3,13 +3,10 @@
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
 use super::partition_bound::PartitionBound;
-use crate::consensus::{Membership, Quorum};
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
+use crate::ids::{LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{ClockJumps, State};
 use crate::storage::{Outgoing, Partitions};
 
@@ -41,16 +38,11 @@ pub struct Cluster {
     pub replica: ReplicaId,
 }
 
-/// What the replica's thread shows to everybody.
+/// What handlers may look at while the node changes it. Who leads, who decides and how far it is are published instead.
 pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
     /// Others take the place of these when a snapshot is installed.
     pub(crate) partitions: RwLock<Arc<Partitions>>,
-    pub(crate) applied: watch::Sender<EntryIndex>,
-    pub(crate) applied_epoch: watch::Sender<LeaderEpoch>,
-    pub(crate) leadership: watch::Sender<Leadership>,
-    pub(crate) quorum: watch::Sender<Arc<Quorum>>,
-    pub(crate) membership: watch::Sender<Membership>,
     /// The snapshot that followers may fetch.
     pub(crate) held: Mutex<Option<Arc<Outgoing>>>,
     pub(crate) cluster: Cluster,

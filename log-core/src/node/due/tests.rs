@@ -11,7 +11,8 @@ use super::*;
 use crate::consensus::Persist;
 use crate::disk::Disk;
 use crate::ids::{
-    GroupId, NodeId, Offset, PartitionIndex, ReplicaId, TimestampMs, TopicName, TransactionalId,
+    EntryIndex, GroupId, NodeId, Offset, PartitionIndex, ReplicaId, TimestampMs, TopicName,
+    TransactionalId,
 };
 use crate::node::group_commit::{Job, JournalLine, Written};
 use crate::node::{Effect, Input, Limits, Replica, Ticket, assemble};
@@ -49,6 +50,8 @@ struct Alone {
     replica: Replica,
     log: EntryLog,
     tickets: u64,
+    /// The last entry that others were shown.
+    published: Option<EntryIndex>,
 }
 
 impl Alone {
@@ -108,6 +111,7 @@ impl Alone {
             replica,
             log,
             tickets: 0,
+            published: None,
         };
         alone.work(Vec::new());
         alone
@@ -150,7 +154,7 @@ impl Alone {
     fn work(&mut self, mut effects: Vec<Effect>) -> Vec<Result<Response, crate::state::Refusal>> {
         let mut outcomes = Vec::new();
         loop {
-            self.replica.work(&mut effects).unwrap();
+            self.replica.work(self.clock.now(), &mut effects).unwrap();
             if effects.is_empty() {
                 return outcomes;
             }
@@ -161,7 +165,15 @@ impl Alone {
                         hard_state,
                         captured,
                     } => self.complete(Job::Seal(hard_state, captured), &mut effects),
-                    Effect::Answer { outcome, .. } => outcomes.push(outcome.unwrap().1),
+                    Effect::Publish(published) => {
+                        let applied = published.applied.map(|(applied, _)| applied);
+                        self.published = self.published.max(applied);
+                    }
+                    Effect::Answer { outcome, .. } => {
+                        let (index, outcome) = outcome.unwrap();
+                        assert!(Some(index) <= self.published, "answered before it is shown");
+                        outcomes.push(outcome);
+                    }
                     _ => {}
                 }
             }

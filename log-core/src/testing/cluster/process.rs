@@ -21,8 +21,8 @@ use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs, TransactionalI
 use crate::node::due::{self, Remembered};
 use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
 use crate::node::{
-    Effect, Input, Leadership, Limits, Outcome, ProposeError, Replica, Shared, Ticket, assemble,
-    recorded_group,
+    Effect, Input, Leadership, Limits, Outcome, ProposeError, Published, Replica, Shared, Ticket,
+    assemble, recorded_group,
 };
 use crate::state::{Command, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
 use crate::storage::{Captured, EntryLog, Identity, Incoming, StorageConfig, Synced, recover};
@@ -88,12 +88,45 @@ struct Proof {
     entry: EntryIndex,
 }
 
+/// What a node has published last of each kind.
+struct LastPublished {
+    membership: Membership,
+    quorum: Arc<Quorum>,
+    leadership: Leadership,
+    applied: EntryIndex,
+}
+
+impl LastPublished {
+    fn of(replica: &Replica) -> Self {
+        Self {
+            membership: replica.membership().clone(),
+            quorum: Arc::default(),
+            leadership: Leadership::Follower { leader: None },
+            applied: replica.applied().0,
+        }
+    }
+
+    fn update(&mut self, published: Published) {
+        let Published {
+            membership,
+            quorum,
+            leadership,
+            applied,
+        } = published;
+        self.membership = membership.unwrap_or_else(|| self.membership.clone());
+        self.quorum = quorum.unwrap_or_else(|| Arc::clone(&self.quorum));
+        self.leadership = leadership.unwrap_or(self.leadership);
+        self.applied = applied.map_or(self.applied, |(applied, _)| applied);
+    }
+}
+
 pub(super) struct Process {
     number: usize,
     pub(super) home: Home,
     pub(super) replica: Replica,
     pub(super) clock: Arc<SimClock>,
     pub(super) shared: Arc<Shared>,
+    published: LastPublished,
     pub(super) log: EntryLog,
     pub(super) journal: JournalLine,
     /// What the journal's thread has taken: on the disk once its sync ends.
@@ -163,8 +196,9 @@ impl Process {
         Ok(Self {
             number,
             home,
-            replica,
             clock,
+            published: LastPublished::of(&replica),
+            replica,
             shared,
             log,
             journal: JournalLine::default(),
@@ -248,7 +282,7 @@ impl Process {
 
     fn serves_too_early(&self) -> bool {
         self.planted == Some(Planted::LeaderServesTooEarly)
-            && *self.shared.leadership.borrow() == Leadership::Starting
+            && self.published.leadership == Leadership::Starting
     }
 
     fn answer(&mut self, asker: Asker, said: Said) -> Result<(), Failure> {
@@ -395,14 +429,16 @@ impl Process {
         }
         let mut effects = Vec::new();
         self.replica.take(now, input, &mut effects);
-        self.perform_all(effects);
-        self.work()
+        self.work_on(effects)
     }
 
     pub(super) fn work(&mut self) -> Result<(), Failure> {
-        let mut effects = Vec::new();
+        self.work_on(Vec::new())
+    }
+
+    fn work_on(&mut self, mut effects: Vec<Effect>) -> Result<(), Failure> {
         let worked = self.replica.work(self.clock.now(), &mut effects);
-        self.perform_all(effects);
+        effects.into_iter().for_each(|effect| self.perform(effect));
         worked.map_err(|error| Failure::of(&error))?;
         if let Some(number) = self.told_early.take() {
             self.take(Input::Persisted { number })?;
@@ -444,12 +480,9 @@ impl Process {
         Ok(())
     }
 
-    fn perform_all(&mut self, effects: Vec<Effect>) {
-        effects.into_iter().for_each(|effect| self.perform(effect));
-    }
-
     fn perform(&mut self, effect: Effect) {
         match effect {
+            Effect::Publish(published) => self.published.update(published),
             Effect::Persist(step) => self.persist(step),
             Effect::CompleteCheckpoint {
                 hard_state,
@@ -532,8 +565,8 @@ impl Process {
         if self.leading().is_none() {
             return Ok(None);
         }
-        let membership = self.shared.membership.borrow().clone();
-        let quorum = Arc::clone(&self.shared.quorum.borrow());
+        let membership = self.published.membership.clone();
+        let quorum = Arc::clone(&self.published.quorum);
         let me = self.home.identity.replica;
         let step = match errand {
             Errand::Join {
@@ -584,7 +617,7 @@ impl Process {
 
     /// Whether it knows the replica as a member.
     pub(super) fn knows(&self, replica: ReplicaId) -> bool {
-        self.shared.membership.borrow().has(replica)
+        self.published.membership.has(replica)
     }
 
     fn now(&self) -> Duration {
@@ -592,7 +625,7 @@ impl Process {
     }
 
     pub(super) fn leading(&self) -> Option<LeaderEpoch> {
-        match *self.shared.leadership.borrow() {
+        match self.published.leadership {
             Leadership::Leader { epoch } => Some(epoch),
             Leadership::Starting | Leadership::Follower { .. } => None,
         }
@@ -612,7 +645,7 @@ impl Process {
     }
 
     pub(super) fn applied(&self) -> EntryIndex {
-        *self.shared.applied.borrow()
+        self.published.applied
     }
 
     pub(super) fn view(&self) -> View<'_> {

@@ -17,17 +17,16 @@ use uuid::Uuid;
 use crate::broker::answer;
 use crate::broker::config::{Advertised, Config};
 use crate::broker::coordinator::Coordinator;
+use crate::broker::node_view::{NodeView, Watches, now};
 use crate::broker::peers::Peers;
-use crate::broker::replica_handle::{Asked, ReplicaHandle, now};
+use crate::broker::replica_handle::{Asked, ReplicaHandle};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
 use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::disk::{Disk, SystemDisk};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
-use crate::node::{
-    AppliedOutcome, Leadership, Limits, Now, ProposeError, Shared, assemble, perform,
-};
+use crate::node::{AppliedOutcome, Leadership, Limits, ProposeError, assemble, perform};
 use crate::state::{
     Command, CreateTopic, Envelope, FeatureLevel, Listener, RaiseFeatureLevel, RegisterNode,
 };
@@ -44,7 +43,7 @@ pub(super) const OTHER: NodeId = NodeId(2);
 /// The node.
 pub(super) struct Puppet {
     pub(super) service: Arc<Service>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) view: NodeView,
     replica: Arc<PuppetReplica>,
     _folder: TempDir,
     _stop: DropGuard,
@@ -52,8 +51,7 @@ pub(super) struct Puppet {
 
 /// What stands in the place of consensus.
 struct PuppetReplica {
-    shared: Arc<Shared>,
-    clock: Arc<Clock>,
+    view: NodeView,
     applied: AtomicU64,
     /// What a leader answers instead of carrying out what it is asked.
     fails_with: Mutex<Option<ProposeError>>,
@@ -77,10 +75,9 @@ impl Puppet {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock: Arc<Clock> = Arc::new(Clock::start());
-        let shared = shared(folder.path(), now(&clock));
+        let view = view(folder.path(), Arc::clone(&clock));
         let replica = Arc::new(PuppetReplica {
-            shared: Arc::clone(&shared),
-            clock: Arc::clone(&clock),
+            view: view.clone(),
             applied: AtomicU64::new(0),
             fails_with: Mutex::new(None),
         });
@@ -88,8 +85,7 @@ impl Puppet {
         let handle = ReplicaHandle {
             asked,
             budget: Arc::new(Semaphore::new(64 << 20)),
-            shared: Arc::clone(&shared),
-            clock: Arc::clone(&clock),
+            view: view.clone(),
         };
         let stop = CancellationToken::new();
         let config = Config::on(folder.path());
@@ -114,7 +110,7 @@ impl Puppet {
         );
         Self {
             service: Arc::new(service),
-            shared,
+            view,
             replica,
             _folder: folder,
             _stop: stop.drop_guard(),
@@ -122,12 +118,12 @@ impl Puppet {
     }
 
     pub(super) fn is(&self, leadership: Leadership) {
-        self.shared.leadership.send_replace(leadership);
+        self.view.watches.leadership.send_replace(leadership);
     }
 
     pub(super) fn leads(&self, epoch: u32) {
         let epoch = LeaderEpoch(epoch);
-        self.shared.applied_epoch.send_replace(epoch);
+        self.view.watches.applied_epoch.send_replace(epoch);
         self.is(Leadership::Leader { epoch });
     }
 
@@ -156,7 +152,7 @@ impl Puppet {
 
     /// The last entry that was applied: what is proposed moves it.
     pub(super) fn applied(&self) -> EntryIndex {
-        *self.shared.applied.borrow()
+        *self.view.watches.applied.borrow()
     }
 
     /// The id of a topic; that of none where there is no such topic.
@@ -168,19 +164,19 @@ impl Puppet {
 
     /// Until something more is proposed.
     pub(super) async fn proposed(&self) {
-        let mut applied = self.shared.applied.subscribe();
+        let mut applied = self.view.watches.applied.subscribe();
         applied.changed().await.expect("the puppet holds it");
     }
 
     /// These voters are in sync, with all that is applied on their disks; the others are silent.
     pub(super) fn has_in_sync(&self, nodes: &[u64]) {
-        let last = *self.shared.applied.borrow();
+        let last = *self.view.watches.applied.borrow();
         let member = |node: u64| {
             let in_sync = nodes.contains(&node);
             let matched = if in_sync { last } else { EntryIndex(0) };
             QuorumMember::seen(ReplicaId(node), true, matched, in_sync, last)
         };
-        self.shared.quorum.send_replace(Arc::new(Quorum {
+        self.view.watches.quorum.send_replace(Arc::new(Quorum {
             leader: Some(ReplicaId(1)),
             epoch: LeaderEpoch(5),
             last,
@@ -230,7 +226,7 @@ impl Puppet {
     }
 }
 
-fn shared(folder: &Path, now: Now) -> Arc<Shared> {
+fn view(folder: &Path, clock: Arc<Clock>) -> NodeView {
     let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
     let config = Config::on(folder);
     let alone = Identity::founder_alone(OURS, Uuid::from_u128(1), Uuid::from_u64_pair(1, 0));
@@ -240,11 +236,16 @@ fn shared(folder: &Path, now: Now) -> Arc<Shared> {
         disk_reserve_bytes: 0,
         partition_files_max: config.storage.open_partition_files_max,
     };
-    let assembled = assemble(folder, limits, &alone, recovered, now);
-    let (_, shared, _) = assembled.expect("nothing is wrong with it");
+    let assembled = assemble(folder, limits, &alone, recovered, now(&clock));
+    let (replica, shared, _) = assembled.expect("nothing is wrong with it");
+    let watches = Arc::new(Watches::of(&replica));
     let voters = Membership::of_voters([1, 2, 3].map(ReplicaId));
-    shared.membership.send_replace(voters);
-    shared
+    watches.membership.send_replace(voters);
+    NodeView {
+        shared,
+        watches,
+        clock,
+    }
 }
 
 pub(super) fn register(node: u32) -> Command {
@@ -293,15 +294,15 @@ impl PuppetReplica {
 
     /// Command time, on from here.
     fn goes_on_from(&self, at: TimestampMs) {
-        let elapsed = self.clock.elapsed();
-        self.shared.clocks.command().follow(at, elapsed);
+        let elapsed = self.view.clock.elapsed();
+        self.view.shared.clocks.command().follow(at, elapsed);
     }
 
     fn may_lead(&self) -> Result<LeaderEpoch, ProposeError> {
         if let Some(error) = *self.fails_with.lock().expect("plain value") {
             return Err(error);
         }
-        match *self.shared.leadership.borrow() {
+        match *self.view.watches.leadership.borrow() {
             Leadership::Leader { epoch } => Ok(epoch),
             Leadership::Starting | Leadership::Follower { .. } => Err(ProposeError::NotLeader),
         }
@@ -319,20 +320,25 @@ impl PuppetReplica {
         let index = EntryIndex(self.applied.fetch_add(1, Ordering::Relaxed) + 1);
         let envelope = Envelope {
             proposer: epoch,
-            at: self.clock.wall(),
+            at: self.view.clock.wall(),
             command,
         };
         let applied = {
-            let mut state = self.shared.state.write().expect("nobody panics with it");
+            let mut state = self
+                .view
+                .shared
+                .state
+                .write()
+                .expect("nobody panics with it");
             let applied = state.apply(index, epoch, &envelope);
             self.goes_on_from(state.clock());
-            let partitions = self.shared.partitions();
+            let partitions = self.view.shared.partitions();
             for change in applied.changes {
                 perform(&partitions, change).expect("the folder takes it");
             }
             applied.outcome
         };
-        self.shared.applied.send_replace(index);
+        self.view.watches.applied.send_replace(index);
         Ok((index, applied))
     }
 }

@@ -176,7 +176,7 @@ async fn a_topic_whose_old_settings_cannot_be_met_stores_on_all_voters_there_are
     );
 
     puppet.has_in_sync(&[1, 2, 3]);
-    let mut applied = puppet.shared.applied.subscribe();
+    let mut applied = puppet.view.watches.applied.subscribe();
     let answer = puppet.begin(ApiKey::Produce, 9, produce(name, -1, 30_000));
     let answer = answer.await;
     applied.changed().await.expect("the puppet holds it");
