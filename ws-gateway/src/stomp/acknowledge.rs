@@ -2,30 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::SubscriptionKey;
-
-/// How a subscription's messages are acknowledged (STOMP 1.2 SUBSCRIBE, ack).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AckMode {
-    /// Sent is received: no ACK is expected.
-    #[default]
-    Auto,
-    /// An ACK also stands for everything before it on the subscription.
-    Client,
-    /// An ACK stands for one message.
-    ClientIndividual,
-}
-
-impl AckMode {
-    pub(super) fn from_header(value: Option<&str>) -> Option<AckMode> {
-        match value {
-            None | Some("auto") => Some(AckMode::Auto),
-            Some("client") => Some(AckMode::Client),
-            Some("client-individual") => Some(AckMode::ClientIndividual),
-            Some(_) => None,
-        }
-    }
-}
+use super::{AckMode, SubscriptionKey};
 
 /// Which message an ACK or NACK means: each version has its own way to say it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,13 +9,14 @@ mod escape;
 mod frame;
 mod parser;
 mod session;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod version;
 
-pub use acknowledge::AckMode;
 pub use encoder::{ErrorText, MessageHead, encode, shared_rest};
 pub use frame::{Command, Frame, Headers};
 pub use parser::{Limits, ParseError, Parser};
-pub use session::{Effect, ProtocolError, Session, Subscribe, SubscriptionKey, TOKEN_DESTINATION};
+pub use session::{Effect, ProtocolError, Session, Subscribe, TOKEN_DESTINATION};
+pub use subscription::{AckMode, SubscriptionKey};
 pub use version::Version;

@@ -14,7 +14,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    AckMode, Command, ErrorText, Frame, MessageHead, ParseError, Version,
+    AckMode, Command, ErrorText, Frame, MessageHead, ParseError, SubscriptionKey, Version,
     acknowledge::{Reference, Unacknowledged},
     encoder,
 };
@@ -33,10 +33,6 @@ const SERVER: &str = concat!("mayday-ws-gateway/", env!("CARGO_PKG_VERSION"));
 /// is asked by WebSocket pings, which a browser answers even when it slows a background tab's timers down.
 const HEART_BEAT: &str = "25000,0";
 const HEART_BEAT_MS: u64 = 25_000;
-
-/// A subscription of one session; never used again in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubscriptionKey(pub u32);
 
 /// What the shell must do, in order.
 #[derive(Debug, PartialEq, Eq)]
