@@ -9,6 +9,9 @@ use crate::{
     websocket::{CloseCode, WebSocketError},
 };
 
+const FORBIDDEN: CloseCode = CloseCode::Forbidden;
+const TRY_LATER: CloseCode = CloseCode::TryLater;
+
 /// Why a connection ends, other than by the client's wish.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -101,20 +104,17 @@ pub(crate) struct Answer {
 impl Refusal {
     /// What the client is told.
     pub(crate) fn answer(&self) -> Answer {
+        use Retry::{Later, Never, NewToken, Now};
         let (code, message, retry, close) = match self {
-            Refusal::Protocol(error) => (
-                protocol_code(error),
-                "frame refused",
-                Retry::Never,
-                CloseCode::Protocol,
-            ),
-            Refusal::WebSocket(error) => (
-                "bad_websocket",
-                "connection failed",
-                Retry::Never,
-                error.close_code(),
-            ),
-            Refusal::Token(error) => {
+            Self::Protocol(error) => {
+                let code = protocol_code(error);
+                (code, "frame refused", Never, CloseCode::Protocol)
+            }
+            Self::WebSocket(error) => {
+                let close = error.close_code();
+                ("bad_websocket", "connection failed", Never, close)
+            }
+            Self::Token(error) => {
                 let code = error.code();
                 let message = match code {
                     TokenCode::Missing => "token missing",
@@ -122,71 +122,26 @@ impl Refusal {
                     TokenCode::Expired => "token expired",
                     TokenCode::InUrl => "token in the url",
                 };
-                (
-                    code.as_str(),
-                    message,
-                    Retry::NewToken,
-                    CloseCode::Unauthorised,
-                )
+                (code.as_str(), message, NewToken, CloseCode::Unauthorised)
             }
-            Refusal::OtherPerson => (
-                "token_invalid",
-                "token refused",
-                Retry::Never,
-                CloseCode::Forbidden,
-            ),
-            Refusal::OtherLine => (
-                "line_mismatch",
-                "not your line",
-                Retry::Never,
-                CloseCode::Forbidden,
-            ),
-            Refusal::UnknownDestination => (
-                "destination_unknown",
-                "no such destination",
-                Retry::Never,
-                CloseCode::Forbidden,
-            ),
-            Refusal::ConnectTimeout => (
-                "connect_timeout",
-                "no CONNECT in time",
-                Retry::Later,
-                CloseCode::ConnectTimeout,
-            ),
-            Refusal::TooManyFrames => (
-                "too_many",
-                "too many frames",
-                Retry::Later,
-                CloseCode::TryLater,
-            ),
-            Refusal::TooManySockets => (
-                "too_many",
-                "too many sockets",
-                Retry::Later,
-                CloseCode::TryLater,
-            ),
-            Refusal::MadeRoom => (
-                "connect_timeout",
-                "no CONNECT in time",
-                Retry::Later,
-                CloseCode::ConnectTimeout,
-            ),
-            Refusal::TooMuchOfThePast => (
-                "too_many",
-                "too many subscriptions",
-                Retry::Later,
-                CloseCode::TryLater,
-            ),
-            Refusal::PartialMessage | Refusal::SlowConsumer => {
-                ("too_slow", "too slow", Retry::Now, CloseCode::TooSlow)
+            Self::OtherPerson => ("token_invalid", "token refused", Never, FORBIDDEN),
+            Self::OtherLine => ("line_mismatch", "not your line", Never, FORBIDDEN),
+            Self::UnknownDestination => {
+                let message = "no such destination";
+                ("destination_unknown", message, Never, FORBIDDEN)
             }
-            Refusal::Internal => (
-                "internal",
-                "internal error",
-                Retry::Later,
-                CloseCode::Internal,
-            ),
-            Refusal::Draining => ("draining", "going away", Retry::Now, CloseCode::Restart),
+            Self::ConnectTimeout | Self::MadeRoom => {
+                let close = CloseCode::ConnectTimeout;
+                ("connect_timeout", "no CONNECT in time", Later, close)
+            }
+            Self::TooManyFrames => ("too_many", "too many frames", Later, TRY_LATER),
+            Self::TooManySockets => ("too_many", "too many sockets", Later, TRY_LATER),
+            Self::TooMuchOfThePast => ("too_many", "too many subscriptions", Later, TRY_LATER),
+            Self::PartialMessage | Self::SlowConsumer => {
+                ("too_slow", "too slow", Now, CloseCode::TooSlow)
+            }
+            Self::Internal => ("internal", "internal error", Later, CloseCode::Internal),
+            Self::Draining => ("draining", "going away", Now, CloseCode::Restart),
         };
         Answer {
             code,
@@ -200,33 +155,26 @@ impl Refusal {
     /// not read, or has done nothing wrong.
     pub(crate) fn error_text(&self) -> Option<ErrorText> {
         match self {
-            Refusal::WebSocket(_) | Refusal::SlowConsumer | Refusal::Draining => None,
-            Refusal::Protocol(_)
-            | Refusal::Token(_)
-            | Refusal::OtherPerson
-            | Refusal::OtherLine
-            | Refusal::UnknownDestination
-            | Refusal::ConnectTimeout
-            | Refusal::TooManyFrames
-            | Refusal::TooManySockets
-            | Refusal::MadeRoom
-            | Refusal::TooMuchOfThePast
-            | Refusal::PartialMessage
-            | Refusal::Internal => {
-                let Answer {
-                    code,
-                    message,
-                    retry,
-                    ..
-                } = self.answer();
-                let lists_versions =
-                    matches!(self, Refusal::Protocol(ProtocolError::NoCommonVersion));
+            Self::WebSocket(_) | Self::SlowConsumer | Self::Draining => None,
+            Self::Protocol(_)
+            | Self::Token(_)
+            | Self::OtherPerson
+            | Self::OtherLine
+            | Self::UnknownDestination
+            | Self::ConnectTimeout
+            | Self::TooManyFrames
+            | Self::TooManySockets
+            | Self::MadeRoom
+            | Self::TooMuchOfThePast
+            | Self::PartialMessage
+            | Self::Internal => {
+                let answer = self.answer();
                 Some(ErrorText {
-                    code,
-                    retry: retry.as_str(),
-                    message,
+                    code: answer.code,
+                    retry: answer.retry.as_str(),
+                    message: answer.message,
                     detail: self.to_string(),
-                    lists_versions,
+                    lists_versions: matches!(self, Self::Protocol(ProtocolError::NoCommonVersion)),
                 })
             }
         }
