@@ -8,44 +8,39 @@
 //! ```
 
 use std::{
-    collections::VecDeque,
     io::{self, Read, Write},
     net::Shutdown,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use mio::net::TcpStream;
+use mio::{Interest, Registry, Token, net::TcpStream};
 use resident_token::{Resident, good_until};
-use service_kit::bounds::Place;
+use service_kit::bounds::{Evict, Place};
 
 use crate::{
+    backlog::{BacklogItem, Backlogs},
     config::Pace,
     destination::Channel,
+    frame_buffer::Letter,
     hub::Seat,
-    outbox::{Flushed, Outbox},
-    push::Push,
+    outbox::{Flushed, Outbox, SendError},
     refusal::Refusal,
     socket_counts::CountedSocket,
-    stomp::{Frame, Limits, ParseError, Parser, Session, SubscriptionKey},
+    stomp::{Effect, Frame, Limits, ParseError, Parser, Session, SubscriptionKey},
+    token_bucket::TokenBucket,
     websocket::{self, CloseCode, Message, MessageReader, OpCode, WebSocketError, coding},
 };
 
 /// Frames taken at once from a client that was silent before, and then in a second.
-const FRAMES_AT_ONCE: u32 = 1_000;
-const FRAMES_PER_SECOND: u32 = 100;
+const FRAMES_AT_ONCE: i64 = 1_000;
+const FRAMES_PER_SECOND: i64 = 100;
 
 /// How long a client that said DISCONNECT may take to close; how long Close waits for its answer.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long a client may take none of what it missed. Phones in a lift come back; who does not read holds our memory.
-const BACKLOG_STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// How long before a token expires its bearer is told: time enough to get another.
 const TELL_EXPIRY_BEFORE: Duration = Duration::from_secs(60);
@@ -83,34 +78,6 @@ pub(crate) enum Due {
     },
 }
 
-/// What a subscription is sent before anything live, as the socket takes it: frames that all sockets share, and what
-/// came meanwhile, since on one subscription nothing overtakes.
-#[derive(Debug)]
-struct Backlog {
-    subscription: SubscriptionKey,
-    items: VecDeque<BacklogItem>,
-    /// Bytes of what came meanwhile.
-    live_bytes: usize,
-}
-
-/// One message of a backlog.
-#[derive(Debug)]
-pub(crate) enum BacklogItem {
-    /// An event that was missed.
-    Missed(Arc<Push>),
-    /// An event that came while others were still to be sent.
-    Live(Arc<Push>),
-    /// A message that only this subscription is sent.
-    Note {
-        /// The second half of the MESSAGE.
-        rest: Bytes,
-        /// Its `message-id`.
-        message_id: String,
-    },
-    /// Another frame, whole: the RECEIPT of the SUBSCRIBE.
-    Frame(Vec<u8>),
-}
-
 /// What a client has begun to send and not ended: a frame, a message in fragments, a frame of STOMP in several messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartialMessage {
@@ -119,77 +86,39 @@ pub(crate) struct PartialMessage {
     pub(crate) bytes: usize,
 }
 
-/// What happened to the bytes that were to be sent.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SendError {
-    /// The outbox is full.
-    Slow,
-    /// The socket is gone.
-    Gone,
-}
-
 /// One socket and all that belongs to it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) number: u64,
-    pub(crate) socket: TcpStream,
+    number: u64,
+    socket: TcpStream,
     reader: MessageReader,
     parser: Parser,
     /// Since when the client has begun something, and not ended it.
     partial_since: Option<Duration>,
-    pub(crate) session: Session,
-    pub(crate) stage: Stage,
-    pub(crate) resident: Option<Box<Resident>>,
-    pub(crate) seats: Vec<(SubscriptionKey, Seat<Channel>)>,
+    session: Session,
+    stage: Stage,
+    resident: Option<Box<Resident>>,
+    seats: Vec<(SubscriptionKey, Seat<Channel>)>,
     /// What the client is answered in.
     opcode: OpCode,
     /// When the wheel wakes this connection next.
-    pub(crate) wake_at: Option<Duration>,
+    wake_at: Option<Duration>,
     /// Whether the bearer of the token was told that it expires soon.
-    pub(crate) expiry_told: bool,
+    expiry_told: bool,
     /// Whether what comes is thrown away.
     deaf: bool,
     /// A random time to close at, when the gateway is drained.
-    pub(crate) drain_at: Option<Duration>,
+    drain_at: Option<Duration>,
     outbox: Outbox,
-    outbox_bytes_max: usize,
-    /// What all outboxes of the shard hold, of which this one's part is `queued_here`.
-    queued: Arc<AtomicUsize>,
-    queued_here: usize,
-    backlogs: Vec<Backlog>,
-    backlog_moved_at: Duration,
-    frames: FrameBudget,
+    backlogs: Backlogs,
+    frames: TokenBucket<FRAMES_AT_ONCE, FRAMES_PER_SECOND>,
     sent_at: Duration,
     received_at: Duration,
     pinged_at: Duration,
     /// Among all sockets: it waits until CONNECT, and works from then on.
-    pub(crate) place: Place,
+    place: Place,
     /// Among those of its person and its house, from CONNECT on.
     counted: Option<CountedSocket>,
-}
-
-/// How many frames a client may still send.
-#[derive(Debug)]
-struct FrameBudget {
-    left: u32,
-    counted_at: Duration,
-}
-
-impl FrameBudget {
-    fn take(&mut self, now: Duration) -> bool {
-        let earned =
-            u32::try_from(now.saturating_sub(self.counted_at).as_secs()).unwrap_or(u32::MAX);
-        if 0 < earned {
-            self.left = self
-                .left
-                .saturating_add(earned.saturating_mul(FRAMES_PER_SECOND))
-                .min(FRAMES_AT_ONCE);
-            self.counted_at = now;
-        }
-        let is_left = 0 < self.left;
-        self.left = self.left.saturating_sub(1);
-        is_left
-    }
 }
 
 impl Connection {
@@ -219,16 +148,9 @@ impl Connection {
             expiry_told: false,
             deaf: false,
             drain_at: None,
-            outbox: Outbox::default(),
-            outbox_bytes_max: pace.outbox_bytes_max,
-            queued,
-            queued_here: 0,
-            backlogs: Vec::new(),
-            backlog_moved_at: now,
-            frames: FrameBudget {
-                left: FRAMES_AT_ONCE,
-                counted_at: now,
-            },
+            outbox: Outbox::new(pace.outbox_bytes_max, queued),
+            backlogs: Backlogs::new(pace.outbox_bytes_max, now),
+            frames: TokenBucket::full(now),
             sent_at: now,
             received_at: now,
             pinged_at: now,
@@ -236,6 +158,28 @@ impl Connection {
             counted: None,
         }
     }
+
+    /// Never used for two connections of a shard.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// From now on `poll` tells when the socket can be read or written.
+    pub(crate) fn register(&mut self, poll: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        poll.register(&mut self.socket, token, interest)
+    }
+
+    pub(crate) fn deregister(&mut self, poll: &Registry) -> io::Result<()> {
+        poll.deregister(&mut self.socket)
+    }
+
+    /// While it waits for its CONNECT this is how it is told to make room. Whether it may stay: it may have been told already.
+    pub(crate) fn evict_by(&self, evict: Evict) -> bool {
+        self.place.evict_by(evict)
+    }
+
+    // ---- what comes in ----
 
     /// Reads once. `None`: nothing there now.
     pub(crate) fn read(&mut self, buffer: &mut [u8], now: Duration) -> io::Result<Option<usize>> {
@@ -328,13 +272,44 @@ impl Connection {
         }
     }
 
-    /// Whether one more frame may be taken.
-    pub(crate) fn take_frame(&mut self, now: Duration) -> Result<(), Refusal> {
-        if self.frames.take(now) {
-            Ok(())
-        } else {
-            Err(Refusal::TooManyFrames)
+    /// Takes a frame, and pushes what must now happen.
+    pub(crate) fn handle(
+        &mut self,
+        frame: Frame,
+        effects: &mut Vec<Effect>,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        if !self.frames.take(1, now) {
+            return Err(Refusal::TooManyFrames);
         }
+        self.session.handle(frame, effects)?;
+        Ok(())
+    }
+
+    /// All that the frame asked for is done.
+    pub(crate) fn frame_done(&mut self) {
+        self.session.frame_done();
+    }
+
+    // ---- who it is ----
+
+    /// Whose it is, since CONNECT; before it, whose token came with the upgrade.
+    pub(crate) fn resident(&self) -> Option<&Resident> {
+        self.resident.as_deref()
+    }
+
+    /// Whose token came with the upgrade: CONNECT may bring another.
+    pub(crate) fn take_resident(&mut self) -> Option<Box<Resident>> {
+        self.resident.take()
+    }
+
+    /// The token was verified: the socket makes room for nobody any more. Whether it had not been told to already.
+    pub(crate) fn keep_place(&self) -> bool {
+        let keeps = self.place.work();
+        if keeps {
+            self.place.verified();
+        }
+        keeps
     }
 
     /// The token was good: larger frames, of the agreed version, may come.
@@ -350,11 +325,59 @@ impl Connection {
 
     /// Another token of the same person.
     pub(crate) fn renew(&mut self, resident: Box<Resident>) {
-        self.expiry_told = false;
+        self.tell_expiry_again();
         self.stage = Stage::Open {
             expires_at: resident.expires_at,
         };
         self.resident = Some(resident);
+    }
+
+    /// One more subscription is to be told that the token expires soon, if it does.
+    pub(crate) fn tell_expiry_again(&mut self) {
+        self.expiry_told = false;
+    }
+
+    // ---- what it subscribes to ----
+
+    pub(crate) fn subscribed(&mut self, subscription: SubscriptionKey, seat: Seat<Channel>) {
+        self.seats.push((subscription, seat));
+    }
+
+    /// `None`: it is a subscription to a queue that nothing is sent to.
+    pub(crate) fn seat(&self, subscription: SubscriptionKey) -> Option<&Seat<Channel>> {
+        let mut seats = self.seats.iter();
+        let (_, seat) = seats.find(|(known, _)| *known == subscription)?;
+        Some(seat)
+    }
+
+    /// A subscription has ended.
+    pub(crate) fn unsubscribed(&mut self, subscription: SubscriptionKey) -> Option<Seat<Channel>> {
+        let mut seats = self.seats.iter();
+        let at = seats.position(|(known, _)| *known == subscription)?;
+        Some(self.seats.swap_remove(at).1)
+    }
+
+    /// All subscriptions have ended.
+    pub(crate) fn take_seats(&mut self) -> impl Iterator<Item = Seat<Channel>> + use<> {
+        std::mem::take(&mut self.seats)
+            .into_iter()
+            .map(|(_, seat)| seat)
+    }
+
+    /// What to add to the head of a message on a subscription that acknowledges.
+    pub(crate) fn delivered(
+        &mut self,
+        subscription: SubscriptionKey,
+        message_id: &str,
+    ) -> Option<u64> {
+        self.session.delivered(subscription, message_id)
+    }
+
+    // ---- how it ends ----
+
+    /// When the gateway is drained, the connection is closed then.
+    pub(crate) fn drain_at(&mut self, at: Duration) {
+        self.drain_at = Some(at);
     }
 
     /// The client is done and closes soon.
@@ -365,121 +388,57 @@ impl Connection {
         };
     }
 
+    // ---- what goes out ----
+
     /// Sends a STOMP frame as a message of its own.
     pub(crate) fn send_stomp(&mut self, frame: &[u8], now: Duration) -> Result<(), SendError> {
-        let message = websocket::message_frame(self.opcode, frame);
-        self.send(&[], Bytes::from(message), now)
+        self.send(websocket::message_frame(self.opcode, frame), now)
     }
 
-    /// Sends the WebSocket frame `bytes`, which are `head` and `rest` joined. The halves are needed apart only if
-    /// the socket blocks: then the queue shares the rest.
+    /// Sends the message in the letter with this head. Head and rest are needed apart only if the socket blocks: then the
+    /// queue shares the rest.
     pub(crate) fn deliver(
         &mut self,
         letter: &mut Letter,
         head: &[u8],
         now: Duration,
     ) -> Result<(), SendError> {
-        let rest = letter.rest.clone();
+        let rest_bytes = letter.rest().len();
         let frame = letter.address(self.opcode, head);
-        let head_bytes = frame.len() - rest.len();
-        let written = if self.outbox.is_empty() {
-            self.write(frame)?
-        } else {
-            0
-        };
-        self.sent_at = now;
+        let written = self.write_in_turn(frame, now)?;
         if written == frame.len() {
             return Ok(());
         }
-        let head = &frame[..head_bytes];
-        let pushed = self.outbox.push(head, rest, written, self.outbox_bytes_max);
-        self.count_queue();
-        pushed.map_err(|_| SendError::Slow)
+        let head = frame[..frame.len() - rest_bytes].into();
+        self.outbox.push(head, letter.rest().clone(), written)
     }
 
-    fn send(&mut self, head: &[u8], rest: Bytes, now: Duration) -> Result<(), SendError> {
-        let written = if self.outbox.is_empty() {
-            self.write(&rest)?
-        } else {
-            0
-        };
-        self.sent_at = now;
-        if written == rest.len() {
+    fn send(&mut self, frame: Vec<u8>, now: Duration) -> Result<(), SendError> {
+        let written = self.write_in_turn(&frame, now)?;
+        if written == frame.len() {
             return Ok(());
         }
-        let pushed = self.outbox.push(head, rest, written, self.outbox_bytes_max);
-        self.count_queue();
-        pushed.map_err(|_| SendError::Slow)
+        self.outbox.push(Box::default(), frame.into(), written)
     }
 
-    /// Tells the shard what this queue holds now.
-    fn count_queue(&mut self) {
-        let cost = self.outbox.cost();
-        if self.queued_here < cost {
-            self.queued
-                .fetch_add(cost - self.queued_here, Ordering::Relaxed);
+    /// How many bytes the socket takes now: none if others wait before them.
+    fn write_in_turn(&mut self, bytes: &[u8], now: Duration) -> Result<usize, SendError> {
+        self.sent_at = now;
+        if self.outbox.is_empty() {
+            self.write(bytes)
         } else {
-            self.queued
-                .fetch_sub(self.queued_here - cost, Ordering::Relaxed);
+            Ok(0)
         }
-        self.queued_here = cost;
     }
 
     /// Memory that waits for this socket, about.
     pub(crate) fn queue_cost(&self) -> usize {
-        self.queued_here
+        self.outbox.cost()
     }
 
-    // ---- what was missed ----
-
-    /// From now on a subscription is sent these before anything else.
-    pub(crate) fn begin_backlog(
-        &mut self,
-        subscription: SubscriptionKey,
-        items: VecDeque<BacklogItem>,
-        now: Duration,
-    ) {
-        if self.backlogs.is_empty() {
-            self.backlog_moved_at = now;
-        }
-        self.backlogs.push(Backlog {
-            subscription,
-            items,
-            live_bytes: 0,
-        });
-    }
-
-    /// Whether a subscription is still sent what it missed.
-    pub(crate) fn has_backlog(&self, subscription: SubscriptionKey) -> bool {
-        self.backlogs
-            .iter()
-            .any(|backlog| backlog.subscription == subscription)
-    }
-
-    /// An event for a subscription that is still sent what it missed. Bounded as the outbox is.
-    pub(crate) fn append_to_backlog(
-        &mut self,
-        subscription: SubscriptionKey,
-        item: BacklogItem,
-        now: Duration,
-    ) -> Result<(), SendError> {
-        if !self.has_backlog(subscription) {
-            self.begin_backlog(subscription, VecDeque::new(), now);
-        }
-        let bytes_max = self.outbox_bytes_max;
-        let Some(backlog) = self
-            .backlogs
-            .iter_mut()
-            .find(|backlog| backlog.subscription == subscription)
-        else {
-            return Ok(());
-        };
-        backlog.live_bytes += item.len();
-        backlog.items.push_back(item);
-        if bytes_max < backlog.live_bytes {
-            return Err(SendError::Slow);
-        }
-        Ok(())
+    /// What its subscriptions are sent before anything live.
+    pub(crate) fn backlogs(&mut self) -> &mut Backlogs {
+        &mut self.backlogs
     }
 
     /// The next message of what was missed, if the socket takes one now.
@@ -487,37 +446,11 @@ impl Connection {
         &mut self,
         now: Duration,
     ) -> Option<(SubscriptionKey, BacklogItem)> {
-        if !self.outbox.is_empty() {
-            return None;
+        if self.outbox.is_empty() {
+            self.backlogs.next(now)
+        } else {
+            None
         }
-        let backlog = self.backlogs.first_mut()?;
-        let subscription = backlog.subscription;
-        let item = backlog.items.pop_front();
-        if backlog.items.is_empty() {
-            self.backlogs.remove(0);
-        }
-        self.backlog_moved_at = now;
-        item.map(|item| (subscription, item))
-    }
-
-    /// A subscription has ended: it is sent nothing more. The frames that are not messages are left to be sent.
-    pub(crate) fn drop_backlog(&mut self, subscription: SubscriptionKey) -> Vec<Vec<u8>> {
-        let Some(at) = self
-            .backlogs
-            .iter()
-            .position(|backlog| backlog.subscription == subscription)
-        else {
-            return Vec::new();
-        };
-        let backlog = self.backlogs.remove(at);
-        backlog
-            .items
-            .into_iter()
-            .filter_map(|item| match item {
-                BacklogItem::Frame(frame) => Some(frame),
-                BacklogItem::Missed(_) | BacklogItem::Live(_) | BacklogItem::Note { .. } => None,
-            })
-            .collect()
     }
 
     /// How many bytes the socket takes now.
@@ -534,7 +467,7 @@ impl Connection {
 
     /// Answers a ping.
     pub(crate) fn pong(&mut self, payload: Bytes, now: Duration) -> Result<(), SendError> {
-        self.send(&[], websocket::pong_frame(payload).into(), now)
+        self.send(websocket::pong_frame(payload), now)
     }
 
     /// A heart-beat (a message of one LF), a ping, or both in one write.
@@ -547,7 +480,7 @@ impl Connection {
             bytes.extend_from_slice(websocket::PING_FRAME);
             self.pinged_at = now;
         }
-        self.send(&[], bytes.into(), now)
+        self.send(bytes, now)
     }
 
     /// Says Close after all that is queued, and waits for the peer's.
@@ -561,9 +494,8 @@ impl Connection {
     }
 
     /// Says Close after the frame that was begun, and nothing else of what is queued.
-    pub(crate) fn cut_off(&mut self, code: CloseCode, reason: &str, now: Duration) {
+    fn cut_off(&mut self, code: CloseCode, reason: &str, now: Duration) {
         self.outbox.drop_unbegun();
-        self.count_queue();
         self.close(code, reason, now);
     }
 
@@ -584,24 +516,40 @@ impl Connection {
         self.say_close(websocket::close_reply(code), now);
     }
 
-    /// Close is taken however full the outbox is: it is a few bytes, and the last.
+    /// Close is taken however full the queue is: it is a few bytes, and the last.
     fn say_close(&mut self, frame: Vec<u8>, now: Duration) {
-        let bytes_max = std::mem::replace(&mut self.outbox_bytes_max, usize::MAX);
-        if self.send(&[], frame.into(), now).is_err() || self.end_if_deaf().is_err() {
-            // The socket is gone, and with it whoever would have heard this.
+        let written = self.write_in_turn(&frame, now);
+        if let Ok(written) = written
+            && written < frame.len()
+        {
+            self.outbox.push_last(Box::default(), frame.into(), written);
+        }
+        if written.is_err() || self.end_if_deaf().is_err() {
+            // The socket is gone, and with it the client that would have read this.
             self.stage = Stage::Closing {
                 drop_by: now,
                 peer_closed: true,
             };
         }
-        self.outbox_bytes_max = bytes_max;
+    }
+
+    /// Ends the session with the reason's ERROR, where one can be sent, and says Close.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal, now: Duration) {
+        let answer = refusal.answer();
+        let error = refusal
+            .error_text()
+            .and_then(|text| self.session.error(&text));
+        let is_sent = error.is_none_or(|error| self.send_stomp(&error, now).is_ok());
+        if is_sent && !matches!(refusal, Refusal::SlowConsumer) {
+            self.close(answer.close, answer.code, now);
+        } else {
+            self.cut_off(answer.close, answer.code, now);
+        }
     }
 
     /// The socket takes more. Whether all is sent.
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
-        let flushed = self.outbox.flush(&mut self.socket);
-        self.count_queue();
-        let flushed = flushed?;
+        let flushed = self.outbox.flush(&mut self.socket)?;
         self.end_if_deaf()?;
         Ok(flushed)
     }
@@ -625,8 +573,28 @@ impl Connection {
         ) && self.outbox.is_empty()
     }
 
+    // ---- what is due ----
+
+    /// Whether the wheel must wake it earlier than it is set to.
+    pub(crate) fn wake_by(&mut self, at: Duration) -> bool {
+        let is_earlier = self.wake_at.is_none_or(|set| at < set);
+        if is_earlier {
+            self.wake_at = Some(at);
+        }
+        is_earlier
+    }
+
+    /// The wheel wakes it. Whether that was still wanted: an earlier time may have been set since.
+    pub(crate) fn wake(&mut self, at: Duration) -> bool {
+        let is_wanted = self.wake_at == Some(at);
+        if is_wanted {
+            self.wake_at = None;
+        }
+        is_wanted
+    }
+
     /// What is due by now.
-    pub(crate) fn due(&self, pace: &Pace, now: Duration, wall: Timestamp) -> Due {
+    pub(crate) fn due(&mut self, pace: &Pace, now: Duration, wall: Timestamp) -> Due {
         match self.stage {
             Stage::Waiting { connect_by } if connect_by <= now => {
                 Due::Refuse(Refusal::ConnectTimeout)
@@ -641,10 +609,13 @@ impl Connection {
             Stage::Closing { .. } => Due::Nothing,
             _ if self.drain_at.is_some_and(|at| at <= now) => Due::Refuse(Refusal::Draining),
             _ if self.received_at + pace.silence_max <= now => Due::Drop,
-            _ if self.is_stalled(now) => Due::Refuse(Refusal::SlowConsumer),
+            _ if self.backlogs.stalled_at().is_some_and(|at| at <= now) => {
+                Due::Refuse(Refusal::SlowConsumer)
+            }
             Stage::Open { expires_at }
                 if !self.expiry_told && time_left(expires_at, wall) <= TELL_EXPIRY_BEFORE =>
             {
+                self.expiry_told = true;
                 Due::TellExpiry {
                     left: time_left(expires_at, wall),
                 }
@@ -653,10 +624,6 @@ impl Connection {
                 self.due_words(pace, now)
             }
         }
-    }
-
-    fn is_stalled(&self, now: Duration) -> bool {
-        !self.backlogs.is_empty() && self.backlog_moved_at + BACKLOG_STALLED_AFTER <= now
     }
 
     fn due_words(&self, pace: &Pace, now: Duration) -> Due {
@@ -704,11 +671,7 @@ impl Connection {
             .unwrap_or(Duration::MAX)
             .min(self.ping_at(pace));
         let silence = self.received_at + pace.silence_max;
-        let stalled = if self.backlogs.is_empty() {
-            Duration::MAX
-        } else {
-            self.backlog_moved_at + BACKLOG_STALLED_AFTER
-        };
+        let stalled = self.backlogs.stalled_at().unwrap_or(Duration::MAX);
         stage
             .min(words)
             .min(silence)
@@ -717,70 +680,9 @@ impl Connection {
     }
 }
 
-impl BacklogItem {
-    /// Bytes of its message, but for the head of the subscription.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            BacklogItem::Missed(push) | BacklogItem::Live(push) => push.rest().len(),
-            BacklogItem::Note { rest, .. } => rest.len(),
-            BacklogItem::Frame(frame) => frame.len(),
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.queued.fetch_sub(self.queued_here, Ordering::Relaxed);
-    }
-}
-
 /// What is left of a token's time; zero once it has expired.
 fn time_left(expires_at: Timestamp, wall: Timestamp) -> Duration {
     Duration::try_from(expires_at.duration_since(wall)).unwrap_or_default()
-}
-
-/// One message on its way to many sockets: the shared rest stays where it is, and each head is written in front of
-/// it, so that a delivery copies a few dozen bytes and is one write.
-#[derive(Debug, Default)]
-pub(crate) struct Letter {
-    buffer: Vec<u8>,
-    rest_at: usize,
-    rest: Bytes,
-}
-
-/// Room for the frame header and most heads; a longer head makes more.
-const HEAD_BYTES: usize = 512;
-
-impl Letter {
-    /// Takes the next message.
-    pub(crate) fn load(&mut self, rest: &Bytes) {
-        self.rest = rest.clone();
-        self.lay_out(HEAD_BYTES);
-    }
-
-    fn lay_out(&mut self, head_bytes: usize) {
-        self.rest_at = head_bytes;
-        self.buffer.resize(head_bytes, 0);
-        self.buffer.extend_from_slice(&self.rest);
-    }
-
-    /// The whole WebSocket frame for one subscription.
-    fn address(&mut self, opcode: OpCode, head: &[u8]) -> &[u8] {
-        let header = websocket::message_header(opcode);
-        let payload_bytes = (head.len() + self.rest.len()) as u64;
-        let header_bytes = header.len(payload_bytes);
-        let head_bytes = header_bytes + head.len();
-        if self.rest_at < head_bytes {
-            self.lay_out(head_bytes);
-        }
-        let begin = self.rest_at - head_bytes;
-        let (mut before, after) = self.buffer[begin..self.rest_at].split_at_mut(header_bytes);
-        header
-            .format(payload_bytes, &mut before)
-            .expect("the header is as long as it says");
-        after.copy_from_slice(head);
-        &self.buffer[begin..]
-    }
 }
 
 #[cfg(test)]
@@ -847,7 +749,7 @@ mod tests {
         (connection, theirs)
     }
 
-    fn due(connection: &Connection, second: u64) -> Due {
+    fn due(connection: &mut Connection, second: u64) -> Due {
         connection.due(&Pace::default(), seconds(second), wall(second))
     }
 
@@ -855,9 +757,9 @@ mod tests {
     fn point_26_a_heart_beat_is_sent_only_if_nothing_else_was() {
         let (mut connection, mut theirs) = connection();
         connection.received_at = seconds(24);
-        assert!(matches!(due(&connection, 24), Due::Nothing));
+        assert!(matches!(due(&mut connection, 24), Due::Nothing));
         assert!(matches!(
-            due(&connection, 25),
+            due(&mut connection, 25),
             Due::Speak { beat: true, .. }
         ));
 
@@ -867,9 +769,9 @@ mod tests {
             .deliver(&mut letter, b"MESSAGE\n", seconds(20))
             .unwrap();
 
-        assert!(matches!(due(&connection, 44), Due::Nothing));
+        assert!(matches!(due(&mut connection, 44), Due::Nothing));
         assert!(matches!(
-            due(&connection, 45),
+            due(&mut connection, 45),
             Due::Speak { beat: true, .. }
         ));
         connection.speak(true, true, seconds(45)).unwrap();
@@ -882,11 +784,11 @@ mod tests {
     fn point_26_whatever_a_client_sends_shows_that_it_lives() {
         let (mut connection, _theirs) = connection();
         (connection.sent_at, connection.pinged_at) = (seconds(60), seconds(60));
-        assert!(matches!(due(&connection, 70), Due::Drop));
+        assert!(matches!(due(&mut connection, 70), Due::Drop));
 
         connection.received_at = seconds(65);
 
-        assert!(matches!(due(&connection, 70), Due::Nothing));
+        assert!(matches!(due(&mut connection, 70), Due::Nothing));
     }
 
     #[test]
@@ -903,7 +805,5 @@ mod tests {
             "{} bytes",
             size_of::<Connection>()
         );
-        let outbox = Outbox::default();
-        assert!(outbox.is_empty() && size_of_val(&outbox) <= 48);
     }
 }

@@ -25,6 +25,7 @@
 //! ```
 
 mod admin;
+mod backlog;
 mod clock;
 mod config;
 mod connection;
@@ -32,6 +33,7 @@ mod destination;
 mod door;
 mod event_clock;
 mod feed;
+mod frame_buffer;
 mod gateway;
 mod hub;
 mod measure;
@@ -45,6 +47,7 @@ mod refusal;
 mod shard;
 mod socket_counts;
 pub mod stomp;
+mod token_bucket;
 pub mod websocket;
 mod wheel;
 

@@ -6,6 +6,10 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -17,16 +21,25 @@ const FRAMES_PER_WRITE: usize = 32;
 /// they count.
 const FRAME_OVERHEAD: usize = 96;
 
-/// The queue is full: the reader is too slow for what is sent to it.
+/// Why bytes were not sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SlowConsumer;
+pub(crate) enum SendError {
+    /// The queue is full: the client reads more slowly than it is sent to.
+    Slow,
+    /// The socket is gone.
+    Gone,
+}
 
 /// A bounded queue of frames, the first of which may have been sent in part.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     frames: VecDeque<Frame>,
     first_written: usize,
     bytes_queued: usize,
+    bytes_max: usize,
+    /// What all queues of the shard cost, of which this one's part is `counted`.
+    total: Arc<AtomicUsize>,
+    counted: usize,
 }
 
 /// A frame in two halves: its own, and what it shares with the same frame of other sockets.
@@ -52,6 +65,18 @@ pub(crate) enum Flushed {
 }
 
 impl Outbox {
+    /// Empty. What it costs is part of `total`.
+    pub(crate) fn new(bytes_max: usize, total: Arc<AtomicUsize>) -> Self {
+        Self {
+            frames: VecDeque::new(),
+            first_written: 0,
+            bytes_queued: 0,
+            bytes_max,
+            total,
+            counted: 0,
+        }
+    }
+
     /// Whether a frame may go to the socket directly.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
@@ -72,28 +97,31 @@ impl Outbox {
     /// alert to everyone else. A frame begun is always taken: its other half is on the wire.
     pub(crate) fn push(
         &mut self,
-        head: &[u8],
+        head: Box<[u8]>,
         rest: Bytes,
         written: usize,
-        bytes_max: usize,
-    ) -> Result<(), SlowConsumer> {
+    ) -> Result<(), SendError> {
+        let cost = self.cost() + head.len() + rest.len() + FRAME_OVERHEAD;
+        if written == 0 && self.bytes_max < cost {
+            return Err(SendError::Slow);
+        }
+        self.push_last(head, rest, written);
+        Ok(())
+    }
+
+    /// The same however full the queue is: for a few bytes that nothing follows.
+    pub(crate) fn push_last(&mut self, head: Box<[u8]>, rest: Bytes, written: usize) {
         assert!(
             written == 0 || self.frames.is_empty(),
             "a frame was begun inside another"
         );
-        let frame = Frame {
-            head: head.into(),
-            rest,
-        };
-        if written == 0 && bytes_max < self.cost() + frame.len() + FRAME_OVERHEAD {
-            return Err(SlowConsumer);
-        }
+        let frame = Frame { head, rest };
         self.bytes_queued += frame.len();
         if written != 0 {
             self.first_written = written;
         }
         self.frames.push_back(frame);
-        Ok(())
+        self.count();
     }
 
     /// Drops every frame that has not been begun, to make room for a last word.
@@ -101,10 +129,28 @@ impl Outbox {
         let kept = usize::from(self.first_written != 0);
         self.frames.truncate(kept);
         self.bytes_queued = self.frames.iter().map(Frame::len).sum();
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let cost = self.cost();
+        self.total.fetch_add(cost, Ordering::Relaxed);
+        self.total.fetch_sub(self.counted, Ordering::Relaxed);
+        self.counted = cost;
     }
 
     /// Writes until the queue is empty or the socket blocks.
     pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<Flushed> {
+        let flushed = self.write_to(socket);
+        if self.frames.is_empty() {
+            // Free the buffer: a socket that was slow once must not hold its queue's capacity while it is idle.
+            self.frames = VecDeque::new();
+        }
+        self.count();
+        flushed
+    }
+
+    fn write_to(&mut self, socket: &mut impl Write) -> io::Result<Flushed> {
         while !self.frames.is_empty() {
             match socket.write_vectored(&self.slices()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -116,8 +162,6 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        // The memory of a bad moment is not kept for a good day.
-        *self = Self::default();
         Ok(Flushed::Empty)
     }
 
@@ -151,11 +195,21 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn outbox(bytes_max: usize) -> Outbox {
+        Outbox::new(bytes_max, Arc::default())
+    }
 
     /// A socket that takes a few bytes at a time.
     struct Trickle {
@@ -187,11 +241,11 @@ mod tests {
             room in proptest::collection::vec(1usize..50, 0..60),
             begun in 0usize..5,
         ) {
-            let mut outbox = Outbox::default();
+            let mut outbox = outbox(1 << 20);
             let mut expected = Vec::new();
             for (at, (head, rest)) in frames.iter().enumerate() {
                 let written = if at == 0 { begun.min(head.len() + rest.len() - 1) } else { 0 };
-                outbox.push(head.as_bytes(), Bytes::copy_from_slice(rest.as_bytes()), written, 1 << 20).unwrap();
+                outbox.push(head.as_bytes().into(), Bytes::copy_from_slice(rest.as_bytes()), written).unwrap();
                 expected.extend_from_slice(&[head.as_bytes(), rest.as_bytes()].concat()[written..]);
             }
             let mut socket = Trickle { room, taken: Vec::new() };
@@ -200,32 +254,30 @@ mod tests {
             socket.room = vec![usize::MAX; 5_000];
             prop_assert_eq!(outbox.flush(&mut socket).unwrap(), Flushed::Empty);
             prop_assert_eq!(socket.taken, expected);
-            prop_assert_eq!(outbox.bytes_queued(), 0);
+            prop_assert_eq!((outbox.bytes_queued(), outbox.total.load(Ordering::Relaxed)), (0, 0));
         }
     }
 
     #[test]
     fn a_full_outbox_refuses_and_keeps_what_it_has() {
-        let mut outbox = Outbox::default();
-        outbox
-            .push(b"", Bytes::from_static(b"0123456789"), 3, 15)
-            .unwrap();
         let room_for_five = 2 * FRAME_OVERHEAD + 15;
+        let mut outbox = outbox(room_for_five);
+        let ten = Bytes::from_static(b"0123456789");
+        outbox.push(Box::default(), ten, 3).unwrap();
 
-        assert_eq!(
-            outbox.push(b"", Bytes::from_static(b"012345"), 0, room_for_five),
-            Err(SlowConsumer)
-        );
+        let six = Bytes::from_static(b"012345");
+        assert_eq!(outbox.push(Box::default(), six, 0), Err(SendError::Slow));
         assert_eq!(outbox.bytes_queued(), 10);
     }
 
     #[test]
     fn a_thousand_answers_of_two_bytes_count_as_what_they_hold() {
-        let mut outbox = Outbox::default();
+        let mut outbox = outbox(64 * 1024);
         let fits = (0..10_000)
             .take_while(|_| {
-                let pong = Bytes::from_static(b"\x8a\x00");
-                outbox.push(b"", pong, 0, 64 * 1024).is_ok()
+                outbox
+                    .push(Box::default(), Bytes::from_static(b"\x8a\x00"), 0)
+                    .is_ok()
             })
             .count();
         assert!(fits < 1_000, "{fits} frames in 64 KiB");
@@ -233,18 +285,16 @@ mod tests {
 
     #[test]
     fn a_last_word_follows_the_frame_that_was_begun_and_no_other() {
-        let mut outbox = Outbox::default();
+        let mut outbox = outbox(1_000);
         outbox
-            .push(b"", Bytes::from_static(b"begun"), 2, 100)
+            .push(Box::default(), Bytes::from_static(b"begun"), 2)
             .unwrap();
         outbox
-            .push(b"", Bytes::from_static(b"waiting"), 0, 1_000)
+            .push(Box::default(), Bytes::from_static(b"waiting"), 0)
             .unwrap();
 
         outbox.drop_unbegun();
-        outbox
-            .push(b"", Bytes::from_static(b"bye"), 0, 1_000)
-            .unwrap();
+        outbox.push_last(Box::default(), Bytes::from_static(b"bye"), 0);
 
         let mut socket = Trickle {
             room: vec![usize::MAX; 9],
@@ -252,5 +302,22 @@ mod tests {
         };
         outbox.flush(&mut socket).unwrap();
         assert_eq!(socket.taken, b"gunbye");
+    }
+
+    #[test]
+    fn what_all_queues_of_a_shard_cost_is_the_sum_of_each() {
+        let total = Arc::default();
+        let queue = || Outbox::new(10_000, Arc::clone(&total));
+        let (mut one, mut other) = (queue(), queue());
+        for outbox in [&mut one, &mut other] {
+            outbox
+                .push(Box::default(), Bytes::from_static(b"waiting"), 0)
+                .unwrap();
+        }
+        assert_eq!(total.load(Ordering::Relaxed), one.cost() + other.cost());
+
+        drop(one);
+
+        assert_eq!(total.load(Ordering::Relaxed), other.cost());
     }
 }

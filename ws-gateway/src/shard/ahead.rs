@@ -4,9 +4,9 @@
 //! once the log itself is known to end before it. After `Pace::wait_for_log_max` it is told `behind`, gets the live alerts, and what
 //! is older than its position comes as `replayed`, never again as live.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use event_model::{Line, PARTITIONS, Topic, partition_for};
+use event_model::{Line, PARTITIONS, partition_for};
 
 use super::{ConnectionKey, Shard};
 use crate::{
@@ -22,15 +22,6 @@ const JUDGE_EVERY: Duration = Duration::from_millis(20);
 /// How many SUBSCRIBEs of one connection wait; one more is told at once.
 const PENDING_MAX: usize = 4;
 
-/// Where the log ended when it was asked.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LogEnds {
-    /// When it was asked, since the gateway's start.
-    pub(crate) asked_at: Duration,
-    /// The offset that the next record gets.
-    pub(crate) ends: BTreeMap<(Topic, u32), u64>,
-}
-
 /// A SUBSCRIBE that waits.
 #[derive(Debug)]
 pub(super) struct PendingSubscribe {
@@ -40,26 +31,6 @@ pub(super) struct PendingSubscribe {
     since: Duration,
     /// What follows once it is done: its RECEIPT.
     then: Vec<Effect>,
-}
-
-impl LogEnds {
-    /// Whether the log, asked after `since`, has no record at a place that the position names: it is another log's.
-    fn refute(&self, position: &Position, since: Duration) -> bool {
-        let is_beyond = |topic| {
-            let end = self.ends.get(&(topic, position.partition));
-            position
-                .mark(topic)
-                .is_some_and(|mark| end.is_some_and(|end| *end <= mark.offset))
-        };
-        since <= self.asked_at && Topic::ALL.into_iter().any(is_beyond)
-    }
-
-    /// Whether a client that came with a position (and when) has heard this event before.
-    pub(super) fn covered(&self, (position, since): &(Position, Duration), push: &Push) -> bool {
-        push.place.partition == position.partition
-            && position.covers(push.place.topic, push.place.offset)
-            && !self.refute(position, *since)
-    }
 }
 
 impl Shard {
@@ -115,7 +86,8 @@ impl Shard {
             return Ok(Vec::new());
         }
         let position: Position = token.parse().map_err(|_| NotRecovered::BadToken)?;
-        self.recent
+        self.publisher
+            .recent()
             .since(line, partition_for(line, PARTITIONS), &position)
     }
 

@@ -9,9 +9,9 @@ use std::{
 
 use event_model::{Line, PARTITIONS, partition_for};
 
-use super::{ConnectionKey, Shard, deliver_to};
+use super::{ConnectionKey, Shard};
 use crate::{
-    connection::{BacklogItem, SendError},
+    backlog::BacklogItem,
     destination::Channel,
     measure,
     position::Position,
@@ -19,6 +19,7 @@ use crate::{
     recent::{NotRecovered, SNAPSHOT_WINDOW},
     refusal::Refusal,
     stomp::{Effect, Subscribe},
+    token_bucket::TokenBucket,
 };
 
 /// What one person may be sent of the past at once, and then in a second. A family under one pass that comes back after
@@ -41,58 +42,19 @@ pub(super) struct Backfill {
 
 /// How much of the past each person may still be sent.
 #[derive(Debug, Default)]
-pub(super) struct BackfillBudgets(BTreeMap<Box<str>, Budget>);
-
-#[derive(Debug)]
-struct Budget {
-    left: i64,
-    counted_at: Duration,
-}
+pub(super) struct BackfillBudgets(BTreeMap<Box<str>, TokenBucket<BYTES_AT_ONCE, BYTES_PER_SECOND>>);
 
 impl BackfillBudgets {
-    /// Takes what a person is to be sent. The last of a budget buys any amount, so that nothing is too large to be asked
-    /// for once.
+    /// Takes what a person is to be sent.
     fn take(&mut self, subject: &str, bytes: usize, now: Duration) -> bool {
         if BUDGETS_MIN <= self.0.len() {
             self.0.retain(|_, budget| !budget.is_full(now));
         }
-        if !self.0.contains_key(subject) {
-            let full = Budget {
-                left: BYTES_AT_ONCE,
-                counted_at: now,
-            };
-            self.0.insert(subject.into(), full);
-        }
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2).max(BYTES_MIN);
         self.0
-            .get_mut(subject)
-            .is_some_and(|budget| budget.take(bytes, now))
-    }
-}
-
-impl Budget {
-    fn left(&self, now: Duration) -> i64 {
-        let seconds = now.saturating_sub(self.counted_at).as_secs();
-        let earned = i64::try_from(seconds)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(BYTES_PER_SECOND);
-        self.left.saturating_add(earned).min(BYTES_AT_ONCE)
-    }
-
-    fn is_full(&self, now: Duration) -> bool {
-        self.left(now) == BYTES_AT_ONCE
-    }
-
-    fn take(&mut self, bytes: i64, now: Duration) -> bool {
-        if BYTES_PER_SECOND <= self.left(now) - self.left {
-            self.left = self.left(now);
-            self.counted_at = now;
-        }
-        let is_left = 0 < self.left;
-        if is_left {
-            self.left -= bytes;
-        }
-        is_left
+            .entry(subject.into())
+            .or_insert_with(|| TokenBucket::full(now))
+            .take(bytes, now)
     }
 }
 
@@ -110,8 +72,7 @@ impl Shard {
         let bytes = backfill.frames.iter().map(|push| push.rest().len()).sum();
         let subject = match self.connection(key) {
             Some(connection) => connection
-                .resident
-                .as_ref()
+                .resident()
                 .map(|resident| resident.subject.clone()),
             None => return Ok(()),
         };
@@ -138,7 +99,7 @@ impl Shard {
         if !items.is_empty()
             && let Some(connection) = self.connection(key)
         {
-            connection.begin_backlog(subscribe.key, items, now);
+            connection.backlogs().begin(subscribe.key, items, now);
             self.fill(key);
         }
         Ok(())
@@ -165,45 +126,22 @@ impl Shard {
                 BacklogItem::Live(push) => (push.rest(), &push.message_id),
                 BacklogItem::Note { rest, message_id } => (rest, message_id),
             };
-            self.letter.load(rest);
-            if let Err(error) = self.deliver_on(key, subscription, message_id) {
+            let publisher = &mut self.publisher;
+            if let Some(connection) = self.connections.get_mut(key.slot)
+                && let Err(error) =
+                    publisher.deliver_on(connection, subscription, rest, message_id, now)
+            {
                 return self.unsent(key, error);
             }
         }
         self.unfilled.push(key);
     }
 
-    /// Sends the letter on one subscription.
-    fn deliver_on(
-        &mut self,
-        key: ConnectionKey,
-        subscription: crate::stomp::SubscriptionKey,
-        message_id: &str,
-    ) -> Result<(), SendError> {
-        let Some(connection) = self.connections.get_mut(key.slot) else {
-            return Ok(());
-        };
-        let seat = connection
-            .seats
-            .iter()
-            .find(|(known, _)| *known == subscription);
-        let Some(subscriber) = seat.and_then(|(_, seat)| self.hub.subscriber(seat)) else {
-            return Ok(());
-        };
-        deliver_to(
-            connection,
-            subscriber,
-            &mut self.letter,
-            message_id,
-            self.now,
-        )
-    }
-
     /// What a subscription without a position is sent first.
     pub(super) fn snapshot(&self, subscribe: &Subscribe, line: &Line) -> Backfill {
         let is_recent = |push: &Push| self.event_clock.age(push.heard) < SNAPSHOT_WINDOW;
         let frames = if subscribe.snapshot {
-            self.recent.alerts(line, is_recent)
+            self.publisher.recent().alerts(line, is_recent)
         } else {
             Vec::new()
         };
@@ -219,7 +157,10 @@ impl Shard {
         line: &Line,
         outcome: Result<Vec<Arc<Push>>, NotRecovered>,
     ) -> Backfill {
-        let position = self.recent.position(partition_for(line, PARTITIONS));
+        let position = self
+            .publisher
+            .recent()
+            .position(partition_for(line, PARTITIONS));
         match outcome {
             Ok(frames) => Backfill {
                 answer: Some(recovered(frames.len(), position)),
@@ -227,7 +168,7 @@ impl Shard {
             },
             Err(reason) => {
                 let is_live = |push: &Push| self.event_clock.is_live(push.heard);
-                let frames = self.recent.alerts(line, is_live);
+                let frames = self.publisher.recent().alerts(line, is_live);
                 Backfill {
                     answer: Some(not_recovered(reason, frames.len(), position)),
                     frames,

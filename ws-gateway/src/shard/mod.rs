@@ -8,14 +8,18 @@
 
 mod ahead;
 mod backfill;
+mod command;
+mod connection_key;
+mod deadlines;
+mod log_ends;
 mod partial_messages;
+mod publisher;
 mod serve;
 #[cfg(test)]
 mod tests;
 
 use std::{
     io,
-    net::TcpStream,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,39 +29,37 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use event_model::{Recorded, Topic, fold::Standing};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use rand::Rng;
-use resident_token::{Resident, Verifier};
-use service_kit::bounds::{Evict, Place};
+use resident_token::Verifier;
+use service_kit::bounds::Evict;
 use slab::Slab;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use self::{
+    ahead::PendingSubscribe, backfill::BackfillBudgets, connection_key::ConnectionKey,
+    deadlines::Deadlines, partial_messages::PartialMessages, publisher::Publisher,
+};
+pub(crate) use self::{
+    command::{Notice, Order, Read, ShardEnded, ShardHandle, Upgraded},
+    log_ends::LogEnds,
+};
 use crate::{
     clock::Clock,
     config::{Config, Pace},
-    connection::{BacklogItem, Connection, Letter, SendError},
-    destination::Channel,
+    connection::Connection,
     event_clock::EventClock,
-    hub::Hub,
     measure,
-    position::{Mark, Position},
-    push::{self, Push},
-    recent::Recent,
+    push::Push,
     refusal::Refusal,
     socket_counts::SocketCounts,
-    stomp::{Frame, MessageHead, ProtocolError, SubscriptionKey},
+    stomp::{Frame, ProtocolError},
     websocket::{
         Message, OpCode,
         coding::{CloseCode, Data},
     },
-    wheel::Wheel,
 };
-
-pub(crate) use self::ahead::LogEnds;
-use self::{ahead::PendingSubscribe, backfill::BackfillBudgets, partial_messages::PartialMessages};
 
 /// Orders that wait for a shard. The log's reader waits when it is full: a broadcast takes milliseconds.
 const ORDERS_MAX: usize = 1_024;
@@ -69,103 +71,6 @@ const READ_BYTES: usize = 16 * 1024;
 const READS_AT_ONCE: usize = 8;
 
 const WAKER: Token = Token(usize::MAX);
-
-/// A connection of the shard. Never used for two connections, so a late word to one that is gone reaches nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct ConnectionKey {
-    /// Where it stands in the shard.
-    slot: usize,
-    /// How many connections were there before it.
-    number: u64,
-}
-
-/// One subscription of one connection.
-#[derive(Debug)]
-struct Subscriber {
-    connection: ConnectionKey,
-    subscription: SubscriptionKey,
-    /// What each of its messages begins with.
-    head: MessageHead,
-    /// Whether its session counts what it was sent.
-    acknowledges: bool,
-    /// The position that it came with, which this gateway had not reached, and when: what is older was heard before.
-    ahead: Option<(Position, Duration)>,
-}
-
-/// What a shard is asked to do.
-#[derive(Debug)]
-pub(crate) enum Order {
-    /// A new socket.
-    Adopt(Upgraded),
-    /// A record of the log was read: remember it, and its frame if it has one.
-    Remember(Read),
-    /// The same, and everybody who subscribes to its line is sent it.
-    Deliver(Read),
-    /// How far the log goes.
-    LogEnds(LogEnds),
-    /// Something that the subscribers of notices are told.
-    Notify(Notice),
-    /// Close all sockets within this time, and end.
-    Drain(Duration),
-}
-
-/// A record that was read.
-#[derive(Debug, Clone)]
-pub(crate) struct Read {
-    pub(crate) topic: Topic,
-    pub(crate) partition: u32,
-    pub(crate) mark: Mark,
-    /// None if the record says nothing that residents are sent.
-    pub(crate) push: Option<Arc<Push>>,
-    /// Accepts that were read before their alert, which this record is.
-    pub(crate) corrected: Vec<(Recorded, Standing)>,
-}
-
-/// Something about this gateway.
-#[derive(Debug, Clone)]
-pub(crate) struct Notice {
-    pub(crate) name: &'static str,
-    pub(crate) body: serde_json::Value,
-    /// Whether it stays true until the next notice: then it is also told to whoever subscribes later.
-    pub(crate) lasts: bool,
-}
-
-/// A socket that has become a WebSocket.
-#[derive(Debug)]
-pub(crate) struct Upgraded {
-    pub(crate) socket: TcpStream,
-    /// What came after the upgrade request.
-    pub(crate) first_bytes: Bytes,
-    /// Whose token the upgrade request carried.
-    pub(crate) resident: Option<Box<Resident>>,
-    pub(crate) place: Place,
-}
-
-/// The way to a shard.
-#[derive(Debug, Clone)]
-pub(crate) struct ShardHandle {
-    orders: mpsc::Sender<Order>,
-    waker: Arc<Waker>,
-}
-
-/// The shard is gone: the gateway is ending.
-#[derive(Debug, thiserror::Error)]
-#[error("the shard has ended")]
-pub(crate) struct ShardEnded;
-
-impl ShardHandle {
-    /// Waits for room. Cancel safe: an order is given or not.
-    pub(crate) async fn order(&self, order: Order) -> Result<(), ShardEnded> {
-        self.orders.send(order).await.map_err(|_| ShardEnded)?;
-        self.waker.wake().map_err(|_| ShardEnded)
-    }
-
-    /// The same for a thread of its own.
-    pub(crate) fn order_blocking(&self, order: Order) -> Result<(), ShardEnded> {
-        self.orders.blocking_send(order).map_err(|_| ShardEnded)?;
-        self.waker.wake().map_err(|_| ShardEnded)
-    }
-}
 
 /// Starts the thread of one shard.
 pub(crate) fn start(
@@ -191,13 +96,9 @@ pub(crate) fn start(
         evicted: Arc::default(),
         connections: Slab::new(),
         connections_made: (number as u64) << 48,
-        notices_made: 0,
-        hub: Hub::new(),
-        recent: Recent::new(config.recent_bytes_max),
-        wheel: Wheel::new(clock.elapsed()),
-        letter: Letter::default(),
+        publisher: Publisher::new(config.recent_bytes_max),
+        deadlines: Deadlines::new(clock.elapsed()),
         read_buffer: Vec::new(),
-        lasting: None,
         unfinished: Vec::new(),
         unfilled: Vec::new(),
         pending: Vec::new(),
@@ -216,7 +117,7 @@ pub(crate) fn start(
     let thread = std::thread::Builder::new()
         .name(format!("shard-{number}"))
         .spawn(move || shard.run())?;
-    Ok((ShardHandle { orders, waker }, thread))
+    Ok((ShardHandle::new(orders, waker), thread))
 }
 
 struct Shard {
@@ -233,14 +134,9 @@ struct Shard {
     evicted: Arc<Mutex<Vec<ConnectionKey>>>,
     connections: Slab<Connection>,
     connections_made: u64,
-    notices_made: u64,
-    hub: Hub<Channel, Subscriber>,
-    recent: Recent,
-    wheel: Wheel<(ConnectionKey, Duration)>,
-    letter: Letter,
+    publisher: Publisher,
+    deadlines: Deadlines,
     read_buffer: Vec<u8>,
-    /// The notice that is still true.
-    lasting: Option<Notice>,
     /// Sockets that have more to read than their turn allowed.
     unfinished: Vec<ConnectionKey>,
     /// Sockets that take more of what they missed than their turn allowed.
@@ -288,7 +184,7 @@ impl Shard {
                     }
                 }
             }
-            self.turn_wheel();
+            self.do_what_is_due();
             self.judge_pending();
             self.shed_queues();
             self.shed_partial_messages();
@@ -306,7 +202,7 @@ impl Shard {
             let Some((slot, connection)) = longest.filter(|(_, one)| 0 < one.queue_cost()) else {
                 return;
             };
-            let number = connection.number;
+            let number = connection.number();
             self.refuse(ConnectionKey { slot, number }, &Refusal::SlowConsumer);
         }
     }
@@ -336,7 +232,7 @@ impl Shard {
         let judging = self.next_judgement(now);
         let overdue = self.partial_messages.next_deadline();
         let overdue = overdue.map(|at| at.saturating_sub(now));
-        let sleeps = self.wheel.sleep(now).into_iter();
+        let sleeps = self.deadlines.sleep(now).into_iter();
         sleeps.chain(ending).chain(judging).chain(overdue).min()
     }
 
@@ -374,10 +270,7 @@ impl Shard {
                 self.log_ends = ends;
                 self.pending_changed = true;
             }
-            Order::Notify(notice) => {
-                self.notify(&notice);
-                self.lasting = Some(notice).filter(|notice| notice.lasts);
-            }
+            Order::Notify(notice) => self.notify(notice),
             Order::Drain(window) => self.drain(window),
         }
     }
@@ -386,129 +279,56 @@ impl Shard {
 
     fn remember(&mut self, read: Read) -> Option<Arc<Push>> {
         self.pending_changed = true;
-        self.recent.read(read.topic, read.partition, read.mark);
-        if let Some(push) = &read.push {
-            self.recent.add(Arc::clone(push));
-        }
-        for (recorded, standing) in &read.corrected {
-            self.recent.correct(recorded, *standing);
-        }
-        read.push
+        self.publisher.remember(read)
     }
 
     fn deliver(&mut self, push: &Arc<Push>) {
-        let mut trouble = Vec::new();
-        let mut to_fill = Vec::new();
-        let mut delivered = 0u64;
-        self.letter.load(push.rest());
-        for subscriber in self.hub.subscribers(&Channel::Line(push.line.clone())) {
-            let Some(connection) = self.connections.get_mut(subscriber.connection.slot) else {
-                continue;
-            };
-            let was_heard = subscriber
-                .ahead
-                .as_ref()
-                .is_some_and(|ahead| self.log_ends.covered(ahead, push));
-            let sent = if was_heard || connection.has_backlog(subscriber.subscription) {
-                let item = if was_heard {
-                    BacklogItem::Missed(Arc::clone(push))
-                } else {
-                    BacklogItem::Live(Arc::clone(push))
-                };
-                to_fill.push(subscriber.connection);
-                connection.append_to_backlog(subscriber.subscription, item, self.now)
-            } else {
-                deliver_to(
-                    connection,
-                    subscriber,
-                    &mut self.letter,
-                    &push.message_id,
-                    self.now,
-                )
-            };
-            match sent {
-                Ok(()) => delivered += 1,
-                Err(error) => trouble.push((subscriber.connection, error)),
-            }
-        }
-        measure::delivered(delivered);
-        for key in to_fill {
+        let (connections, log_ends) = (&mut self.connections, &self.log_ends);
+        let published = self
+            .publisher
+            .deliver(connections, push, log_ends, self.now);
+        measure::delivered(published.delivered);
+        for key in published.to_fill {
             self.fill(key);
         }
-        for (key, error) in trouble {
-            self.unsent(key, error);
-        }
+        self.unsent_all(published.failed);
     }
 
-    fn notify(&mut self, notice: &Notice) {
-        let mut trouble = Vec::new();
-        let message_id = self.load_notice(notice);
-        for subscriber in self.hub.subscribers(&Channel::Notice) {
-            let slot = subscriber.connection.slot;
-            let Some(connection) = self.connections.get_mut(slot) else {
-                continue;
-            };
-            if let Err(error) = deliver_to(
-                connection,
-                subscriber,
-                &mut self.letter,
-                &message_id,
-                self.now,
-            ) {
-                trouble.push((subscriber.connection, error));
-            }
-        }
-        for (key, error) in trouble {
-            self.unsent(key, error);
-        }
-    }
-
-    /// Puts a notice into the letter, under an id that no other has.
-    fn load_notice(&mut self, notice: &Notice) -> String {
-        self.notices_made += 1;
-        let message_id = format!("notice-{}-{}", notice.name, self.notices_made);
-        self.letter
-            .load(&push::note(notice.name, &message_id, &notice.body));
-        message_id
+    fn notify(&mut self, notice: Notice) {
+        let failed = self
+            .publisher
+            .notify(&mut self.connections, notice, self.now);
+        self.unsent_all(failed);
     }
 
     // ---- sockets come and go ----
 
     fn adopt(&mut self, upgraded: Upgraded) {
-        let mut socket = mio::net::TcpStream::from_std(upgraded.socket);
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self
-            .poll
-            .registry()
-            .register(&mut socket, Token(slot), interest)
-        {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "a socket cannot be watched"
-            );
-            return;
-        }
         self.connections_made += 1;
         let number = self.connections_made;
+        let key = ConnectionKey { slot, number };
         let mut connection = Connection::new(
             number,
-            socket,
+            mio::net::TcpStream::from_std(upgraded.socket),
             upgraded.resident,
             upgraded.place,
             &self.pace,
             Arc::clone(&self.queued),
             self.now,
         );
-        if self.ending.is_some() {
-            connection.drain_at = Some(self.now);
+        if let Err(error) = connection.register(self.poll.registry(), Token(slot)) {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a socket cannot be watched"
+            );
+            return;
         }
-        let key = ConnectionKey { slot, number };
-        if !connection
-            .place
-            .evict_by(evict_by(key, &self.evicted, &self.waker))
-        {
+        if self.ending.is_some() {
+            connection.drain_at(self.now);
+        }
+        if !connection.evict_by(evict_by(key, &self.evicted, &self.waker)) {
             // It was told to make room on its way here.
             return;
         }
@@ -534,10 +354,8 @@ impl Shard {
         self.pending.retain(|pending| pending.key != key);
         self.partial_messages.set(key, None);
         let mut connection = self.connections.remove(key.slot);
-        for (_, seat) in connection.seats.drain(..) {
-            self.hub.leave(seat);
-        }
-        if let Err(error) = self.poll.registry().deregister(&mut connection.socket) {
+        self.publisher.leave(connection.take_seats());
+        if let Err(error) = connection.deregister(self.poll.registry()) {
             debug!(
                 error = &error as &dyn std::error::Error,
                 "a socket was not watched"
@@ -549,7 +367,7 @@ impl Shard {
     fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
         self.connections
             .get_mut(key.slot)
-            .filter(|connection| connection.number == key.number)
+            .filter(|connection| connection.number() == key.number)
     }
 
     /// A panic in here costs the socket it is about, and nobody else.
@@ -571,7 +389,7 @@ impl Shard {
             window_ms = window.as_millis(),
             "draining"
         );
-        self.notify(&Notice {
+        self.notify(Notice {
             name: "draining",
             body: serde_json::json!({"type": "draining", "retryAfterMs": window.as_millis()}),
             lasts: true,
@@ -582,13 +400,13 @@ impl Shard {
             .iter()
             .map(|(slot, connection)| ConnectionKey {
                 slot,
-                number: connection.number,
+                number: connection.number(),
             })
             .collect();
         for key in keys {
             let at = self.now + window.mul_f64(rand::rng().random_range(0.0..=1.0));
             if let Some(connection) = self.connection(key) {
-                connection.drain_at = Some(at);
+                connection.drain_at(at);
             }
             self.schedule(key);
         }
@@ -597,11 +415,7 @@ impl Shard {
     // ---- what sockets say ----
 
     fn socket_is_ready(&mut self, slot: usize, readable: bool, writable: bool) {
-        let Some(number) = self
-            .connections
-            .get(slot)
-            .map(|connection| connection.number)
-        else {
+        let Some(number) = self.connections.get(slot).map(Connection::number) else {
             return;
         };
         let key = ConnectionKey { slot, number };
@@ -672,7 +486,9 @@ impl Shard {
         match message {
             Message::Text(text) => self.take_stomp(key, Data::Text, text.as_bytes()),
             Message::Binary(bytes) => self.take_stomp(key, Data::Binary, &bytes),
-            Message::Ping(payload) => self.pong(key, payload),
+            Message::Ping(payload) => {
+                self.send(key, |connection, now| connection.pong(payload, now))
+            }
             Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
         }
     }
@@ -694,21 +510,10 @@ impl Shard {
         if connection.is_done() {
             return self.drop_connection(key);
         }
-        for (_, seat) in std::mem::take(&mut connection.seats) {
-            self.hub.leave(seat);
-        }
+        let seats = connection.take_seats();
+        self.publisher.leave(seats);
         self.pending.retain(|pending| pending.key != key);
         self.schedule(key);
-    }
-
-    fn pong(&mut self, key: ConnectionKey, payload: Bytes) {
-        let now = self.now;
-        let Some(connection) = self.connection(key) else {
-            return;
-        };
-        if let Err(error) = connection.pong(payload, now) {
-            self.unsent(key, error);
-        }
     }
 
     fn take_stomp(&mut self, key: ConnectionKey, kind: Data, mut bytes: &[u8]) {
@@ -736,17 +541,12 @@ impl Shard {
             return;
         };
         let mut effects = Vec::new();
-        let taken = connection.take_frame(now).and_then(|()| {
-            connection
-                .session
-                .handle(frame, &mut effects)
-                .map_err(Refusal::Protocol)
-        });
-        let performed = taken.and_then(|()| self.perform_all(key, effects));
+        let handled = connection.handle(frame, &mut effects, now);
+        let performed = handled.and_then(|()| self.perform_all(key, effects));
         match performed {
             Ok(()) => {
                 if let Some(connection) = self.connection(key) {
-                    connection.session.frame_done();
+                    connection.frame_done();
                 }
             }
             Err(refusal) => self.refuse(key, &refusal),
@@ -774,21 +574,4 @@ fn evict_by(
 
 fn lock(evicted: &Mutex<Vec<ConnectionKey>>) -> MutexGuard<'_, Vec<ConnectionKey>> {
     evicted.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Sends one message to one subscription. `letter` holds it.
-fn deliver_to(
-    connection: &mut Connection,
-    subscriber: &Subscriber,
-    letter: &mut Letter,
-    message_id: &str,
-    now: Duration,
-) -> Result<(), SendError> {
-    if !subscriber.acknowledges {
-        return connection.deliver(letter, subscriber.head.as_bytes(), now);
-    }
-    let number = connection
-        .session
-        .delivered(subscriber.subscription, message_id);
-    connection.deliver(letter, &subscriber.head.with_ack(number), now)
 }

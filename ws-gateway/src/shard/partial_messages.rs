@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::ConnectionKey;
+use super::connection_key::ConnectionKey;
 use crate::connection::PartialMessage;
 
 /// One entry for a connection that has begun something, none for any other.

@@ -6,12 +6,12 @@ use resident_token::{Resident, TokenError, bearer, good_until};
 use serde_json::json;
 use tracing::debug;
 
-use super::{ConnectionKey, Notice, Shard, Subscriber, deliver_to};
+use super::{ConnectionKey, Notice, Shard, publisher::Failed, publisher::Subscriber};
 use crate::{
-    connection::{Due, SendError},
+    connection::{Connection, Due},
     destination::Channel,
     measure,
-    outbox::Flushed,
+    outbox::{Flushed, SendError},
     position::Position,
     refusal::Refusal,
     stomp::{AckMode, Effect, Subscribe, SubscriptionKey},
@@ -64,7 +64,7 @@ impl Shard {
             return Ok(());
         };
         let resident = fresh
-            .or_else(|| connection.resident.take())
+            .or_else(|| connection.take_resident())
             .ok_or(TokenError::Missing)?;
         if good_until(resident.expires_at) <= wall {
             return Err(TokenError::Expired {
@@ -72,10 +72,9 @@ impl Shard {
             }
             .into());
         }
-        if !connection.place.work() {
+        if !connection.keep_place() {
             return Err(Refusal::MadeRoom);
         }
-        connection.place.verified();
         let counted = self.counts.take(&resident);
         let counted = counted.ok_or(Refusal::TooManySockets)?;
         let Some(connection) = self.connection(key) else {
@@ -96,7 +95,7 @@ impl Shard {
         let Some(connection) = self.connection(key) else {
             return Ok(());
         };
-        let is_same = connection.resident.as_ref().is_some_and(|known| {
+        let is_same = connection.resident().is_some_and(|known| {
             known.subject == fresh.subject && known.line == fresh.line && known.house == fresh.house
         });
         if !is_same {
@@ -131,10 +130,10 @@ impl Shard {
         subscribe: Subscribe,
         then: Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let Some(connection) = self.connections.get_mut(key.slot) else {
+        let Some(connection) = self.connection(key) else {
             return Ok(());
         };
-        let resident = connection.resident.as_deref().ok_or(TokenError::Missing)?;
+        let resident = connection.resident().ok_or(TokenError::Missing)?;
         match Channel::of(&subscribe.destination, resident)? {
             Channel::Line(line) => return self.subscribe_line(key, subscribe, line, then),
             Channel::Notice => {
@@ -154,9 +153,9 @@ impl Shard {
         channel: Channel,
         ahead: Option<(Position, Duration)>,
     ) {
-        let Some(connection) = self.connections.get_mut(key.slot) else {
+        if self.connection(key).is_none() {
             return;
-        };
+        }
         let subscriber = Subscriber {
             connection: key,
             subscription: subscribe.key,
@@ -164,60 +163,37 @@ impl Shard {
             acknowledges: subscribe.ack != AckMode::Auto,
             ahead,
         };
-        let seat = self.hub.join(channel, subscriber);
-        connection.seats.push((subscribe.key, seat));
+        let seat = self.publisher.join(channel, subscriber);
+        if let Some(connection) = self.connection(key) {
+            connection.subscribed(subscribe.key, seat);
+        }
     }
 
     /// What a subscriber of notices would have been told before.
     fn tell_what_lasts(&mut self, key: ConnectionKey) {
-        if let Some(notice) = self.lasting.clone() {
+        if let Some(notice) = self.publisher.lasting() {
             self.tell(key, &notice);
         }
         if let Some(connection) = self.connection(key) {
-            connection.expiry_told = false;
+            connection.tell_expiry_again();
         }
         self.schedule(key);
     }
 
     /// A notice to one connection, on its subscriptions to notices.
     fn tell(&mut self, key: ConnectionKey, notice: &Notice) {
-        let message_id = self.load_notice(notice);
-        let Some(connection) = self.connections.get_mut(key.slot) else {
-            return;
-        };
-        let mut sent = Ok(());
-        for subscriber in self
-            .hub
-            .subscribers(&Channel::Notice)
-            .filter(|subscriber| subscriber.connection == key)
-        {
-            sent = sent.and(deliver_to(
-                connection,
-                subscriber,
-                &mut self.letter,
-                &message_id,
-                self.now,
-            ));
-        }
-        if let Err(error) = sent {
-            self.unsent(key, error);
-        }
+        let connections = &mut self.connections;
+        let failed = self.publisher.tell(connections, key, notice, self.now);
+        self.unsent_all(failed);
     }
 
     fn unsubscribe(&mut self, key: ConnectionKey, subscription: SubscriptionKey) {
-        let Some(connection) = self.connections.get_mut(key.slot) else {
+        let Some(connection) = self.connection(key) else {
             return;
         };
-        // One of a silent queue has no seat.
-        if let Some(at) = connection
-            .seats
-            .iter()
-            .position(|(known, _)| *known == subscription)
-        {
-            let (_, seat) = connection.seats.swap_remove(at);
-            self.hub.leave(seat);
-        }
-        let mut receipts = connection.drop_backlog(subscription);
+        let seat = connection.unsubscribed(subscription);
+        let mut receipts = connection.backlogs().end(subscription);
+        self.publisher.leave(seat);
         receipts.extend(self.give_up_pending(key, subscription));
         for receipt in receipts {
             self.send_stomp(key, &receipt);
@@ -225,11 +201,17 @@ impl Shard {
     }
 
     pub(super) fn send_stomp(&mut self, key: ConnectionKey, frame: &[u8]) {
+        self.send(key, |connection, now| connection.send_stomp(frame, now));
+    }
+
+    /// Sends something to one connection, if it is still there.
+    pub(super) fn send(
+        &mut self,
+        key: ConnectionKey,
+        send: impl FnOnce(&mut Connection, Duration) -> Result<(), SendError>,
+    ) {
         let now = self.now;
-        let Some(connection) = self.connection(key) else {
-            return;
-        };
-        if let Err(error) = connection.send_stomp(frame, now) {
+        if let Some(Err(error)) = self.connection(key).map(|connection| send(connection, now)) {
             self.unsent(key, error);
         }
     }
@@ -240,9 +222,8 @@ impl Shard {
             return;
         };
         connection.leave(now);
-        for (_, seat) in std::mem::take(&mut connection.seats) {
-            self.hub.leave(seat);
-        }
+        let seats = connection.take_seats();
+        self.publisher.leave(seats);
         self.pending.retain(|pending| pending.key != key);
         self.schedule(key);
     }
@@ -259,15 +240,7 @@ impl Shard {
         let answer = refusal.answer();
         debug!(connection = key.number, code = answer.code, reason = %refusal, "connection refused");
         measure::refused(answer.code);
-        let error = refusal
-            .error_text()
-            .and_then(|text| connection.session.error(&text));
-        let heard = error.is_none_or(|error| connection.send_stomp(&error, now).is_ok());
-        if heard && !matches!(refusal, Refusal::SlowConsumer) {
-            connection.close(answer.close, answer.code, now);
-        } else {
-            connection.cut_off(answer.close, answer.code, now);
-        }
+        connection.refuse(refusal, now);
         self.after_close(key);
     }
 
@@ -276,6 +249,12 @@ impl Shard {
         match error {
             SendError::Slow => self.refuse(key, &Refusal::SlowConsumer),
             SendError::Gone => self.drop_connection(key),
+        }
+    }
+
+    pub(super) fn unsent_all(&mut self, failed: Failed) {
+        for (key, error) in failed {
+            self.unsent(key, error);
         }
     }
 
@@ -292,24 +271,14 @@ impl Shard {
 
     // ---- deadlines ----
 
-    pub(super) fn turn_wheel(&mut self) {
-        let mut awake = Vec::new();
-        self.wheel.advance(self.now, &mut awake);
-        for (key, at) in awake {
-            // Another deadline may have been set since, earlier than this one.
-            let Some(connection) = self
-                .connection(key)
-                .filter(|connection| connection.wake_at == Some(at))
-            else {
-                continue;
-            };
-            connection.wake_at = None;
-            self.do_what_is_due(key);
+    pub(super) fn do_what_is_due(&mut self) {
+        for key in self.deadlines.take_due(&mut self.connections, self.now) {
+            self.do_what_is_due_to(key);
             self.schedule(key);
         }
     }
 
-    fn do_what_is_due(&mut self, key: ConnectionKey) {
+    fn do_what_is_due_to(&mut self, key: ConnectionKey) {
         let (now, wall, pace) = (self.now, self.clock.wall(), self.pace);
         let Some(connection) = self.connection(key) else {
             return;
@@ -318,15 +287,10 @@ impl Shard {
             Due::Nothing => {}
             Due::Refuse(refusal) => self.refuse(key, &refusal),
             Due::Close(code) => self.close(key, code),
-            Due::TellExpiry { left } => {
-                connection.expiry_told = true;
-                self.tell(key, &token_expiring(left));
-            }
+            Due::TellExpiry { left } => self.tell(key, &token_expiring(left)),
             Due::Drop => self.drop_connection(key),
             Due::Speak { beat, ping } => {
-                if let Err(error) = connection.speak(beat, ping, now) {
-                    self.unsent(key, error);
-                }
+                self.send(key, |connection, now| connection.speak(beat, ping, now));
             }
         }
     }
@@ -340,16 +304,12 @@ impl Shard {
         self.after_close(key);
     }
 
-    /// Sets the wheel to the connection's next deadline, if that is earlier than what it is set to.
+    /// Sets the connection's next deadline.
     pub(super) fn schedule(&mut self, key: ConnectionKey) {
         let (now, wall, pace) = (self.now, self.clock.wall(), self.pace);
-        let Some(connection) = self.connection(key) else {
-            return;
-        };
-        let next = connection.next_deadline(&pace, now, wall);
-        if connection.wake_at.is_none_or(|set| next < set) {
-            connection.wake_at = Some(next);
-            self.wheel.wake_at(next, (key, next));
+        let connection = self.connections.get_mut(key.slot);
+        if let Some(connection) = connection.filter(|one| one.number() == key.number) {
+            self.deadlines.set(key, connection, &pace, now, wall);
         }
     }
 }

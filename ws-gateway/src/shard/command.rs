@@ -1,0 +1,92 @@
+//! What a shard is asked to do, and the way to it.
+
+use std::{net::TcpStream, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use event_model::{Recorded, Topic, fold::Standing};
+use mio::Waker;
+use resident_token::Resident;
+use service_kit::bounds::Place;
+use tokio::sync::mpsc;
+
+use super::log_ends::LogEnds;
+use crate::{position::Mark, push::Push};
+
+/// One thing to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// A new socket.
+    Adopt(Upgraded),
+    /// A record of the log was read: remember it, and its frame if it has one.
+    Remember(Read),
+    /// The same, and everybody who subscribes to its line is sent it.
+    Deliver(Read),
+    /// How far the log goes.
+    LogEnds(LogEnds),
+    /// Something that the subscribers of notices are told.
+    Notify(Notice),
+    /// Close all sockets within this time, and end.
+    Drain(Duration),
+}
+
+/// A record that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub(crate) topic: Topic,
+    pub(crate) partition: u32,
+    pub(crate) mark: Mark,
+    /// None if the record says nothing that residents are sent.
+    pub(crate) push: Option<Arc<Push>>,
+    /// Accepts that were read before their alert, which this record is.
+    pub(crate) corrected: Vec<(Recorded, Standing)>,
+}
+
+/// Something about this gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Notice {
+    pub(crate) name: &'static str,
+    pub(crate) body: serde_json::Value,
+    /// Whether it stays true until the next notice: then it is also told to whoever subscribes later.
+    pub(crate) lasts: bool,
+}
+
+/// A socket that has become a WebSocket.
+#[derive(Debug)]
+pub(crate) struct Upgraded {
+    pub(crate) socket: TcpStream,
+    /// What came after the upgrade request.
+    pub(crate) first_bytes: Bytes,
+    /// Whose token the upgrade request carried.
+    pub(crate) resident: Option<Box<Resident>>,
+    pub(crate) place: Place,
+}
+
+/// Orders wait in a bounded queue; the shard is woken for each.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardHandle {
+    orders: mpsc::Sender<Order>,
+    waker: Arc<Waker>,
+}
+
+/// The shard is gone: the gateway is ending.
+#[derive(Debug, thiserror::Error)]
+#[error("the shard has ended")]
+pub(crate) struct ShardEnded;
+
+impl ShardHandle {
+    pub(super) fn new(orders: mpsc::Sender<Order>, waker: Arc<Waker>) -> Self {
+        Self { orders, waker }
+    }
+
+    /// Waits for room. Cancel safe: an order is given or not.
+    pub(crate) async fn order(&self, order: Order) -> Result<(), ShardEnded> {
+        self.orders.send(order).await.map_err(|_| ShardEnded)?;
+        self.waker.wake().map_err(|_| ShardEnded)
+    }
+
+    /// The same for a thread of its own.
+    pub(crate) fn order_blocking(&self, order: Order) -> Result<(), ShardEnded> {
+        self.orders.blocking_send(order).map_err(|_| ShardEnded)?;
+        self.waker.wake().map_err(|_| ShardEnded)
+    }
+}

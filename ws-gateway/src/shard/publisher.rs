@@ -1,0 +1,236 @@
+//! From an event or a notice to the sockets of a shard: who subscribes to what, what was said, for those who were away, and
+//! the buffer that every message goes out from.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use slab::Slab;
+
+use super::{
+    command::{Notice, Read},
+    connection_key::ConnectionKey,
+    log_ends::LogEnds,
+};
+use crate::{
+    backlog::BacklogItem,
+    connection::Connection,
+    destination::Channel,
+    frame_buffer::Letter,
+    hub::{Hub, Seat},
+    outbox::SendError,
+    position::Position,
+    push::{self, Push},
+    recent::Recent,
+    stomp::{MessageHead, SubscriptionKey},
+};
+
+/// One subscription of one connection.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) connection: ConnectionKey,
+    pub(super) subscription: SubscriptionKey,
+    /// What each of its messages begins with.
+    pub(super) head: MessageHead,
+    /// Whether its session counts what it was sent.
+    pub(super) acknowledges: bool,
+    /// The position that it came with, which this gateway had not reached, and when: what is older was heard before.
+    pub(super) ahead: Option<(Position, Duration)>,
+}
+
+/// The connections that a message could not be sent to.
+pub(super) type Failed = Vec<(ConnectionKey, SendError)>;
+
+/// What became of an event.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    /// Subscriptions that were sent it, or will be after what they missed.
+    pub(super) delivered: u64,
+    /// Connections that are to be sent more of what they missed.
+    pub(super) to_fill: Vec<ConnectionKey>,
+    pub(super) failed: Failed,
+}
+
+#[derive(Debug)]
+pub(super) struct Publisher {
+    hub: Hub<Channel, Subscriber>,
+    recent: Recent,
+    letter: Letter,
+    notices_made: u64,
+    /// The notice that is still true.
+    lasting: Option<Notice>,
+}
+
+impl Publisher {
+    pub(super) fn new(recent_bytes_max: usize) -> Self {
+        Self {
+            hub: Hub::new(),
+            recent: Recent::new(recent_bytes_max),
+            letter: Letter::default(),
+            notices_made: 0,
+            lasting: None,
+        }
+    }
+
+    /// What was said, for those who were away.
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    pub(super) fn lasting(&self) -> Option<Notice> {
+        self.lasting.clone()
+    }
+
+    pub(super) fn join(&mut self, channel: Channel, subscriber: Subscriber) -> Seat<Channel> {
+        self.hub.join(channel, subscriber)
+    }
+
+    pub(super) fn leave(&mut self, seats: impl IntoIterator<Item = Seat<Channel>>) {
+        for seat in seats {
+            self.hub.leave(seat);
+        }
+    }
+
+    /// Keeps what was read, and hands back the event in it.
+    pub(super) fn remember(&mut self, read: Read) -> Option<Arc<Push>> {
+        self.recent.read(read.topic, read.partition, read.mark);
+        if let Some(push) = &read.push {
+            self.recent.add(Arc::clone(push));
+        }
+        for (recorded, standing) in &read.corrected {
+            self.recent.correct(recorded, *standing);
+        }
+        read.push
+    }
+
+    /// An event, to all who subscribe to its line.
+    pub(super) fn deliver(
+        &mut self,
+        connections: &mut Slab<Connection>,
+        push: &Arc<Push>,
+        log_ends: &LogEnds,
+        now: Duration,
+    ) -> Published {
+        let mut published = Published::default();
+        self.letter.load(push.rest());
+        let channel = Channel::Line(push.line.clone());
+        published.failed = self.send(connections, &channel, |subscriber, connection, letter| {
+            let ahead = subscriber.ahead.as_ref();
+            let was_heard = ahead.is_some_and(|ahead| log_ends.covered(ahead, push));
+            if was_heard || connection.backlogs().has(subscriber.subscription) {
+                published.to_fill.push(subscriber.connection);
+                let item = if was_heard {
+                    BacklogItem::Missed(Arc::clone(push))
+                } else {
+                    BacklogItem::Live(Arc::clone(push))
+                };
+                connection
+                    .backlogs()
+                    .append(subscriber.subscription, item, now)?;
+            } else {
+                deliver_to(connection, subscriber, letter, &push.message_id, now)?;
+            }
+            published.delivered += 1;
+            Ok(())
+        });
+        published
+    }
+
+    /// A notice, to all who subscribe to them now; and if it lasts, to those who do later.
+    pub(super) fn notify(
+        &mut self,
+        connections: &mut Slab<Connection>,
+        notice: Notice,
+        now: Duration,
+    ) -> Failed {
+        let message_id = self.load_notice(&notice);
+        self.lasting = Some(notice).filter(|notice| notice.lasts);
+        self.send(
+            connections,
+            &Channel::Notice,
+            |subscriber, connection, letter| {
+                deliver_to(connection, subscriber, letter, &message_id, now)
+            },
+        )
+    }
+
+    /// A notice, to one connection that subscribes to them.
+    pub(super) fn tell(
+        &mut self,
+        connections: &mut Slab<Connection>,
+        key: ConnectionKey,
+        notice: &Notice,
+        now: Duration,
+    ) -> Failed {
+        let message_id = self.load_notice(notice);
+        self.send(
+            connections,
+            &Channel::Notice,
+            |subscriber, connection, letter| {
+                if subscriber.connection != key {
+                    return Ok(());
+                }
+                deliver_to(connection, subscriber, letter, &message_id, now)
+            },
+        )
+    }
+
+    /// A message, on one subscription of one connection.
+    pub(super) fn deliver_on(
+        &mut self,
+        connection: &mut Connection,
+        subscription: SubscriptionKey,
+        rest: &Bytes,
+        message_id: &str,
+        now: Duration,
+    ) -> Result<(), SendError> {
+        let seat = connection.seat(subscription);
+        let Some(subscriber) = seat.and_then(|seat| self.hub.subscriber(seat)) else {
+            return Ok(());
+        };
+        self.letter.load(rest);
+        deliver_to(connection, subscriber, &mut self.letter, message_id, now)
+    }
+
+    /// The one loop over subscribers: `send` sends what is in the letter.
+    fn send(
+        &mut self,
+        connections: &mut Slab<Connection>,
+        channel: &Channel,
+        mut send: impl FnMut(&Subscriber, &mut Connection, &mut Letter) -> Result<(), SendError>,
+    ) -> Failed {
+        let mut failed = Failed::new();
+        for subscriber in self.hub.subscribers(channel) {
+            let Some(connection) = connections.get_mut(subscriber.connection.slot) else {
+                continue;
+            };
+            if let Err(error) = send(subscriber, connection, &mut self.letter) {
+                failed.push((subscriber.connection, error));
+            }
+        }
+        failed
+    }
+
+    /// Puts a notice into the letter, under an id that no other has.
+    fn load_notice(&mut self, notice: &Notice) -> String {
+        self.notices_made += 1;
+        let message_id = format!("notice-{}-{}", notice.name, self.notices_made);
+        self.letter
+            .load(&push::note(notice.name, &message_id, &notice.body));
+        message_id
+    }
+}
+
+/// Sends one message to one subscription. `letter` holds it.
+fn deliver_to(
+    connection: &mut Connection,
+    subscriber: &Subscriber,
+    letter: &mut Letter,
+    message_id: &str,
+    now: Duration,
+) -> Result<(), SendError> {
+    if !subscriber.acknowledges {
+        return connection.deliver(letter, subscriber.head.as_bytes(), now);
+    }
+    let number = connection.delivered(subscriber.subscription, message_id);
+    connection.deliver(letter, &subscriber.head.with_ack(number), now)
+}
