@@ -14,9 +14,9 @@ use crate::{
     admin,
     clock::Clock,
     config::Config,
-    door::Door,
     event_clock::EventClock,
     feed::{Feed, FeedError},
+    http::HttpServer,
     measure,
     readiness::Readiness,
     shard::{self, Order, ShardHandle},
@@ -175,7 +175,7 @@ impl Gateway {
             ));
         }
         tasks.spawn(reload_keys(config.clone(), stop.clone()));
-        let door = Door::new(
+        let server = HttpServer::new(
             &config,
             clock,
             shards.clone(),
@@ -187,7 +187,7 @@ impl Gateway {
         tasks.spawn(serve_http(
             Acceptor::new(listener, places, WhenFull::ServiceUnavailable)
                 .on_turned_away(measure::turned_away),
-            Arc::new(door).router(),
+            Arc::new(server).router(),
             HTTP_LIMITS,
             tasks.clone(),
             stop.clone(),

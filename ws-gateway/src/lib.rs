@@ -1,15 +1,15 @@
-//! The STOMP-over-WebSocket door: sessions, subscriptions, and every alert to every neighbour at once.
+//! STOMP over WebSocket: sessions, subscriptions, and every alert to every neighbour at once.
 //!
 //! ```text
 //!  log ──▶ feed: decode once, fold, encode once ──▶ shard 0: hub, sessions, sockets ──▶ residents
 //!                                               └─▶ shard 1: ...                        ▲
-//!  residents ── HTTP upgrade ──▶ door ── the socket itself ─────────────────────────────┘
+//!  residents ── HTTP upgrade ──▶ http ── the socket itself ─────────────────────────────┘
 //! ```
 //!
 //! - [`stomp`] and [`websocket`]: bytes to values and back, and the session that decides. No I/O.
 //! - `hub`: who subscribes to what. `recent`: what was said, for those who were away.
 //! - `shard`, `connection`, `outbox`: the sockets of one core, owned by one thread.
-//! - `feed`: the reader of the log. `door`, `page`, `admin`: HTTP.
+//! - `feed`: the reader of the log. `http`, `page`, `admin`: HTTP.
 //!
 //! Nothing is kept on disk, and any gateway serves any client.
 //!
@@ -30,11 +30,11 @@ mod clock;
 mod config;
 mod connection;
 mod destination;
-mod door;
 mod event_clock;
 mod feed;
 mod frame_buffer;
 mod gateway;
+mod http;
 mod hub;
 mod measure;
 mod outbox;

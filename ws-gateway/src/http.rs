@@ -46,7 +46,7 @@ const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 const ENDPOINT: &str = "/an-ws";
 
 /// What requests are answered with.
-pub(crate) struct Door {
+pub(crate) struct HttpServer {
     verifier: Arc<Verifier>,
     clock: Clock,
     origins: Option<Vec<String>>,
@@ -78,13 +78,13 @@ enum UpgradeError {
 }
 
 /// A request that may become a socket.
-struct Admitted {
+struct AdmittedUpgrade {
     handshake: Handshake,
     resident: Option<Box<Resident>>,
     place: Place,
 }
 
-impl Door {
+impl HttpServer {
     pub(crate) fn new(
         config: &Config,
         clock: Clock,
@@ -120,7 +120,7 @@ impl Door {
 
     // ---- upgrades ----
 
-    fn admit(&self, request: &Request, client: &Client) -> Result<Admitted, UpgradeError> {
+    fn admit(&self, request: &Request, client: &Client) -> Result<AdmittedUpgrade, UpgradeError> {
         refuse_token_in_query(request.uri().query())?;
         let headers = request.headers();
         let handshake = Handshake::read(request)?;
@@ -133,7 +133,7 @@ impl Door {
         }
         let resident = self.resident(headers)?;
         let place = self.place(client)?;
-        Ok(Admitted {
+        Ok(AdmittedUpgrade {
             handshake,
             resident,
             place,
@@ -192,7 +192,7 @@ impl Door {
         };
         let parts = upgraded
             .downcast::<TokioIo<TcpStream>>()
-            .expect("every connection of this door is served on such a socket");
+            .expect("every connection of this server is served on such a socket");
         let socket = match parts.io.into_inner().into_std() {
             Ok(socket) => socket,
             Err(error) => {
@@ -229,21 +229,22 @@ fn socket_limits(sockets_max: usize) -> PlaceLimits {
 }
 
 async fn upgrade(
-    State(door): State<Arc<Door>>,
+    State(server): State<Arc<HttpServer>>,
     Extension(client): Extension<Client>,
     mut request: Request,
 ) -> Response {
-    let Admitted {
+    let AdmittedUpgrade {
         handshake,
         resident,
         place,
-    } = match door.admit(&request, &client) {
+    } = match server.admit(&request, &client) {
         Ok(admitted) => admitted,
         Err(error) => return error.into_response(),
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    door.tasks
-        .spawn(Arc::clone(&door).hand_over(upgrade, resident, place));
+    server
+        .tasks
+        .spawn(Arc::clone(&server).hand_over(upgrade, resident, place));
     switching_protocols(&handshake)
 }
 
@@ -263,18 +264,22 @@ fn switching_protocols(handshake: &Handshake) -> Response {
     response
 }
 
-async fn page_config(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
+async fn page_config(State(server): State<Arc<HttpServer>>, headers: HeaderMap) -> Response {
     page::config(&page::api_origin(
-        door.api.as_deref(),
-        door.api_port,
+        server.api.as_deref(),
+        server.api_port,
         &headers,
     ))
 }
 
-async fn page_file(State(door): State<Arc<Door>>, uri: Uri, headers: HeaderMap) -> Response {
+async fn page_file(
+    State(server): State<Arc<HttpServer>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     page::file(
         uri.path(),
-        &page::api_origin(door.api.as_deref(), door.api_port, &headers),
+        &page::api_origin(server.api.as_deref(), server.api_port, &headers),
         &headers,
     )
 }
