@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::house::{Door, Log, token};
+use support::test_gateway::{Log, TestGateway, token};
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/clients");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
@@ -34,7 +34,7 @@ impl Client {
         Self { process, lines }
     }
 
-    fn stompjs(door: &Door, token: &str, version: &str, api: &str) -> Self {
+    fn stompjs(gateway: &TestGateway, token: &str, version: &str, api: &str) -> Self {
         let node_modules = installed("node_modules");
         let folder = node_modules.parent().unwrap().to_str().unwrap();
         let script = format!("{SCRIPTS}/stompjs.mjs");
@@ -43,7 +43,7 @@ impl Client {
             &[
                 &script,
                 folder,
-                &door.url(),
+                &gateway.url(),
                 token,
                 "101",
                 version,
@@ -53,10 +53,10 @@ impl Client {
         )
     }
 
-    fn stomp_py(door: &Door, token: &str, version: &str, mode: &str) -> Self {
+    fn stomp_py(gateway: &TestGateway, token: &str, version: &str, mode: &str) -> Self {
         let (host, port) = (
-            door.address.ip().to_string(),
-            door.address.port().to_string(),
+            gateway.address.ip().to_string(),
+            gateway.address.port().to_string(),
         );
         let script = format!("{SCRIPTS}/stomp_py.py");
         Self::start(
@@ -143,8 +143,8 @@ fn hears_an_alert_and_its_accepts(log: &Log, mut client: Client, version: &str) 
 fn stompjs_hears_alerts_and_accepts_in_every_version() {
     for (offered, spoken) in [("all", "1.2"), ("1.1", "1.1"), ("1.0", "1.0")] {
         let log = Log::start();
-        let door = Door::open(&log);
-        let client = Client::stompjs(&door, &token("101", "1501"), offered, "client");
+        let gateway = TestGateway::open(&log);
+        let client = Client::stompjs(&gateway, &token("101", "1501"), offered, "client");
         hears_an_alert_and_its_accepts(&log, client, spoken);
     }
 }
@@ -152,8 +152,8 @@ fn stompjs_hears_alerts_and_accepts_in_every_version() {
 #[test]
 fn the_older_api_of_stompjs_hears_alerts_and_accepts() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let client = Client::stompjs(&door, &token("101", "1501"), "all", "compat");
+    let gateway = TestGateway::open(&log);
+    let client = Client::stompjs(&gateway, &token("101", "1501"), "all", "compat");
     hears_an_alert_and_its_accepts(&log, client, "1.2");
 }
 
@@ -166,8 +166,8 @@ fn stomp_py_hears_alerts_and_accepts_in_every_version_as_text_and_as_binary() {
         ("1.2", "binary"),
     ] {
         let log = Log::start();
-        let door = Door::open(&log);
-        let client = Client::stomp_py(&door, &token("101", "1501"), version, mode);
+        let gateway = TestGateway::open(&log);
+        let client = Client::stomp_py(&gateway, &token("101", "1501"), version, mode);
         hears_an_alert_and_its_accepts(&log, client, version);
     }
 }
@@ -175,8 +175,8 @@ fn stomp_py_hears_alerts_and_accepts_in_every_version_as_text_and_as_binary() {
 #[test]
 fn stompjs_is_told_that_its_token_is_bad_and_closed_with_4401() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let mut client = Client::stompjs(&door, "not.a.token", "all", "client");
+    let gateway = TestGateway::open(&log);
+    let mut client = Client::stompjs(&gateway, "not.a.token", "all", "client");
     let error = client.expect("error");
     assert_eq!(error["headers"]["code"], "token_invalid");
     assert_eq!(error["headers"]["retry"], "new-token");

@@ -6,8 +6,8 @@ mod support;
 
 use support::{
     checker::{Checker, Violation},
-    house::{Door, Log, token},
     neighbour::Neighbour,
+    test_gateway::{Log, TestGateway, token},
 };
 use ws_gateway::stomp::{Command, Frame};
 
@@ -99,9 +99,9 @@ fn each_point_that_is_broken_on_purpose_is_caught() {
 #[test]
 fn a_whole_conversation_in_each_version_is_found_faultless() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     for version in ["1.0", "1.1", "1.2"] {
-        let mut neighbour = Neighbour::connected(door.address, version, &token("101", "1501"));
+        let mut neighbour = Neighbour::connected(gateway.address, version, &token("101", "1501"));
         neighbour.subscribe("a", "/sub/line/101", "ack:client\nsnapshot:false\n");
         neighbour.subscribe("b", "/sub/line/101", "resume-from:now\n");
         neighbour.subscribe("c", "/user/queue/notice", "");

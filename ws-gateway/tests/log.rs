@@ -10,15 +10,18 @@ use event_model::SpringTypes;
 use rdkafka::{Message, message::Headers};
 
 use support::{
-    house::{Door, Log, config, event_now, operators_token, wait_until},
     neighbour::Neighbour,
+    test_gateway::{Log, TestGateway, config, event_now, operators_token, wait_until},
 };
 
 #[test]
 fn an_alert_and_its_accepts_reach_every_neighbour_with_their_ranks() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let mut neighbours = [door.neighbour("101", "1501"), door.neighbour("101", "1602")];
+    let gateway = TestGateway::open(&log);
+    let mut neighbours = [
+        gateway.neighbour("101", "1501"),
+        gateway.neighbour("101", "1602"),
+    ];
     let alert = log.alert("101", "1502", "불이야");
     let (first, second) = (
         log.accept("101", "1501", "1502"),
@@ -53,8 +56,8 @@ fn an_alert_and_its_accepts_reach_every_neighbour_with_their_ranks() {
 #[test]
 fn an_open_transaction_of_another_client_keeps_no_call_from_being_heard() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let mut neighbour = door.neighbour("101", "1501");
+    let gateway = TestGateway::open(&log);
+    let mut neighbour = gateway.neighbour("101", "1501");
     let another = log.writer_in_a_transaction();
     let first = event_model::encode(
         &log.alert("101", "1301", "not ended"),
@@ -72,10 +75,10 @@ fn an_open_transaction_of_another_client_keeps_no_call_from_being_heard() {
 #[test]
 fn a_gateway_that_starts_before_its_topics_waits_for_them() {
     let log = Log::without_topics();
-    let door = Door::start(&log.runtime, config(&log.address()));
-    assert_eq!(door.get_admin("/readyz").0, 503);
-    assert_eq!(door.get_admin("/healthz").0, 200);
-    let (status, body) = Neighbour::upgrade(door.address, "/an-ws", "")
+    let gateway = TestGateway::start(&log.runtime, config(&log.address()));
+    assert_eq!(gateway.get_admin("/readyz").0, 503);
+    assert_eq!(gateway.get_admin("/healthz").0, 200);
+    let (status, body) = Neighbour::upgrade(gateway.address, "/an-ws", "")
         .err()
         .unwrap();
     assert_eq!(status, 503);
@@ -83,8 +86,8 @@ fn a_gateway_that_starts_before_its_topics_waits_for_them() {
 
     log.create_topics();
 
-    wait_until("it is ready", || door.get_admin("/readyz").0 == 200);
-    let mut neighbour = door.neighbour("101", "1501");
+    wait_until("it is ready", || gateway.get_admin("/readyz").0 == 200);
+    let mut neighbour = gateway.neighbour("101", "1501");
     log.happens(&log.alert("101", "1502", "help"));
     assert_eq!(neighbour.message().1["text"], "help");
 }
@@ -101,10 +104,13 @@ fn a_gateway_that_starts_later_knows_what_is_live_and_whose_accept_was_first() {
         log.happens(event);
     }
 
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
 
-    let mut neighbour =
-        Neighbour::connected(door.address, "1.2", &support::house::token("101", "1602"));
+    let mut neighbour = Neighbour::connected(
+        gateway.address,
+        "1.2",
+        &support::test_gateway::token("101", "1602"),
+    );
     let first = neighbour.subscribe("0", "/sub/line/101", "");
     let bodies: Vec<serde_json::Value> = first
         .iter()
@@ -144,7 +150,7 @@ fn a_gateway_that_starts_later_knows_what_is_live_and_whose_accept_was_first() {
 #[test]
 fn a_position_from_one_gateway_is_understood_by_another() {
     let log = Log::start();
-    let (one, other) = (Door::open(&log), Door::open(&log));
+    let (one, other) = (TestGateway::open(&log), TestGateway::open(&log));
     let mut neighbour = one.neighbour("101", "1501");
     log.happens(&log.alert("101", "1502", "heard"));
     let position = neighbour
@@ -164,8 +170,11 @@ fn a_position_from_one_gateway_is_understood_by_another() {
         watcher.message();
     }
 
-    let mut neighbour =
-        Neighbour::connected(other.address, "1.2", &support::house::token("101", "1501"));
+    let mut neighbour = Neighbour::connected(
+        other.address,
+        "1.2",
+        &support::test_gateway::token("101", "1501"),
+    );
     let first = neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
 
     let bodies: Vec<serde_json::Value> = first
@@ -186,8 +195,8 @@ fn a_position_from_one_gateway_is_understood_by_another() {
 #[test]
 fn what_cannot_be_read_is_passed_over_and_duplicates_are_sent_once() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let mut neighbour = door.neighbour("101", "1501");
+    let gateway = TestGateway::open(&log);
+    let mut neighbour = gateway.neighbour("101", "1501");
     let alert = log.alert("101", "1502", "twice in the log");
     let partition = i32::try_from(log.happens(&alert).partition).unwrap();
     log.write_bytes("an-alert", partition, b"no json");
@@ -202,8 +211,8 @@ fn what_cannot_be_read_is_passed_over_and_duplicates_are_sent_once() {
 #[test]
 fn what_cannot_be_read_is_kept_whole_among_the_dead_letters() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let mut neighbour = door.neighbour("101", "1501");
+    let gateway = TestGateway::open(&log);
+    let mut neighbour = gateway.neighbour("101", "1501");
 
     log.write_bytes("an-accept", 1, b"no json \xff");
     log.happens(&log.alert("101", "1502", "goes on"));
@@ -231,7 +240,7 @@ fn what_cannot_be_read_is_kept_whole_among_the_dead_letters() {
 #[test]
 fn how_far_a_gateway_has_read_is_committed_under_its_own_group() {
     let log = Log::start();
-    let _door = Door::open(&log);
+    let _gateway = TestGateway::open(&log);
     let place = log.happens(&log.alert("101", "1502", "help"));
     let read = i64::try_from(place.offset + 1).unwrap();
     wait_until("it is committed", || {
@@ -242,8 +251,8 @@ fn how_far_a_gateway_has_read_is_committed_under_its_own_group() {
 #[test]
 fn records_of_the_original_system_are_sent_in_its_words() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let mut neighbour = door.neighbour("101", "1501");
+    let gateway = TestGateway::open(&log);
+    let mut neighbour = gateway.neighbour("101", "1501");
 
     // Without key and headers, in any partition.
     log.write_bytes(
@@ -276,30 +285,30 @@ fn records_of_the_original_system_are_sent_in_its_words() {
 #[test]
 fn a_gateway_that_is_stopped_closes_its_sockets_and_ends() {
     let log = Log::start();
-    let mut door = Door::open(&log);
+    let mut gateway = TestGateway::open(&log);
     let mut neighbours: Vec<_> = (0..5)
-        .map(|house| door.neighbour("101", &house.to_string()))
+        .map(|house| gateway.neighbour("101", &house.to_string()))
         .collect();
 
-    door.shut_down();
+    gateway.shut_down();
 
     for neighbour in &mut neighbours {
         assert_eq!(neighbour.closed(), 1012);
     }
-    assert!(door.stop().is_ok());
+    assert!(gateway.stop().is_ok());
 }
 
 #[test]
 fn a_log_that_goes_away_is_told_and_when_it_is_back_alerts_go_on() {
     let mut log = Log::start();
-    let door = Door::open(&log);
-    let mut neighbour = door.neighbour("101", "1501");
+    let gateway = TestGateway::open(&log);
+    let mut neighbour = gateway.neighbour("101", "1501");
     neighbour.subscribe("n", "/user/queue/notice", "");
 
     log.stop();
     assert_eq!(neighbour.message().1["type"], "degraded");
     wait_until("it is not ready, and says why", || {
-        let (status, _, body) = door.get_admin("/readyz");
+        let (status, _, body) = gateway.get_admin("/readyz");
         status == 503 && body.contains("log_unavailable")
     });
     log.start_again();
@@ -307,15 +316,17 @@ fn a_log_that_goes_away_is_told_and_when_it_is_back_alerts_go_on() {
 
     log.happens(&log.alert("101", "1502", "after"));
     assert_eq!(neighbour.message().1["text"], "after");
-    wait_until("it is ready again", || door.get_admin("/readyz").0 == 200);
+    wait_until("it is ready again", || {
+        gateway.get_admin("/readyz").0 == 200
+    });
 }
 
 #[test]
 fn a_quiet_log_is_not_a_log_that_is_gone() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     let age = || {
-        let (_, _, body) = door.get_admin("/readyz");
+        let (_, _, body) = gateway.get_admin("/readyz");
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         body["viewAgeMs"].as_u64().unwrap()
     };
@@ -328,7 +339,7 @@ fn a_quiet_log_is_not_a_log_that_is_gone() {
         oldest = oldest.max(age());
         age() < oldest
     });
-    assert_eq!(door.get_admin("/readyz").0, 200);
+    assert_eq!(gateway.get_admin("/readyz").0, 200);
 }
 
 #[test]
@@ -349,9 +360,12 @@ fn one_call_stamped_ten_years_ahead_neither_blinds_a_gateway_nor_lives_for_ten_y
         log.happens(&event);
     }
 
-    let door = Door::open(&log);
-    let mut neighbour =
-        Neighbour::connected(door.address, "1.2", &support::house::token("101", "1602"));
+    let gateway = TestGateway::open(&log);
+    let mut neighbour = Neighbour::connected(
+        gateway.address,
+        "1.2",
+        &support::test_gateway::token("101", "1602"),
+    );
     let first = neighbour.subscribe("0", "/sub/line/101", "");
     assert_eq!(first.len(), 3, "{first:?}");
     lies("again");
@@ -372,10 +386,13 @@ fn a_gateway_reads_a_day_back_however_many_records_that_are() {
         partition = log.write(&writer, &record).partition;
     }
 
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
 
-    let mut neighbour =
-        Neighbour::connected(door.address, "1.2", &support::house::token("101", "1602"));
+    let mut neighbour = Neighbour::connected(
+        gateway.address,
+        "1.2",
+        &support::test_gateway::token("101", "1602"),
+    );
     let from_the_beginning = format!("resume-from:1.{partition}.n.n\n");
     let first = neighbour.subscribe("0", "/sub/line/101", &from_the_beginning);
     let answer: serde_json::Value = serde_json::from_slice(&first[0].body).unwrap();

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 pub(crate) mod checker;
-pub(crate) mod house;
 pub(crate) mod neighbour;
+pub(crate) mod test_gateway;
 #[path = "../../src/websocket/testing.rs"]
 pub(crate) mod websocket;
 

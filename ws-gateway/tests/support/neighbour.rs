@@ -1,4 +1,4 @@
-//! A client that came in by the front door, reads and writes bytes by hand, and checks all it hears.
+//! A client that came in by the front gateway, reads and writes bytes by hand, and checks all it hears.
 
 use std::{
     io::{ErrorKind, Read, Write},

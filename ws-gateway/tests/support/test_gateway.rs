@@ -302,7 +302,7 @@ pub(crate) fn operators_token() -> String {
 }
 
 /// A running gateway.
-pub(crate) struct Door {
+pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     runtime: Arc<Runtime>,
@@ -310,18 +310,18 @@ pub(crate) struct Door {
     running: Option<JoinHandle<Result<(), ws_gateway::Error>>>,
 }
 
-impl Door {
+impl TestGateway {
     /// Waits until it has read the log.
     pub(crate) fn open(log: &Log) -> Self {
         Self::with_config(log, config(&log.address()))
     }
 
     pub(crate) fn with_config(log: &Log, config: Config) -> Self {
-        let door = Self::start(&log.runtime, config);
+        let gateway = Self::start(&log.runtime, config);
         wait_until("the gateway is ready", || {
-            door.get_admin("/readyz").0 == 200
+            gateway.get_admin("/readyz").0 == 200
         });
-        door
+        gateway
     }
 
     /// Does not wait.
@@ -384,7 +384,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for TestGateway {
     fn drop(&mut self) {
         self.shutdown.cancel();
         if let Some(running) = self.running.take() {

@@ -1,4 +1,4 @@
-//! The front door: who is let in, who is not, and what is served beside the socket.
+//! The front gateway: who is let in, who is not, and what is served beside the socket.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
@@ -11,8 +11,8 @@ use resident_token::{
     testing::{SECRET, claims_of, forgeries, good_tokens},
 };
 use support::{
-    house::{Door, Log, config, http, now, operators_token, token, wait_until},
     neighbour::Neighbour,
+    test_gateway::{Log, TestGateway, config, http, now, operators_token, token, wait_until},
 };
 use tokio::runtime::Runtime;
 
@@ -21,17 +21,17 @@ fn authorization(token: &str) -> String {
 }
 
 /// A gateway that has no log, for what needs none.
-fn door_without_log() -> Door {
-    Door::start(&Arc::new(Runtime::new().unwrap()), config("127.0.0.1:9"))
+fn gateway_without_log() -> TestGateway {
+    TestGateway::start(&Arc::new(Runtime::new().unwrap()), config("127.0.0.1:9"))
 }
 
 #[test]
 fn a_token_that_is_forged_expired_or_unsigned_gets_nothing() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     for forgery in forgeries(&claims_of("101", "1502", now()), now()) {
         let name = forgery.name;
-        let refused = Neighbour::upgrade(door.address, "/an-ws", &authorization(&forgery.token));
+        let refused = Neighbour::upgrade(gateway.address, "/an-ws", &authorization(&forgery.token));
         let (status, body) = refused
             .err()
             .unwrap_or_else(|| panic!("{name} was let in by its upgrade"));
@@ -41,7 +41,7 @@ fn a_token_that_is_forged_expired_or_unsigned_gets_nothing() {
         );
 
         if forgery.token.len() < 8_000 {
-            let (mut neighbour, _) = Neighbour::upgrade(door.address, "/an-ws", "").unwrap();
+            let (mut neighbour, _) = Neighbour::upgrade(gateway.address, "/an-ws", "").unwrap();
             let authorization = format!("Authorization:Bearer {}", forgery.token);
             neighbour.say(&format!(
                 "CONNECT\naccept-version:1.2\n{authorization}\n\n\0"
@@ -58,12 +58,12 @@ fn a_token_that_is_forged_expired_or_unsigned_gets_nothing() {
 #[test]
 fn no_token_and_another_lines_token_get_nothing() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let (mut nobody, _) = Neighbour::upgrade(door.address, "/an-ws", "").unwrap();
+    let gateway = TestGateway::open(&log);
+    let (mut nobody, _) = Neighbour::upgrade(gateway.address, "/an-ws", "").unwrap();
     nobody.say("CONNECT\naccept-version:1.2\n\n\0");
     assert_eq!(nobody.refused(), ("token_missing".to_owned(), 4401));
 
-    let mut elsewhere = Neighbour::connected(door.address, "1.2", &token("102", "1"));
+    let mut elsewhere = Neighbour::connected(gateway.address, "1.2", &token("102", "1"));
     elsewhere.say("SUBSCRIBE\nid:0\ndestination:/sub/line/101\n\n\0");
     assert_eq!(elsewhere.refused(), ("line_mismatch".to_owned(), 4403));
 }
@@ -71,7 +71,7 @@ fn no_token_and_another_lines_token_get_nothing() {
 #[test]
 fn a_token_in_the_url_is_refused_however_good_it_is() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     let good = token("101", "1502");
     for query in [
         format!("token={good}"),
@@ -79,7 +79,7 @@ fn a_token_in_the_url_is_refused_however_good_it_is() {
         format!("x={good}"),
     ] {
         let path = format!("/an-ws?{query}");
-        let (status, body) = Neighbour::upgrade(door.address, &path, &authorization(&good))
+        let (status, body) = Neighbour::upgrade(gateway.address, &path, &authorization(&good))
             .err()
             .unwrap();
         assert_eq!(status, 400);
@@ -93,12 +93,12 @@ fn a_token_in_the_url_is_refused_however_good_it_is() {
 #[test]
 fn a_good_token_under_any_key_is_let_in_by_connect_and_by_the_upgrade() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     for good in good_tokens(&claims_of("101", "1502", now())) {
-        Neighbour::connected(door.address, "1.2", &good).subscribe("0", "/sub/line/101", "");
+        Neighbour::connected(gateway.address, "1.2", &good).subscribe("0", "/sub/line/101", "");
 
         let (mut neighbour, _) =
-            Neighbour::upgrade(door.address, "/an-ws", &authorization(&good)).unwrap();
+            Neighbour::upgrade(gateway.address, "/an-ws", &authorization(&good)).unwrap();
         neighbour.connect("1.2", "");
         neighbour.subscribe("0", "/sub/line/101", "");
     }
@@ -107,16 +107,16 @@ fn a_good_token_under_any_key_is_let_in_by_connect_and_by_the_upgrade() {
 #[test]
 fn connects_token_counts_before_the_upgrades() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     let upgrade = authorization(&token("102", "1"));
-    let (mut neighbour, _) = Neighbour::upgrade(door.address, "/an-ws", &upgrade).unwrap();
+    let (mut neighbour, _) = Neighbour::upgrade(gateway.address, "/an-ws", &upgrade).unwrap();
     neighbour.connect(
         "1.2",
         &format!("Authorization:Bearer {}\n", token("101", "1")),
     );
     neighbour.subscribe("0", "/sub/line/101", "");
 
-    let (mut neighbour, _) = Neighbour::upgrade(door.address, "/an-ws", &upgrade).unwrap();
+    let (mut neighbour, _) = Neighbour::upgrade(gateway.address, "/an-ws", &upgrade).unwrap();
     neighbour.say("CONNECT\naccept-version:1.2\nAuthorization:Bearer not.a.token\n\n\0");
     assert_eq!(neighbour.refused().0, "token_invalid");
 }
@@ -124,8 +124,8 @@ fn connects_token_counts_before_the_upgrades() {
 #[test]
 fn an_operator_hears_any_line() {
     let log = Log::start();
-    let door = Door::open(&log);
-    let mut operator = Neighbour::connected(door.address, "1.2", &operators_token());
+    let gateway = TestGateway::open(&log);
+    let mut operator = Neighbour::connected(gateway.address, "1.2", &operators_token());
     operator.subscribe("a", "/sub/line/101", "");
     operator.subscribe("b", "/sub/line/102", "");
     log.happens(&log.alert("102", "1", "help"));
@@ -135,7 +135,7 @@ fn an_operator_hears_any_line() {
 #[test]
 fn point_1_the_answer_names_exactly_one_subprotocol_or_none() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     for (offered, chosen) in [
         (
             "Sec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp\r\n",
@@ -148,7 +148,7 @@ fn point_1_the_answer_names_exactly_one_subprotocol_or_none() {
         ("Sec-WebSocket-Protocol: mqtt\r\n", None),
         ("", None),
     ] {
-        let (_, head) = Neighbour::upgrade(door.address, "/an-ws", offered).unwrap();
+        let (_, head) = Neighbour::upgrade(gateway.address, "/an-ws", offered).unwrap();
         let answered = head
             .lines()
             .find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
@@ -162,23 +162,26 @@ fn pages_of_other_origins_are_kept_out_if_a_list_says_so() {
     let log = Log::start();
     let mut settings = config(&log.address());
     settings.origins = Some(vec!["https://residents.example".to_owned()]);
-    let door = Door::with_config(&log, settings);
-    let (status, body) =
-        Neighbour::upgrade(door.address, "/an-ws", "Origin: https://evil.example\r\n")
-            .err()
-            .unwrap();
+    let gateway = TestGateway::with_config(&log, settings);
+    let (status, body) = Neighbour::upgrade(
+        gateway.address,
+        "/an-ws",
+        "Origin: https://evil.example\r\n",
+    )
+    .err()
+    .unwrap();
     assert_eq!(status, 403);
     assert!(body.contains("origin_not_allowed"));
     assert!(
         Neighbour::upgrade(
-            door.address,
+            gateway.address,
             "/an-ws",
             "Origin: https://residents.example\r\n"
         )
         .is_ok()
     );
     assert!(
-        Neighbour::upgrade(door.address, "/an-ws", "").is_ok(),
+        Neighbour::upgrade(gateway.address, "/an-ws", "").is_ok(),
         "an app is no page"
     );
 }
@@ -189,10 +192,10 @@ fn an_upgrade_too_many_without_a_connect_is_told_to_come_back_later() {
     let mut settings = config(&log.address());
     // Half of them may wait for their CONNECT.
     settings.sockets_max = 4;
-    let door = Door::with_config(&log, settings);
-    let one = Neighbour::upgrade(door.address, "/an-ws", "").unwrap();
-    let _other = Neighbour::upgrade(door.address, "/an-ws", "").unwrap();
-    let (status, body) = Neighbour::upgrade(door.address, "/an-ws", "")
+    let gateway = TestGateway::with_config(&log, settings);
+    let one = Neighbour::upgrade(gateway.address, "/an-ws", "").unwrap();
+    let _other = Neighbour::upgrade(gateway.address, "/an-ws", "").unwrap();
+    let (status, body) = Neighbour::upgrade(gateway.address, "/an-ws", "")
         .err()
         .unwrap();
     assert_eq!(status, 503);
@@ -203,15 +206,15 @@ fn an_upgrade_too_many_without_a_connect_is_told_to_come_back_later() {
 
     drop(one);
 
-    support::house::wait_until("there is room again", || {
-        Neighbour::upgrade(door.address, "/an-ws", "").is_ok()
+    support::test_gateway::wait_until("there is room again", || {
+        Neighbour::upgrade(gateway.address, "/an-ws", "").is_ok()
     });
 }
 
 #[test]
 fn what_is_no_upgrade_is_told_what_this_is() {
-    let door = door_without_log();
-    let (status, head, body) = door.get("/an-ws");
+    let gateway = gateway_without_log();
+    let (status, head, body) = gateway.get("/an-ws");
     assert_eq!(status, 426);
     assert!(
         head.contains("upgrade: websocket") && head.contains("sec-websocket-version: 13"),
@@ -222,7 +225,7 @@ fn what_is_no_upgrade_is_told_what_this_is() {
 
 #[test]
 fn the_page_and_what_it_must_know_are_served_and_kept_to_themselves() {
-    let door = door_without_log();
+    let gateway = gateway_without_log();
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
         ("/page.css", "text/css; charset=utf-8"),
@@ -230,7 +233,7 @@ fn the_page_and_what_it_must_know_are_served_and_kept_to_themselves() {
         ("/icon.svg", "image/svg+xml"),
         ("/config.json", "application/json"),
     ] {
-        let (status, head, body) = door.get(path);
+        let (status, head, body) = gateway.get(path);
         assert_eq!(status, 200, "{path}");
         assert!(
             head.contains(&format!("content-type: {content_type}")),
@@ -246,47 +249,47 @@ fn the_page_and_what_it_must_know_are_served_and_kept_to_themselves() {
         );
         assert!(!body.is_empty());
     }
-    let (_, _, body) = door.get("/config.json");
+    let (_, _, body) = gateway.get("/config.json");
     assert_eq!(body, "{\"api\":\"http://127.0.0.1:8082\"}");
-    assert_eq!(door.get("/../Cargo.toml").0, 404);
+    assert_eq!(gateway.get("/../Cargo.toml").0, 404);
     let head_request = format!(
         "HEAD / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        door.address
+        gateway.address
     );
-    assert_eq!(http(door.address, &head_request).0, 200);
+    assert_eq!(http(gateway.address, &head_request).0, 200);
 }
 
 #[test]
 fn health_needs_no_log_and_readiness_does() {
-    let door = door_without_log();
-    assert_eq!(door.get("/healthz").0, 200);
-    assert_eq!(door.get_admin("/healthz").0, 200);
-    assert_eq!(door.get_admin("/readyz").0, 503);
+    let gateway = gateway_without_log();
+    assert_eq!(gateway.get("/healthz").0, 200);
+    assert_eq!(gateway.get_admin("/healthz").0, 200);
+    assert_eq!(gateway.get_admin("/readyz").0, 503);
     assert_eq!(
-        door.get("/readyz").0,
+        gateway.get("/readyz").0,
         404,
         "the operators' answers are on their own listener"
     );
-    assert_eq!(door.get("/metrics").0, 404);
+    assert_eq!(gateway.get("/metrics").0, 404);
 }
 
 #[test]
 fn a_stop_ends_a_gateway_that_never_found_its_log() {
-    let mut door = door_without_log();
-    assert!(door.stop().is_ok());
+    let mut gateway = gateway_without_log();
+    assert!(gateway.stop().is_ok());
 }
 
 #[test]
 fn an_upgrade_by_http_1_0_is_none() {
     let log = Log::start();
-    let door = Door::open(&log);
+    let gateway = TestGateway::open(&log);
     let upgrade = |version: &str| {
         format!(
             "GET /an-ws {version}\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
     };
-    let (status, _, body) = http(door.address, &upgrade("HTTP/1.0"));
+    let (status, _, body) = http(gateway.address, &upgrade("HTTP/1.0"));
     assert_eq!(status, 426, "{body}");
     assert!(body.contains("upgrade_required"), "{body}");
 }
