@@ -16,7 +16,7 @@ use std::{
 
 use event_model::{EventTime, fold::LIVE_FOR};
 
-use crate::{clock::Clock, measure, push::Heard};
+use crate::{clock::Clock, metrics, push::Heard};
 
 /// How many records must agree on a time.
 const WITNESSES: usize = 3;
@@ -91,7 +91,7 @@ impl EventClock {
 
     fn set_ahead(&self, ahead_ms: i64) {
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-        measure::clock_difference(ahead_ms);
+        metrics::clock_difference(ahead_ms);
     }
 
     /// Milliseconds by which the gateway's clock is ahead of the records'; 0 if they agree within [`TOLERANCE`].

@@ -17,7 +17,7 @@ use crate::{
     event_clock::EventClock,
     feed::{Feed, FeedError},
     http::HttpServer,
-    measure,
+    metrics,
     readiness::Readiness,
     shard::{self, Order, ShardHandle},
     socket_counts::SocketCounts,
@@ -186,7 +186,7 @@ impl Gateway {
         let places = Places::new(PlaceLimits::shared(config.connections_max));
         tasks.spawn(serve_http(
             Acceptor::new(listener, places, WhenFull::ServiceUnavailable)
-                .on_turned_away(measure::turned_away),
+                .on_turned_away(metrics::turned_away),
             Arc::new(server).router(),
             HTTP_LIMITS,
             tasks.clone(),

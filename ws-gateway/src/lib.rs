@@ -36,7 +36,7 @@ mod frame_buffer;
 mod gateway;
 mod http;
 mod hub;
-mod measure;
+mod metrics;
 mod outbox;
 mod page;
 mod position;

@@ -19,7 +19,7 @@ use rdkafka::{
 use tracing::warn;
 
 use super::client_log::ClientLog;
-use crate::measure;
+use crate::metrics;
 
 /// How long a stop waits for what is on its way.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
         match report {
-            Ok(_) => measure::dead_letter("kept"),
+            Ok(_) => metrics::dead_letter("kept"),
             Err((error, _)) => lost(error),
         }
     }
@@ -129,7 +129,7 @@ impl DeadLetters {
 
 /// The record itself is still where it was.
 fn lost(error: &KafkaError) {
-    measure::dead_letter("not_kept");
+    metrics::dead_letter("not_kept");
     warn!(
         error = error as &dyn std::error::Error,
         "a dead letter could not be kept"

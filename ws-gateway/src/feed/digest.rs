@@ -19,7 +19,7 @@ use event_model::{
 
 use crate::{
     event_clock,
-    measure::{self, RecordOutcome},
+    metrics::{self, RecordOutcome},
     position::{Mark, Position},
     push::{Heard, Push},
     shard::Read,
@@ -152,7 +152,7 @@ impl Digest {
             believed.event.set_at(taken.time);
         }
         let added = self.fold.add(&believed);
-        measure::record(taken.place.topic, outcome(added));
+        metrics::record(taken.place.topic, outcome(added));
         if matches!(added, Added::Again | Added::Duplicate) {
             taken.event = None;
         }
@@ -225,7 +225,7 @@ impl Digest {
             Event::Accepted(accept) => self.fold.standing(line, accept.id),
         };
         if recorded.place.topic == Topic::Accept && standing.alert_id.is_none() {
-            measure::record(Topic::Accept, RecordOutcome::Orphan);
+            metrics::record(Topic::Accept, RecordOutcome::Orphan);
         }
         let partition = partition_for(line, PARTITIONS);
         let position = self
@@ -300,11 +300,11 @@ fn take(record: &RecordView<'_>) -> (Taken, Option<DecodeError>) {
     match decode(record) {
         Ok(Decoded::Event(recorded)) => (taken(recorded.event.id(), Some(recorded)), None),
         Ok(Decoded::UnknownType { .. }) => {
-            measure::record(place.topic, RecordOutcome::UnknownType);
+            metrics::record(place.topic, RecordOutcome::UnknownType);
             (nothing(), None)
         }
         Err(error) => {
-            measure::record(place.topic, RecordOutcome::Undecodable);
+            metrics::record(place.topic, RecordOutcome::Undecodable);
             (nothing(), Some(error))
         }
     }

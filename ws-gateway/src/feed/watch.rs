@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::Consumer;
 use crate::{
     clock::Clock,
-    measure,
+    metrics,
     readiness::Readiness,
     shard::{LogEnds, Notice, Order, ShardEnded, ShardHandle},
 };
@@ -42,7 +42,7 @@ impl Watch {
         loop {
             let asked = self.log_ends();
             let answers = asked.is_ok();
-            measure::log_answers(answers);
+            metrics::log_answers(answers);
             if let Ok(ends) = asked
                 && self.tell_ends(ends).is_err()
             {
@@ -87,7 +87,7 @@ impl Watch {
         (0..naps).all(|_| {
             std::thread::sleep(NAP);
             if let Some(age) = self.readiness.view_age() {
-                measure::view_age(age);
+                metrics::view_age(age);
             }
             !self.stop.is_cancelled()
         })

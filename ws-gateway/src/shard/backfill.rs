@@ -13,7 +13,7 @@ use super::{ConnectionKey, Shard};
 use crate::{
     backlog::BacklogItem,
     destination::Channel,
-    measure,
+    metrics,
     position::Position,
     push::{self, Push},
     recent::{NotRecovered, SNAPSHOT_WINDOW},
@@ -84,7 +84,7 @@ impl Shard {
             return Err(Refusal::TooMuchOfThePast);
         }
         self.join(key, subscribe, Channel::Line(line), ahead);
-        measure::replayed(backfill.frames.len());
+        metrics::replayed(backfill.frames.len());
         let answer = backfill.answer.map(|body| {
             let message_id = format!("resume-{:x}-{}", key.number, subscribe.key.0);
             let rest = push::note("resume", &message_id, &body);

@@ -50,7 +50,7 @@ use crate::{
     config::{Config, Pace},
     connection::Connection,
     event_clock::EventClock,
-    measure,
+    metrics,
     push::Push,
     refusal::Refusal,
     socket_counts::SocketCounts,
@@ -287,7 +287,7 @@ impl Shard {
         let published = self
             .publisher
             .deliver(connections, push, log_ends, self.now);
-        measure::delivered(published.delivered);
+        metrics::delivered(published.delivered);
         for key in published.to_fill {
             self.fill(key);
         }
@@ -333,7 +333,7 @@ impl Shard {
             return;
         }
         entry.insert(connection);
-        measure::opened();
+        metrics::opened();
         self.schedule(key);
         self.guarded(key, |shard, key| shard.take(key, &upgraded.first_bytes));
     }
@@ -361,7 +361,7 @@ impl Shard {
                 "a socket was not watched"
             );
         }
-        measure::closed();
+        metrics::closed();
     }
 
     fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {

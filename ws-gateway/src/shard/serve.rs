@@ -10,7 +10,7 @@ use super::{ConnectionKey, Notice, Shard, publisher::Failed, publisher::Subscrib
 use crate::{
     connection::{Connection, Due},
     destination::Channel,
-    measure,
+    metrics,
     outbox::{Flushed, SendError},
     position::Position,
     refusal::Refusal,
@@ -38,11 +38,11 @@ impl Shard {
                 Ok(())
             }
             Effect::Acknowledged(messages) => {
-                measure::acknowledged(messages);
+                metrics::acknowledged(messages);
                 Ok(())
             }
             Effect::Declined(messages) => {
-                measure::declined(messages);
+                metrics::declined(messages);
                 Ok(())
             }
             Effect::Disconnect => {
@@ -239,7 +239,7 @@ impl Shard {
         };
         let answer = refusal.answer();
         debug!(connection = key.number, code = answer.code, reason = %refusal, "connection refused");
-        measure::refused(answer.code);
+        metrics::refused(answer.code);
         connection.refuse(refusal, now);
         self.after_close(key);
     }

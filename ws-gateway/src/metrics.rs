@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use ::metrics::{counter, gauge};
 use event_model::Topic;
-use metrics::{counter, gauge};
 
 /// A socket became a WebSocket of ours.
 pub(crate) fn opened() {
