@@ -62,12 +62,12 @@ pub struct Config {
     /// at once. Too short brings all residents back in one moment, too long holds the stop up.
     pub drain_window: Duration,
     /// Time and room for one socket.
-    pub pace: Pace,
+    pub limits: SocketLimits,
 }
 
 /// What one socket is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct SocketLimits {
     /// From the upgrade to CONNECT. Default 10 s. Too short loses phones on a bad network, too long keeps strangers.
     pub connect_within: Duration,
     /// From the beginning of a message, or of a STOMP frame in several, to its end. Default 10 s. Too short cuts off phones
@@ -87,7 +87,7 @@ pub struct Pace {
     pub outbox_bytes_max: usize,
 }
 
-impl Default for Pace {
+impl Default for SocketLimits {
     fn default() -> Self {
         Self {
             connect_within: Duration::from_secs(10),
@@ -122,17 +122,17 @@ impl Config {
             partial_bytes_max: memory.partial_messages(),
             read_back: Duration::from_secs(24 * 60 * 60),
             drain_window: Duration::from_secs(30),
-            pace: Pace::default(),
+            limits: SocketLimits::default(),
         }
     }
 
     /// Every setting that contradicts another one, as sentences.
     pub fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
-        if self.pace.silence_max <= self.pace.ping_every {
+        if self.limits.silence_max <= self.limits.ping_every {
             mistakes.push(format!(
                 "silence_max ({:?}) must be longer than ping_every ({:?}), or every idle socket is given up",
-                self.pace.silence_max, self.pace.ping_every
+                self.limits.silence_max, self.limits.ping_every
             ));
         }
         if self.log.trim().is_empty() {

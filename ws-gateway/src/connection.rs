@@ -22,7 +22,7 @@ use service_kit::bounds::{Evict, Place};
 
 use crate::{
     backlog::{BacklogItem, Backlogs},
-    config::Pace,
+    config::SocketLimits,
     destination::Channel,
     frame_buffer::Letter,
     hub::Seat,
@@ -127,7 +127,7 @@ impl Connection {
         socket: TcpStream,
         resident: Option<Box<Resident>>,
         place: Place,
-        pace: &Pace,
+        limits: &SocketLimits,
         queued: Arc<AtomicUsize>,
         now: Duration,
     ) -> Self {
@@ -139,7 +139,7 @@ impl Connection {
             partial_since: None,
             session: Session::new(number),
             stage: Stage::Waiting {
-                connect_by: now + pace.connect_within,
+                connect_by: now + limits.connect_within,
             },
             resident,
             seats: Vec::new(),
@@ -148,8 +148,8 @@ impl Connection {
             expiry_told: false,
             deaf: false,
             drain_at: None,
-            outbox: Outbox::new(pace.outbox_bytes_max, queued),
-            backlogs: Backlogs::new(pace.outbox_bytes_max, now),
+            outbox: Outbox::new(limits.outbox_bytes_max, queued),
+            backlogs: Backlogs::new(limits.outbox_bytes_max, now),
             frames: TokenBucket::full(now),
             sent_at: now,
             received_at: now,
@@ -594,7 +594,7 @@ impl Connection {
     }
 
     /// What is due by now.
-    pub(crate) fn due(&mut self, pace: &Pace, now: Duration, wall: Timestamp) -> Due {
+    pub(crate) fn due(&mut self, limits: &SocketLimits, now: Duration, wall: Timestamp) -> Due {
         match self.stage {
             Stage::Waiting { connect_by } if connect_by <= now => {
                 Due::Refuse(Refusal::ConnectTimeout)
@@ -608,7 +608,7 @@ impl Connection {
             Stage::Closing { drop_by, .. } if drop_by <= now => Due::Drop,
             Stage::Closing { .. } => Due::Nothing,
             _ if self.drain_at.is_some_and(|at| at <= now) => Due::Refuse(Refusal::Draining),
-            _ if self.received_at + pace.silence_max <= now => Due::Drop,
+            _ if self.received_at + limits.silence_max <= now => Due::Drop,
             _ if self.backlogs.stalled_at().is_some_and(|at| at <= now) => {
                 Due::Refuse(Refusal::SlowConsumer)
             }
@@ -621,20 +621,20 @@ impl Connection {
                 }
             }
             Stage::Waiting { .. } | Stage::Open { .. } | Stage::Leaving { .. } => {
-                self.due_words(pace, now)
+                self.due_words(limits, now)
             }
         }
     }
 
-    fn due_words(&self, pace: &Pace, now: Duration) -> Due {
+    fn due_words(&self, limits: &SocketLimits, now: Duration) -> Due {
         let beat = self.beat_at().is_some_and(|at| at <= now);
         // Whoever is woken for a beat is pinged with the same write, if a ping is due within half its time.
         let early = if beat {
-            pace.ping_every / 2
+            limits.ping_every / 2
         } else {
             Duration::ZERO
         };
-        let ping = self.ping_at(pace).saturating_sub(early) <= now;
+        let ping = self.ping_at(limits).saturating_sub(early) <= now;
         if beat || ping {
             Due::Speak { beat, ping }
         } else {
@@ -648,12 +648,17 @@ impl Connection {
             .map(|every| self.sent_at + every)
     }
 
-    fn ping_at(&self, pace: &Pace) -> Duration {
-        self.received_at.max(self.pinged_at) + pace.ping_every
+    fn ping_at(&self, limits: &SocketLimits) -> Duration {
+        self.received_at.max(self.pinged_at) + limits.ping_every
     }
 
     /// When something may be due next.
-    pub(crate) fn next_deadline(&self, pace: &Pace, now: Duration, wall: Timestamp) -> Duration {
+    pub(crate) fn next_deadline(
+        &self,
+        limits: &SocketLimits,
+        now: Duration,
+        wall: Timestamp,
+    ) -> Duration {
         let stage = match self.stage {
             Stage::Waiting { connect_by } => connect_by,
             Stage::Open { expires_at } => {
@@ -669,8 +674,8 @@ impl Connection {
         let words = self
             .beat_at()
             .unwrap_or(Duration::MAX)
-            .min(self.ping_at(pace));
-        let silence = self.received_at + pace.silence_max;
+            .min(self.ping_at(limits));
+        let silence = self.received_at + limits.silence_max;
         let stalled = self.backlogs.stalled_at().unwrap_or(Duration::MAX);
         stage
             .min(words)
@@ -727,7 +732,7 @@ mod tests {
             TcpStream::from_std(ours),
             None,
             place,
-            &Pace::default(),
+            &SocketLimits::default(),
             Arc::default(),
             Duration::ZERO,
         );
@@ -750,7 +755,7 @@ mod tests {
     }
 
     fn due(connection: &mut Connection, second: u64) -> Due {
-        connection.due(&Pace::default(), seconds(second), wall(second))
+        connection.due(&SocketLimits::default(), seconds(second), wall(second))
     }
 
     #[test]
@@ -794,7 +799,7 @@ mod tests {
     #[test]
     fn the_next_deadline_is_never_after_something_is_due() {
         let (connection, _theirs) = connection();
-        let next = connection.next_deadline(&Pace::default(), Duration::ZERO, wall(0));
+        let next = connection.next_deadline(&SocketLimits::default(), Duration::ZERO, wall(0));
         assert_eq!(next, seconds(25));
     }
 

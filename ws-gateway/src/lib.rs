@@ -51,6 +51,6 @@ mod token_bucket;
 pub mod websocket;
 mod wheel;
 
-pub use config::{Config, Pace};
+pub use config::{Config, SocketLimits};
 pub use feed::FeedError;
 pub use gateway::{Error, Gateway, run};

@@ -192,15 +192,15 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
         said.drain_window.or(file.drain_window),
     );
     set(
-        &mut config.pace.outbox_bytes_max,
+        &mut config.limits.outbox_bytes_max,
         said.outbox_bytes_max.or(file.outbox_bytes_max),
     );
     set(
-        &mut config.pace.ping_every,
+        &mut config.limits.ping_every,
         said.ping_every.or(file.ping_every),
     );
     set(
-        &mut config.pace.silence_max,
+        &mut config.limits.silence_max,
         said.silence_max.or(file.silence_max),
     );
     let mistakes = config.mistakes();

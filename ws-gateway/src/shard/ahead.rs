@@ -1,7 +1,7 @@
 //! A client that is ahead of this gateway: its position names a record that was not read here yet.
 //!
 //! That is no other log: another gateway was quicker. The SUBSCRIBE waits, and is judged once the record was read, or
-//! once the log itself is known to end before it. After `Pace::wait_for_log_max` it is told `behind`, gets the live alerts, and what
+//! once the log itself is known to end before it. After `SocketLimits::wait_for_log_max` it is told `behind`, gets the live alerts, and what
 //! is older than its position comes as `replayed`, never again as live.
 
 use std::{sync::Arc, time::Duration};
@@ -128,13 +128,13 @@ impl Shard {
         if is_of_another_log {
             return Some(Err(NotRecovered::Epoch));
         }
-        (pending.since + self.pace.wait_for_log_max <= self.now).then_some(outcome)
+        (pending.since + self.limits.wait_for_log_max <= self.now).then_some(outcome)
     }
 
     /// How long until those that wait are looked at: when one has waited long enough, or soon after something changed.
     pub(super) fn next_judgement(&self, now: Duration) -> Option<Duration> {
         // Those that wait stand in the order in which they came.
-        let until = self.pending.first()?.since + self.pace.wait_for_log_max;
+        let until = self.pending.first()?.since + self.limits.wait_for_log_max;
         let soon = self.judged_at + JUDGE_EVERY;
         let at = if self.pending_changed {
             soon.min(until)

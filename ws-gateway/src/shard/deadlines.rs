@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use slab::Slab;
 
 use super::connection_key::ConnectionKey;
-use crate::{config::Pace, connection::Connection, wheel::Wheel};
+use crate::{config::SocketLimits, connection::Connection, wheel::Wheel};
 
 /// A connection is set once, for the earliest thing that may be due; what is set later is no longer looked at.
 #[derive(Debug)]
@@ -26,11 +26,11 @@ impl Deadlines {
         &mut self,
         key: ConnectionKey,
         connection: &mut Connection,
-        pace: &Pace,
+        limits: &SocketLimits,
         now: Duration,
         wall: Timestamp,
     ) {
-        let next = connection.next_deadline(pace, now, wall);
+        let next = connection.next_deadline(limits, now, wall);
         if connection.wake_by(next) {
             self.wheel.wake_at(next, (key, next));
         }

@@ -47,7 +47,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Clock,
-    config::{Config, Pace},
+    config::{Config, SocketLimits},
     connection::Connection,
     event_clock::EventClock,
     metrics,
@@ -90,7 +90,7 @@ pub(crate) fn start(
         clock,
         event_clock,
         now: clock.elapsed(),
-        pace: config.pace,
+        limits: config.limits,
         verifier: Arc::clone(&config.verifier),
         counts,
         evicted: Arc::default(),
@@ -110,7 +110,7 @@ pub(crate) fn start(
         queued_max: config.queues_bytes_max / config.shards,
         partial_messages: PartialMessages::new(
             config.partial_bytes_max / config.shards,
-            config.pace.message_within,
+            config.limits.message_within,
         ),
         ending: None,
     };
@@ -127,7 +127,7 @@ struct Shard {
     clock: Clock,
     event_clock: Arc<EventClock>,
     now: Duration,
-    pace: Pace,
+    limits: SocketLimits,
     verifier: Arc<Verifier>,
     counts: SocketCounts,
     /// Sockets without CONNECT that were told to make room for a new connection.
@@ -314,7 +314,7 @@ impl Shard {
             mio::net::TcpStream::from_std(upgraded.socket),
             upgraded.resident,
             upgraded.place,
-            &self.pace,
+            &self.limits,
             Arc::clone(&self.queued),
             self.now,
         );

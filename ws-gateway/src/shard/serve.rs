@@ -279,11 +279,11 @@ impl Shard {
     }
 
     fn do_what_is_due_to(&mut self, key: ConnectionKey) {
-        let (now, wall, pace) = (self.now, self.clock.wall(), self.pace);
+        let (now, wall, limits) = (self.now, self.clock.wall(), self.limits);
         let Some(connection) = self.connection(key) else {
             return;
         };
-        match connection.due(&pace, now, wall) {
+        match connection.due(&limits, now, wall) {
             Due::Nothing => {}
             Due::Refuse(refusal) => self.refuse(key, &refusal),
             Due::Close(code) => self.close(key, code),
@@ -306,10 +306,10 @@ impl Shard {
 
     /// Sets the connection's next deadline.
     pub(super) fn schedule(&mut self, key: ConnectionKey) {
-        let (now, wall, pace) = (self.now, self.clock.wall(), self.pace);
+        let (now, wall, limits) = (self.now, self.clock.wall(), self.limits);
         let connection = self.connections.get_mut(key.slot);
         if let Some(connection) = connection.filter(|one| one.number() == key.number) {
-            self.deadlines.set(key, connection, &pace, now, wall);
+            self.deadlines.set(key, connection, &limits, now, wall);
         }
     }
 }

@@ -194,9 +194,9 @@ fn point_35_however_a_subscription_is_named_the_message_is_whole() {
 
 #[test]
 fn somebody_who_does_not_read_is_closed_with_4413_and_the_others_hear_everything() {
-    let mut street = Street::with_pace(Pace {
+    let mut street = Street::with_limits(SocketLimits {
         outbox_bytes_max: 64 * 1024,
-        ..Pace::default()
+        ..SocketLimits::default()
     });
     let mut slow = street.subscribed();
     slow.settle();
@@ -229,7 +229,7 @@ fn all_slow_readers_together_have_a_bound_and_the_longest_queue_goes_first() {
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
     config.queues_bytes_max = 1024 * 1024;
     config.shards = std::num::NonZeroUsize::MIN;
-    config.pace.outbox_bytes_max = 1024 * 1024 * 1024;
+    config.limits.outbox_bytes_max = 1024 * 1024 * 1024;
     let mut street = Street::with_config(&config);
     let mut slow: Vec<_> = (0..3).map(|_| street.subscribed()).collect();
     let mut quick = street.subscribed();

@@ -31,7 +31,7 @@ use self::neighbour::Neighbour;
 use super::{LogEnds, Order, Read, ShardHandle};
 use crate::{
     clock::{self, Clock},
-    config::{Config, Pace},
+    config::{Config, SocketLimits},
     event_clock::EventClock,
     feed::{Digest, Moment},
     push::Heard,
@@ -51,13 +51,13 @@ struct Street {
 
 impl Street {
     fn new() -> Self {
-        Self::with_pace(Pace::default())
+        Self::with_limits(SocketLimits::default())
     }
 
-    fn with_pace(pace: Pace) -> Self {
+    fn with_limits(limits: SocketLimits) -> Self {
         let verifier = Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap());
         let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
-        config.pace = pace;
+        config.limits = limits;
         Self::with_config(&config)
     }
 

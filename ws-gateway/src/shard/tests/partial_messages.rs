@@ -9,12 +9,12 @@ use crate::websocket::testing::{BINARY, PING, PONG, TEXT, client_fragment, clien
 const BYTES_MAX: usize = 256 * 1024;
 const BYTES_EACH: usize = 9_000;
 
-fn street_with(partial_bytes_max: usize, pace: Pace) -> Street {
+fn street_with(partial_bytes_max: usize, limits: SocketLimits) -> Street {
     let verifier = Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap());
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
     config.shards = NonZeroUsize::MIN;
     config.partial_bytes_max = partial_bytes_max;
-    config.pace = pace;
+    config.limits = limits;
     Street::with_config(&config)
 }
 
@@ -37,7 +37,7 @@ fn begin(neighbour: &mut Neighbour, beginning: &[u8]) {
 #[test]
 fn who_ends_nothing_makes_room_the_oldest_first_and_a_resident_notices_nothing() {
     for beginning in beginnings() {
-        let mut street = street_with(BYTES_MAX, Pace::default());
+        let mut street = street_with(BYTES_MAX, SocketLimits::default());
         let mut resident = street.subscribed();
         resident.settle();
 
@@ -66,11 +66,11 @@ fn who_ends_nothing_makes_room_the_oldest_first_and_a_resident_notices_nothing()
 
 #[test]
 fn what_is_not_ended_in_time_closes_with_4413() {
-    let pace = Pace {
+    let limits = SocketLimits {
         message_within: Duration::from_millis(300),
-        ..Pace::default()
+        ..SocketLimits::default()
     };
-    let street = street_with(BYTES_MAX, pace);
+    let street = street_with(BYTES_MAX, limits);
     for beginning in beginnings() {
         let mut slow = street.neighbour();
         begin(&mut slow, &beginning);
@@ -86,11 +86,11 @@ fn what_is_not_ended_in_time_closes_with_4413() {
 
 #[test]
 fn what_is_ended_in_time_takes_no_share_of_what_comes_later() {
-    let pace = Pace {
+    let limits = SocketLimits {
         message_within: Duration::from_secs(2),
-        ..Pace::default()
+        ..SocketLimits::default()
     };
-    let street = street_with(2 * BYTES_EACH, pace);
+    let street = street_with(2 * BYTES_EACH, limits);
     let mut neighbour = street.connected();
     // More in all than the bound, and longer in all than one may take, but each in its time.
     let frame = client_frame(TEXT, &[b'\n'; BYTES_EACH]);

@@ -263,9 +263,9 @@ fn two_gateways() -> (Street, Street, Vec<Event>, String) {
 
 fn two_gateways_that_wait(wait_for_log_max: Duration) -> (Street, Street, Vec<Event>, String) {
     let mut other = Street::new();
-    let mut behind = Street::with_pace(Pace {
+    let mut behind = Street::with_limits(SocketLimits {
         wait_for_log_max,
-        ..Pace::default()
+        ..SocketLimits::default()
     });
     let events: Vec<Event> = ["first", "second", "third"]
         .map(|text| other.alert("101", "1502", text))
@@ -438,9 +438,9 @@ fn snapshots_asked_for_again_and_again_cost_who_asks_and_nothing_is_sent_of_one_
 #[test]
 fn a_snapshot_larger_than_the_outbox_reaches_a_client_that_reads_slowly_and_what_comes_meanwhile_follows_it()
  {
-    let mut street = Street::with_pace(Pace {
+    let mut street = Street::with_limits(SocketLimits {
         outbox_bytes_max: 64 * 1024,
-        ..Pace::default()
+        ..SocketLimits::default()
     });
     let text = "x".repeat(500);
     for _ in 0..8_000 {

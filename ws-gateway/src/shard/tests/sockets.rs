@@ -102,9 +102,9 @@ fn point_7_text_that_is_not_utf8_closes_with_1007() {
 
 #[test]
 fn point_8_without_connect_in_time_the_socket_is_closed_with_4408() {
-    let street = Street::with_pace(Pace {
+    let street = Street::with_limits(SocketLimits {
         connect_within: Duration::from_millis(100),
-        ..Pace::default()
+        ..SocketLimits::default()
     });
     let mut neighbour = street.neighbour();
     neighbour.say("\n");
@@ -362,12 +362,12 @@ fn point_42_an_error_is_followed_by_close() {
 
 #[test]
 fn a_socket_that_is_silent_is_pinged_and_one_that_stays_silent_is_given_up() {
-    let pace = Pace {
+    let limits = SocketLimits {
         ping_every: Duration::from_millis(100),
         silence_max: Duration::from_millis(600),
-        ..Pace::default()
+        ..SocketLimits::default()
     };
-    let street = Street::with_pace(pace);
+    let street = Street::with_limits(limits);
     let mut neighbour = street.connected();
     assert_eq!(neighbour.websocket().unwrap().opcode, PING);
     while let Some(frame) = neighbour.websocket() {
