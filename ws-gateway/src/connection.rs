@@ -4,7 +4,7 @@
 //! ```text
 //!  Waiting ── CONNECT ──▶ Open ── DISCONNECT ──▶ Leaving
 //!     │                    │                        │
-//!     └──── a refusal, the peer's Close, a deadline ┴───▶ Closing ──▶ dropped
+//!     └──── a reason, the peer's Close, a deadline ┴───▶ Closing ──▶ dropped
 //! ```
 
 use std::{
@@ -24,10 +24,10 @@ use crate::{
     backlog::{BacklogItem, Backlogs},
     config::SocketLimits,
     destination::Channel,
+    disconnect_reason::DisconnectReason,
     frame_buffer::Letter,
     hub::Seat,
     outbox::{Flushed, Outbox, SendError},
-    refusal::Refusal,
     socket_counts::CountedSocket,
     stomp::{Effect, Frame, Limits, ParseError, Parser, Session, SubscriptionKey},
     token_bucket::TokenBucket,
@@ -65,7 +65,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) enum Due {
     Nothing,
-    Refuse(Refusal),
+    Refuse(DisconnectReason),
     Close(CloseCode),
     TellExpiry {
         left: Duration,
@@ -278,9 +278,9 @@ impl Connection {
         frame: Frame,
         effects: &mut Vec<Effect>,
         now: Duration,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DisconnectReason> {
         if !self.frames.take(1, now) {
-            return Err(Refusal::TooManyFrames);
+            return Err(DisconnectReason::TooManyFrames);
         }
         self.session.handle(frame, effects)?;
         Ok(())
@@ -534,16 +534,16 @@ impl Connection {
     }
 
     /// Ends the session with the reason's ERROR, where one can be sent, and says Close.
-    pub(crate) fn refuse(&mut self, refusal: &Refusal, now: Duration) {
-        let answer = refusal.answer();
-        let error = refusal
+    pub(crate) fn refuse(&mut self, reason: &DisconnectReason, now: Duration) {
+        let reply = reason.reply();
+        let error = reason
             .error_text()
             .and_then(|text| self.session.error(&text));
         let is_sent = error.is_none_or(|error| self.send_stomp(&error, now).is_ok());
-        if is_sent && !matches!(refusal, Refusal::SlowConsumer) {
-            self.close(answer.close, answer.code, now);
+        if is_sent && !matches!(reason, DisconnectReason::SlowConsumer) {
+            self.close(reply.close, reply.code, now);
         } else {
-            self.cut_off(answer.close, answer.code, now);
+            self.cut_off(reply.close, reply.code, now);
         }
     }
 
@@ -597,20 +597,22 @@ impl Connection {
     pub(crate) fn due(&mut self, limits: &SocketLimits, now: Duration, wall: Timestamp) -> Due {
         match self.stage {
             Stage::Waiting { connect_by } if connect_by <= now => {
-                Due::Refuse(Refusal::ConnectTimeout)
+                Due::Refuse(DisconnectReason::ConnectTimeout)
             }
-            Stage::Open { expires_at } if good_until(expires_at) <= wall => {
-                Due::Refuse(Refusal::Token(resident_token::TokenError::Expired {
+            Stage::Open { expires_at } if good_until(expires_at) <= wall => Due::Refuse(
+                DisconnectReason::Token(resident_token::TokenError::Expired {
                     expired_at: expires_at,
-                }))
-            }
+                }),
+            ),
             Stage::Leaving { close_by } if close_by <= now => Due::Close(CloseCode::Normal),
             Stage::Closing { drop_by, .. } if drop_by <= now => Due::Drop,
             Stage::Closing { .. } => Due::Nothing,
-            _ if self.drain_at.is_some_and(|at| at <= now) => Due::Refuse(Refusal::Draining),
+            _ if self.drain_at.is_some_and(|at| at <= now) => {
+                Due::Refuse(DisconnectReason::Draining)
+            }
             _ if self.received_at + limits.silence_max <= now => Due::Drop,
             _ if self.backlogs.stalled_at().is_some_and(|at| at <= now) => {
-                Due::Refuse(Refusal::SlowConsumer)
+                Due::Refuse(DisconnectReason::SlowConsumer)
             }
             Stage::Open { expires_at }
                 if !self.expiry_told && time_left(expires_at, wall) <= TELL_EXPIRY_BEFORE =>

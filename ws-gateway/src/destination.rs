@@ -3,7 +3,7 @@
 use event_model::Line;
 use resident_token::{Resident, Role};
 
-use crate::refusal::Refusal;
+use crate::disconnect_reason::DisconnectReason;
 
 const LINE_PREFIX: &str = "/sub/line/";
 const NOTICE: &str = "/user/queue/notice";
@@ -24,7 +24,7 @@ pub(crate) enum Channel {
 impl Channel {
     /// The channel of a destination, if `resident` may hear it. Destinations are not percent-decoded; the line
     /// is normalised as everywhere, so any spelling of its name will do.
-    pub(crate) fn of(destination: &str, resident: &Resident) -> Result<Self, Refusal> {
+    pub(crate) fn of(destination: &str, resident: &Resident) -> Result<Self, DisconnectReason> {
         if let Some(name) = destination.strip_prefix(LINE_PREFIX) {
             return line(name, resident);
         }
@@ -37,14 +37,14 @@ impl Channel {
         {
             return Ok(Channel::Silent);
         }
-        Err(Refusal::UnknownDestination)
+        Err(DisconnectReason::UnknownDestination)
     }
 }
 
-fn line(name: &str, resident: &Resident) -> Result<Channel, Refusal> {
-    let line = Line::even_reserved(name).map_err(|_| Refusal::UnknownDestination)?;
+fn line(name: &str, resident: &Resident) -> Result<Channel, DisconnectReason> {
+    let line = Line::even_reserved(name).map_err(|_| DisconnectReason::UnknownDestination)?;
     if resident.line.as_ref() == Some(&line) || resident.roles.contains(Role::Operator) {
         return Ok(Channel::Line(line));
     }
-    Err(Refusal::OtherLine)
+    Err(DisconnectReason::OtherLine)
 }

@@ -10,10 +10,10 @@ use event_model::{Line, PARTITIONS, partition_for};
 
 use super::{ConnectionKey, Shard};
 use crate::{
+    disconnect_reason::DisconnectReason,
     position::Position,
     push::Push,
     recent::NotRecovered,
-    refusal::Refusal,
     stomp::{Effect, Subscribe, SubscriptionKey},
 };
 
@@ -40,7 +40,7 @@ impl Shard {
         subscribe: Subscribe,
         line: Line,
         then: Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DisconnectReason> {
         let Some(token) = &subscribe.resume_from else {
             let backfill = self.snapshot(&subscribe, &line);
             return self.join_line(key, &subscribe, line, backfill, None, then);
@@ -68,7 +68,7 @@ impl Shard {
         line: Line,
         outcome: Result<Vec<Arc<Push>>, NotRecovered>,
         then: Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DisconnectReason> {
         let position: Option<Position> = subscribe
             .resume_from
             .as_ref()
@@ -109,8 +109,8 @@ impl Shard {
                 then,
                 ..
             } = pending;
-            if let Err(refusal) = self.resume(key, &subscribe, line, outcome, then) {
-                self.refuse(key, &refusal);
+            if let Err(reason) = self.resume(key, &subscribe, line, outcome, then) {
+                self.refuse(key, &reason);
             }
         }
     }

@@ -13,11 +13,11 @@ use super::{ConnectionKey, Shard};
 use crate::{
     backlog::BacklogItem,
     destination::Channel,
+    disconnect_reason::DisconnectReason,
     metrics,
     position::Position,
     push::{self, Push},
     recent::{NotRecovered, SNAPSHOT_WINDOW},
-    refusal::Refusal,
     stomp::{Effect, Subscribe},
     token_bucket::TokenBucket,
 };
@@ -68,7 +68,7 @@ impl Shard {
         backfill: Backfill,
         ahead: Option<(Position, Duration)>,
         then: Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DisconnectReason> {
         let bytes = backfill.frames.iter().map(|push| push.rest().len()).sum();
         let subject = match self.connection(key) {
             Some(connection) => connection
@@ -81,7 +81,7 @@ impl Shard {
             .backfill_budgets
             .take(&subject.unwrap_or_default(), bytes, now)
         {
-            return Err(Refusal::TooMuchOfThePast);
+            return Err(DisconnectReason::BackfillTooLarge);
         }
         self.join(key, subscribe, Channel::Line(line), ahead);
         metrics::replayed(backfill.frames.len());

@@ -49,10 +49,10 @@ use crate::{
     clock::Clock,
     config::{Config, SocketLimits},
     connection::Connection,
+    disconnect_reason::DisconnectReason,
     event_clock::EventClock,
     metrics,
     push::Push,
-    refusal::Refusal,
     socket_counts::SocketCounts,
     stomp::{Frame, ProtocolError},
     websocket::{
@@ -203,7 +203,10 @@ impl Shard {
                 return;
             };
             let number = connection.number();
-            self.refuse(ConnectionKey { slot, number }, &Refusal::SlowConsumer);
+            self.refuse(
+                ConnectionKey { slot, number },
+                &DisconnectReason::SlowConsumer,
+            );
         }
     }
 
@@ -213,7 +216,7 @@ impl Shard {
             self.partial_messages.set(key, None);
             if let Some(connection) = self.connection(key) {
                 connection.stop_reading();
-                self.refuse(key, &Refusal::PartialMessage);
+                self.refuse(key, &DisconnectReason::PartialMessage);
             }
         }
     }
@@ -342,7 +345,7 @@ impl Shard {
     fn make_room(&mut self) {
         let evicted = std::mem::take(&mut *lock(&self.evicted));
         for key in evicted {
-            self.refuse(key, &Refusal::MadeRoom);
+            self.refuse(key, &DisconnectReason::Evicted);
             self.drop_connection(key);
         }
     }
@@ -374,7 +377,7 @@ impl Shard {
     fn guarded(&mut self, key: ConnectionKey, serve: impl FnOnce(&mut Self, ConnectionKey)) {
         if catch_unwind(AssertUnwindSafe(|| serve(self, key))).is_err() {
             error!(connection = key.number, "a session panicked and is closed");
-            self.refuse(key, &Refusal::Internal);
+            self.refuse(key, &DisconnectReason::Internal);
             self.drop_connection(key);
         }
     }
@@ -468,7 +471,7 @@ impl Shard {
         let now = self.now;
         let message = self.connection(key)?.next_message(bytes, now);
         message.unwrap_or_else(|error| {
-            self.refuse(key, &Refusal::WebSocket(error));
+            self.refuse(key, &DisconnectReason::WebSocket(error));
             None
         })
     }
@@ -529,7 +532,10 @@ impl Shard {
                 Ok(None) => return,
                 Ok(Some(frame)) => self.take_frame(key, frame),
                 Err(error) => {
-                    return self.refuse(key, &Refusal::Protocol(ProtocolError::Parse(error)));
+                    return self.refuse(
+                        key,
+                        &DisconnectReason::Protocol(ProtocolError::Parse(error)),
+                    );
                 }
             }
         }
@@ -549,7 +555,7 @@ impl Shard {
                     connection.frame_done();
                 }
             }
-            Err(refusal) => self.refuse(key, &refusal),
+            Err(reason) => self.refuse(key, &reason),
         }
     }
 }

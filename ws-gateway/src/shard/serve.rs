@@ -10,10 +10,10 @@ use super::{ConnectionKey, Notice, Shard, publisher::Failed, publisher::Subscrib
 use crate::{
     connection::{Connection, Due},
     destination::Channel,
+    disconnect_reason::DisconnectReason,
     metrics,
     outbox::{Flushed, SendError},
     position::Position,
-    refusal::Refusal,
     stomp::{AckMode, Effect, Subscribe, SubscriptionKey},
     websocket::CloseCode,
 };
@@ -22,7 +22,11 @@ impl Shard {
     /// # Errors
     ///
     /// The connection is to be refused; what the session wanted next must not be done.
-    pub(super) fn perform(&mut self, key: ConnectionKey, effect: Effect) -> Result<(), Refusal> {
+    pub(super) fn perform(
+        &mut self,
+        key: ConnectionKey,
+        effect: Effect,
+    ) -> Result<(), DisconnectReason> {
         match effect {
             Effect::Authenticate { authorization } => {
                 self.authenticate(key, authorization.as_deref())
@@ -57,7 +61,7 @@ impl Shard {
         &mut self,
         key: ConnectionKey,
         authorization: Option<&str>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DisconnectReason> {
         let fresh = authorization.map(|value| self.verify(value)).transpose()?;
         let wall = self.clock.wall();
         let Some(connection) = self.connection(key) else {
@@ -73,10 +77,10 @@ impl Shard {
             .into());
         }
         if !connection.keep_place() {
-            return Err(Refusal::MadeRoom);
+            return Err(DisconnectReason::Evicted);
         }
         let counted = self.counts.take(&resident);
-        let counted = counted.ok_or(Refusal::TooManySockets)?;
+        let counted = counted.ok_or(DisconnectReason::TooManySockets)?;
         let Some(connection) = self.connection(key) else {
             return Ok(());
         };
@@ -90,7 +94,11 @@ impl Shard {
         self.verifier.verify(token, self.clock.wall()).map(Box::new)
     }
 
-    fn renew(&mut self, key: ConnectionKey, authorization: Option<&str>) -> Result<(), Refusal> {
+    fn renew(
+        &mut self,
+        key: ConnectionKey,
+        authorization: Option<&str>,
+    ) -> Result<(), DisconnectReason> {
         let fresh = self.verify(authorization.ok_or(TokenError::Missing)?)?;
         let Some(connection) = self.connection(key) else {
             return Ok(());
@@ -99,7 +107,7 @@ impl Shard {
             known.subject == fresh.subject && known.line == fresh.line && known.house == fresh.house
         });
         if !is_same {
-            return Err(Refusal::OtherPerson);
+            return Err(DisconnectReason::OtherPerson);
         }
         connection.renew(fresh);
         self.schedule(key);
@@ -111,7 +119,7 @@ impl Shard {
         &mut self,
         key: ConnectionKey,
         effects: Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DisconnectReason> {
         let mut effects = effects.into_iter();
         while let Some(effect) = effects.next() {
             match effect {
@@ -129,7 +137,7 @@ impl Shard {
         key: ConnectionKey,
         subscribe: Subscribe,
         then: Vec<Effect>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DisconnectReason> {
         let Some(connection) = self.connection(key) else {
             return Ok(());
         };
@@ -229,7 +237,7 @@ impl Shard {
     }
 
     /// Ends a connection with a reason: ERROR where one can be said, then Close with its code.
-    pub(super) fn refuse(&mut self, key: ConnectionKey, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, key: ConnectionKey, reason: &DisconnectReason) {
         let now = self.now;
         let Some(connection) = self
             .connection(key)
@@ -237,17 +245,17 @@ impl Shard {
         else {
             return;
         };
-        let answer = refusal.answer();
-        debug!(connection = key.number, code = answer.code, reason = %refusal, "connection refused");
-        metrics::refused(answer.code);
-        connection.refuse(refusal, now);
+        let reply = reason.reply();
+        debug!(connection = key.number, code = reply.code, reason = %reason, "connection refused");
+        metrics::refused(reply.code);
+        connection.refuse(reason, now);
         self.after_close(key);
     }
 
     /// What was to be sent was not.
     pub(super) fn unsent(&mut self, key: ConnectionKey, error: SendError) {
         match error {
-            SendError::Slow => self.refuse(key, &Refusal::SlowConsumer),
+            SendError::Slow => self.refuse(key, &DisconnectReason::SlowConsumer),
             SendError::Gone => self.drop_connection(key),
         }
     }
@@ -285,7 +293,7 @@ impl Shard {
         };
         match connection.due(&limits, now, wall) {
             Due::Nothing => {}
-            Due::Refuse(refusal) => self.refuse(key, &refusal),
+            Due::Refuse(reason) => self.refuse(key, &reason),
             Due::Close(code) => self.close(key, code),
             Due::TellExpiry { left } => self.tell(key, &token_expiring(left)),
             Due::Drop => self.drop_connection(key),

@@ -14,7 +14,7 @@ const TRY_LATER: CloseCode = CloseCode::TryLater;
 
 /// Why a connection ends, other than by the client's wish.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum DisconnectReason {
     /// Against STOMP.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
@@ -46,10 +46,10 @@ pub(crate) enum Refusal {
     TooManySockets,
     /// No CONNECT came, and another took the place.
     #[error("no CONNECT came while others waited for a place")]
-    MadeRoom,
+    Evicted,
     /// More subscriptions with all that was missed than anybody needs.
     #[error("more of what was missed was asked for than one person is sent")]
-    TooMuchOfThePast,
+    BackfillTooLarge,
     /// What the client began was not ended in time, or its memory was needed.
     #[error("a message was begun and not ended")]
     PartialMessage,
@@ -66,7 +66,7 @@ pub(crate) enum Refusal {
 
 /// Whether, and with what, to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retry {
+pub(crate) enum RetryAdvice {
     /// The same would be refused again.
     Never,
     /// With a new token.
@@ -77,34 +77,34 @@ pub(crate) enum Retry {
     Later,
 }
 
-impl Retry {
+impl RetryAdvice {
     fn as_str(self) -> &'static str {
         match self {
-            Retry::Never => "never",
-            Retry::NewToken => "new-token",
-            Retry::Now => "now",
-            Retry::Later => "later",
+            RetryAdvice::Never => "never",
+            RetryAdvice::NewToken => "new-token",
+            RetryAdvice::Now => "now",
+            RetryAdvice::Later => "later",
         }
     }
 }
 
 /// What a client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ErrorReply {
     /// The word that a program decides by.
     pub(crate) code: &'static str,
     /// A few words for the client's log.
     pub(crate) message: &'static str,
     /// Whether to come back.
-    pub(crate) retry: Retry,
+    pub(crate) retry: RetryAdvice,
     /// The code that the socket is closed with.
     pub(crate) close: CloseCode,
 }
 
-impl Refusal {
+impl DisconnectReason {
     /// What the client is told.
-    pub(crate) fn answer(&self) -> Answer {
-        use Retry::{Later, Never, NewToken, Now};
+    pub(crate) fn reply(&self) -> ErrorReply {
+        use RetryAdvice::{Later, Never, NewToken, Now};
         let (code, message, retry, close) = match self {
             Self::Protocol(error) => {
                 let code = protocol_code(error);
@@ -130,20 +130,20 @@ impl Refusal {
                 let message = "no such destination";
                 ("destination_unknown", message, Never, FORBIDDEN)
             }
-            Self::ConnectTimeout | Self::MadeRoom => {
+            Self::ConnectTimeout | Self::Evicted => {
                 let close = CloseCode::ConnectTimeout;
                 ("connect_timeout", "no CONNECT in time", Later, close)
             }
             Self::TooManyFrames => ("too_many", "too many frames", Later, TRY_LATER),
             Self::TooManySockets => ("too_many", "too many sockets", Later, TRY_LATER),
-            Self::TooMuchOfThePast => ("too_many", "too many subscriptions", Later, TRY_LATER),
+            Self::BackfillTooLarge => ("too_many", "too many subscriptions", Later, TRY_LATER),
             Self::PartialMessage | Self::SlowConsumer => {
                 ("too_slow", "too slow", Now, CloseCode::TooSlow)
             }
             Self::Internal => ("internal", "internal error", Later, CloseCode::Internal),
             Self::Draining => ("draining", "going away", Now, CloseCode::Restart),
         };
-        Answer {
+        ErrorReply {
             code,
             message,
             retry,
@@ -164,15 +164,15 @@ impl Refusal {
             | Self::ConnectTimeout
             | Self::TooManyFrames
             | Self::TooManySockets
-            | Self::MadeRoom
-            | Self::TooMuchOfThePast
+            | Self::Evicted
+            | Self::BackfillTooLarge
             | Self::PartialMessage
             | Self::Internal => {
-                let answer = self.answer();
+                let reply = self.reply();
                 Some(ErrorText {
-                    code: answer.code,
-                    retry: answer.retry.as_str(),
-                    message: answer.message,
+                    code: reply.code,
+                    retry: reply.retry.as_str(),
+                    message: reply.message,
                     detail: self.to_string(),
                     lists_versions: matches!(self, Self::Protocol(ProtocolError::NoCommonVersion)),
                 })
