@@ -9,12 +9,12 @@ use crate::stomp::Command;
 
 #[test]
 fn point_33_a_message_says_where_it_belongs_and_what_it_is() {
-    let mut street = Street::new();
-    let mut neighbour = street.subscribed();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.subscribed();
     neighbour.settle();
-    let alert = street.alert("101", "1502", "불이야");
+    let alert = shard.alert("101", "1502", "불이야");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     let (frame, body) = neighbour.message();
     let names: Vec<&str> = frame.headers.iter().map(|(name, _)| name).collect();
@@ -49,17 +49,17 @@ fn point_33_a_message_says_where_it_belongs_and_what_it_is() {
 
 #[test]
 fn an_accept_says_whose_alert_it_accepts_and_who_was_first() {
-    let mut street = Street::new();
-    let mut neighbour = street.subscribed();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.subscribed();
     neighbour.settle();
-    let alert = street.alert("101", "1502", "help");
+    let alert = shard.alert("101", "1502", "help");
     let (first, second) = (
-        street.accept("101", "1501", "1502"),
-        street.accept("101", "1602", "1502"),
+        shard.accept("101", "1501", "1502"),
+        shard.accept("101", "1602", "1502"),
     );
 
     for event in [&alert, &first, &second] {
-        street.happens(event);
+        shard.happens(event);
     }
 
     neighbour.message();
@@ -75,19 +75,19 @@ fn an_accept_says_whose_alert_it_accepts_and_who_was_first() {
 
 #[test]
 fn only_the_line_that_is_called_hears_it() {
-    let mut street = Street::new();
-    let mut here = street.subscribed();
-    let mut there = street.connected_as("1.2", &street.token("102", "1"));
+    let mut shard = TestShard::new();
+    let mut here = shard.subscribed();
+    let mut there = shard.connected_as("1.2", &shard.token("102", "1"));
     there.subscribe("0", "/sub/line/102", "");
-    let mut silent = street.connected();
+    let mut silent = shard.connected();
     silent.subscribe("0", "/user/queue/errors", "");
     silent.subscribe("1", "/queue/anything", "");
     for neighbour in [&mut here, &mut there, &mut silent] {
         neighbour.settle();
     }
-    let alert = street.alert("101", "1502", "here");
+    let alert = shard.alert("101", "1502", "here");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     assert_eq!(here.message().1["text"], "here");
     assert_eq!(there.texts(), [""; 0]);
@@ -96,14 +96,14 @@ fn only_the_line_that_is_called_hears_it() {
 
 #[test]
 fn an_operator_hears_any_line_and_any_spelling_of_a_line_will_do() {
-    let mut street = Street::new();
-    let token = street.token_for("102", "1", &[Role::Operator], Duration::from_secs(60));
-    let mut operator = street.connected_as("1.2", &token);
+    let mut shard = TestShard::new();
+    let token = shard.token_for("102", "1", &[Role::Operator], Duration::from_secs(60));
+    let mut operator = shard.connected_as("1.2", &token);
     operator.subscribe("wide", "/sub/line/１０１", "");
     operator.settle();
-    let alert = street.alert("101", "1502", "help");
+    let alert = shard.alert("101", "1502", "help");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     let (frame, _) = operator.message();
     assert_eq!(
@@ -115,14 +115,14 @@ fn an_operator_hears_any_line_and_any_spelling_of_a_line_will_do() {
 
 #[test]
 fn point_30_two_subscriptions_to_one_destination_hear_everything_twice() {
-    let mut street = Street::new();
-    let mut neighbour = street.connected();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.subscribe("a", "/sub/line/101", "");
     neighbour.subscribe("b", "/sub/line/101", "");
     neighbour.settle();
-    let alert = street.alert("101", "1502", "help");
+    let alert = shard.alert("101", "1502", "help");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     let heard = [neighbour.message().0, neighbour.message().0];
     let ids: Vec<_> = heard
@@ -138,26 +138,26 @@ fn point_30_two_subscriptions_to_one_destination_hear_everything_twice() {
 
 #[test]
 fn point_32_after_unsubscribe_nothing_more_is_heard() {
-    let mut street = Street::new();
-    let mut neighbour = street.subscribed();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.subscribed();
     neighbour.say("UNSUBSCRIBE\nid:sub-0\n\n\0");
     neighbour.settle();
-    let alert = street.alert("101", "1502", "help");
+    let alert = shard.alert("101", "1502", "help");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     assert_eq!(neighbour.texts(), [""; 0]);
 }
 
 #[test]
 fn point_34_each_message_of_a_client_subscription_can_be_acknowledged() {
-    let mut street = Street::new();
-    let mut neighbour = street.connected();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.subscribe("0", "/sub/line/101", "ack:client-individual\n");
     neighbour.settle();
-    let alert = street.alert("101", "1502", "help");
+    let alert = shard.alert("101", "1502", "help");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     let ack = neighbour.message().0.headers.get("ack").unwrap().to_owned();
     neighbour.say(&format!("ACK\nid:{ack}\nreceipt:acked\n\n\0"));
@@ -166,7 +166,7 @@ fn point_34_each_message_of_a_client_subscription_can_be_acknowledged() {
 
 #[test]
 fn point_35_however_a_subscription_is_named_the_message_is_whole() {
-    let mut street = Street::new();
+    let mut shard = TestShard::new();
     let ids = [
         "sub-0".to_owned(),
         "a\\cb\\\\n".to_owned(),
@@ -176,16 +176,16 @@ fn point_35_however_a_subscription_is_named_the_message_is_whole() {
     let mut neighbours: Vec<_> = ids
         .iter()
         .map(|id| {
-            let mut neighbour = street.connected();
+            let mut neighbour = shard.connected();
             neighbour.subscribe(id, "/sub/line/101", "");
             neighbour.settle();
             neighbour
         })
         .collect();
     let text = "가".repeat(500);
-    let alert = street.alert("101", "1502", &text);
+    let alert = shard.alert("101", "1502", &text);
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     for neighbour in &mut neighbours {
         assert_eq!(neighbour.message().1["text"], text);
@@ -194,22 +194,22 @@ fn point_35_however_a_subscription_is_named_the_message_is_whole() {
 
 #[test]
 fn somebody_who_does_not_read_is_closed_with_4413_and_the_others_hear_everything() {
-    let mut street = Street::with_limits(SocketLimits {
+    let mut shard = TestShard::with_limits(SocketLimits {
         outbox_bytes_max: 64 * 1024,
         ..SocketLimits::default()
     });
-    let mut slow = street.subscribed();
+    let mut slow = shard.subscribed();
     slow.settle();
-    let mut quick = street.subscribed();
+    let mut quick = shard.subscribed();
     quick.settle();
     let text = "x".repeat(500);
-    let alert = street.alert("101", "1502", &text);
-    let read = street.record(&alert);
+    let alert = shard.alert("101", "1502", &text);
+    let read = shard.record(&alert);
 
     // More than the kernel and the outbox together take, as fast as the quick one reads.
     for _ in 0..240 {
         for _ in 0..50 {
-            street.order(Order::Deliver(read.clone()));
+            shard.order(Order::Deliver(read.clone()));
         }
         for _ in 0..50 {
             assert_eq!(quick.message().1["text"], text);
@@ -230,20 +230,20 @@ fn all_slow_readers_together_have_a_bound_and_the_longest_queue_goes_first() {
     config.queues_bytes_max = 1024 * 1024;
     config.shards = std::num::NonZeroUsize::MIN;
     config.limits.outbox_bytes_max = 1024 * 1024 * 1024;
-    let mut street = Street::with_config(&config);
-    let mut slow: Vec<_> = (0..3).map(|_| street.subscribed()).collect();
-    let mut quick = street.subscribed();
+    let mut shard = TestShard::with_config(&config);
+    let mut slow: Vec<_> = (0..3).map(|_| shard.subscribed()).collect();
+    let mut quick = shard.subscribed();
     for neighbour in slow.iter_mut().chain([&mut quick]) {
         neighbour.settle();
     }
     let text = "x".repeat(500);
-    let alert = street.alert("101", "1502", &text);
-    let read = street.record(&alert);
+    let alert = shard.alert("101", "1502", &text);
+    let read = shard.record(&alert);
 
     // Far more than the kernel takes.
     for _ in 0..240 {
         for _ in 0..50 {
-            street.order(Order::Deliver(read.clone()));
+            shard.order(Order::Deliver(read.clone()));
         }
         for _ in 0..50 {
             assert_eq!(quick.message().1["text"], text);
@@ -257,9 +257,9 @@ fn all_slow_readers_together_have_a_bound_and_the_longest_queue_goes_first() {
 
 #[test]
 fn a_neighbour_who_is_gone_costs_the_others_nothing() {
-    let mut street = Street::new();
-    let mut gone: Vec<_> = (0..15).map(|_| street.subscribed()).collect();
-    let mut here = street.subscribed();
+    let mut shard = TestShard::new();
+    let mut gone: Vec<_> = (0..15).map(|_| shard.subscribed()).collect();
+    let mut here = shard.subscribed();
     here.settle();
     for neighbour in &mut gone {
         neighbour.settle();
@@ -267,8 +267,8 @@ fn a_neighbour_who_is_gone_costs_the_others_nothing() {
     drop(gone);
 
     for round in 0..10 {
-        let alert = street.alert("101", "1502", &round.to_string());
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", &round.to_string());
+        shard.happens(&alert);
     }
 
     let heard: Vec<_> = (0..10)
@@ -282,34 +282,34 @@ fn a_neighbour_who_is_gone_costs_the_others_nothing() {
 
 #[test]
 fn a_duplicate_in_the_log_is_sent_once() {
-    let mut street = Street::new();
-    let mut neighbour = street.subscribed();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.subscribed();
     neighbour.settle();
-    let alert = street.alert("101", "1502", "once");
+    let alert = shard.alert("101", "1502", "once");
 
-    street.happens(&alert);
-    street.happens(&alert);
+    shard.happens(&alert);
+    shard.happens(&alert);
 
     assert_eq!(neighbour.texts(), ["once"]);
 }
 
 #[test]
 fn the_socket_of_a_client_in_1_0_without_an_id_gets_no_subscription_header() {
-    let mut street = Street::new();
-    let mut neighbour = street.connected_as("1.0", &street.token("101", "1"));
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.connected_as("1.0", &shard.token("101", "1"));
     neighbour.say("SUBSCRIBE\ndestination:/sub/line/101\nreceipt:r\n\n\0");
     assert_eq!(neighbour.hear().command, Command::Receipt);
-    let alert = street.alert("101", "1502", "help");
+    let alert = shard.alert("101", "1502", "help");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     assert_eq!(neighbour.message().0.headers.get("subscription"), None);
 }
 
 #[test]
 fn a_closed_socket_is_closed_for_the_kernel_too() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.say("NONSENSE\n\n\0");
     neighbour.refused();
     assert!(matches!(neighbour.socket.read(&mut [0; 1]), Ok(0) | Err(_)));

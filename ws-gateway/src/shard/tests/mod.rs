@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// One shard, and the log's last records as the feed would pass them on.
-struct Street {
+struct TestShard {
     shard: Option<ShardHandle>,
     thread: Option<JoinHandle<()>>,
     clock: Clock,
@@ -49,7 +49,7 @@ struct Street {
     ids: u32,
 }
 
-impl Street {
+impl TestShard {
     fn new() -> Self {
         Self::with_limits(SocketLimits::default())
     }
@@ -216,7 +216,7 @@ impl Street {
         self.order(Order::Remember(read));
     }
 
-    /// The log answers that it ends where this street's log does.
+    /// The log answers that it ends where this shard's log does.
     fn log_answers(&self) {
         let ends = self.offsets.iter().map(|(key, next)| (*key, *next));
         self.order(Order::LogEnds(LogEnds {
@@ -226,7 +226,7 @@ impl Street {
     }
 }
 
-impl Drop for Street {
+impl Drop for TestShard {
     fn drop(&mut self) {
         // Without a way to it the shard ends, whoever is still connected.
         if let Some(shard) = self.shard.take() {

@@ -9,13 +9,13 @@ use crate::websocket::testing::{BINARY, PING, PONG, TEXT, client_fragment, clien
 const BYTES_MAX: usize = 256 * 1024;
 const BYTES_EACH: usize = 9_000;
 
-fn street_with(partial_bytes_max: usize, limits: SocketLimits) -> Street {
+fn shard_with(partial_bytes_max: usize, limits: SocketLimits) -> TestShard {
     let verifier = Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap());
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
     config.shards = NonZeroUsize::MIN;
     config.partial_bytes_max = partial_bytes_max;
     config.limits = limits;
-    Street::with_config(&config)
+    TestShard::with_config(&config)
 }
 
 /// Three ways to begin and not to end: a frame, a message in fragments, and a frame of STOMP in several messages.
@@ -37,16 +37,16 @@ fn begin(neighbour: &mut Neighbour, beginning: &[u8]) {
 #[test]
 fn who_ends_nothing_makes_room_the_oldest_first_and_a_resident_notices_nothing() {
     for beginning in beginnings() {
-        let mut street = street_with(BYTES_MAX, SocketLimits::default());
-        let mut resident = street.subscribed();
+        let mut shard = shard_with(BYTES_MAX, SocketLimits::default());
+        let mut resident = shard.subscribed();
         resident.settle();
 
-        let mut flood: Vec<_> = (0..60).map(|_| street.neighbour()).collect();
+        let mut flood: Vec<_> = (0..60).map(|_| shard.neighbour()).collect();
         for neighbour in &mut flood {
             begin(neighbour, &beginning);
         }
-        let alert = street.alert("101", "1502", "fire");
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", "fire");
+        shard.happens(&alert);
 
         assert_eq!(resident.texts(), ["fire"]);
         // What all hold together bounds how many are left.
@@ -70,14 +70,14 @@ fn what_is_not_ended_in_time_closes_with_4413() {
         message_within: Duration::from_millis(300),
         ..SocketLimits::default()
     };
-    let street = street_with(BYTES_MAX, limits);
+    let shard = shard_with(BYTES_MAX, limits);
     for beginning in beginnings() {
-        let mut slow = street.neighbour();
+        let mut slow = shard.neighbour();
         begin(&mut slow, &beginning);
         assert_eq!(slow.refused(), ("too_slow".to_owned(), 4413));
     }
     // A fragment with pings after it is no sign that the message will end.
-    let mut pinging = street.connected();
+    let mut pinging = shard.connected();
     begin(&mut pinging, &client_fragment(TEXT, b"ACK\n"));
     pinging.send(&client_frame(PING, b""));
     assert_eq!(pinging.websocket().unwrap().opcode, PONG);
@@ -90,8 +90,8 @@ fn what_is_ended_in_time_takes_no_share_of_what_comes_later() {
         message_within: Duration::from_secs(2),
         ..SocketLimits::default()
     };
-    let street = street_with(2 * BYTES_EACH, limits);
-    let mut neighbour = street.connected();
+    let shard = shard_with(2 * BYTES_EACH, limits);
+    let mut neighbour = shard.connected();
     // More in all than the bound, and longer in all than one may take, but each in its time.
     let frame = client_frame(TEXT, &[b'\n'; BYTES_EACH]);
     for _ in 0..10 {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 
 /// A subscription with these headers: its first messages up to now.
-fn sent_first(street: &Street, more: &str) -> Vec<(crate::stomp::Frame, serde_json::Value)> {
-    let mut neighbour = street.connected();
+fn sent_first(shard: &TestShard, more: &str) -> Vec<(crate::stomp::Frame, serde_json::Value)> {
+    let mut neighbour = shard.connected();
     neighbour.subscribe("0", "/sub/line/101", more);
     let messages = neighbour
         .settle()
@@ -24,11 +24,11 @@ fn texts(sent: &[(crate::stomp::Frame, serde_json::Value)]) -> Vec<&str> {
 }
 
 /// Where a neighbour stands who has heard one alert.
-fn position_after_one_alert(street: &mut Street) -> String {
-    let mut neighbour = street.subscribed();
+fn position_after_one_alert(shard: &mut TestShard) -> String {
+    let mut neighbour = shard.subscribed();
     neighbour.settle();
-    let alert = street.alert("101", "1502", "first");
-    street.happens(&alert);
+    let alert = shard.alert("101", "1502", "first");
+    shard.happens(&alert);
     neighbour
         .message()
         .0
@@ -40,17 +40,17 @@ fn position_after_one_alert(street: &mut Street) -> String {
 
 #[test]
 fn the_live_alerts_of_the_last_minutes_and_their_accepts_come_first() {
-    let mut street = Street::new();
-    let old = street.clock.event_time().minus(Duration::from_secs(700));
-    let forgotten = street.alert_at("101", "1401", "eleven minutes ago", old);
-    let alert = street.alert("101", "1502", "a minute ago");
-    let accept = street.accept("101", "1501", "1502");
-    let elsewhere = street.alert("102", "1", "elsewhere");
+    let mut shard = TestShard::new();
+    let old = shard.clock.event_time().minus(Duration::from_secs(700));
+    let forgotten = shard.alert_at("101", "1401", "eleven minutes ago", old);
+    let alert = shard.alert("101", "1502", "a minute ago");
+    let accept = shard.accept("101", "1501", "1502");
+    let elsewhere = shard.alert("102", "1", "elsewhere");
     for event in [&forgotten, &alert, &accept, &elsewhere] {
-        street.happened(event);
+        shard.happened(event);
     }
 
-    let sent = sent_first(&street, "");
+    let sent = sent_first(&shard, "");
 
     assert_eq!(texts(&sent), ["a minute ago", "1502"]);
     for (frame, _) in &sent {
@@ -61,21 +61,21 @@ fn the_live_alerts_of_the_last_minutes_and_their_accepts_come_first() {
 
 #[test]
 fn an_accept_that_was_read_before_its_alert_is_replayed_with_its_alert_and_rank() {
-    let mut street = Street::new();
-    let mut neighbour = street.subscribed();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.subscribed();
     neighbour.settle();
-    let alert = street.alert("101", "1502", "help");
-    let accept = street.accept("101", "1501", "1502");
+    let alert = shard.alert("101", "1502", "help");
+    let accept = shard.accept("101", "1501", "1502");
 
-    street.happens(&accept);
-    street.happens(&alert);
+    shard.happens(&accept);
+    shard.happens(&alert);
 
     assert_eq!(
         neighbour.message().1.get("rank"),
         None,
         "sent at once, as it is"
     );
-    let sent = sent_first(&street, "");
+    let sent = sent_first(&shard, "");
     assert_eq!(texts(&sent), ["1502", "help"]);
     assert_eq!(sent[0].1["rank"], 1);
     assert_eq!(sent[0].1["alertId"], alert.id().to_string());
@@ -83,39 +83,39 @@ fn an_accept_that_was_read_before_its_alert_is_replayed_with_its_alert_and_rank(
 
 #[test]
 fn a_live_message_is_not_marked_as_replayed() {
-    let mut street = Street::new();
-    let mut neighbour = street.subscribed();
+    let mut shard = TestShard::new();
+    let mut neighbour = shard.subscribed();
     neighbour.settle();
-    let alert = street.alert("101", "1502", "now");
+    let alert = shard.alert("101", "1502", "now");
 
-    street.happens(&alert);
+    shard.happens(&alert);
 
     assert_eq!(neighbour.message().0.headers.get("replayed"), None);
 }
 
 #[test]
 fn whoever_wants_no_live_alerts_first_says_so() {
-    let mut street = Street::new();
-    let alert = street.alert("101", "1502", "a minute ago");
-    street.happened(&alert);
+    let mut shard = TestShard::new();
+    let alert = shard.alert("101", "1502", "a minute ago");
+    shard.happened(&alert);
 
-    assert_eq!(texts(&sent_first(&street, "snapshot:false\n")), [""; 0]);
+    assert_eq!(texts(&sent_first(&shard, "snapshot:false\n")), [""; 0]);
 }
 
 #[test]
 fn from_a_position_exactly_what_was_missed_is_sent() {
-    let mut street = Street::new();
-    let position = position_after_one_alert(&mut street);
+    let mut shard = TestShard::new();
+    let position = position_after_one_alert(&mut shard);
     let (second, accept) = (
-        street.alert("101", "1601", "second"),
-        street.accept("101", "1501", "1502"),
+        shard.alert("101", "1601", "second"),
+        shard.accept("101", "1501", "1502"),
     );
-    let elsewhere = street.alert("102", "1", "elsewhere");
+    let elsewhere = shard.alert("102", "1", "elsewhere");
     for event in [&second, &accept, &elsewhere] {
-        street.happens(event);
+        shard.happens(event);
     }
 
-    let sent = sent_first(&street, &format!("resume-from:{position}\n"));
+    let sent = sent_first(&shard, &format!("resume-from:{position}\n"));
 
     let answer = &sent[0];
     assert_eq!(answer.0.headers.get("type"), Some("resume"));
@@ -131,14 +131,14 @@ fn from_a_position_exactly_what_was_missed_is_sent() {
 
 #[test]
 fn the_position_of_the_answer_is_where_live_goes_on() {
-    let mut street = Street::new();
-    let position = position_after_one_alert(&mut street);
-    let second = street.alert("101", "1601", "second");
-    street.happens(&second);
-    let answer = sent_first(&street, &format!("last-event-id:{position}\n"));
+    let mut shard = TestShard::new();
+    let position = position_after_one_alert(&mut shard);
+    let second = shard.alert("101", "1601", "second");
+    shard.happens(&second);
+    let answer = sent_first(&shard, &format!("last-event-id:{position}\n"));
     let caught_up = answer[0].1["position"].as_str().unwrap().to_owned();
 
-    let again = sent_first(&street, &format!("resume-from:{caught_up}\n"));
+    let again = sent_first(&shard, &format!("resume-from:{caught_up}\n"));
 
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].1["recovered"], true);
@@ -147,11 +147,11 @@ fn the_position_of_the_answer_is_where_live_goes_on() {
 
 #[test]
 fn from_now_there_is_nothing_to_recover() {
-    let mut street = Street::new();
-    let alert = street.alert("101", "1502", "a minute ago");
-    street.happened(&alert);
+    let mut shard = TestShard::new();
+    let alert = shard.alert("101", "1502", "a minute ago");
+    shard.happened(&alert);
 
-    let sent = sent_first(&street, "resume-from:now\n");
+    let sent = sent_first(&shard, "resume-from:now\n");
 
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].1["recovered"], true);
@@ -159,11 +159,11 @@ fn from_now_there_is_nothing_to_recover() {
 
 #[test]
 fn what_cannot_be_recovered_is_said_and_the_live_alerts_come_instead() {
-    let mut street = Street::new();
-    let position = position_after_one_alert(&mut street);
-    let old = street.clock.event_time().minus(Duration::from_secs(700));
-    let earlier = street.alert_at("101", "1401", "eleven minutes ago", old);
-    street.happens(&earlier);
+    let mut shard = TestShard::new();
+    let position = position_after_one_alert(&mut shard);
+    let old = shard.clock.event_time().minus(Duration::from_secs(700));
+    let earlier = shard.alert_at("101", "1401", "eleven minutes ago", old);
+    shard.happens(&earlier);
     let of_another_log = {
         let (rest, hash) = position.split_once('-').unwrap();
         let (_, accept) = hash.split_once('.').unwrap();
@@ -174,7 +174,7 @@ fn what_cannot_be_recovered_is_said_and_the_live_alerts_come_instead() {
         ("1.7.n.n", "bad-token"),
         (&*of_another_log, "epoch"),
     ] {
-        let sent = sent_first(&street, &format!("resume-from:{token}\n"));
+        let sent = sent_first(&shard, &format!("resume-from:{token}\n"));
 
         assert_eq!(sent[0].1["recovered"], false, "{token}");
         assert_eq!(sent[0].1["reason"], reason);
@@ -192,14 +192,14 @@ fn a_position_older_than_the_ring_is_not_recovered() {
     let verifier = Arc::new(Verifier::open(trusted_keys(), Policy::default()).unwrap());
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:9", verifier);
     config.recent_bytes_max = 20_000;
-    let mut street = Street::with_config(&config);
-    let position = position_after_one_alert(&mut street);
+    let mut shard = TestShard::with_config(&config);
+    let position = position_after_one_alert(&mut shard);
     for round in 0..100 {
-        let alert = street.alert("101", "1502", &format!("round {round}"));
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", &format!("round {round}"));
+        shard.happens(&alert);
     }
 
-    let sent = sent_first(&street, &format!("resume-from:{position}\n"));
+    let sent = sent_first(&shard, &format!("resume-from:{position}\n"));
 
     assert_eq!(sent[0].1["reason"], "trimmed");
     assert!(
@@ -211,31 +211,31 @@ fn a_position_older_than_the_ring_is_not_recovered() {
 
 #[test]
 fn more_than_anybody_reads_is_not_resumed() {
-    let mut street = Street::new();
-    let position = position_after_one_alert(&mut street);
+    let mut shard = TestShard::new();
+    let position = position_after_one_alert(&mut shard);
     for _ in 0..1_001 {
-        let alert = street.alert("101", "1502", "again");
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", "again");
+        shard.happens(&alert);
     }
 
-    let sent = sent_first(&street, &format!("resume-from:{position}\n"));
+    let sent = sent_first(&shard, &format!("resume-from:{position}\n"));
 
     assert_eq!(sent[0].1["reason"], "too-many");
 }
 
 #[test]
 fn nothing_overtakes_on_a_subscription_that_catches_up() {
-    let mut street = Street::new();
-    let position = position_after_one_alert(&mut street);
+    let mut shard = TestShard::new();
+    let position = position_after_one_alert(&mut shard);
     for round in 0..50 {
-        let alert = street.alert("101", "1502", &format!("missed {round}"));
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", &format!("missed {round}"));
+        shard.happens(&alert);
     }
-    let mut neighbour = street.connected();
+    let mut neighbour = shard.connected();
     neighbour.subscribe("0", "/sub/line/101", &format!("resume-from:{position}\n"));
     for round in 0..50 {
-        let alert = street.alert("101", "1502", &format!("live {round}"));
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", &format!("live {round}"));
+        shard.happens(&alert);
     }
 
     let mut heard = Vec::new();
@@ -256,14 +256,16 @@ fn nothing_overtakes_on_a_subscription_that_catches_up() {
     );
 }
 
-/// A street whose gateway has read less than another one: the events that both know, and a position beyond them.
-fn two_gateways() -> (Street, Street, Vec<Event>, String) {
+/// A shard whose gateway has read less than another one: the events that both know, and a position beyond them.
+fn two_gateways() -> (TestShard, TestShard, Vec<Event>, String) {
     two_gateways_that_wait(Duration::from_secs(60))
 }
 
-fn two_gateways_that_wait(wait_for_log_max: Duration) -> (Street, Street, Vec<Event>, String) {
-    let mut other = Street::new();
-    let mut behind = Street::with_limits(SocketLimits {
+fn two_gateways_that_wait(
+    wait_for_log_max: Duration,
+) -> (TestShard, TestShard, Vec<Event>, String) {
+    let mut other = TestShard::new();
+    let mut behind = TestShard::with_limits(SocketLimits {
         wait_for_log_max,
         ..SocketLimits::default()
     });
@@ -390,18 +392,18 @@ fn a_subscription_that_waits_and_is_ended_is_answered_and_hears_nothing() {
 
 #[test]
 fn a_call_stamped_ten_years_ahead_is_live_no_longer_than_any_other() {
-    let mut street = Street::new();
+    let mut shard = TestShard::new();
     let decade = Duration::from_secs(3_650 * 86_400);
-    let in_ten_years = street.clock.event_time().plus(decade);
-    let lie = street.alert_at("101", "1401", "from 2036", in_ten_years);
-    let alert = street.alert("101", "1502", "after it");
+    let in_ten_years = shard.clock.event_time().plus(decade);
+    let lie = shard.alert_at("101", "1401", "from 2036", in_ten_years);
+    let alert = shard.alert("101", "1502", "after it");
     for event in [&lie, &alert] {
-        street.happens(event);
+        shard.happens(event);
     }
-    let accept = street.accept("101", "1501", "1502");
-    street.happens(&accept);
+    let accept = shard.accept("101", "1501", "1502");
+    shard.happens(&accept);
 
-    let sent = sent_first(&street, "");
+    let sent = sent_first(&shard, "");
 
     assert_eq!(texts(&sent), ["from 2036", "after it", "1502"]);
     assert_eq!(sent[2].1["rank"], 1, "the fold goes on");
@@ -409,13 +411,13 @@ fn a_call_stamped_ten_years_ahead_is_live_no_longer_than_any_other() {
 
 #[test]
 fn snapshots_asked_for_again_and_again_cost_who_asks_and_nothing_is_sent_of_one_that_was_ended() {
-    let mut street = Street::new();
+    let mut shard = TestShard::new();
     let text = "x".repeat(500);
     for _ in 0..500 {
-        let alert = street.alert("101", "1502", &text);
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", &text);
+        shard.happens(&alert);
     }
-    let mut neighbour = street.connected();
+    let mut neighbour = shard.connected();
     // Half a megabyte each: the socket and its reader take a few of them.
     for round in 0..200 {
         neighbour.say(&format!(
@@ -438,21 +440,21 @@ fn snapshots_asked_for_again_and_again_cost_who_asks_and_nothing_is_sent_of_one_
 #[test]
 fn a_snapshot_larger_than_the_outbox_reaches_a_client_that_reads_slowly_and_what_comes_meanwhile_follows_it()
  {
-    let mut street = Street::with_limits(SocketLimits {
+    let mut shard = TestShard::with_limits(SocketLimits {
         outbox_bytes_max: 64 * 1024,
         ..SocketLimits::default()
     });
     let text = "x".repeat(500);
     for _ in 0..8_000 {
-        let alert = street.alert("101", "1502", &text);
-        street.happens(&alert);
+        let alert = shard.alert("101", "1502", &text);
+        shard.happens(&alert);
     }
-    let mut neighbour = street.connected();
+    let mut neighbour = shard.connected();
     neighbour.subscribe("0", "/sub/line/101", "");
-    let mut other = street.subscribed();
+    let mut other = shard.subscribed();
     while other.hear().command == crate::stomp::Command::Message {}
-    let live = street.alert("101", "1502", "live");
-    street.happens(&live);
+    let live = shard.alert("101", "1502", "live");
+    shard.happens(&live);
 
     for _ in 0..8_000 {
         assert_eq!(neighbour.message().0.headers.get("replayed"), Some("true"));

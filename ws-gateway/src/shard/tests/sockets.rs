@@ -17,22 +17,22 @@ use crate::{
 
 #[test]
 fn point_2_the_subprotocol_does_not_fix_the_version() {
-    let street = Street::new();
+    let shard = TestShard::new();
     for version in ["1.0", "1.1", "1.2"] {
         // All three sockets were upgraded alike: CONNECT alone decides.
-        street.connected_as(version, &street.token("101", "1"));
+        shard.connected_as(version, &shard.token("101", "1"));
     }
 }
 
 #[test]
 fn point_3_answers_are_text_unless_the_client_speaks_binary() {
-    let street = Street::new();
+    let shard = TestShard::new();
     let connect = format!(
         "CONNECT\naccept-version:1.2\nAuthorization:Bearer {}\n\n\0",
-        street.token("101", "1")
+        shard.token("101", "1")
     );
     for opcode in [TEXT, BINARY] {
-        let mut neighbour = street.neighbour();
+        let mut neighbour = shard.neighbour();
         neighbour.send(&client_frame(opcode, connect.as_bytes()));
         assert_eq!(neighbour.websocket().unwrap().opcode, opcode);
     }
@@ -40,8 +40,8 @@ fn point_3_answers_are_text_unless_the_client_speaks_binary() {
 
 #[test]
 fn point_4_several_frames_may_come_in_one_message_and_each_answer_is_one_message() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.say("BEGIN\ntransaction:a\nreceipt:1\n\n\0\nABORT\ntransaction:a\nreceipt:2\n\n\0");
     assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("1"));
     assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("2"));
@@ -49,8 +49,8 @@ fn point_4_several_frames_may_come_in_one_message_and_each_answer_is_one_message
 
 #[test]
 fn point_4_a_frame_may_come_in_several_messages_and_fragments() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.say("BEGIN\ntrans");
     neighbour.send(&client_fragment(TEXT, b"action:a\nrece"));
     neighbour.send(&client_frame(PING, b""));
@@ -62,8 +62,8 @@ fn point_4_a_frame_may_come_in_several_messages_and_fragments() {
 
 #[test]
 fn point_4_bytes_may_come_one_by_one() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     for byte in client_frame(TEXT, b"BEGIN\ntransaction:a\nreceipt:1\n\n\0") {
         neighbour.send(&[byte]);
     }
@@ -72,8 +72,8 @@ fn point_4_bytes_may_come_one_by_one() {
 
 #[test]
 fn point_5_a_message_of_line_feeds_is_a_heart_beat() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.say("\n");
     neighbour.say("\n\r\n\n");
     neighbour.send(&client_frame(BINARY, b"\n"));
@@ -83,8 +83,8 @@ fn point_5_a_message_of_line_feeds_is_a_heart_beat() {
 
 #[test]
 fn point_6_the_nul_is_inside_the_message() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.say("BEGIN\ntransaction:a\nreceipt:1\n\n\0");
     assert_eq!(
         neighbour.websocket().unwrap().payload,
@@ -94,32 +94,32 @@ fn point_6_the_nul_is_inside_the_message() {
 
 #[test]
 fn point_7_text_that_is_not_utf8_closes_with_1007() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.send(&client_frame(TEXT, b"SEND\na:\xff\n\n\0"));
     assert_eq!(neighbour.closed(), 1007);
 }
 
 #[test]
 fn point_8_without_connect_in_time_the_socket_is_closed_with_4408() {
-    let street = Street::with_limits(SocketLimits {
+    let shard = TestShard::with_limits(SocketLimits {
         connect_within: Duration::from_millis(100),
         ..SocketLimits::default()
     });
-    let mut neighbour = street.neighbour();
+    let mut neighbour = shard.neighbour();
     neighbour.say("\n");
     assert_eq!(neighbour.refused(), ("connect_timeout".to_owned(), 4408));
 }
 
 #[test]
 fn point_8_little_is_taken_from_somebody_unknown() {
-    let street = Street::new();
-    let mut neighbour = street.neighbour();
+    let shard = TestShard::new();
+    let mut neighbour = shard.neighbour();
     neighbour.say(&format!("CONNECT\nlogin:{}\n\n\0", "x".repeat(11_000)));
     assert_eq!(neighbour.refused(), ("bad_frame".to_owned(), 1002));
 
     // The same line is fine from a resident.
-    let mut neighbour = street.connected();
+    let mut neighbour = shard.connected();
     let ack = format!("ACK\nid:1\nnote:{}\n\n\0", "x".repeat(11_000));
     neighbour.say(&ack);
     assert_eq!(neighbour.settle(), []);
@@ -127,8 +127,8 @@ fn point_8_little_is_taken_from_somebody_unknown() {
 
 #[test]
 fn point_17_a_message_of_more_than_16_kib_closes_with_1009() {
-    let street = Street::new();
-    for mut neighbour in [street.neighbour(), street.connected()] {
+    let shard = TestShard::new();
+    for mut neighbour in [shard.neighbour(), shard.connected()] {
         neighbour.send(&client_frame(TEXT, &[b'\n'; 16 * 1024]));
         neighbour.send(&client_frame(PING, b""));
         assert_eq!(neighbour.websocket().unwrap().opcode, PONG);
@@ -140,7 +140,7 @@ fn point_17_a_message_of_more_than_16_kib_closes_with_1009() {
 
 #[test]
 fn what_is_against_rfc_6455_closes_with_its_code() {
-    let street = Street::new();
+    let shard = TestShard::new();
     for (bytes, code) in [
         (b"\x81\x02hi".to_vec(), 1002),
         (raw_frame(0xc1, b"compressed?"), 1002),
@@ -149,7 +149,7 @@ fn what_is_against_rfc_6455_closes_with_its_code() {
         (client_frame(CONTINUATION, b""), 1002),
         (client_frame(CLOSE, b"\x03\xec"), 1002),
     ] {
-        let mut neighbour = street.connected();
+        let mut neighbour = shard.connected();
         neighbour.send(&bytes);
         assert_eq!(neighbour.closed(), code, "{:x?}", &bytes[..2]);
     }
@@ -157,8 +157,8 @@ fn what_is_against_rfc_6455_closes_with_its_code() {
 
 #[test]
 fn a_ping_is_answered_with_its_payload() {
-    let street = Street::new();
-    let mut neighbour = street.neighbour();
+    let shard = TestShard::new();
+    let mut neighbour = shard.neighbour();
     neighbour.send(&client_frame(PING, b"are you there?"));
     let pong = neighbour.websocket().unwrap();
     assert_eq!(
@@ -169,10 +169,10 @@ fn a_ping_is_answered_with_its_payload() {
 
 #[test]
 fn a_close_is_answered_with_its_code_and_the_socket_ends() {
-    let street = Street::new();
+    let shard = TestShard::new();
     let codes = [1000u16, 1001, 4999].map(u16::to_be_bytes);
     for code in codes.iter().map(|code| &code[..]).chain([&b""[..]]) {
-        let mut neighbour = street.connected();
+        let mut neighbour = shard.connected();
         neighbour.send(&client_frame(CLOSE, code));
         let answer = neighbour.websocket().unwrap();
         assert_eq!((answer.opcode, &answer.payload[..]), (CLOSE, code));
@@ -182,18 +182,18 @@ fn a_close_is_answered_with_its_code_and_the_socket_ends() {
 
 #[test]
 fn point_19_what_comes_before_connect_is_answered_with_error_and_close() {
-    let street = Street::new();
-    let mut neighbour = street.neighbour();
+    let shard = TestShard::new();
+    let mut neighbour = shard.neighbour();
     neighbour.say("SUBSCRIBE\nid:0\ndestination:/sub/line/101\nreceipt:r\n\n\0");
     assert_eq!(neighbour.refused(), ("not_connected".to_owned(), 1002));
 }
 
 #[test]
 fn point_24_a_bad_token_gets_an_error_that_says_which_and_a_close_that_asks_for_a_new_one() {
-    let street = Street::new();
-    let now = street.clock.wall();
+    let shard = TestShard::new();
+    let now = shard.clock.wall();
     for forgery in forgeries(&claims_of("101", "1502", now), now) {
-        let mut neighbour = street.neighbour();
+        let mut neighbour = shard.neighbour();
         let token = &forgery.token;
         neighbour.say(&format!(
             "CONNECT\naccept-version:1.2\nAuthorization:Bearer {token}\n\n\0"
@@ -206,38 +206,38 @@ fn point_24_a_bad_token_gets_an_error_that_says_which_and_a_close_that_asks_for_
         let expected = (forgery.code.as_str().to_owned(), 4401);
         assert_eq!(neighbour.refused(), expected, "{}", forgery.name);
     }
-    let mut neighbour = street.neighbour();
+    let mut neighbour = shard.neighbour();
     neighbour.say("CONNECT\naccept-version:1.2\nlogin:kim\npasscode:kim\n\n\0");
     assert_eq!(neighbour.refused(), ("token_missing".to_owned(), 4401));
 }
 
 #[test]
 fn a_token_that_expires_ends_the_session() {
-    let street = Street::new();
-    let mut neighbour = street.connected_as(
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected_as(
         "1.2",
-        &street.token_good_for("1", Duration::from_millis(1_500)),
+        &shard.token_good_for("1", Duration::from_millis(1_500)),
     );
     assert_eq!(neighbour.refused(), ("token_expired".to_owned(), 4401));
 }
 
 #[test]
 fn a_new_token_of_the_same_person_keeps_the_session() {
-    let street = Street::new();
-    let mut neighbour = street.connected_as(
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected_as(
         "1.2",
-        &street.token_good_for("1", Duration::from_millis(1_500)),
+        &shard.token_good_for("1", Duration::from_millis(1_500)),
     );
-    let fresh = street.token("101", "1");
+    let fresh = shard.token("101", "1");
     neighbour.say(&format!(
         "SEND\ndestination:/pub/token\nAuthorization:Bearer {fresh}\nreceipt:new\n\n\0"
     ));
     assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("new"));
 
     // The old one has ended when another, with the same end, has.
-    let mut other = street.connected_as(
+    let mut other = shard.connected_as(
         "1.2",
-        &street.token_good_for("2", Duration::from_millis(1_500)),
+        &shard.token_good_for("2", Duration::from_millis(1_500)),
     );
     assert_eq!(other.refused().1, 4401);
 
@@ -246,9 +246,9 @@ fn a_new_token_of_the_same_person_keeps_the_session() {
 
 #[test]
 fn whoever_hears_notices_is_told_that_the_token_expires_soon() {
-    let street = Street::new();
+    let shard = TestShard::new();
     let lasts = Duration::from_secs(62);
-    let mut neighbour = street.connected_as("1.2", &street.token_for("101", "1", &[], lasts));
+    let mut neighbour = shard.connected_as("1.2", &shard.token_for("101", "1", &[], lasts));
     neighbour.subscribe("n", "/user/queue/notice", "");
     neighbour.settle();
     let (_, notice) = neighbour.message();
@@ -259,9 +259,9 @@ fn whoever_hears_notices_is_told_that_the_token_expires_soon() {
 
 #[test]
 fn a_token_that_has_four_seconds_left_is_told_to_have_no_more_and_again_to_who_asks_later() {
-    let street = Street::new();
+    let shard = TestShard::new();
     let lasts = Duration::from_secs(4);
-    let mut neighbour = street.connected_as("1.2", &street.token_for("101", "1", &[], lasts));
+    let mut neighbour = shard.connected_as("1.2", &shard.token_for("101", "1", &[], lasts));
     for subscription in ["early", "late"] {
         neighbour.subscribe(subscription, "/user/queue/notice", "");
         neighbour.settle();
@@ -278,8 +278,8 @@ fn a_token_that_has_four_seconds_left_is_told_to_have_no_more_and_again_to_who_a
 
 #[test]
 fn a_log_that_does_not_answer_is_told_to_all_who_hear_notices_now_and_later() {
-    let street = Street::new();
-    let mut early = street.connected();
+    let shard = TestShard::new();
+    let mut early = shard.connected();
     early.subscribe("n", "/user/queue/notice", "");
     early.settle();
     let notice = |name, lasts| {
@@ -290,27 +290,27 @@ fn a_log_that_does_not_answer_is_told_to_all_who_hear_notices_now_and_later() {
         })
     };
 
-    street.order(notice("degraded", true));
+    shard.order(notice("degraded", true));
 
     assert_eq!(early.message().1["type"], "degraded");
-    let mut late = street.connected();
+    let mut late = shard.connected();
     late.subscribe("n", "/user/queue/notice", "");
     assert_eq!(late.message().1["type"], "degraded");
 
     late.settle();
-    street.order(notice("healthy", false));
+    shard.order(notice("healthy", false));
     assert_eq!(early.message().1["type"], "healthy");
     assert_eq!(late.message().1["type"], "healthy");
-    let mut later = street.connected();
+    let mut later = shard.connected();
     later.subscribe("n", "/user/queue/notice", "");
     assert_eq!(later.texts(), [""; 0]);
 }
 
 #[test]
 fn a_new_token_of_somebody_else_is_refused() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
-    let other = street.token("101", "1503");
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
+    let other = shard.token("101", "1503");
     neighbour.say(&format!(
         "SEND\ndestination:/pub/token\nAuthorization:Bearer {other}\n\n\0"
     ));
@@ -319,12 +319,12 @@ fn a_new_token_of_somebody_else_is_refused() {
 
 #[test]
 fn point_31_another_complexes_line_is_refused_with_4403() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.subscribe("0", "/sub/line/102", "");
     assert_eq!(neighbour.refused(), ("line_mismatch".to_owned(), 4403));
 
-    let mut neighbour = street.connected();
+    let mut neighbour = shard.connected();
     neighbour.subscribe("0", "/topic/anything", "");
     assert_eq!(
         neighbour.refused(),
@@ -334,8 +334,8 @@ fn point_31_another_complexes_line_is_refused_with_4403() {
 
 #[test]
 fn point_38_after_disconnect_the_client_is_left_to_close() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.say("DISCONNECT\nreceipt:bye\n\n\0");
     assert_eq!(neighbour.hear().headers.get("receipt-id"), Some("bye"));
     neighbour.say("SUBSCRIBE\nid:0\ndestination:/sub/line/101\nreceipt:no\n\n\0");
@@ -351,8 +351,8 @@ fn point_38_after_disconnect_the_client_is_left_to_close() {
 
 #[test]
 fn point_42_an_error_is_followed_by_close() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     neighbour.say("COMMIT\ntransaction:none\nreceipt:r-9\n\n\0");
     let error = neighbour.hear();
     assert_eq!(error.command, Command::Error);
@@ -367,8 +367,8 @@ fn a_socket_that_is_silent_is_pinged_and_one_that_stays_silent_is_given_up() {
         silence_max: Duration::from_millis(600),
         ..SocketLimits::default()
     };
-    let street = Street::with_limits(limits);
-    let mut neighbour = street.connected();
+    let shard = TestShard::with_limits(limits);
+    let mut neighbour = shard.connected();
     assert_eq!(neighbour.websocket().unwrap().opcode, PING);
     while let Some(frame) = neighbour.websocket() {
         assert_eq!(frame.opcode, PING, "and no Close to somebody who is gone");
@@ -377,8 +377,8 @@ fn a_socket_that_is_silent_is_pinged_and_one_that_stays_silent_is_given_up() {
 
 #[test]
 fn somebody_who_sends_too_many_frames_is_sent_away_for_a_while() {
-    let street = Street::new();
-    let mut neighbour = street.connected();
+    let shard = TestShard::new();
+    let mut neighbour = shard.connected();
     let thousand = "ACK\nid:1\n\n\0".repeat(1_000);
     let message = client_frame(TEXT, thousand.as_bytes());
     neighbour.send(&message.repeat(5));
@@ -387,13 +387,13 @@ fn somebody_who_sends_too_many_frames_is_sent_away_for_a_while() {
 
 #[test]
 fn when_the_gateway_is_drained_every_socket_is_closed_with_1012() {
-    let street = Street::new();
-    let mut neighbours: Vec<_> = (0..3).map(|_| street.subscribed()).collect();
-    let mut informed = street.connected();
+    let shard = TestShard::new();
+    let mut neighbours: Vec<_> = (0..3).map(|_| shard.subscribed()).collect();
+    let mut informed = shard.connected();
     informed.subscribe("n", "/user/queue/notice", "");
     informed.settle();
 
-    street.order(Order::Drain(Duration::from_secs(30)));
+    shard.order(Order::Drain(Duration::from_secs(30)));
 
     assert_eq!(informed.message().1["type"], "draining");
     assert_eq!(informed.closed(), 1012);
@@ -404,13 +404,11 @@ fn when_the_gateway_is_drained_every_socket_is_closed_with_1012() {
 
 #[test]
 fn a_person_has_20_sockets_and_is_told_to_come_back_later_with_one_more() {
-    let street = Street::new();
-    let token = street.token("101", "1502");
-    let mut open: Vec<_> = (0..20)
-        .map(|_| street.connected_as("1.2", &token))
-        .collect();
+    let shard = TestShard::new();
+    let token = shard.token("101", "1502");
+    let mut open: Vec<_> = (0..20).map(|_| shard.connected_as("1.2", &token)).collect();
 
-    let mut one_more = street.neighbour();
+    let mut one_more = shard.neighbour();
     one_more.say(&format!(
         "CONNECT\naccept-version:1.2\nAuthorization:Bearer {token}\n\n\0"
     ));
@@ -425,23 +423,23 @@ fn a_person_has_20_sockets_and_is_told_to_come_back_later_with_one_more() {
         (CLOSE, &4429u16.to_be_bytes()[..])
     );
 
-    street.connected_as("1.2", &street.token("101", "1503"));
+    shard.connected_as("1.2", &shard.token("101", "1503"));
     let mut leaves = open.remove(0);
     leaves.send(&client_frame(CLOSE, b""));
     while leaves.websocket().is_some() {}
-    street.connected_as("1.2", &token);
+    shard.connected_as("1.2", &token);
 }
 
 #[test]
 fn a_socket_without_connect_makes_room_and_one_that_has_connected_does_not() {
-    let street = Street::new();
-    let mut resident = street.connected();
-    let mut waiting = street.neighbour();
+    let shard = TestShard::new();
+    let mut resident = shard.connected();
+    let mut waiting = shard.neighbour();
     waiting.send(&client_frame(PING, b""));
     assert_eq!(waiting.websocket().unwrap().opcode, PONG);
     let later = clock::steady() + Duration::from_secs(60);
 
-    assert!(street.sockets.make_room(later));
+    assert!(shard.sockets.make_room(later));
 
     assert_eq!(waiting.hear().headers.get("code"), Some("connect_timeout"));
     let close = waiting.websocket().unwrap();
@@ -450,6 +448,6 @@ fn a_socket_without_connect_makes_room_and_one_that_has_connected_does_not() {
         (CLOSE, &4408u16.to_be_bytes()[..])
     );
     assert!(waiting.websocket().is_none(), "closed at once");
-    assert!(!street.sockets.make_room(later), "nobody else waits");
+    assert!(!shard.sockets.make_room(later), "nobody else waits");
     resident.settle();
 }
