@@ -19,7 +19,7 @@ use crate::{
     http::HttpServer,
     metrics,
     readiness::Readiness,
-    shard::{self, Order, ShardHandle},
+    shard::{self, ShardCommand, ShardHandle},
     socket_counts::SocketCounts,
 };
 
@@ -282,7 +282,7 @@ fn why_it_ended(
 
 async fn drain(shards: &[ShardHandle], window: Duration) {
     for shard in shards {
-        if shard.order(Order::Drain(window)).await.is_err() {
+        if shard.send(ShardCommand::Drain(window)).await.is_err() {
             warn!("a shard ended before it was drained");
         }
     }

@@ -33,7 +33,7 @@ use crate::{
     config::Config,
     page,
     readiness::Readiness,
-    shard::{Order, ShardHandle, Upgraded},
+    shard::{ShardCommand, ShardHandle, Upgraded},
     websocket::{Handshake, HandshakeError},
 };
 
@@ -210,7 +210,7 @@ impl HttpServer {
         };
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         if self.shards[shard]
-            .order(Order::Adopt(upgraded))
+            .send(ShardCommand::AddConnection(upgraded))
             .await
             .is_err()
         {

@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     event_clock::{EventClock, TOLERANCE},
     readiness::Readiness,
-    shard::{Order, Read, ShardEnded, ShardHandle},
+    shard::{Read, ShardCommand, ShardEnded, ShardHandle},
 };
 
 /// How long one request to the log may take before it is asked again.
@@ -251,7 +251,7 @@ impl Feed {
         }
         let (reads, newest) = self.digest.collected(self.now());
         for read in reads {
-            self.tell(&read, Order::Remember)?;
+            self.tell(&read, ShardCommand::Store)?;
         }
         self.event_clock.caught_up(newest);
         if self.event_clock.ahead_ms() != 0 {
@@ -379,15 +379,15 @@ impl Feed {
                 .keep(&message, read.topic, &error, self.clock.wall());
         }
         drop(message);
-        self.tell(&read, Order::Deliver)?;
+        self.tell(&read, ShardCommand::Publish)?;
         self.readiness
             .read_to(place.topic, place.partition, place.offset + 1);
         Ok(())
     }
 
-    fn tell(&self, read: &Read, order: impl Fn(Read) -> Order) -> Result<(), FeedError> {
+    fn tell(&self, read: &Read, order: impl Fn(Read) -> ShardCommand) -> Result<(), FeedError> {
         for shard in &self.shards {
-            shard.order_blocking(order(read.clone()))?;
+            shard.send_blocking(order(read.clone()))?;
         }
         Ok(())
     }

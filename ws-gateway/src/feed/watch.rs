@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     metrics,
     readiness::Readiness,
-    shard::{LogEnds, Notice, Order, ShardEnded, ShardHandle},
+    shard::{LogEnds, Notice, ShardCommand, ShardEnded, ShardHandle},
 };
 
 /// Between two questions.
@@ -76,7 +76,7 @@ impl Watch {
     fn tell_ends(&self, ends: LogEnds) -> Result<(), ShardEnded> {
         self.readiness.log_ended_at(ends.clone());
         for shard in &self.shards {
-            shard.order_blocking(Order::LogEnds(ends.clone()))?;
+            shard.send_blocking(ShardCommand::LogEnds(ends.clone()))?;
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ fn tell(shards: &[ShardHandle], answers: bool) -> Result<(), ShardEnded> {
         }
     };
     for shard in shards {
-        shard.order_blocking(Order::Notify(notice.clone()))?;
+        shard.send_blocking(ShardCommand::Notify(notice.clone()))?;
     }
     Ok(())
 }

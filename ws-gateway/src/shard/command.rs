@@ -14,13 +14,13 @@ use crate::{position::Mark, push::Push};
 
 /// One thing to do.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum ShardCommand {
     /// A new socket.
-    Adopt(Upgraded),
-    /// A record of the log was read: remember it, and its frame if it has one.
-    Remember(Read),
+    AddConnection(Upgraded),
+    /// A record of the log was read: store it, and its frame if it has one.
+    Store(Read),
     /// The same, and everybody who subscribes to its line is sent it.
-    Deliver(Read),
+    Publish(Read),
     /// How far the log goes.
     LogEnds(LogEnds),
     /// Something that the subscribers of notices are told.
@@ -61,10 +61,10 @@ pub(crate) struct Upgraded {
     pub(crate) place: Place,
 }
 
-/// Orders wait in a bounded queue; the shard is woken for each.
+/// Commands wait in a bounded queue; the shard is woken for each.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardHandle {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<ShardCommand>,
     waker: Arc<Waker>,
 }
 
@@ -74,19 +74,21 @@ pub(crate) struct ShardHandle {
 pub(crate) struct ShardEnded;
 
 impl ShardHandle {
-    pub(super) fn new(orders: mpsc::Sender<Order>, waker: Arc<Waker>) -> Self {
-        Self { orders, waker }
+    pub(super) fn new(commands: mpsc::Sender<ShardCommand>, waker: Arc<Waker>) -> Self {
+        Self { commands, waker }
     }
 
     /// Waits for room. Cancel safe: an order is given or not.
-    pub(crate) async fn order(&self, order: Order) -> Result<(), ShardEnded> {
-        self.orders.send(order).await.map_err(|_| ShardEnded)?;
+    pub(crate) async fn send(&self, command: ShardCommand) -> Result<(), ShardEnded> {
+        self.commands.send(command).await.map_err(|_| ShardEnded)?;
         self.waker.wake().map_err(|_| ShardEnded)
     }
 
     /// The same for a thread of its own.
-    pub(crate) fn order_blocking(&self, order: Order) -> Result<(), ShardEnded> {
-        self.orders.blocking_send(order).map_err(|_| ShardEnded)?;
+    pub(crate) fn send_blocking(&self, command: ShardCommand) -> Result<(), ShardEnded> {
+        self.commands
+            .blocking_send(command)
+            .map_err(|_| ShardEnded)?;
         self.waker.wake().map_err(|_| ShardEnded)
     }
 }

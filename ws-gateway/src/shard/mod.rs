@@ -1,6 +1,6 @@
 //! One core's share of the sockets: a thread that owns them, their sessions, their subscriptions and their queues.
 //!
-//! The thread loops: wait for sockets, orders or a deadline; take the next thing; do what it asks for. One thing
+//! The thread loops: wait for sockets, commands or a deadline; take the next thing; do what it asks for. One thing
 //! happens at a time, so nothing is locked, and on one subscription nothing overtakes: joining, what was missed and
 //! what comes next are written by the same hand.
 //!
@@ -42,7 +42,7 @@ use self::{
     deadlines::Deadlines, partial_messages::PartialMessages, publisher::Publisher,
 };
 pub(crate) use self::{
-    command::{Notice, Order, Read, ShardEnded, ShardHandle, Upgraded},
+    command::{Notice, Read, ShardCommand, ShardEnded, ShardHandle, Upgraded},
     log_ends::LogEnds,
 };
 use crate::{
@@ -61,10 +61,10 @@ use crate::{
     },
 };
 
-/// Orders that wait for a shard. The log's reader waits when it is full: a broadcast takes milliseconds.
-const ORDERS_MAX: usize = 1_024;
-/// Orders taken before sockets are looked at again.
-const ORDERS_AT_ONCE: usize = 64;
+/// Commands that wait for a shard. The log's reader waits when it is full: a broadcast takes milliseconds.
+const COMMANDS_MAX: usize = 1_024;
+/// Commands taken before sockets are looked at again.
+const COMMANDS_AT_ONCE: usize = 64;
 /// What is read from a socket at once.
 const READ_BYTES: usize = 16 * 1024;
 /// Reads from one socket before the others have their turn.
@@ -82,7 +82,7 @@ pub(crate) fn start(
 ) -> io::Result<(ShardHandle, JoinHandle<()>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-    let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let shard = Shard {
         poll,
         inbox,
@@ -117,12 +117,12 @@ pub(crate) fn start(
     let thread = std::thread::Builder::new()
         .name(format!("shard-{number}"))
         .spawn(move || shard.run())?;
-    Ok((ShardHandle::new(orders, waker), thread))
+    Ok((ShardHandle::new(commands, waker), thread))
 }
 
 struct Shard {
     poll: Poll,
-    inbox: mpsc::Receiver<Order>,
+    inbox: mpsc::Receiver<ShardCommand>,
     waker: Arc<Waker>,
     clock: Clock,
     event_clock: Arc<EventClock>,
@@ -178,7 +178,7 @@ impl Shard {
             }
             for event in &events {
                 match event.token() {
-                    WAKER => self.take_orders(),
+                    WAKER => self.take_commands(),
                     Token(slot) => {
                         self.socket_is_ready(slot, event.is_readable(), event.is_writable())
                     }
@@ -239,11 +239,11 @@ impl Shard {
         sleeps.chain(ending).chain(judging).chain(overdue).min()
     }
 
-    fn take_orders(&mut self) {
+    fn take_commands(&mut self) {
         self.make_room();
-        for _ in 0..ORDERS_AT_ONCE {
+        for _ in 0..COMMANDS_AT_ONCE {
             match self.inbox.try_recv() {
-                Ok(order) => self.perform_order(order),
+                Ok(command) => self.perform_command(command),
                 Err(mpsc::error::TryRecvError::Empty) => return,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.ending.get_or_insert(self.now);
@@ -260,36 +260,36 @@ impl Shard {
         }
     }
 
-    fn perform_order(&mut self, order: Order) {
-        match order {
-            Order::Adopt(upgraded) => self.adopt(upgraded),
-            Order::Remember(read) => drop(self.remember(read)),
-            Order::Deliver(read) => {
-                if let Some(push) = self.remember(read) {
-                    self.deliver(&push);
+    fn perform_command(&mut self, command: ShardCommand) {
+        match command {
+            ShardCommand::AddConnection(upgraded) => self.add_connection(upgraded),
+            ShardCommand::Store(read) => drop(self.store(read)),
+            ShardCommand::Publish(read) => {
+                if let Some(push) = self.store(read) {
+                    self.publish(&push);
                 }
             }
-            Order::LogEnds(ends) => {
+            ShardCommand::LogEnds(ends) => {
                 self.log_ends = ends;
                 self.pending_changed = true;
             }
-            Order::Notify(notice) => self.notify(notice),
-            Order::Drain(window) => self.drain(window),
+            ShardCommand::Notify(notice) => self.notify(notice),
+            ShardCommand::Drain(window) => self.drain(window),
         }
     }
 
     // ---- what the log says ----
 
-    fn remember(&mut self, read: Read) -> Option<Arc<Push>> {
+    fn store(&mut self, read: Read) -> Option<Arc<Push>> {
         self.pending_changed = true;
-        self.publisher.remember(read)
+        self.publisher.store(read)
     }
 
-    fn deliver(&mut self, push: &Arc<Push>) {
+    fn publish(&mut self, push: &Arc<Push>) {
         let (connections, log_ends) = (&mut self.connections, &self.log_ends);
         let published = self
             .publisher
-            .deliver(connections, push, log_ends, self.now);
+            .publish(connections, push, log_ends, self.now);
         metrics::delivered(published.delivered);
         for key in published.to_fill {
             self.fill(key);
@@ -306,7 +306,7 @@ impl Shard {
 
     // ---- sockets come and go ----
 
-    fn adopt(&mut self, upgraded: Upgraded) {
+    fn add_connection(&mut self, upgraded: Upgraded) {
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
         self.connections_made += 1;

@@ -91,7 +91,7 @@ impl Publisher {
     }
 
     /// Keeps what was read, and hands back the event in it.
-    pub(super) fn remember(&mut self, read: Read) -> Option<Arc<Push>> {
+    pub(super) fn store(&mut self, read: Read) -> Option<Arc<Push>> {
         self.recent.read(read.topic, read.partition, read.mark);
         if let Some(push) = &read.push {
             self.recent.add(Arc::clone(push));
@@ -103,7 +103,7 @@ impl Publisher {
     }
 
     /// An event, to all who subscribe to its line.
-    pub(super) fn deliver(
+    pub(super) fn publish(
         &mut self,
         connections: &mut Slab<Connection>,
         push: &Arc<Push>,

@@ -209,7 +209,7 @@ fn somebody_who_does_not_read_is_closed_with_4413_and_the_others_hear_everything
     // More than the kernel and the outbox together take, as fast as the quick one reads.
     for _ in 0..240 {
         for _ in 0..50 {
-            shard.order(Order::Deliver(read.clone()));
+            shard.send(ShardCommand::Publish(read.clone()));
         }
         for _ in 0..50 {
             assert_eq!(quick.message().1["text"], text);
@@ -243,7 +243,7 @@ fn all_slow_readers_together_have_a_bound_and_the_longest_queue_goes_first() {
     // Far more than the kernel takes.
     for _ in 0..240 {
         for _ in 0..50 {
-            shard.order(Order::Deliver(read.clone()));
+            shard.send(ShardCommand::Publish(read.clone()));
         }
         for _ in 0..50 {
             assert_eq!(quick.message().1["text"], text);

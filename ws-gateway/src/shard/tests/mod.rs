@@ -28,7 +28,7 @@ use resident_token::{
 use service_kit::bounds::{PlaceLimits, Places};
 
 use self::neighbour::Neighbour;
-use super::{LogEnds, Order, Read, ShardHandle};
+use super::{LogEnds, Read, ShardCommand, ShardHandle};
 use crate::{
     clock::{self, Clock},
     config::{Config, SocketLimits},
@@ -77,8 +77,8 @@ impl TestShard {
         }
     }
 
-    fn order(&self, order: Order) {
-        self.shard.as_ref().unwrap().order_blocking(order).unwrap();
+    fn send(&self, command: ShardCommand) {
+        self.shard.as_ref().unwrap().send_blocking(command).unwrap();
     }
 
     /// A socket that was just upgraded.
@@ -88,7 +88,7 @@ impl TestShard {
             .sockets
             .admit(address, clock::steady(), Arc::new(|| ()));
         let (neighbour, upgraded) = Neighbour::pair(place.unwrap());
-        self.order(Order::Adopt(upgraded));
+        self.send(ShardCommand::AddConnection(upgraded));
         neighbour
     }
 
@@ -204,7 +204,7 @@ impl TestShard {
     /// The event happens now: whoever is subscribed hears it.
     fn happens(&mut self, event: &Event) {
         let read = self.record(event);
-        self.order(Order::Deliver(read));
+        self.send(ShardCommand::Publish(read));
     }
 
     /// The event was in the log when the gateway started.
@@ -213,13 +213,13 @@ impl TestShard {
         if let Some(push) = read.push.as_mut().and_then(Arc::get_mut) {
             push.heard = Heard::Before(event.at());
         }
-        self.order(Order::Remember(read));
+        self.send(ShardCommand::Store(read));
     }
 
     /// The log answers that it ends where this shard's log does.
     fn log_answers(&self) {
         let ends = self.offsets.iter().map(|(key, next)| (*key, *next));
-        self.order(Order::LogEnds(LogEnds {
+        self.send(ShardCommand::LogEnds(LogEnds {
             asked_at: self.clock.elapsed(),
             ends: ends.collect(),
         }));
@@ -230,7 +230,7 @@ impl Drop for TestShard {
     fn drop(&mut self) {
         // Without a way to it the shard ends, whoever is still connected.
         if let Some(shard) = self.shard.take() {
-            drop(shard.order_blocking(Order::Drain(Duration::ZERO)));
+            drop(shard.send_blocking(ShardCommand::Drain(Duration::ZERO)));
         }
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();

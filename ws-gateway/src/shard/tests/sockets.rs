@@ -283,14 +283,14 @@ fn a_log_that_does_not_answer_is_told_to_all_who_hear_notices_now_and_later() {
     early.subscribe("n", "/user/queue/notice", "");
     early.settle();
     let notice = |name, lasts| {
-        Order::Notify(Notice {
+        ShardCommand::Notify(Notice {
             name,
             body: json!({ "type": name }),
             lasts,
         })
     };
 
-    shard.order(notice("degraded", true));
+    shard.send(notice("degraded", true));
 
     assert_eq!(early.message().1["type"], "degraded");
     let mut late = shard.connected();
@@ -298,7 +298,7 @@ fn a_log_that_does_not_answer_is_told_to_all_who_hear_notices_now_and_later() {
     assert_eq!(late.message().1["type"], "degraded");
 
     late.settle();
-    shard.order(notice("healthy", false));
+    shard.send(notice("healthy", false));
     assert_eq!(early.message().1["type"], "healthy");
     assert_eq!(late.message().1["type"], "healthy");
     let mut later = shard.connected();
@@ -393,7 +393,7 @@ fn when_the_gateway_is_drained_every_socket_is_closed_with_1012() {
     informed.subscribe("n", "/user/queue/notice", "");
     informed.settle();
 
-    shard.order(Order::Drain(Duration::from_secs(30)));
+    shard.send(ShardCommand::Drain(Duration::from_secs(30)));
 
     assert_eq!(informed.message().1["type"], "draining");
     assert_eq!(informed.closed(), 1012);
