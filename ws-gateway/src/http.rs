@@ -33,7 +33,7 @@ use crate::{
     config::Config,
     page,
     readiness::Readiness,
-    shard::{ShardCommand, ShardHandle, Upgraded},
+    shard::{ShardCommand, ShardHandle, UpgradedSocket},
     websocket::{Handshake, HandshakeError},
 };
 
@@ -202,7 +202,7 @@ impl HttpServer {
                 );
             }
         };
-        let upgraded = Upgraded {
+        let upgraded = UpgradedSocket {
             socket,
             first_bytes: parts.read_buf,
             resident,

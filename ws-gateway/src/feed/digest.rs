@@ -22,7 +22,7 @@ use crate::{
     metrics::{self, RecordOutcome},
     position::{Mark, Position},
     push::{Heard, Push},
-    shard::Read,
+    shard::ReadRecord,
 };
 
 /// Records of one partition that are collected while catching up; the oldest are dropped, since the shards'
@@ -89,7 +89,7 @@ impl Digest {
 
     /// What was collected, in the order of its times: each partition in its own order, the partitions merged. And the
     /// latest moment that enough of the records vouch for.
-    pub(crate) fn collected(&mut self, now: Moment) -> (Vec<Read>, Option<EventTime>) {
+    pub(crate) fn collected(&mut self, now: Moment) -> (Vec<ReadRecord>, Option<EventTime>) {
         let newest = self.newest_collected();
         self.known = newest.map(|newest| (newest, now.elapsed));
         let mut queues = std::mem::take(&mut self.collected);
@@ -129,7 +129,7 @@ impl Digest {
         &mut self,
         record: &RecordView<'_>,
         now: Moment,
-    ) -> (Read, Option<DecodeError>) {
+    ) -> (ReadRecord, Option<DecodeError>) {
         let (mut taken, error) = take(record);
         taken.time = self.believable(record.time, now);
         self.learn(&mut taken);
@@ -194,7 +194,7 @@ impl Digest {
         })
     }
 
-    fn read(&mut self, taken: Taken, heard: Heard) -> Read {
+    fn read(&mut self, taken: Taken, heard: Heard) -> ReadRecord {
         let Place {
             topic,
             partition,
@@ -209,7 +209,7 @@ impl Digest {
         let push = taken
             .event
             .map(|recorded| Arc::new(self.encode(&recorded, heard)));
-        Read {
+        ReadRecord {
             topic,
             partition,
             mark,

@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     event_clock::{EventClock, TOLERANCE},
     readiness::Readiness,
-    shard::{Read, ShardCommand, ShardEnded, ShardHandle},
+    shard::{ReadRecord, ShardCommand, ShardEnded, ShardHandle},
 };
 
 /// How long one request to the log may take before it is asked again.
@@ -385,9 +385,13 @@ impl Feed {
         Ok(())
     }
 
-    fn tell(&self, read: &Read, order: impl Fn(Read) -> ShardCommand) -> Result<(), FeedError> {
+    fn tell(
+        &self,
+        read: &ReadRecord,
+        command: impl Fn(ReadRecord) -> ShardCommand,
+    ) -> Result<(), FeedError> {
         for shard in &self.shards {
-            shard.send_blocking(order(read.clone()))?;
+            shard.send_blocking(command(read.clone()))?;
         }
         Ok(())
     }

@@ -16,11 +16,11 @@ use crate::{position::Mark, push::Push};
 #[derive(Debug)]
 pub(crate) enum ShardCommand {
     /// A new socket.
-    AddConnection(Upgraded),
+    AddConnection(UpgradedSocket),
     /// A record of the log was read: store it, and its frame if it has one.
-    Store(Read),
+    Store(ReadRecord),
     /// The same, and everybody who subscribes to its line is sent it.
-    Publish(Read),
+    Publish(ReadRecord),
     /// How far the log goes.
     LogEnds(LogEnds),
     /// Something that the subscribers of notices are told.
@@ -31,7 +31,7 @@ pub(crate) enum ShardCommand {
 
 /// A record that was read.
 #[derive(Debug, Clone)]
-pub(crate) struct Read {
+pub(crate) struct ReadRecord {
     pub(crate) topic: Topic,
     pub(crate) partition: u32,
     pub(crate) mark: Mark,
@@ -52,7 +52,7 @@ pub(crate) struct Notice {
 
 /// A socket that has become a WebSocket.
 #[derive(Debug)]
-pub(crate) struct Upgraded {
+pub(crate) struct UpgradedSocket {
     pub(crate) socket: TcpStream,
     /// What came after the upgrade request.
     pub(crate) first_bytes: Bytes,

@@ -42,7 +42,7 @@ use self::{
     deadlines::Deadlines, partial_messages::PartialMessages, publisher::Publisher,
 };
 pub(crate) use self::{
-    command::{Notice, Read, ShardCommand, ShardEnded, ShardHandle, Upgraded},
+    command::{Notice, ReadRecord, ShardCommand, ShardEnded, ShardHandle, UpgradedSocket},
     log_ends::LogEnds,
 };
 use crate::{
@@ -280,7 +280,7 @@ impl Shard {
 
     // ---- what the log says ----
 
-    fn store(&mut self, read: Read) -> Option<Arc<Push>> {
+    fn store(&mut self, read: ReadRecord) -> Option<Arc<Push>> {
         self.pending_changed = true;
         self.publisher.store(read)
     }
@@ -306,7 +306,7 @@ impl Shard {
 
     // ---- sockets come and go ----
 
-    fn add_connection(&mut self, upgraded: Upgraded) {
+    fn add_connection(&mut self, upgraded: UpgradedSocket) {
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
         self.connections_made += 1;

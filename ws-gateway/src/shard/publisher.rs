@@ -7,7 +7,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::{
-    command::{Notice, Read},
+    command::{Notice, ReadRecord},
     connection_key::ConnectionKey,
     log_ends::LogEnds,
 };
@@ -91,7 +91,7 @@ impl Publisher {
     }
 
     /// Keeps what was read, and hands back the event in it.
-    pub(super) fn store(&mut self, read: Read) -> Option<Arc<Push>> {
+    pub(super) fn store(&mut self, read: ReadRecord) -> Option<Arc<Push>> {
         self.recent.read(read.topic, read.partition, read.mark);
         if let Some(push) = &read.push {
             self.recent.add(Arc::clone(push));

@@ -28,7 +28,7 @@ use resident_token::{
 use service_kit::bounds::{PlaceLimits, Places};
 
 use self::neighbour::Neighbour;
-use super::{LogEnds, Read, ShardCommand, ShardHandle};
+use super::{LogEnds, ReadRecord, ShardCommand, ShardHandle};
 use crate::{
     clock::{self, Clock},
     config::{Config, SocketLimits},
@@ -173,7 +173,7 @@ impl TestShard {
     }
 
     /// The next record of the event's partition, as the feed digests it.
-    fn record(&mut self, event: &Event) -> Read {
+    fn record(&mut self, event: &Event) -> ReadRecord {
         let record = event_model::encode(event, SpringTypes::Omitted, None);
         let partition = partition_for(event.line(), PARTITIONS);
         let next = self.offsets.entry((record.topic, partition)).or_default();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use service_kit::bounds::Place;
 
 use crate::{
-    shard::Upgraded,
+    shard::UpgradedSocket,
     stomp::{Command, Frame, Limits, Parser, Version},
     websocket::testing::{CLOSE, ServerFrame, TEXT, client_frame, take_server_frame},
 };
@@ -27,14 +27,14 @@ pub(super) struct Neighbour {
 
 impl Neighbour {
     /// A client, and the other end of its socket.
-    pub(super) fn pair(place: Place) -> (Self, Upgraded) {
+    pub(super) fn pair(place: Place) -> (Self, UpgradedSocket) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
         theirs.set_nonblocking(true).unwrap();
         theirs.set_nodelay(true).unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
-        let upgraded = Upgraded {
+        let upgraded = UpgradedSocket {
             socket: theirs,
             first_bytes: Bytes::new(),
             resident: None,
