@@ -25,8 +25,8 @@ use crate::{
     config::SocketLimits,
     destination::Channel,
     disconnect_reason::DisconnectReason,
-    frame_buffer::Letter,
-    hub::Seat,
+    frame_buffer::FrameBuffer,
+    hub::SubscriptionHandle,
     outbox::{Flushed, Outbox, SendError},
     socket_counts::CountedSocket,
     stomp::{Effect, Frame, Limits, ParseError, Parser, Session, SubscriptionKey},
@@ -98,7 +98,7 @@ pub(crate) struct Connection {
     session: Session,
     stage: Stage,
     resident: Option<Box<Resident>>,
-    seats: Vec<(SubscriptionKey, Seat<Channel>)>,
+    subscriptions: Vec<(SubscriptionKey, SubscriptionHandle<Channel>)>,
     /// What the client is answered in.
     opcode: OpCode,
     /// When the wheel wakes this connection next.
@@ -142,7 +142,7 @@ impl Connection {
                 connect_by: now + limits.connect_within,
             },
             resident,
-            seats: Vec::new(),
+            subscriptions: Vec::new(),
             opcode: OpCode::Data(coding::Data::Text),
             wake_at: None,
             expiry_told: false,
@@ -339,29 +339,41 @@ impl Connection {
 
     // ---- what it subscribes to ----
 
-    pub(crate) fn subscribed(&mut self, subscription: SubscriptionKey, seat: Seat<Channel>) {
-        self.seats.push((subscription, seat));
+    pub(crate) fn subscribed(
+        &mut self,
+        subscription: SubscriptionKey,
+        handle: SubscriptionHandle<Channel>,
+    ) {
+        self.subscriptions.push((subscription, handle));
     }
 
     /// `None`: it is a subscription to a queue that nothing is sent to.
-    pub(crate) fn seat(&self, subscription: SubscriptionKey) -> Option<&Seat<Channel>> {
-        let mut seats = self.seats.iter();
-        let (_, seat) = seats.find(|(known, _)| *known == subscription)?;
-        Some(seat)
+    pub(crate) fn subscription_handle(
+        &self,
+        subscription: SubscriptionKey,
+    ) -> Option<&SubscriptionHandle<Channel>> {
+        let mut subscriptions = self.subscriptions.iter();
+        let (_, handle) = subscriptions.find(|(known, _)| *known == subscription)?;
+        Some(handle)
     }
 
     /// A subscription has ended.
-    pub(crate) fn unsubscribed(&mut self, subscription: SubscriptionKey) -> Option<Seat<Channel>> {
-        let mut seats = self.seats.iter();
-        let at = seats.position(|(known, _)| *known == subscription)?;
-        Some(self.seats.swap_remove(at).1)
+    pub(crate) fn unsubscribed(
+        &mut self,
+        subscription: SubscriptionKey,
+    ) -> Option<SubscriptionHandle<Channel>> {
+        let mut subscriptions = self.subscriptions.iter();
+        let at = subscriptions.position(|(known, _)| *known == subscription)?;
+        Some(self.subscriptions.swap_remove(at).1)
     }
 
     /// All subscriptions have ended.
-    pub(crate) fn take_seats(&mut self) -> impl Iterator<Item = Seat<Channel>> + use<> {
-        std::mem::take(&mut self.seats)
+    pub(crate) fn take_subscriptions(
+        &mut self,
+    ) -> impl Iterator<Item = SubscriptionHandle<Channel>> + use<> {
+        std::mem::take(&mut self.subscriptions)
             .into_iter()
-            .map(|(_, seat)| seat)
+            .map(|(_, handle)| handle)
     }
 
     /// What to add to the head of a message on a subscription that acknowledges.
@@ -395,22 +407,22 @@ impl Connection {
         self.send(websocket::message_frame(self.opcode, frame), now)
     }
 
-    /// Sends the message in the letter with this head. Head and rest are needed apart only if the socket blocks: then the
+    /// Sends the message in the frame buffer with this head. Head and rest are needed apart only if the socket blocks: then the
     /// queue shares the rest.
     pub(crate) fn deliver(
         &mut self,
-        letter: &mut Letter,
+        frame_buffer: &mut FrameBuffer,
         head: &[u8],
         now: Duration,
     ) -> Result<(), SendError> {
-        let rest_bytes = letter.rest().len();
-        let frame = letter.address(self.opcode, head);
+        let rest_bytes = frame_buffer.rest().len();
+        let frame = frame_buffer.address(self.opcode, head);
         let written = self.write_in_turn(frame, now)?;
         if written == frame.len() {
             return Ok(());
         }
         let head = frame[..frame.len() - rest_bytes].into();
-        self.outbox.push(head, letter.rest().clone(), written)
+        self.outbox.push(head, frame_buffer.rest().clone(), written)
     }
 
     fn send(&mut self, frame: Vec<u8>, now: Duration) -> Result<(), SendError> {
@@ -770,10 +782,10 @@ mod tests {
             Due::Speak { beat: true, .. }
         ));
 
-        let mut letter = Letter::default();
-        letter.load(&Bytes::from_static(b"\n\0"));
+        let mut frame_buffer = FrameBuffer::default();
+        frame_buffer.load(&Bytes::from_static(b"\n\0"));
         connection
-            .deliver(&mut letter, b"MESSAGE\n", seconds(20))
+            .deliver(&mut frame_buffer, b"MESSAGE\n", seconds(20))
             .unwrap();
 
         assert!(matches!(due(&mut connection, 44), Due::Nothing));

@@ -10,13 +10,13 @@ const HEAD_BYTES: usize = 512;
 
 /// A message whose head is still to be written.
 #[derive(Debug, Default)]
-pub(crate) struct Letter {
+pub(crate) struct FrameBuffer {
     buffer: Vec<u8>,
     rest_at: usize,
     rest: Bytes,
 }
 
-impl Letter {
+impl FrameBuffer {
     /// Takes the next message.
     pub(crate) fn load(&mut self, rest: &Bytes) {
         self.rest = rest.clone();

@@ -6,7 +6,7 @@ use slab::Slab;
 
 /// Where a subscriber stands: what its connection keeps in order to leave, once.
 #[derive(Debug)]
-pub(crate) struct Seat<Channel> {
+pub(crate) struct SubscriptionHandle<Channel> {
     channel: Channel,
     at: usize,
 }
@@ -25,23 +25,27 @@ impl<Channel: Ord + Clone, Subscriber> Hub<Channel, Subscriber> {
     }
 
     /// From now on `subscriber` is among those of `channel`.
-    pub(crate) fn join(&mut self, channel: Channel, subscriber: Subscriber) -> Seat<Channel> {
+    pub(crate) fn subscribe(
+        &mut self,
+        channel: Channel,
+        subscriber: Subscriber,
+    ) -> SubscriptionHandle<Channel> {
         let at = self
             .channels
             .entry(channel.clone())
             .or_default()
             .insert(subscriber);
-        Seat { channel, at }
+        SubscriptionHandle { channel, at }
     }
 
     /// From now on it is not.
-    pub(crate) fn leave(&mut self, seat: Seat<Channel>) {
-        let Some(subscribers) = self.channels.get_mut(&seat.channel) else {
+    pub(crate) fn unsubscribe(&mut self, handle: SubscriptionHandle<Channel>) {
+        let Some(subscribers) = self.channels.get_mut(&handle.channel) else {
             return;
         };
-        subscribers.remove(seat.at);
+        subscribers.remove(handle.at);
         if subscribers.is_empty() {
-            self.channels.remove(&seat.channel);
+            self.channels.remove(&handle.channel);
         }
     }
 
@@ -54,9 +58,9 @@ impl<Channel: Ord + Clone, Subscriber> Hub<Channel, Subscriber> {
             .map(|(_, subscriber)| subscriber)
     }
 
-    /// The subscriber of a seat.
-    pub(crate) fn subscriber(&self, seat: &Seat<Channel>) -> Option<&Subscriber> {
-        self.channels.get(&seat.channel)?.get(seat.at)
+    /// The subscriber of a handle.
+    pub(crate) fn subscriber(&self, handle: &SubscriptionHandle<Channel>) -> Option<&Subscriber> {
+        self.channels.get(&handle.channel)?.get(handle.at)
     }
 }
 
@@ -71,12 +75,12 @@ mod tests {
     #[test]
     fn each_channel_has_its_own_subscribers_until_they_leave() {
         let mut hub = Hub::new();
-        let kim = hub.join("a", 1);
-        let _lee = hub.join("a", 2);
-        let _park = hub.join("b", 3);
+        let kim = hub.subscribe("a", 1);
+        let _lee = hub.subscribe("a", 2);
+        let _park = hub.subscribe("b", 3);
         assert_eq!(heard(&hub, "a"), [1, 2]);
 
-        hub.leave(kim);
+        hub.unsubscribe(kim);
 
         assert_eq!(heard(&hub, "a"), [2]);
         assert_eq!(heard(&hub, "b"), [3]);
@@ -85,9 +89,9 @@ mod tests {
     #[test]
     fn a_channel_that_all_have_left_costs_nothing() {
         let mut hub = Hub::new();
-        let seat = hub.join("a", 1);
+        let handle = hub.subscribe("a", 1);
 
-        hub.leave(seat);
+        hub.unsubscribe(handle);
 
         assert!(hub.channels.is_empty());
     }
@@ -95,12 +99,12 @@ mod tests {
     #[test]
     fn a_seat_that_was_left_is_given_to_the_next_and_only_to_one() {
         let mut hub = Hub::new();
-        let _lee = hub.join("a", 2);
-        let kim = hub.join("a", 1);
-        hub.leave(kim);
+        let _lee = hub.subscribe("a", 2);
+        let kim = hub.subscribe("a", 1);
+        hub.unsubscribe(kim);
 
-        let park = hub.join("a", 3);
-        let choi = hub.join("a", 4);
+        let park = hub.subscribe("a", 3);
+        let choi = hub.subscribe("a", 4);
 
         assert_eq!(
             (hub.subscriber(&park), hub.subscriber(&choi)),

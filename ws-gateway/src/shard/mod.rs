@@ -357,7 +357,7 @@ impl Shard {
         self.pending.retain(|pending| pending.key != key);
         self.partial_messages.set(key, None);
         let mut connection = self.connections.remove(key.slot);
-        self.publisher.leave(connection.take_seats());
+        self.publisher.unsubscribe(connection.take_subscriptions());
         if let Err(error) = connection.deregister(self.poll.registry()) {
             debug!(
                 error = &error as &dyn std::error::Error,
@@ -513,8 +513,8 @@ impl Shard {
         if connection.is_done() {
             return self.drop_connection(key);
         }
-        let seats = connection.take_seats();
-        self.publisher.leave(seats);
+        let subscriptions = connection.take_subscriptions();
+        self.publisher.unsubscribe(subscriptions);
         self.pending.retain(|pending| pending.key != key);
         self.schedule(key);
     }

@@ -15,8 +15,8 @@ use crate::{
     backlog::BacklogItem,
     connection::Connection,
     destination::Channel,
-    frame_buffer::Letter,
-    hub::{Hub, Seat},
+    frame_buffer::FrameBuffer,
+    hub::{Hub, SubscriptionHandle},
     outbox::SendError,
     position::Position,
     push::{self, Push},
@@ -54,7 +54,7 @@ pub(super) struct Published {
 pub(super) struct Publisher {
     hub: Hub<Channel, Subscriber>,
     recent: Recent,
-    letter: Letter,
+    frame_buffer: FrameBuffer,
     notices_made: u64,
     /// The notice that is still true.
     lasting: Option<Notice>,
@@ -65,7 +65,7 @@ impl Publisher {
         Self {
             hub: Hub::new(),
             recent: Recent::new(recent_bytes_max),
-            letter: Letter::default(),
+            frame_buffer: FrameBuffer::default(),
             notices_made: 0,
             lasting: None,
         }
@@ -80,13 +80,20 @@ impl Publisher {
         self.lasting.clone()
     }
 
-    pub(super) fn join(&mut self, channel: Channel, subscriber: Subscriber) -> Seat<Channel> {
-        self.hub.join(channel, subscriber)
+    pub(super) fn subscribe(
+        &mut self,
+        channel: Channel,
+        subscriber: Subscriber,
+    ) -> SubscriptionHandle<Channel> {
+        self.hub.subscribe(channel, subscriber)
     }
 
-    pub(super) fn leave(&mut self, seats: impl IntoIterator<Item = Seat<Channel>>) {
-        for seat in seats {
-            self.hub.leave(seat);
+    pub(super) fn unsubscribe(
+        &mut self,
+        subscriptions: impl IntoIterator<Item = SubscriptionHandle<Channel>>,
+    ) {
+        for handle in subscriptions {
+            self.hub.unsubscribe(handle);
         }
     }
 
@@ -111,27 +118,31 @@ impl Publisher {
         now: Duration,
     ) -> Published {
         let mut published = Published::default();
-        self.letter.load(push.rest());
+        self.frame_buffer.load(push.rest());
         let channel = Channel::Line(push.line.clone());
-        published.failed = self.send(connections, &channel, |subscriber, connection, letter| {
-            let ahead = subscriber.ahead.as_ref();
-            let was_heard = ahead.is_some_and(|ahead| log_ends.covered(ahead, push));
-            if was_heard || connection.backlogs().has(subscriber.subscription) {
-                published.to_fill.push(subscriber.connection);
-                let item = if was_heard {
-                    BacklogItem::Missed(Arc::clone(push))
+        published.failed = self.send(
+            connections,
+            &channel,
+            |subscriber, connection, frame_buffer| {
+                let ahead = subscriber.ahead.as_ref();
+                let was_heard = ahead.is_some_and(|ahead| log_ends.covered(ahead, push));
+                if was_heard || connection.backlogs().has(subscriber.subscription) {
+                    published.to_fill.push(subscriber.connection);
+                    let item = if was_heard {
+                        BacklogItem::Missed(Arc::clone(push))
+                    } else {
+                        BacklogItem::Live(Arc::clone(push))
+                    };
+                    connection
+                        .backlogs()
+                        .append(subscriber.subscription, item, now)?;
                 } else {
-                    BacklogItem::Live(Arc::clone(push))
-                };
-                connection
-                    .backlogs()
-                    .append(subscriber.subscription, item, now)?;
-            } else {
-                deliver_to(connection, subscriber, letter, &push.message_id, now)?;
-            }
-            published.delivered += 1;
-            Ok(())
-        });
+                    deliver_to(connection, subscriber, frame_buffer, &push.message_id, now)?;
+                }
+                published.delivered += 1;
+                Ok(())
+            },
+        );
         published
     }
 
@@ -147,8 +158,8 @@ impl Publisher {
         self.send(
             connections,
             &Channel::Notice,
-            |subscriber, connection, letter| {
-                deliver_to(connection, subscriber, letter, &message_id, now)
+            |subscriber, connection, frame_buffer| {
+                deliver_to(connection, subscriber, frame_buffer, &message_id, now)
             },
         )
     }
@@ -165,11 +176,11 @@ impl Publisher {
         self.send(
             connections,
             &Channel::Notice,
-            |subscriber, connection, letter| {
+            |subscriber, connection, frame_buffer| {
                 if subscriber.connection != key {
                     return Ok(());
                 }
-                deliver_to(connection, subscriber, letter, &message_id, now)
+                deliver_to(connection, subscriber, frame_buffer, &message_id, now)
             },
         )
     }
@@ -183,54 +194,60 @@ impl Publisher {
         message_id: &str,
         now: Duration,
     ) -> Result<(), SendError> {
-        let seat = connection.seat(subscription);
-        let Some(subscriber) = seat.and_then(|seat| self.hub.subscriber(seat)) else {
+        let handle = connection.subscription_handle(subscription);
+        let Some(subscriber) = handle.and_then(|handle| self.hub.subscriber(handle)) else {
             return Ok(());
         };
-        self.letter.load(rest);
-        deliver_to(connection, subscriber, &mut self.letter, message_id, now)
+        self.frame_buffer.load(rest);
+        deliver_to(
+            connection,
+            subscriber,
+            &mut self.frame_buffer,
+            message_id,
+            now,
+        )
     }
 
-    /// The one loop over subscribers: `send` sends what is in the letter.
+    /// The one loop over subscribers: `send` sends what is in the frame buffer.
     fn send(
         &mut self,
         connections: &mut Slab<Connection>,
         channel: &Channel,
-        mut send: impl FnMut(&Subscriber, &mut Connection, &mut Letter) -> Result<(), SendError>,
+        mut send: impl FnMut(&Subscriber, &mut Connection, &mut FrameBuffer) -> Result<(), SendError>,
     ) -> Failed {
         let mut failed = Failed::new();
         for subscriber in self.hub.subscribers(channel) {
             let Some(connection) = connections.get_mut(subscriber.connection.slot) else {
                 continue;
             };
-            if let Err(error) = send(subscriber, connection, &mut self.letter) {
+            if let Err(error) = send(subscriber, connection, &mut self.frame_buffer) {
                 failed.push((subscriber.connection, error));
             }
         }
         failed
     }
 
-    /// Puts a notice into the letter, under an id that no other has.
+    /// Puts a notice into the frame buffer, under an id that no other has.
     fn load_notice(&mut self, notice: &Notice) -> String {
         self.notices_made += 1;
         let message_id = format!("notice-{}-{}", notice.name, self.notices_made);
-        self.letter
+        self.frame_buffer
             .load(&push::note(notice.name, &message_id, &notice.body));
         message_id
     }
 }
 
-/// Sends one message to one subscription. `letter` holds it.
+/// Sends one message to one subscription. The frame buffer holds it.
 fn deliver_to(
     connection: &mut Connection,
     subscriber: &Subscriber,
-    letter: &mut Letter,
+    frame_buffer: &mut FrameBuffer,
     message_id: &str,
     now: Duration,
 ) -> Result<(), SendError> {
     if !subscriber.acknowledges {
-        return connection.deliver(letter, subscriber.head.as_bytes(), now);
+        return connection.deliver(frame_buffer, subscriber.head.as_bytes(), now);
     }
     let number = connection.delivered(subscriber.subscription, message_id);
-    connection.deliver(letter, &subscriber.head.with_ack(number), now)
+    connection.deliver(frame_buffer, &subscriber.head.with_ack(number), now)
 }

@@ -171,9 +171,9 @@ impl Shard {
             acknowledges: subscribe.ack != AckMode::Auto,
             ahead,
         };
-        let seat = self.publisher.join(channel, subscriber);
+        let handle = self.publisher.subscribe(channel, subscriber);
         if let Some(connection) = self.connection(key) {
-            connection.subscribed(subscribe.key, seat);
+            connection.subscribed(subscribe.key, handle);
         }
     }
 
@@ -199,9 +199,9 @@ impl Shard {
         let Some(connection) = self.connection(key) else {
             return;
         };
-        let seat = connection.unsubscribed(subscription);
+        let handle = connection.unsubscribed(subscription);
         let mut receipts = connection.backlogs().end(subscription);
-        self.publisher.leave(seat);
+        self.publisher.unsubscribe(handle);
         receipts.extend(self.give_up_pending(key, subscription));
         for receipt in receipts {
             self.send_stomp(key, &receipt);
@@ -230,8 +230,8 @@ impl Shard {
             return;
         };
         connection.leave(now);
-        let seats = connection.take_seats();
-        self.publisher.leave(seats);
+        let subscriptions = connection.take_subscriptions();
+        self.publisher.unsubscribe(subscriptions);
         self.pending.retain(|pending| pending.key != key);
         self.schedule(key);
     }
