@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{outbox::SendError, push::Push, stomp::SubscriptionKey};
+use crate::{push::Push, stomp::SubscriptionKey, write_queue::SendError};
 
 /// How long a client may take none of what it missed. Phones in a lift come back; a client that does not read holds our memory.
 const STALLED_AFTER: Duration = Duration::from_secs(60);

@@ -27,11 +27,11 @@ use crate::{
     disconnect_reason::DisconnectReason,
     frame_buffer::FrameBuffer,
     hub::SubscriptionHandle,
-    outbox::{Flushed, Outbox, SendError},
     socket_counts::CountedSocket,
     stomp::{Effect, Frame, Limits, ParseError, Parser, Session, SubscriptionKey},
     token_bucket::TokenBucket,
     websocket::{self, CloseCode, Message, MessageReader, OpCode, WebSocketError, coding},
+    write_queue::{FlushOutcome, SendError, WriteQueue},
 };
 
 /// Frames taken at once from a client that was silent before, and then in a second.
@@ -109,7 +109,7 @@ pub(crate) struct Connection {
     deaf: bool,
     /// A random time to close at, when the gateway is drained.
     drain_at: Option<Duration>,
-    outbox: Outbox,
+    write_queue: WriteQueue,
     backlogs: Backlogs,
     frames: TokenBucket<FRAMES_AT_ONCE, FRAMES_PER_SECOND>,
     sent_at: Duration,
@@ -148,7 +148,7 @@ impl Connection {
             expiry_told: false,
             deaf: false,
             drain_at: None,
-            outbox: Outbox::new(limits.outbox_bytes_max, queued),
+            write_queue: WriteQueue::new(limits.outbox_bytes_max, queued),
             backlogs: Backlogs::new(limits.outbox_bytes_max, now),
             frames: TokenBucket::full(now),
             sent_at: now,
@@ -422,7 +422,8 @@ impl Connection {
             return Ok(());
         }
         let head = frame[..frame.len() - rest_bytes].into();
-        self.outbox.push(head, frame_buffer.rest().clone(), written)
+        self.write_queue
+            .push(head, frame_buffer.rest().clone(), written)
     }
 
     fn send(&mut self, frame: Vec<u8>, now: Duration) -> Result<(), SendError> {
@@ -430,13 +431,13 @@ impl Connection {
         if written == frame.len() {
             return Ok(());
         }
-        self.outbox.push(Box::default(), frame.into(), written)
+        self.write_queue.push(Box::default(), frame.into(), written)
     }
 
     /// How many bytes the socket takes now: none if others wait before them.
     fn write_in_turn(&mut self, bytes: &[u8], now: Duration) -> Result<usize, SendError> {
         self.sent_at = now;
-        if self.outbox.is_empty() {
+        if self.write_queue.is_empty() {
             self.write(bytes)
         } else {
             Ok(0)
@@ -445,7 +446,7 @@ impl Connection {
 
     /// Memory that waits for this socket, about.
     pub(crate) fn queue_cost(&self) -> usize {
-        self.outbox.cost()
+        self.write_queue.cost()
     }
 
     /// What its subscriptions are sent before anything live.
@@ -458,7 +459,7 @@ impl Connection {
         &mut self,
         now: Duration,
     ) -> Option<(SubscriptionKey, BacklogItem)> {
-        if self.outbox.is_empty() {
+        if self.write_queue.is_empty() {
             self.backlogs.next(now)
         } else {
             None
@@ -507,7 +508,7 @@ impl Connection {
 
     /// Says Close after the frame that was begun, and nothing else of what is queued.
     fn cut_off(&mut self, code: CloseCode, reason: &str, now: Duration) {
-        self.outbox.drop_unbegun();
+        self.write_queue.drop_unbegun();
         self.close(code, reason, now);
     }
 
@@ -534,7 +535,8 @@ impl Connection {
         if let Ok(written) = written
             && written < frame.len()
         {
-            self.outbox.push_last(Box::default(), frame.into(), written);
+            self.write_queue
+                .push_last(Box::default(), frame.into(), written);
         }
         if written.is_err() || self.end_if_deaf().is_err() {
             // The socket is gone, and with it the client that would have read this.
@@ -560,15 +562,15 @@ impl Connection {
     }
 
     /// The socket takes more. Whether all is sent.
-    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
-        let flushed = self.outbox.flush(&mut self.socket)?;
+    pub(crate) fn flush(&mut self) -> io::Result<FlushOutcome> {
+        let flushed = self.write_queue.flush(&mut self.socket)?;
         self.end_if_deaf()?;
         Ok(flushed)
     }
 
     /// Nothing that a peer says after it failed can be its Close: ours is followed by the end of the stream.
     fn end_if_deaf(&mut self) -> io::Result<()> {
-        if self.deaf && !self.listens() && self.outbox.is_empty() {
+        if self.deaf && !self.listens() && self.write_queue.is_empty() {
             return self.socket.shutdown(Shutdown::Write);
         }
         Ok(())
@@ -582,7 +584,7 @@ impl Connection {
                 peer_closed: true,
                 ..
             }
-        ) && self.outbox.is_empty()
+        ) && self.write_queue.is_empty()
     }
 
     // ---- what is due ----

@@ -38,7 +38,6 @@ mod gateway;
 mod http;
 mod hub;
 mod metrics;
-mod outbox;
 mod page;
 mod position;
 mod push;
@@ -50,6 +49,7 @@ pub mod stomp;
 mod token_bucket;
 pub mod websocket;
 mod wheel;
+mod write_queue;
 
 pub use config::{Config, SocketLimits};
 pub use feed::FeedError;

@@ -17,11 +17,11 @@ use crate::{
     destination::Channel,
     frame_buffer::FrameBuffer,
     hub::{Hub, SubscriptionHandle},
-    outbox::SendError,
     position::Position,
     push::{self, Push},
     recent::Recent,
     stomp::{MessageHead, SubscriptionKey},
+    write_queue::SendError,
 };
 
 /// One subscription of one connection.

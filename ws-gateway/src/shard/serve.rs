@@ -12,10 +12,10 @@ use crate::{
     destination::Channel,
     disconnect_reason::DisconnectReason,
     metrics,
-    outbox::{Flushed, SendError},
     position::Position,
     stomp::{AckMode, Effect, Subscribe, SubscriptionKey},
     websocket::CloseCode,
+    write_queue::{FlushOutcome, SendError},
 };
 
 impl Shard {
@@ -271,9 +271,9 @@ impl Shard {
             return;
         };
         match connection.flush() {
-            Ok(Flushed::Blocked) => {}
-            Ok(Flushed::Empty) if !connection.is_done() => self.fill(key),
-            Ok(Flushed::Empty) | Err(_) => self.drop_connection(key),
+            Ok(FlushOutcome::Blocked) => {}
+            Ok(FlushOutcome::Empty) if !connection.is_done() => self.fill(key),
+            Ok(FlushOutcome::Empty) | Err(_) => self.drop_connection(key),
         }
     }
 

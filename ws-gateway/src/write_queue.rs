@@ -32,8 +32,8 @@ pub(crate) enum SendError {
 
 /// A bounded queue of frames, the first of which may have been sent in part.
 #[derive(Debug)]
-pub(crate) struct Outbox {
-    frames: VecDeque<Frame>,
+pub(crate) struct WriteQueue {
+    frames: VecDeque<QueuedFrame>,
     first_written: usize,
     bytes_queued: usize,
     bytes_max: usize,
@@ -44,12 +44,12 @@ pub(crate) struct Outbox {
 
 /// A frame in two halves: its own, and what it shares with the same frame of other sockets.
 #[derive(Debug)]
-struct Frame {
+struct QueuedFrame {
     head: Box<[u8]>,
     rest: Bytes,
 }
 
-impl Frame {
+impl QueuedFrame {
     fn len(&self) -> usize {
         self.head.len() + self.rest.len()
     }
@@ -57,14 +57,14 @@ impl Frame {
 
 /// What became of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flushed {
+pub(crate) enum FlushOutcome {
     /// All is sent.
     Empty,
     /// The socket takes no more now.
     Blocked,
 }
 
-impl Outbox {
+impl WriteQueue {
     /// Empty. What it costs is part of `total`.
     pub(crate) fn new(bytes_max: usize, total: Arc<AtomicUsize>) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Outbox {
             written == 0 || self.frames.is_empty(),
             "a frame was begun inside another"
         );
-        let frame = Frame { head, rest };
+        let frame = QueuedFrame { head, rest };
         self.bytes_queued += frame.len();
         if written != 0 {
             self.first_written = written;
@@ -128,7 +128,7 @@ impl Outbox {
     pub(crate) fn drop_unbegun(&mut self) {
         let kept = usize::from(self.first_written != 0);
         self.frames.truncate(kept);
-        self.bytes_queued = self.frames.iter().map(Frame::len).sum();
+        self.bytes_queued = self.frames.iter().map(QueuedFrame::len).sum();
         self.count();
     }
 
@@ -140,7 +140,7 @@ impl Outbox {
     }
 
     /// Writes until the queue is empty or the socket blocks.
-    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<Flushed> {
+    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<FlushOutcome> {
         let flushed = self.write_to(socket);
         if self.frames.is_empty() {
             // Free the buffer: a socket that was slow once must not hold its queue's capacity while it is idle.
@@ -150,19 +150,19 @@ impl Outbox {
         flushed
     }
 
-    fn write_to(&mut self, socket: &mut impl Write) -> io::Result<Flushed> {
+    fn write_to(&mut self, socket: &mut impl Write) -> io::Result<FlushOutcome> {
         while !self.frames.is_empty() {
             match socket.write_vectored(&self.slices()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flushed::Blocked);
+                    return Ok(FlushOutcome::Blocked);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Flushed::Empty)
+        Ok(FlushOutcome::Empty)
     }
 
     fn slices(&self) -> Vec<IoSlice<'_>> {
@@ -185,7 +185,7 @@ impl Outbox {
 
     fn advance(&mut self, written: usize) {
         self.first_written += written;
-        while let Some(first) = self.frames.front().map(Frame::len)
+        while let Some(first) = self.frames.front().map(QueuedFrame::len)
             && first <= self.first_written
         {
             self.first_written -= first;
@@ -195,7 +195,7 @@ impl Outbox {
     }
 }
 
-impl Drop for Outbox {
+impl Drop for WriteQueue {
     fn drop(&mut self) {
         self.total.fetch_sub(self.counted, Ordering::Relaxed);
     }
@@ -207,8 +207,8 @@ mod tests {
 
     use super::*;
 
-    fn outbox(bytes_max: usize) -> Outbox {
-        Outbox::new(bytes_max, Arc::default())
+    fn queue(bytes_max: usize) -> WriteQueue {
+        WriteQueue::new(bytes_max, Arc::default())
     }
 
     /// A socket that takes a few bytes at a time.
@@ -241,41 +241,41 @@ mod tests {
             room in proptest::collection::vec(1usize..50, 0..60),
             begun in 0usize..5,
         ) {
-            let mut outbox = outbox(1 << 20);
+            let mut queue = queue(1 << 20);
             let mut expected = Vec::new();
             for (at, (head, rest)) in frames.iter().enumerate() {
                 let written = if at == 0 { begun.min(head.len() + rest.len() - 1) } else { 0 };
-                outbox.push(head.as_bytes().into(), Bytes::copy_from_slice(rest.as_bytes()), written).unwrap();
+                queue.push(head.as_bytes().into(), Bytes::copy_from_slice(rest.as_bytes()), written).unwrap();
                 expected.extend_from_slice(&[head.as_bytes(), rest.as_bytes()].concat()[written..]);
             }
             let mut socket = Trickle { room, taken: Vec::new() };
-            outbox.flush(&mut socket).unwrap();
+            queue.flush(&mut socket).unwrap();
             prop_assert!(expected.starts_with(&socket.taken));
             socket.room = vec![usize::MAX; 5_000];
-            prop_assert_eq!(outbox.flush(&mut socket).unwrap(), Flushed::Empty);
+            prop_assert_eq!(queue.flush(&mut socket).unwrap(), FlushOutcome::Empty);
             prop_assert_eq!(socket.taken, expected);
-            prop_assert_eq!((outbox.bytes_queued(), outbox.total.load(Ordering::Relaxed)), (0, 0));
+            prop_assert_eq!((queue.bytes_queued(), queue.total.load(Ordering::Relaxed)), (0, 0));
         }
     }
 
     #[test]
     fn a_full_outbox_refuses_and_keeps_what_it_has() {
         let room_for_five = 2 * FRAME_OVERHEAD + 15;
-        let mut outbox = outbox(room_for_five);
+        let mut queue = queue(room_for_five);
         let ten = Bytes::from_static(b"0123456789");
-        outbox.push(Box::default(), ten, 3).unwrap();
+        queue.push(Box::default(), ten, 3).unwrap();
 
         let six = Bytes::from_static(b"012345");
-        assert_eq!(outbox.push(Box::default(), six, 0), Err(SendError::Slow));
-        assert_eq!(outbox.bytes_queued(), 10);
+        assert_eq!(queue.push(Box::default(), six, 0), Err(SendError::Slow));
+        assert_eq!(queue.bytes_queued(), 10);
     }
 
     #[test]
     fn a_thousand_answers_of_two_bytes_count_as_what_they_hold() {
-        let mut outbox = outbox(64 * 1024);
+        let mut queue = queue(64 * 1024);
         let fits = (0..10_000)
             .take_while(|_| {
-                outbox
+                queue
                     .push(Box::default(), Bytes::from_static(b"\x8a\x00"), 0)
                     .is_ok()
             })
@@ -285,32 +285,32 @@ mod tests {
 
     #[test]
     fn a_last_word_follows_the_frame_that_was_begun_and_no_other() {
-        let mut outbox = outbox(1_000);
-        outbox
+        let mut queue = queue(1_000);
+        queue
             .push(Box::default(), Bytes::from_static(b"begun"), 2)
             .unwrap();
-        outbox
+        queue
             .push(Box::default(), Bytes::from_static(b"waiting"), 0)
             .unwrap();
 
-        outbox.drop_unbegun();
-        outbox.push_last(Box::default(), Bytes::from_static(b"bye"), 0);
+        queue.drop_unbegun();
+        queue.push_last(Box::default(), Bytes::from_static(b"bye"), 0);
 
         let mut socket = Trickle {
             room: vec![usize::MAX; 9],
             taken: Vec::new(),
         };
-        outbox.flush(&mut socket).unwrap();
+        queue.flush(&mut socket).unwrap();
         assert_eq!(socket.taken, b"gunbye");
     }
 
     #[test]
     fn what_all_queues_of_a_shard_cost_is_the_sum_of_each() {
         let total = Arc::default();
-        let queue = || Outbox::new(10_000, Arc::clone(&total));
+        let queue = || WriteQueue::new(10_000, Arc::clone(&total));
         let (mut one, mut other) = (queue(), queue());
-        for outbox in [&mut one, &mut other] {
-            outbox
+        for queue in [&mut one, &mut other] {
+            queue
                 .push(Box::default(), Bytes::from_static(b"waiting"), 0)
                 .unwrap();
         }
