@@ -69,7 +69,7 @@ impl StompClient {
         let connected = connect_async(request).await;
         let (socket, _) = connected.map_err(|error| not_now(format!("{url}: {error}")))?;
         let mut parser = Parser::new(Limits::AFTER_CONNECT);
-        parser.speak(Version::V1_2, Limits::AFTER_CONNECT);
+        parser.set_version(Version::V1_2, Limits::AFTER_CONNECT);
         let mut client = Self {
             url: url.to_owned(),
             socket,

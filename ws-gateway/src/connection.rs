@@ -320,7 +320,7 @@ impl Connection {
         };
         self.resident = Some(resident);
         self.parser
-            .speak(self.session.version(), Limits::AFTER_CONNECT);
+            .set_version(self.session.version(), Limits::AFTER_CONNECT);
     }
 
     /// Another token of the same person.

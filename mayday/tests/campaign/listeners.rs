@@ -69,7 +69,7 @@ async fn stay(
         socket.send(Message::text(text)).await?;
     }
     let mut parser = Parser::new(Limits::AFTER_CONNECT);
-    parser.speak(Version::V1_2, Limits::AFTER_CONNECT);
+    parser.set_version(Version::V1_2, Limits::AFTER_CONNECT);
     let mut unread = Vec::new();
     while !stop.load(Ordering::SeqCst) {
         match timeout(SILENCE_MAX, socket.next()).await? {

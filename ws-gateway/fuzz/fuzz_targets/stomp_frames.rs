@@ -7,7 +7,7 @@ use ws_gateway::stomp::{Frame, Limits, ParseError, Parser, Version, encode};
 fn parse(version: Version, pieces: &[&[u8]]) -> (Vec<Frame>, Option<ParseError>) {
     let limits = Limits { headers_max: 8, line_bytes_max: 64, body_bytes_max: 256 };
     let mut parser = Parser::new(limits);
-    parser.speak(version, limits);
+    parser.set_version(version, limits);
     let mut frames = Vec::new();
     for mut piece in pieces.iter().copied() {
         loop {

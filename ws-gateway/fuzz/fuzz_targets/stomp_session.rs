@@ -23,6 +23,6 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
         session.frame_done();
-        parser.speak(session.version(), Limits::AFTER_CONNECT);
+        parser.set_version(session.version(), Limits::AFTER_CONNECT);
     }
 });

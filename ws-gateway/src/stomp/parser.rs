@@ -132,7 +132,7 @@ impl Parser {
     }
 
     /// From the next frame on: the version that was agreed on, and what may now be sent.
-    pub fn speak(&mut self, version: Version, limits: Limits) {
+    pub fn set_version(&mut self, version: Version, limits: Limits) {
         self.version = version;
         self.limits = limits;
     }

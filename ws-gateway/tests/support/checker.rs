@@ -94,7 +94,7 @@ impl Checker {
     fn parse(&self, message: &[u8]) -> Result<Frame, Violation> {
         let version = self.version.unwrap_or(Version::V1_2);
         let mut parser = Parser::default();
-        parser.speak(
+        parser.set_version(
             version,
             Limits {
                 body_bytes_max: 1 << 20,

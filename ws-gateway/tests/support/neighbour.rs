@@ -74,7 +74,7 @@ impl Neighbour {
     /// One frame as one message of text.
     pub(crate) fn say(&mut self, stomp: &str) {
         let mut parser = Parser::new(Limits::AFTER_CONNECT);
-        parser.speak(self.version, Limits::AFTER_CONNECT);
+        parser.set_version(self.version, Limits::AFTER_CONNECT);
         if let Ok(Some(frame)) = parser.next(&mut stomp.as_bytes()) {
             self.checker.sent(&frame);
         }

@@ -114,7 +114,7 @@ impl Neighbour {
     pub(super) fn stomp(&self, message: &ServerFrame) -> Frame {
         assert_eq!(message.payload.last(), Some(&0), "{message:?}");
         let mut parser = Parser::default();
-        parser.speak(self.version, Limits::AFTER_CONNECT);
+        parser.set_version(self.version, Limits::AFTER_CONNECT);
         let mut rest = &message.payload[..];
         let frame = parser.next(&mut rest).unwrap().expect("a whole frame");
         assert!(rest.is_empty(), "two frames in a message");

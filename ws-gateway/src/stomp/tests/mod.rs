@@ -17,7 +17,7 @@ fn parse_pieces(
     pieces: &[&[u8]],
 ) -> (Vec<Frame>, Option<ParseError>) {
     let mut parser = Parser::new(limits);
-    parser.speak(version, limits);
+    parser.set_version(version, limits);
     let mut frames = Vec::new();
     for mut piece in pieces.iter().copied() {
         loop {
@@ -84,7 +84,7 @@ impl Talk {
         let mut effects = Vec::new();
         self.session.handle(frame, &mut effects)?;
         self.parser
-            .speak(self.session.version(), Limits::AFTER_CONNECT);
+            .set_version(self.session.version(), Limits::AFTER_CONNECT);
         self.session.frame_done();
         Ok(effects)
     }
