@@ -63,7 +63,7 @@ pub(crate) enum Stage {
 
 /// What a deadline that has come asks for.
 #[derive(Debug)]
-pub(crate) enum Due {
+pub(crate) enum DueAction {
     Nothing,
     Refuse(DisconnectReason),
     Close(CloseCode),
@@ -72,7 +72,7 @@ pub(crate) enum Due {
     },
     Drop,
     /// A heart-beat, a ping, or both at once.
-    Speak {
+    KeepAlive {
         beat: bool,
         ping: bool,
     },
@@ -106,7 +106,7 @@ pub(crate) struct Connection {
     /// Whether the bearer of the token was told that it expires soon.
     expiry_told: bool,
     /// Whether what comes is thrown away.
-    deaf: bool,
+    discards_input: bool,
     /// A random time to close at, when the gateway is drained.
     drain_at: Option<Duration>,
     write_queue: WriteQueue,
@@ -146,7 +146,7 @@ impl Connection {
             opcode: OpCode::Data(coding::Data::Text),
             wake_at: None,
             expiry_told: false,
-            deaf: false,
+            discards_input: false,
             drain_at: None,
             write_queue: WriteQueue::new(limits.outbox_bytes_max, queued),
             backlogs: Backlogs::new(limits.outbox_bytes_max, now),
@@ -200,13 +200,13 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The client does not speak WebSocket: nothing that comes counts any more.
+    /// The client does not send_keep_alive WebSocket: nothing that comes counts any more.
     pub(crate) fn next_message(
         &mut self,
         bytes: &mut &[u8],
         now: Duration,
     ) -> Result<Option<Message>, WebSocketError> {
-        if self.deaf {
+        if self.discards_input {
             return Ok(None);
         }
         self.note_partial(now);
@@ -251,14 +251,14 @@ impl Connection {
 
     /// Nothing that comes counts any more. It is read, so that our Close is not lost to a reset, and thrown away.
     pub(crate) fn stop_reading(&mut self) {
-        self.deaf = true;
+        self.discards_input = true;
         self.reader = MessageReader::default();
         self.parser = Parser::default();
         self.partial_since = None;
     }
 
     /// Whether what the client says still counts.
-    pub(crate) fn listens(&self) -> bool {
+    pub(crate) fn accepts_input(&self) -> bool {
         matches!(
             self.stage,
             Stage::Waiting { .. } | Stage::Open { .. } | Stage::Leaving { .. }
@@ -484,7 +484,12 @@ impl Connection {
     }
 
     /// A heart-beat (a message of one LF), a ping, or both in one write.
-    pub(crate) fn speak(&mut self, beat: bool, ping: bool, now: Duration) -> Result<(), SendError> {
+    pub(crate) fn send_keep_alive(
+        &mut self,
+        beat: bool,
+        ping: bool,
+        now: Duration,
+    ) -> Result<(), SendError> {
         let mut bytes = Vec::new();
         if beat {
             bytes.extend(websocket::message_frame(self.opcode, b"\n"));
@@ -507,7 +512,7 @@ impl Connection {
     }
 
     /// Says Close after the frame that was begun, and nothing else of what is queued.
-    fn cut_off(&mut self, code: CloseCode, reason: &str, now: Duration) {
+    fn abort(&mut self, code: CloseCode, reason: &str, now: Duration) {
         self.write_queue.drop_unbegun();
         self.close(code, reason, now);
     }
@@ -538,7 +543,7 @@ impl Connection {
             self.write_queue
                 .push_last(Box::default(), frame.into(), written);
         }
-        if written.is_err() || self.end_if_deaf().is_err() {
+        if written.is_err() || self.end_if_input_is_discarded().is_err() {
             // The socket is gone, and with it the client that would have read this.
             self.stage = Stage::Closing {
                 drop_by: now,
@@ -557,20 +562,20 @@ impl Connection {
         if is_sent && !matches!(reason, DisconnectReason::SlowConsumer) {
             self.close(reply.close, reply.code, now);
         } else {
-            self.cut_off(reply.close, reply.code, now);
+            self.abort(reply.close, reply.code, now);
         }
     }
 
     /// The socket takes more. Whether all is sent.
     pub(crate) fn flush(&mut self) -> io::Result<FlushOutcome> {
         let flushed = self.write_queue.flush(&mut self.socket)?;
-        self.end_if_deaf()?;
+        self.end_if_input_is_discarded()?;
         Ok(flushed)
     }
 
     /// Nothing that a peer says after it failed can be its Close: ours is followed by the end of the stream.
-    fn end_if_deaf(&mut self) -> io::Result<()> {
-        if self.deaf && !self.listens() && self.write_queue.is_empty() {
+    fn end_if_input_is_discarded(&mut self) -> io::Result<()> {
+        if self.discards_input && !self.accepts_input() && self.write_queue.is_empty() {
             return self.socket.shutdown(Shutdown::Write);
         }
         Ok(())
@@ -608,41 +613,46 @@ impl Connection {
     }
 
     /// What is due by now.
-    pub(crate) fn due(&mut self, limits: &SocketLimits, now: Duration, wall: Timestamp) -> Due {
+    pub(crate) fn due(
+        &mut self,
+        limits: &SocketLimits,
+        now: Duration,
+        wall: Timestamp,
+    ) -> DueAction {
         match self.stage {
             Stage::Waiting { connect_by } if connect_by <= now => {
-                Due::Refuse(DisconnectReason::ConnectTimeout)
+                DueAction::Refuse(DisconnectReason::ConnectTimeout)
             }
-            Stage::Open { expires_at } if good_until(expires_at) <= wall => Due::Refuse(
+            Stage::Open { expires_at } if good_until(expires_at) <= wall => DueAction::Refuse(
                 DisconnectReason::Token(resident_token::TokenError::Expired {
                     expired_at: expires_at,
                 }),
             ),
-            Stage::Leaving { close_by } if close_by <= now => Due::Close(CloseCode::Normal),
-            Stage::Closing { drop_by, .. } if drop_by <= now => Due::Drop,
-            Stage::Closing { .. } => Due::Nothing,
+            Stage::Leaving { close_by } if close_by <= now => DueAction::Close(CloseCode::Normal),
+            Stage::Closing { drop_by, .. } if drop_by <= now => DueAction::Drop,
+            Stage::Closing { .. } => DueAction::Nothing,
             _ if self.drain_at.is_some_and(|at| at <= now) => {
-                Due::Refuse(DisconnectReason::Draining)
+                DueAction::Refuse(DisconnectReason::Draining)
             }
-            _ if self.received_at + limits.silence_max <= now => Due::Drop,
+            _ if self.received_at + limits.silence_max <= now => DueAction::Drop,
             _ if self.backlogs.stalled_at().is_some_and(|at| at <= now) => {
-                Due::Refuse(DisconnectReason::SlowConsumer)
+                DueAction::Refuse(DisconnectReason::SlowConsumer)
             }
             Stage::Open { expires_at }
                 if !self.expiry_told && time_left(expires_at, wall) <= TELL_EXPIRY_BEFORE =>
             {
                 self.expiry_told = true;
-                Due::TellExpiry {
+                DueAction::TellExpiry {
                     left: time_left(expires_at, wall),
                 }
             }
             Stage::Waiting { .. } | Stage::Open { .. } | Stage::Leaving { .. } => {
-                self.due_words(limits, now)
+                self.keep_alive_due(limits, now)
             }
         }
     }
 
-    fn due_words(&self, limits: &SocketLimits, now: Duration) -> Due {
+    fn keep_alive_due(&self, limits: &SocketLimits, now: Duration) -> DueAction {
         let beat = self.beat_at().is_some_and(|at| at <= now);
         // Whoever is woken for a beat is pinged with the same write, if a ping is due within half its time.
         let early = if beat {
@@ -652,9 +662,9 @@ impl Connection {
         };
         let ping = self.ping_at(limits).saturating_sub(early) <= now;
         if beat || ping {
-            Due::Speak { beat, ping }
+            DueAction::KeepAlive { beat, ping }
         } else {
-            Due::Nothing
+            DueAction::Nothing
         }
     }
 
@@ -770,7 +780,7 @@ mod tests {
         (connection, theirs)
     }
 
-    fn due(connection: &mut Connection, second: u64) -> Due {
+    fn due(connection: &mut Connection, second: u64) -> DueAction {
         connection.due(&SocketLimits::default(), seconds(second), wall(second))
     }
 
@@ -778,10 +788,10 @@ mod tests {
     fn point_26_a_heart_beat_is_sent_only_if_nothing_else_was() {
         let (mut connection, mut theirs) = connection();
         connection.received_at = seconds(24);
-        assert!(matches!(due(&mut connection, 24), Due::Nothing));
+        assert!(matches!(due(&mut connection, 24), DueAction::Nothing));
         assert!(matches!(
             due(&mut connection, 25),
-            Due::Speak { beat: true, .. }
+            DueAction::KeepAlive { beat: true, .. }
         ));
 
         let mut frame_buffer = FrameBuffer::default();
@@ -790,12 +800,12 @@ mod tests {
             .deliver(&mut frame_buffer, b"MESSAGE\n", seconds(20))
             .unwrap();
 
-        assert!(matches!(due(&mut connection, 44), Due::Nothing));
+        assert!(matches!(due(&mut connection, 44), DueAction::Nothing));
         assert!(matches!(
             due(&mut connection, 45),
-            Due::Speak { beat: true, .. }
+            DueAction::KeepAlive { beat: true, .. }
         ));
-        connection.speak(true, true, seconds(45)).unwrap();
+        connection.send_keep_alive(true, true, seconds(45)).unwrap();
         let mut heard = [0; 17];
         theirs.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"\x81\x0aMESSAGE\n\n\0\x81\x01\n\x89\x00");
@@ -805,11 +815,11 @@ mod tests {
     fn point_26_whatever_a_client_sends_shows_that_it_lives() {
         let (mut connection, _theirs) = connection();
         (connection.sent_at, connection.pinged_at) = (seconds(60), seconds(60));
-        assert!(matches!(due(&mut connection, 70), Due::Drop));
+        assert!(matches!(due(&mut connection, 70), DueAction::Drop));
 
         connection.received_at = seconds(65);
 
-        assert!(matches!(due(&mut connection, 70), Due::Nothing));
+        assert!(matches!(due(&mut connection, 70), DueAction::Nothing));
     }
 
     #[test]

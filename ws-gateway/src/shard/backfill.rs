@@ -131,7 +131,7 @@ impl Shard {
                 && let Err(error) =
                     publisher.deliver_on(connection, subscription, rest, message_id, now)
             {
-                return self.unsent(key, error);
+                return self.send_failed(key, error);
             }
         }
         self.unfilled.push(key);

@@ -197,7 +197,7 @@ impl Shard {
             let longest = self
                 .connections
                 .iter()
-                .filter(|(_, connection)| connection.listens())
+                .filter(|(_, connection)| connection.accepts_input())
                 .max_by_key(|(_, connection)| connection.queue_cost());
             let Some((slot, connection)) = longest.filter(|(_, one)| 0 < one.queue_cost()) else {
                 return;
@@ -294,14 +294,14 @@ impl Shard {
         for key in published.to_fill {
             self.fill(key);
         }
-        self.unsent_all(published.failed);
+        self.sends_failed(published.failed);
     }
 
     fn notify(&mut self, notice: Notice) {
         let failed = self
             .publisher
             .notify(&mut self.connections, notice, self.now);
-        self.unsent_all(failed);
+        self.sends_failed(failed);
     }
 
     // ---- sockets come and go ----
@@ -482,7 +482,7 @@ impl Shard {
         }
         if !self
             .connection(key)
-            .is_some_and(|connection| connection.listens())
+            .is_some_and(|connection| connection.accepts_input())
         {
             return;
         }
@@ -523,7 +523,7 @@ impl Shard {
         loop {
             let Some(connection) = self
                 .connection(key)
-                .filter(|connection| connection.listens())
+                .filter(|connection| connection.accepts_input())
             else {
                 return;
             };

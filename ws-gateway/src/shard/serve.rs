@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::{ConnectionKey, Notice, Shard, publisher::Failed, publisher::Subscriber};
 use crate::{
-    connection::{Connection, Due},
+    connection::{Connection, DueAction},
     destination::Channel,
     disconnect_reason::DisconnectReason,
     metrics,
@@ -192,7 +192,7 @@ impl Shard {
     fn tell(&mut self, key: ConnectionKey, notice: &Notice) {
         let connections = &mut self.connections;
         let failed = self.publisher.tell(connections, key, notice, self.now);
-        self.unsent_all(failed);
+        self.sends_failed(failed);
     }
 
     fn unsubscribe(&mut self, key: ConnectionKey, subscription: SubscriptionKey) {
@@ -220,7 +220,7 @@ impl Shard {
     ) {
         let now = self.now;
         if let Some(Err(error)) = self.connection(key).map(|connection| send(connection, now)) {
-            self.unsent(key, error);
+            self.send_failed(key, error);
         }
     }
 
@@ -241,7 +241,7 @@ impl Shard {
         let now = self.now;
         let Some(connection) = self
             .connection(key)
-            .filter(|connection| connection.listens())
+            .filter(|connection| connection.accepts_input())
         else {
             return;
         };
@@ -253,16 +253,16 @@ impl Shard {
     }
 
     /// What was to be sent was not.
-    pub(super) fn unsent(&mut self, key: ConnectionKey, error: SendError) {
+    pub(super) fn send_failed(&mut self, key: ConnectionKey, error: SendError) {
         match error {
             SendError::Slow => self.refuse(key, &DisconnectReason::SlowConsumer),
             SendError::Gone => self.drop_connection(key),
         }
     }
 
-    pub(super) fn unsent_all(&mut self, failed: Failed) {
+    pub(super) fn sends_failed(&mut self, failed: Failed) {
         for (key, error) in failed {
-            self.unsent(key, error);
+            self.send_failed(key, error);
         }
     }
 
@@ -292,13 +292,15 @@ impl Shard {
             return;
         };
         match connection.due(&limits, now, wall) {
-            Due::Nothing => {}
-            Due::Refuse(reason) => self.refuse(key, &reason),
-            Due::Close(code) => self.close(key, code),
-            Due::TellExpiry { left } => self.tell(key, &token_expiring(left)),
-            Due::Drop => self.drop_connection(key),
-            Due::Speak { beat, ping } => {
-                self.send(key, |connection, now| connection.speak(beat, ping, now));
+            DueAction::Nothing => {}
+            DueAction::Refuse(reason) => self.refuse(key, &reason),
+            DueAction::Close(code) => self.close(key, code),
+            DueAction::TellExpiry { left } => self.tell(key, &token_expiring(left)),
+            DueAction::Drop => self.drop_connection(key),
+            DueAction::KeepAlive { beat, ping } => {
+                self.send(key, |connection, now| {
+                    connection.send_keep_alive(beat, ping, now)
+                });
             }
         }
     }
