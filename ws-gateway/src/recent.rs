@@ -273,7 +273,7 @@ mod tests {
     use event_model::{Event, RecordView, SpringTypes, fold::Fold};
 
     use super::*;
-    use crate::feed::{Digest, Moment};
+    use crate::feed::{EventProjector, Moment};
 
     /// The histories that event-model's fold is compared with its copies by, each event of them twice.
     fn histories() -> Vec<Vec<Event>> {
@@ -325,7 +325,7 @@ mod tests {
     fn a_replay_tells_every_accept_as_the_whole_log_has_it_whatever_was_read_first() {
         let mut told_otherwise = 0;
         for (number, events) in histories().into_iter().enumerate() {
-            let (mut digest, mut recent) = (Digest::default(), Recent::new(1 << 20));
+            let (mut projector, mut recent) = (EventProjector::default(), Recent::new(1 << 20));
             let mut fold = Fold::new();
             let mut offsets = BTreeMap::new();
             for event in &events {
@@ -352,7 +352,7 @@ mod tests {
                     headers: &headers,
                     value: Some(&record.value),
                 };
-                let (read, _) = digest.digest(&view, now);
+                let (read, _) = projector.project(&view, now);
                 let told = read.push.as_ref().map(|push| push.standing);
                 fold.add(&Recorded {
                     event: event.clone(),

@@ -1,18 +1,18 @@
 //! From the log to the shards: read both topics, decode each event once, say what it adds up to, pass it on.
 //!
-//! `reader` talks to the log, `digest` knows what the records mean; a thread of their own carries both, since a
+//! `reader` talks to the log, `event_projector` knows what the records mean; a thread of their own carries both, since a
 //! Kafka client's reads block and an alert must not wait for anybody's turn on a runtime.
 
 mod client_log;
 mod dead_letters;
-mod digest;
+mod event_projector;
 mod reader;
 mod watch;
 
 // librdkafka waits by a clock that nobody sets.
 use librdkafka_clock as _;
 
-pub(crate) use digest::{Digest, Moment};
+pub(crate) use event_projector::{EventProjector, Moment};
 pub(crate) use reader::Feed;
 pub use reader::FeedError;
 

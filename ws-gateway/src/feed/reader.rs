@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Consumer, Digest, Moment, client_log::ClientLog, dead_letters::DeadLetters, watch::Watch,
+    Consumer, EventProjector, Moment, client_log::ClientLog, dead_letters::DeadLetters,
+    watch::Watch,
 };
 use crate::{
     clock::Clock,
@@ -84,7 +85,7 @@ type Spans = BTreeMap<(Topic, u32), Span>;
 pub(crate) struct Feed {
     consumer: Arc<Consumer>,
     dead_letters: DeadLetters,
-    digest: Digest,
+    projector: EventProjector,
     shards: Vec<ShardHandle>,
     clock: Clock,
     event_clock: Arc<EventClock>,
@@ -113,7 +114,7 @@ impl Feed {
         Ok(Self {
             consumer,
             dead_letters,
-            digest: Digest::default(),
+            projector: EventProjector::default(),
             shards,
             clock,
             event_clock,
@@ -242,14 +243,14 @@ impl Feed {
         };
         let mut records = self.collect(&spans)?;
         if let Some(since) = self.not_reached_by(&spans) {
-            self.digest = Digest::default();
+            self.projector = EventProjector::default();
             match self.wait_for_spans(ReadFrom::Time(since)) {
                 Some(further) => spans = further,
                 None => return Ok(None),
             }
             records = self.collect(&spans)?;
         }
-        let (reads, newest) = self.digest.collected(self.now());
+        let (reads, newest) = self.projector.collected(self.now());
         for read in reads {
             self.tell(&read, ShardCommand::Store)?;
         }
@@ -265,14 +266,14 @@ impl Feed {
     /// How far back the log must be read, where its tails do not reach.
     fn not_reached_by(&self, tails: &Spans) -> Option<EventTime> {
         let newest = self
-            .digest
+            .projector
             .newest_collected()
             .unwrap_or_else(|| self.clock.event_time());
         let since = newest.minus(self.read_back);
         let falls_short = |((topic, partition), span): (&(Topic, u32), &Span)| {
             0 < span.start
                 && span.start + TAIL == span.end
-                && !self.digest.reaches_back(*topic, *partition, since)
+                && !self.projector.reaches_back(*topic, *partition, since)
         };
         tails.iter().any(falls_short).then_some(since)
     }
@@ -327,7 +328,7 @@ impl Feed {
     fn collect_one(&mut self) -> Option<Place> {
         let message = poll(&self.consumer)?;
         with_record(&message, |record| {
-            if let Err(error) = self.digest.collect(record) {
+            if let Err(error) = self.projector.collect(record) {
                 warn!(
                     error = &error as &dyn std::error::Error,
                     "a record is no event and is passed over"
@@ -362,7 +363,11 @@ impl Feed {
         };
         let now = self.now();
         let digested = with_record(&message, |record| {
-            (self.digest.digest(record, now), record.place, record.time)
+            (
+                self.projector.project(record, now),
+                record.place,
+                record.time,
+            )
         });
         let Some(((read, error), place, time)) = digested else {
             return Ok(());

@@ -33,7 +33,7 @@ use crate::{
     clock::{self, Clock},
     config::{Config, SocketLimits},
     event_clock::EventClock,
-    feed::{Digest, Moment},
+    feed::{EventProjector, Moment},
     push::Heard,
     socket_counts::SocketCounts,
 };
@@ -44,7 +44,7 @@ struct TestShard {
     thread: Option<JoinHandle<()>>,
     clock: Clock,
     sockets: Places,
-    digest: Digest,
+    projector: EventProjector,
     offsets: BTreeMap<(Topic, u32), u64>,
     ids: u32,
 }
@@ -71,7 +71,7 @@ impl TestShard {
             thread: Some(thread),
             clock,
             sockets: Places::new(PlaceLimits::unshared(1_000)),
-            digest: Digest::default(),
+            projector: EventProjector::default(),
             offsets: BTreeMap::new(),
             ids: 0,
         }
@@ -198,7 +198,7 @@ impl TestShard {
             elapsed: self.clock.elapsed(),
             wall: self.clock.event_time(),
         };
-        self.digest.digest(&view, now).0
+        self.projector.project(&view, now).0
     }
 
     /// The event happens now: whoever is subscribed hears it.

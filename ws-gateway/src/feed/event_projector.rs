@@ -37,10 +37,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What the events add up to so far.
 #[derive(Debug, Default)]
-pub(crate) struct Digest {
+pub(crate) struct EventProjector {
     fold: Fold,
     positions: BTreeMap<u32, Position>,
-    collected: BTreeMap<(Topic, u32), VecDeque<Taken>>,
+    collected: BTreeMap<(Topic, u32), VecDeque<CollectedRecord>>,
     /// A moment that is past, and when that was known, since the gateway's start.
     known: Option<(EventTime, Duration)>,
     /// The times of the last records.
@@ -59,7 +59,7 @@ pub(crate) struct Moment {
 
 /// A record that was read, and the event in it if it has one.
 #[derive(Debug)]
-struct Taken {
+struct CollectedRecord {
     place: Place,
     id: EventId,
     /// When it was written, as far as its own time can be believed.
@@ -67,7 +67,7 @@ struct Taken {
     event: Option<Recorded>,
 }
 
-impl Digest {
+impl EventProjector {
     /// Takes a record without saying anything about it yet.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Digest {
     }
 
     /// Takes a record that came now and says what the shards are told.
-    pub(crate) fn digest(
+    pub(crate) fn project(
         &mut self,
         record: &RecordView<'_>,
         now: Moment,
@@ -144,7 +144,7 @@ impl Digest {
     }
 
     /// The fold learns of an event, at the time that is believed. One that it knows is none any more.
-    fn learn(&mut self, taken: &mut Taken) {
+    fn learn(&mut self, taken: &mut CollectedRecord) {
         let Some(recorded) = &taken.event else { return };
         let mut believed = recorded.clone();
         believed.time = taken.time;
@@ -194,7 +194,7 @@ impl Digest {
         })
     }
 
-    fn read(&mut self, taken: Taken, heard: Heard) -> ReadRecord {
+    fn read(&mut self, taken: CollectedRecord, heard: Heard) -> ReadRecord {
         let Place {
             topic,
             partition,
@@ -288,9 +288,9 @@ impl Digest {
     }
 }
 
-fn take(record: &RecordView<'_>) -> (Taken, Option<DecodeError>) {
+fn take(record: &RecordView<'_>) -> (CollectedRecord, Option<DecodeError>) {
     let place = record.place;
-    let taken = |id, event| Taken {
+    let taken = |id, event| CollectedRecord {
         place,
         id,
         time: record.time,
@@ -318,7 +318,7 @@ fn outcome(added: Added) -> RecordOutcome {
 }
 
 /// A record was written no earlier than the one before it, whatever its own time says, and not years after it.
-fn believe_the_order(queue: &mut VecDeque<Taken>) {
+fn believe_the_order(queue: &mut VecDeque<CollectedRecord>) {
     let mut times: Vec<EventTime> = queue.iter().map(|taken| taken.time).collect();
     correct_times_ahead(&mut times);
     let mut latest = EventTime::MIN;
@@ -328,7 +328,9 @@ fn believe_the_order(queue: &mut VecDeque<Taken>) {
     }
 }
 
-fn pop_earliest(queues: &mut BTreeMap<(Topic, u32), VecDeque<Taken>>) -> Option<Taken> {
+fn pop_earliest(
+    queues: &mut BTreeMap<(Topic, u32), VecDeque<CollectedRecord>>,
+) -> Option<CollectedRecord> {
     let fronts = queues
         .iter()
         .filter_map(|(key, queue)| Some((queue.front()?.time, *key)));
