@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{push::Push, stomp::SubscriptionKey, write_queue::SendError};
+use crate::{outbound_event::OutboundEvent, stomp::SubscriptionKey, write_queue::SendError};
 
 /// How long a client may take none of what it missed. Phones in a lift come back; a client that does not read holds our memory.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -32,9 +32,9 @@ struct Backlog {
 #[derive(Debug)]
 pub(crate) enum BacklogItem {
     /// An event that was missed.
-    Missed(Arc<Push>),
+    Missed(Arc<OutboundEvent>),
     /// An event that came while others were still to be sent.
-    Live(Arc<Push>),
+    Live(Arc<OutboundEvent>),
     /// A message that only this subscription is sent.
     Note {
         /// The second half of the MESSAGE.
@@ -144,7 +144,7 @@ impl BacklogItem {
     /// Bytes of its message, but for the head of the subscription.
     pub(crate) fn len(&self) -> usize {
         match self {
-            BacklogItem::Missed(push) | BacklogItem::Live(push) => push.rest().len(),
+            BacklogItem::Missed(event) | BacklogItem::Live(event) => event.rest().len(),
             BacklogItem::Note { rest, .. } => rest.len(),
             BacklogItem::Frame(frame) => frame.len(),
         }

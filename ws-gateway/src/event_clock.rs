@@ -16,7 +16,7 @@ use std::{
 
 use event_model::{EventTime, fold::LIVE_FOR};
 
-use crate::{clock::Clock, metrics, push::Heard};
+use crate::{clock::Clock, metrics, outbound_event::Heard};
 
 /// How many records must agree on a time.
 const WITNESSES: usize = 3;

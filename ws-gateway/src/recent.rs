@@ -10,8 +10,8 @@ use std::{
 use event_model::{EventId, Line, Place, Recorded, Topic, fold::Standing};
 
 use crate::{
+    outbound_event::{Kind, OutboundEvent},
     position::{Mark, Position},
-    push::{Kind, Push},
 };
 
 /// Frames of a resume. Beyond it the live alerts are sent instead: nobody reads a thousand.
@@ -29,8 +29,8 @@ pub(crate) struct Recent {
     bytes_max: usize,
     bytes: usize,
     /// In the order they were read.
-    frames: VecDeque<Arc<Push>>,
-    lines: BTreeMap<Line, VecDeque<Arc<Push>>>,
+    frames: VecDeque<Arc<OutboundEvent>>,
+    lines: BTreeMap<Line, VecDeque<Arc<OutboundEvent>>>,
     partitions: BTreeMap<(Topic, u32), Marks>,
 }
 
@@ -108,13 +108,13 @@ impl Recent {
     }
 
     /// A frame to remember.
-    pub(crate) fn add(&mut self, push: Arc<Push>) {
-        self.bytes += push.bytes();
+    pub(crate) fn add(&mut self, event: Arc<OutboundEvent>) {
+        self.bytes += event.bytes();
         self.lines
-            .entry(push.line.clone())
+            .entry(event.line.clone())
             .or_default()
-            .push_back(Arc::clone(&push));
-        self.frames.push_back(push);
+            .push_back(Arc::clone(&event));
+        self.frames.push_back(event);
         while self.bytes_max < self.bytes {
             self.drop_oldest();
         }
@@ -126,13 +126,16 @@ impl Recent {
         let Some(frames) = self.lines.get_mut(recorded.event.line()) else {
             return false;
         };
-        let Some(known) = frames.iter_mut().find(|push| push.place == recorded.place) else {
+        let Some(known) = frames
+            .iter_mut()
+            .find(|event| event.place == recorded.place)
+        else {
             return false;
         };
         let is_other = known.standing != standing;
         if is_other {
             let (position, heard) = (known.position, known.heard);
-            *known = Arc::new(Push::encode(recorded, standing, position, heard));
+            *known = Arc::new(OutboundEvent::encode(recorded, standing, position, heard));
         }
         is_other
     }
@@ -159,25 +162,29 @@ impl Recent {
     }
 
     /// The alerts of a line that are wanted, and their accepts, in the order they were read.
-    pub(crate) fn alerts(&self, line: &Line, wanted: impl Fn(&Push) -> bool) -> Vec<Arc<Push>> {
+    pub(crate) fn alerts(
+        &self,
+        line: &Line,
+        wanted: impl Fn(&OutboundEvent) -> bool,
+    ) -> Vec<Arc<OutboundEvent>> {
         let frames = self.lines.get(line);
         let mut alerts: Vec<EventId> = Vec::new();
         let mut live = Vec::new();
-        let is_alert = |push: &&Arc<Push>| push.kind == Kind::Alert && wanted(push);
+        let is_alert = |event: &&Arc<OutboundEvent>| event.kind == Kind::Alert && wanted(event);
         alerts.extend(
             frames
                 .into_iter()
                 .flatten()
                 .filter(is_alert)
-                .map(|push| push.id),
+                .map(|event| event.id),
         );
-        for push in frames.into_iter().flatten() {
-            let wanted = match push.kind {
-                Kind::Alert => alerts.contains(&push.id),
+        for event in frames.into_iter().flatten() {
+            let wanted = match event.kind {
+                Kind::Alert => alerts.contains(&event.id),
                 Kind::Accept { alert_id } => alert_id.is_some_and(|id| alerts.contains(&id)),
             };
             if wanted {
-                live.push(Arc::clone(push));
+                live.push(Arc::clone(event));
             }
         }
         live
@@ -190,7 +197,7 @@ impl Recent {
         line: &Line,
         partition: u32,
         position: &Position,
-    ) -> Result<Vec<Arc<Push>>, NotRecovered> {
+    ) -> Result<Vec<Arc<OutboundEvent>>, NotRecovered> {
         if position.partition != partition {
             return Err(NotRecovered::BadToken);
         }
@@ -198,9 +205,9 @@ impl Recent {
             self.check(topic, partition, position.mark(topic))?;
         }
         // Records of the original system may stand in any partition: the position says nothing about those elsewhere.
-        let is_missed = |push: &&Arc<Push>| {
-            push.place.partition != partition
-                || !position.covers(push.place.topic, push.place.offset)
+        let is_missed = |event: &&Arc<OutboundEvent>| {
+            event.place.partition != partition
+                || !position.covers(event.place.topic, event.place.offset)
         };
         let missed: Vec<_> = self
             .lines
@@ -353,7 +360,7 @@ mod tests {
                     value: Some(&record.value),
                 };
                 let (read, _) = projector.project(&view, now);
-                let told = read.push.as_ref().map(|push| push.standing);
+                let told = read.event.as_ref().map(|event| event.standing);
                 fold.add(&Recorded {
                     event: event.clone(),
                     place,
@@ -364,16 +371,16 @@ mod tests {
                     assert_eq!(told, Some(standing), "live, history {number}");
                 }
                 recent.read(read.topic, read.partition, read.mark);
-                if let Some(push) = read.push {
-                    recent.add(push);
+                if let Some(event) = read.event {
+                    recent.add(event);
                 }
                 for (recorded, standing) in &read.corrected {
                     told_otherwise += usize::from(recent.correct(recorded, *standing));
                 }
             }
-            for push in recent.lines.values().flatten() {
-                let standing = fold.standing(&push.line, push.id);
-                assert_eq!(push.standing, standing, "history {number}: {}", push.id);
+            for event in recent.lines.values().flatten() {
+                let standing = fold.standing(&event.line, event.id);
+                assert_eq!(event.standing, standing, "history {number}: {}", event.id);
             }
         }
         assert!(

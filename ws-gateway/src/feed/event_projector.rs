@@ -20,8 +20,8 @@ use event_model::{
 use crate::{
     event_clock,
     metrics::{self, RecordOutcome},
+    outbound_event::{Heard, OutboundEvent},
     position::{Mark, Position},
-    push::{Heard, Push},
     shard::ReadRecord,
 };
 
@@ -206,19 +206,19 @@ impl EventProjector {
             .entry(partition)
             .or_insert_with(|| Position::start(partition));
         *position = position.with(topic, mark);
-        let push = taken
+        let event = taken
             .event
             .map(|recorded| Arc::new(self.encode(&recorded, heard)));
         ReadRecord {
             topic,
             partition,
             mark,
-            push,
+            event,
             corrected: Vec::new(),
         }
     }
 
-    fn encode(&self, recorded: &Recorded, heard: Heard) -> Push {
+    fn encode(&self, recorded: &Recorded, heard: Heard) -> OutboundEvent {
         let line = recorded.event.line();
         let standing = match &recorded.event {
             Event::Raised(_) => Standing::default(),
@@ -233,7 +233,7 @@ impl EventProjector {
             .get(&partition)
             .copied()
             .unwrap_or(Position::start(partition));
-        Push::encode(recorded, standing, position, heard)
+        OutboundEvent::encode(recorded, standing, position, heard)
     }
 
     /// The accepts that an alert may have changed: those that came before it, and those of the alerts that it may have

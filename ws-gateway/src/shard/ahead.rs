@@ -11,8 +11,8 @@ use event_model::{Line, PARTITIONS, partition_for};
 use super::{ConnectionKey, Shard};
 use crate::{
     disconnect_reason::DisconnectReason,
+    outbound_event::OutboundEvent,
     position::Position,
-    push::Push,
     recent::NotRecovered,
     stomp::{Effect, Subscribe, SubscriptionKey},
 };
@@ -66,7 +66,7 @@ impl Shard {
         key: ConnectionKey,
         subscribe: &Subscribe,
         line: Line,
-        outcome: Result<Vec<Arc<Push>>, NotRecovered>,
+        outcome: Result<Vec<Arc<OutboundEvent>>, NotRecovered>,
         then: Vec<Effect>,
     ) -> Result<(), DisconnectReason> {
         let position: Option<Position> = subscribe
@@ -81,7 +81,7 @@ impl Shard {
         self.join_line(key, subscribe, line, backfill, ahead, then)
     }
 
-    fn since(&self, line: &Line, token: &str) -> Result<Vec<Arc<Push>>, NotRecovered> {
+    fn since(&self, line: &Line, token: &str) -> Result<Vec<Arc<OutboundEvent>>, NotRecovered> {
         if token == "now" {
             return Ok(Vec::new());
         }
@@ -116,7 +116,10 @@ impl Shard {
     }
 
     /// `None`: it goes on waiting.
-    fn judged(&self, pending: &PendingSubscribe) -> Option<Result<Vec<Arc<Push>>, NotRecovered>> {
+    fn judged(
+        &self,
+        pending: &PendingSubscribe,
+    ) -> Option<Result<Vec<Arc<OutboundEvent>>, NotRecovered>> {
         let token = pending.subscribe.resume_from.as_deref()?;
         let outcome = self.since(&pending.line, token);
         if !matches!(outcome, Err(NotRecovered::Behind)) {

@@ -15,8 +15,8 @@ use crate::{
     destination::Channel,
     disconnect_reason::DisconnectReason,
     metrics,
+    outbound_event::{self, OutboundEvent},
     position::Position,
-    push::{self, Push},
     recent::{NotRecovered, SNAPSHOT_WINDOW},
     stomp::{Effect, Subscribe},
     token_bucket::TokenBucket,
@@ -35,7 +35,7 @@ const FILL_BYTES: usize = 256 * 1024;
 
 /// What is to be sent to a new subscription.
 pub(super) struct Backfill {
-    frames: Vec<Arc<Push>>,
+    frames: Vec<Arc<OutboundEvent>>,
     /// The answer to a resume.
     answer: Option<serde_json::Value>,
 }
@@ -69,7 +69,7 @@ impl Shard {
         ahead: Option<(Position, Duration)>,
         then: Vec<Effect>,
     ) -> Result<(), DisconnectReason> {
-        let bytes = backfill.frames.iter().map(|push| push.rest().len()).sum();
+        let bytes = backfill.frames.iter().map(|event| event.rest().len()).sum();
         let subject = match self.connection(key) {
             Some(connection) => connection
                 .resident()
@@ -87,7 +87,7 @@ impl Shard {
         metrics::replayed(backfill.frames.len());
         let answer = backfill.answer.map(|body| {
             let message_id = format!("resume-{:x}-{}", key.number, subscribe.key.0);
-            let rest = push::note("resume", &message_id, &body);
+            let rest = outbound_event::note("resume", &message_id, &body);
             BacklogItem::Note { rest, message_id }
         });
         let frames = backfill.frames.into_iter().map(BacklogItem::Missed);
@@ -122,8 +122,8 @@ impl Shard {
                     self.send_stomp(key, frame);
                     continue;
                 }
-                BacklogItem::Missed(push) => (push.rest_replayed(), &push.message_id),
-                BacklogItem::Live(push) => (push.rest(), &push.message_id),
+                BacklogItem::Missed(event) => (event.rest_replayed(), &event.message_id),
+                BacklogItem::Live(event) => (event.rest(), &event.message_id),
                 BacklogItem::Note { rest, message_id } => (rest, message_id),
             };
             let publisher = &mut self.publisher;
@@ -139,7 +139,7 @@ impl Shard {
 
     /// What a subscription without a position is sent first.
     pub(super) fn snapshot(&self, subscribe: &Subscribe, line: &Line) -> Backfill {
-        let is_recent = |push: &Push| self.event_clock.age(push.heard) < SNAPSHOT_WINDOW;
+        let is_recent = |event: &OutboundEvent| self.event_clock.age(event.heard) < SNAPSHOT_WINDOW;
         let frames = if subscribe.snapshot {
             self.publisher.recent().alerts(line, is_recent)
         } else {
@@ -155,7 +155,7 @@ impl Shard {
     pub(super) fn resumed(
         &self,
         line: &Line,
-        outcome: Result<Vec<Arc<Push>>, NotRecovered>,
+        outcome: Result<Vec<Arc<OutboundEvent>>, NotRecovered>,
     ) -> Backfill {
         let position = self
             .publisher
@@ -167,7 +167,7 @@ impl Shard {
                 frames,
             },
             Err(reason) => {
-                let is_live = |push: &Push| self.event_clock.is_live(push.heard);
+                let is_live = |event: &OutboundEvent| self.event_clock.is_live(event.heard);
                 let frames = self.publisher.recent().alerts(line, is_live);
                 Backfill {
                     answer: Some(not_recovered(reason, frames.len(), position)),

@@ -10,7 +10,7 @@ use service_kit::bounds::Place;
 use tokio::sync::mpsc;
 
 use super::log_ends::LogEnds;
-use crate::{position::Mark, push::Push};
+use crate::{outbound_event::OutboundEvent, position::Mark};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct ReadRecord {
     pub(crate) partition: u32,
     pub(crate) mark: Mark,
     /// None if the record says nothing that residents are sent.
-    pub(crate) push: Option<Arc<Push>>,
+    pub(crate) event: Option<Arc<OutboundEvent>>,
     /// Accepts that were read before their alert, which this record is.
     pub(crate) corrected: Vec<(Recorded, Standing)>,
 }

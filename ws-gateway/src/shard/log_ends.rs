@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use event_model::Topic;
 
-use crate::{position::Position, push::Push};
+use crate::{outbound_event::OutboundEvent, position::Position};
 
 /// Where the log ended when it was asked.
 #[derive(Debug, Clone, Default)]
@@ -28,9 +28,13 @@ impl LogEnds {
     }
 
     /// Whether a client that came with a position (and when) has heard this event before.
-    pub(super) fn covered(&self, (position, since): &(Position, Duration), push: &Push) -> bool {
-        push.place.partition == position.partition
-            && position.covers(push.place.topic, push.place.offset)
+    pub(super) fn covered(
+        &self,
+        (position, since): &(Position, Duration),
+        event: &OutboundEvent,
+    ) -> bool {
+        event.place.partition == position.partition
+            && position.covers(event.place.topic, event.place.offset)
             && !self.refute(position, *since)
     }
 }

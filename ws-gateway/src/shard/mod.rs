@@ -52,7 +52,7 @@ use crate::{
     disconnect_reason::DisconnectReason,
     event_clock::EventClock,
     metrics,
-    push::Push,
+    outbound_event::OutboundEvent,
     socket_counts::SocketCounts,
     stomp::{Frame, ProtocolError},
     websocket::{
@@ -265,8 +265,8 @@ impl Shard {
             ShardCommand::AddConnection(upgraded) => self.add_connection(upgraded),
             ShardCommand::Store(read) => drop(self.store(read)),
             ShardCommand::Publish(read) => {
-                if let Some(push) = self.store(read) {
-                    self.publish(&push);
+                if let Some(event) = self.store(read) {
+                    self.publish(&event);
                 }
             }
             ShardCommand::LogEnds(ends) => {
@@ -280,16 +280,16 @@ impl Shard {
 
     // ---- what the log says ----
 
-    fn store(&mut self, read: ReadRecord) -> Option<Arc<Push>> {
+    fn store(&mut self, read: ReadRecord) -> Option<Arc<OutboundEvent>> {
         self.pending_changed = true;
         self.publisher.store(read)
     }
 
-    fn publish(&mut self, push: &Arc<Push>) {
+    fn publish(&mut self, event: &Arc<OutboundEvent>) {
         let (connections, log_ends) = (&mut self.connections, &self.log_ends);
         let published = self
             .publisher
-            .publish(connections, push, log_ends, self.now);
+            .publish(connections, event, log_ends, self.now);
         metrics::delivered(published.delivered);
         for key in published.to_fill {
             self.fill(key);

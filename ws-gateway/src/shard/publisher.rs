@@ -17,8 +17,8 @@ use crate::{
     destination::Channel,
     frame_buffer::FrameBuffer,
     hub::{Hub, SubscriptionHandle},
+    outbound_event::{self, OutboundEvent},
     position::Position,
-    push::{self, Push},
     recent::Recent,
     stomp::{MessageHead, SubscriptionKey},
     write_queue::SendError,
@@ -98,46 +98,46 @@ impl Publisher {
     }
 
     /// Keeps what was read, and hands back the event in it.
-    pub(super) fn store(&mut self, read: ReadRecord) -> Option<Arc<Push>> {
+    pub(super) fn store(&mut self, read: ReadRecord) -> Option<Arc<OutboundEvent>> {
         self.recent.read(read.topic, read.partition, read.mark);
-        if let Some(push) = &read.push {
-            self.recent.add(Arc::clone(push));
+        if let Some(event) = &read.event {
+            self.recent.add(Arc::clone(event));
         }
         for (recorded, standing) in &read.corrected {
             self.recent.correct(recorded, *standing);
         }
-        read.push
+        read.event
     }
 
     /// An event, to all who subscribe to its line.
     pub(super) fn publish(
         &mut self,
         connections: &mut Slab<Connection>,
-        push: &Arc<Push>,
+        event: &Arc<OutboundEvent>,
         log_ends: &LogEnds,
         now: Duration,
     ) -> Published {
         let mut published = Published::default();
-        self.frame_buffer.load(push.rest());
-        let channel = Channel::Line(push.line.clone());
+        self.frame_buffer.load(event.rest());
+        let channel = Channel::Line(event.line.clone());
         published.failed = self.send(
             connections,
             &channel,
             |subscriber, connection, frame_buffer| {
                 let ahead = subscriber.ahead.as_ref();
-                let was_heard = ahead.is_some_and(|ahead| log_ends.covered(ahead, push));
+                let was_heard = ahead.is_some_and(|ahead| log_ends.covered(ahead, event));
                 if was_heard || connection.backlogs().has(subscriber.subscription) {
                     published.to_fill.push(subscriber.connection);
                     let item = if was_heard {
-                        BacklogItem::Missed(Arc::clone(push))
+                        BacklogItem::Missed(Arc::clone(event))
                     } else {
-                        BacklogItem::Live(Arc::clone(push))
+                        BacklogItem::Live(Arc::clone(event))
                     };
                     connection
                         .backlogs()
                         .append(subscriber.subscription, item, now)?;
                 } else {
-                    deliver_to(connection, subscriber, frame_buffer, &push.message_id, now)?;
+                    deliver_to(connection, subscriber, frame_buffer, &event.message_id, now)?;
                 }
                 published.delivered += 1;
                 Ok(())
@@ -231,8 +231,11 @@ impl Publisher {
     fn load_notice(&mut self, notice: &Notice) -> String {
         self.notices_made += 1;
         let message_id = format!("notice-{}-{}", notice.name, self.notices_made);
-        self.frame_buffer
-            .load(&push::note(notice.name, &message_id, &notice.body));
+        self.frame_buffer.load(&outbound_event::note(
+            notice.name,
+            &message_id,
+            &notice.body,
+        ));
         message_id
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     config::{Config, SocketLimits},
     event_clock::EventClock,
     feed::{EventProjector, Moment},
-    push::Heard,
+    outbound_event::Heard,
     socket_counts::SocketCounts,
 };
 
@@ -210,8 +210,8 @@ impl TestShard {
     /// The event was in the log when the gateway started.
     fn happened(&mut self, event: &Event) {
         let mut read = self.record(event);
-        if let Some(push) = read.push.as_mut().and_then(Arc::get_mut) {
-            push.heard = Heard::Before(event.at());
+        if let Some(outbound) = read.event.as_mut().and_then(Arc::get_mut) {
+            outbound.heard = Heard::Before(event.at());
         }
         self.send(ShardCommand::Store(read));
     }

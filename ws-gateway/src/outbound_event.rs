@@ -9,7 +9,7 @@ use crate::{position::Position, stomp};
 
 /// An event as every subscriber of its line is sent it, but for the head of the subscription.
 #[derive(Debug)]
-pub(crate) struct Push {
+pub(crate) struct OutboundEvent {
     pub(crate) line: Line,
     pub(crate) place: Place,
     pub(crate) id: EventId,
@@ -47,7 +47,7 @@ pub(crate) enum Kind {
 
 const CONTENT_TYPE: &str = "application/json";
 
-impl Push {
+impl OutboundEvent {
     /// Encodes an event. `standing` says which alert an accept belongs to, and its rank.
     pub(crate) fn encode(
         recorded: &Recorded,
