@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`stomp`] and [`websocket`]: bytes to values and back, and the session that decides. No I/O.
-//! - `hub`: who subscribes to what. `recent`: what was said, for those who were away.
+//! - `hub`: who subscribes to what. `replay_buffer`: what was said, for those who were away.
 //! - `shard`, `connection`, `outbox`: the sockets of one core, owned by one thread.
 //! - `feed`: the reader of the log. `http`, `page`, `admin`: HTTP.
 //!
@@ -42,7 +42,7 @@ mod outbound_event;
 mod page;
 mod position;
 mod readiness;
-mod recent;
+mod replay_buffer;
 mod shard;
 mod socket_counts;
 pub mod stomp;

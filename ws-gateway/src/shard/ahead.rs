@@ -13,7 +13,7 @@ use crate::{
     disconnect_reason::DisconnectReason,
     outbound_event::OutboundEvent,
     position::Position,
-    recent::NotRecovered,
+    replay_buffer::ResumeError,
     stomp::{Effect, Subscribe, SubscriptionKey},
 };
 
@@ -47,7 +47,7 @@ impl Shard {
         };
         let outcome = self.since(&line, token);
         let waiting = self.pending.iter().filter(|pending| pending.key == key);
-        if matches!(outcome, Err(NotRecovered::Behind)) && waiting.count() < PENDING_MAX {
+        if matches!(outcome, Err(ResumeError::Behind)) && waiting.count() < PENDING_MAX {
             self.pending.push(PendingSubscribe {
                 key,
                 subscribe,
@@ -66,7 +66,7 @@ impl Shard {
         key: ConnectionKey,
         subscribe: &Subscribe,
         line: Line,
-        outcome: Result<Vec<Arc<OutboundEvent>>, NotRecovered>,
+        outcome: Result<Vec<Arc<OutboundEvent>>, ResumeError>,
         then: Vec<Effect>,
     ) -> Result<(), DisconnectReason> {
         let position: Option<Position> = subscribe
@@ -74,20 +74,20 @@ impl Shard {
             .as_ref()
             .and_then(|token| token.parse().ok());
         let ahead = match outcome {
-            Err(NotRecovered::Behind) => position.map(|position| (position, self.clock.elapsed())),
+            Err(ResumeError::Behind) => position.map(|position| (position, self.clock.elapsed())),
             Ok(_) | Err(_) => None,
         };
         let backfill = self.resumed(&line, outcome);
         self.join_line(key, subscribe, line, backfill, ahead, then)
     }
 
-    fn since(&self, line: &Line, token: &str) -> Result<Vec<Arc<OutboundEvent>>, NotRecovered> {
+    fn since(&self, line: &Line, token: &str) -> Result<Vec<Arc<OutboundEvent>>, ResumeError> {
         if token == "now" {
             return Ok(Vec::new());
         }
-        let position: Position = token.parse().map_err(|_| NotRecovered::BadToken)?;
+        let position: Position = token.parse().map_err(|_| ResumeError::BadToken)?;
         self.publisher
-            .recent()
+            .replay_buffer()
             .since(line, partition_for(line, PARTITIONS), &position)
     }
 
@@ -119,17 +119,17 @@ impl Shard {
     fn judged(
         &self,
         pending: &PendingSubscribe,
-    ) -> Option<Result<Vec<Arc<OutboundEvent>>, NotRecovered>> {
+    ) -> Option<Result<Vec<Arc<OutboundEvent>>, ResumeError>> {
         let token = pending.subscribe.resume_from.as_deref()?;
         let outcome = self.since(&pending.line, token);
-        if !matches!(outcome, Err(NotRecovered::Behind)) {
+        if !matches!(outcome, Err(ResumeError::Behind)) {
             return Some(outcome);
         }
         let is_of_another_log = token
             .parse()
             .is_ok_and(|position: Position| self.log_ends.refute(&position, pending.since));
         if is_of_another_log {
-            return Some(Err(NotRecovered::Epoch));
+            return Some(Err(ResumeError::Epoch));
         }
         (pending.since + self.limits.wait_for_log_max <= self.now).then_some(outcome)
     }

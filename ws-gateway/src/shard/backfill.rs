@@ -17,7 +17,7 @@ use crate::{
     metrics,
     outbound_event::{self, OutboundEvent},
     position::Position,
-    recent::{NotRecovered, SNAPSHOT_WINDOW},
+    replay_buffer::{ResumeError, SNAPSHOT_WINDOW},
     stomp::{Effect, Subscribe},
     token_bucket::TokenBucket,
 };
@@ -141,7 +141,7 @@ impl Shard {
     pub(super) fn snapshot(&self, subscribe: &Subscribe, line: &Line) -> Backfill {
         let is_recent = |event: &OutboundEvent| self.event_clock.age(event.heard) < SNAPSHOT_WINDOW;
         let frames = if subscribe.snapshot {
-            self.publisher.recent().alerts(line, is_recent)
+            self.publisher.replay_buffer().alerts(line, is_recent)
         } else {
             Vec::new()
         };
@@ -155,11 +155,11 @@ impl Shard {
     pub(super) fn resumed(
         &self,
         line: &Line,
-        outcome: Result<Vec<Arc<OutboundEvent>>, NotRecovered>,
+        outcome: Result<Vec<Arc<OutboundEvent>>, ResumeError>,
     ) -> Backfill {
         let position = self
             .publisher
-            .recent()
+            .replay_buffer()
             .position(partition_for(line, PARTITIONS));
         match outcome {
             Ok(frames) => Backfill {
@@ -168,7 +168,7 @@ impl Shard {
             },
             Err(reason) => {
                 let is_live = |event: &OutboundEvent| self.event_clock.is_live(event.heard);
-                let frames = self.publisher.recent().alerts(line, is_live);
+                let frames = self.publisher.replay_buffer().alerts(line, is_live);
                 Backfill {
                     answer: Some(not_recovered(reason, frames.len(), position)),
                     frames,
@@ -182,7 +182,7 @@ fn recovered(count: usize, position: Position) -> serde_json::Value {
     serde_json::json!({"type": "resume", "recovered": true, "count": count, "position": position.to_string()})
 }
 
-fn not_recovered(reason: NotRecovered, count: usize, position: Position) -> serde_json::Value {
+fn not_recovered(reason: ResumeError, count: usize, position: Position) -> serde_json::Value {
     serde_json::json!({
         "type": "resume", "recovered": false, "reason": reason.as_str(), "count": count,
         "position": position.to_string(),

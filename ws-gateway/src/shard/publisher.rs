@@ -19,7 +19,7 @@ use crate::{
     hub::{Hub, SubscriptionHandle},
     outbound_event::{self, OutboundEvent},
     position::Position,
-    recent::Recent,
+    replay_buffer::ReplayBuffer,
     stomp::{MessageHead, SubscriptionKey},
     write_queue::SendError,
 };
@@ -53,7 +53,7 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct Publisher {
     hub: Hub<Channel, Subscriber>,
-    recent: Recent,
+    replay_buffer: ReplayBuffer,
     frame_buffer: FrameBuffer,
     notices_made: u64,
     /// The notice that is still true.
@@ -64,7 +64,7 @@ impl Publisher {
     pub(super) fn new(recent_bytes_max: usize) -> Self {
         Self {
             hub: Hub::new(),
-            recent: Recent::new(recent_bytes_max),
+            replay_buffer: ReplayBuffer::new(recent_bytes_max),
             frame_buffer: FrameBuffer::default(),
             notices_made: 0,
             lasting: None,
@@ -72,8 +72,8 @@ impl Publisher {
     }
 
     /// What was said, for those who were away.
-    pub(super) fn recent(&self) -> &Recent {
-        &self.recent
+    pub(super) fn replay_buffer(&self) -> &ReplayBuffer {
+        &self.replay_buffer
     }
 
     pub(super) fn lasting(&self) -> Option<Notice> {
@@ -99,12 +99,13 @@ impl Publisher {
 
     /// Keeps what was read, and hands back the event in it.
     pub(super) fn store(&mut self, read: ReadRecord) -> Option<Arc<OutboundEvent>> {
-        self.recent.read(read.topic, read.partition, read.mark);
+        self.replay_buffer
+            .read(read.topic, read.partition, read.mark);
         if let Some(event) = &read.event {
-            self.recent.add(Arc::clone(event));
+            self.replay_buffer.add(Arc::clone(event));
         }
         for (recorded, standing) in &read.corrected {
-            self.recent.correct(recorded, *standing);
+            self.replay_buffer.correct(recorded, *standing);
         }
         read.event
     }

@@ -25,25 +25,25 @@ const MARKS_MAX: usize = 500_000;
 
 /// A ring bounded in bytes: the oldest goes first.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct ReplayBuffer {
     bytes_max: usize,
     bytes: usize,
     /// In the order they were read.
     frames: VecDeque<Arc<OutboundEvent>>,
     lines: BTreeMap<Line, VecDeque<Arc<OutboundEvent>>>,
-    partitions: BTreeMap<(Topic, u32), Marks>,
+    partitions: BTreeMap<(Topic, u32), PartitionMarks>,
 }
 
 /// The records of one partition that the ring vouches for: all from `from` on.
 #[derive(Debug)]
-struct Marks {
+struct PartitionMarks {
     from: u64,
     marks: VecDeque<Mark>,
 }
 
 /// Why a resume is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotRecovered {
+pub(crate) enum ResumeError {
     /// The log is not the one that the position is of.
     Epoch,
     /// The position is older than what is kept here.
@@ -56,19 +56,19 @@ pub(crate) enum NotRecovered {
     Behind,
 }
 
-impl NotRecovered {
+impl ResumeError {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            NotRecovered::Epoch => "epoch",
-            NotRecovered::Trimmed => "trimmed",
-            NotRecovered::TooMany => "too-many",
-            NotRecovered::BadToken => "bad-token",
-            NotRecovered::Behind => "behind",
+            ResumeError::Epoch => "epoch",
+            ResumeError::Trimmed => "trimmed",
+            ResumeError::TooMany => "too-many",
+            ResumeError::BadToken => "bad-token",
+            ResumeError::Behind => "behind",
         }
     }
 }
 
-impl Recent {
+impl ReplayBuffer {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -84,7 +84,7 @@ impl Recent {
         let marks = self
             .partitions
             .entry((topic, partition))
-            .or_insert_with(|| Marks {
+            .or_insert_with(|| PartitionMarks {
                 from: mark.offset,
                 marks: VecDeque::new(),
             });
@@ -197,9 +197,9 @@ impl Recent {
         line: &Line,
         partition: u32,
         position: &Position,
-    ) -> Result<Vec<Arc<OutboundEvent>>, NotRecovered> {
+    ) -> Result<Vec<Arc<OutboundEvent>>, ResumeError> {
         if position.partition != partition {
-            return Err(NotRecovered::BadToken);
+            return Err(ResumeError::BadToken);
         }
         for topic in Topic::ALL {
             self.check(topic, partition, position.mark(topic))?;
@@ -218,25 +218,25 @@ impl Recent {
             .cloned()
             .collect();
         if RESUME_MAX < missed.len() {
-            return Err(NotRecovered::TooMany);
+            return Err(ResumeError::TooMany);
         }
         Ok(missed)
     }
 
     /// Whether all that came after `mark` is here.
-    fn check(&self, topic: Topic, partition: u32, mark: Option<Mark>) -> Result<(), NotRecovered> {
+    fn check(&self, topic: Topic, partition: u32, mark: Option<Mark>) -> Result<(), ResumeError> {
         let known = self.partitions.get(&(topic, partition));
         match (known, mark) {
-            (None, Some(_)) => Err(NotRecovered::Behind),
+            (None, Some(_)) => Err(ResumeError::Behind),
             (None, None) => Ok(()),
             (Some(known), None) if known.from == 0 => Ok(()),
-            (Some(_), None) => Err(NotRecovered::Trimmed),
+            (Some(_), None) => Err(ResumeError::Trimmed),
             (Some(known), Some(mark)) => known.check(mark),
         }
     }
 }
 
-impl Marks {
+impl PartitionMarks {
     fn trim_to(&mut self, from: u64) {
         self.from = self.from.max(from);
         while self
@@ -248,29 +248,29 @@ impl Marks {
         }
     }
 
-    fn check(&self, mark: Mark) -> Result<(), NotRecovered> {
+    fn check(&self, mark: Mark) -> Result<(), ResumeError> {
         if mark.offset < self.from {
             // The record itself is not needed, only all that follow it.
             return if mark.offset + 1 == self.from {
                 Ok(())
             } else {
-                Err(NotRecovered::Trimmed)
+                Err(ResumeError::Trimmed)
             };
         }
         let next = self.marks.back().map_or(self.from, |last| last.offset + 1);
         if next <= mark.offset {
-            return Err(NotRecovered::Behind);
+            return Err(ResumeError::Behind);
         }
         let found = self
             .marks
             .binary_search_by_key(&mark.offset, |known| known.offset);
         let known = found
             .map(|at| self.marks[at])
-            .map_err(|_| NotRecovered::Epoch)?;
+            .map_err(|_| ResumeError::Epoch)?;
         if known == mark {
             Ok(())
         } else {
-            Err(NotRecovered::Epoch)
+            Err(ResumeError::Epoch)
         }
     }
 }
@@ -332,7 +332,8 @@ mod tests {
     fn a_replay_tells_every_accept_as_the_whole_log_has_it_whatever_was_read_first() {
         let mut told_otherwise = 0;
         for (number, events) in histories().into_iter().enumerate() {
-            let (mut projector, mut recent) = (EventProjector::default(), Recent::new(1 << 20));
+            let (mut projector, mut replay_buffer) =
+                (EventProjector::default(), ReplayBuffer::new(1 << 20));
             let mut fold = Fold::new();
             let mut offsets = BTreeMap::new();
             for event in &events {
@@ -370,15 +371,15 @@ mod tests {
                     let standing = fold.standing(event.line(), event.id());
                     assert_eq!(told, Some(standing), "live, history {number}");
                 }
-                recent.read(read.topic, read.partition, read.mark);
+                replay_buffer.read(read.topic, read.partition, read.mark);
                 if let Some(event) = read.event {
-                    recent.add(event);
+                    replay_buffer.add(event);
                 }
                 for (recorded, standing) in &read.corrected {
-                    told_otherwise += usize::from(recent.correct(recorded, *standing));
+                    told_otherwise += usize::from(replay_buffer.correct(recorded, *standing));
                 }
             }
-            for event in recent.lines.values().flatten() {
+            for event in replay_buffer.lines.values().flatten() {
                 let standing = fold.standing(&event.line, event.id);
                 assert_eq!(event.standing, standing, "history {number}: {}", event.id);
             }
