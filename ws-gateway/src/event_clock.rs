@@ -16,7 +16,7 @@ use std::{
 
 use event_model::{EventTime, fold::LIVE_FOR};
 
-use crate::{clock::Clock, metrics, outbound_event::Heard};
+use crate::{clock::Clock, metrics, outbound_event::Recency};
 
 /// How many records must agree on a time.
 const WITNESSES: usize = 3;
@@ -105,10 +105,10 @@ impl EventClock {
     }
 
     /// For how long an event is news. One from the future is news now.
-    pub(crate) fn age(&self, heard: Heard) -> Duration {
-        match heard {
-            Heard::Live(at) => self.clock.elapsed().saturating_sub(at),
-            Heard::Before(at) => {
+    pub(crate) fn age(&self, recency: Recency) -> Duration {
+        match recency {
+            Recency::Live(at) => self.clock.elapsed().saturating_sub(at),
+            Recency::Before(at) => {
                 let age = self.now().millis_since(at);
                 Duration::from_millis(u64::try_from(age).unwrap_or(0))
             }
@@ -117,11 +117,11 @@ impl EventClock {
 
     /// Under [`LIVE_FOR`] old. As long as nothing but the log's last records and this gateway's clock bear witness, and they
     /// are no more than a day apart, an alert is live if one of them says so: better told too long than not told.
-    pub(crate) fn is_live(&self, heard: Heard) -> bool {
-        if self.age(heard) < LIVE_FOR {
+    pub(crate) fn is_live(&self, recency: Recency) -> bool {
+        if self.age(recency) < LIVE_FOR {
             return true;
         }
-        let Heard::Before(at) = heard else {
+        let Recency::Before(at) = recency else {
             return false;
         };
         let newest = match self.newest_at_start.load(Ordering::Relaxed) {
@@ -160,17 +160,17 @@ mod tests {
     #[test]
     fn a_gateway_whose_clock_is_a_day_ahead_still_tells_what_is_live() {
         let (clock, now) = clock_that_is(DAY, Duration::ZERO);
-        let hour_old = Heard::Before(now.minus(60 * MINUTE));
+        let hour_old = Recency::Before(now.minus(60 * MINUTE));
         clock.caught_up(Some(now.minus(10 * MINUTE)));
         assert!(clock.is_live(hour_old));
 
-        let minutes_old = Heard::Before(now.minus(9 * MINUTE));
+        let minutes_old = Recency::Before(now.minus(9 * MINUTE));
         for _ in 0..3 {
             clock.heard(now);
         }
 
         assert!(clock.is_live(hour_old));
-        assert!(!clock.is_live(Heard::Before(now.minus(DAY))));
+        assert!(!clock.is_live(Recency::Before(now.minus(DAY))));
         let age = clock.age(minutes_old);
         assert!(9 * MINUTE <= age && age < 10 * MINUTE, "{age:?}");
     }
@@ -182,9 +182,9 @@ mod tests {
 
             clock.caught_up(Some(now.minus(MINUTE)));
 
-            assert!(!clock.is_live(Heard::Before(now.minus(DAY + MINUTE))));
-            assert!(clock.is_live(Heard::Before(now.minus(60 * MINUTE))));
-            assert!(9 * MINUTE < clock.age(Heard::Before(now.minus(11 * MINUTE))));
+            assert!(!clock.is_live(Recency::Before(now.minus(DAY + MINUTE))));
+            assert!(clock.is_live(Recency::Before(now.minus(60 * MINUTE))));
+            assert!(9 * MINUTE < clock.age(Recency::Before(now.minus(11 * MINUTE))));
         }
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn a_quiet_log_makes_no_alert_live_again() {
         let (clock, now) = clock_that_is(Duration::ZERO, Duration::ZERO);
         clock.caught_up(Some(now.minus(2 * DAY)));
-        assert!(!clock.is_live(Heard::Before(now.minus(2 * DAY))));
+        assert!(!clock.is_live(Recency::Before(now.minus(2 * DAY))));
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
     fn a_call_that_is_read_as_it_comes_is_news_whatever_its_time_says() {
         let (clock, now) = clock_that_is(DAY, Duration::ZERO);
         clock.caught_up(Some(now));
-        assert!(clock.is_live(Heard::Live(Duration::ZERO)));
-        assert!(clock.age(Heard::Live(Duration::ZERO)) < 10 * MINUTE);
+        assert!(clock.is_live(Recency::Live(Duration::ZERO)));
+        assert!(clock.age(Recency::Live(Duration::ZERO)) < 10 * MINUTE);
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct OutboundEvent {
     /// Whose alert it accepts, and as which.
     pub(crate) standing: Standing,
     /// When it became news.
-    pub(crate) heard: Heard,
+    pub(crate) recency: Recency,
     /// `{topic}-{partition}-{offset}`: the same for every receiver.
     pub(crate) message_id: String,
     /// Where a client stands once it has this.
@@ -29,7 +29,7 @@ pub(crate) struct OutboundEvent {
 
 /// Since when an event is news, by a clock that can be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum Recency {
     /// It was read as it came, at this moment since the gateway's start: no wall clock has a say.
     Live(Duration),
     /// It was in the log when the gateway started: when it was written, by the times and the order of the records.
@@ -53,7 +53,7 @@ impl OutboundEvent {
         recorded: &Recorded,
         standing: Standing,
         position: Position,
-        heard: Heard,
+        recency: Recency,
     ) -> Self {
         let (kind, body) = match &recorded.event {
             Event::Raised(alert) => (
@@ -75,7 +75,7 @@ impl OutboundEvent {
             id: recorded.event.id(),
             kind,
             standing,
-            heard,
+            recency,
             message_id,
             position,
             body,

@@ -134,8 +134,8 @@ impl ReplayBuffer {
         };
         let is_other = known.standing != standing;
         if is_other {
-            let (position, heard) = (known.position, known.heard);
-            *known = Arc::new(OutboundEvent::encode(recorded, standing, position, heard));
+            let (position, recency) = (known.position, known.recency);
+            *known = Arc::new(OutboundEvent::encode(recorded, standing, position, recency));
         }
         is_other
     }

@@ -20,7 +20,7 @@ use event_model::{
 use crate::{
     event_clock,
     metrics::{self, RecordOutcome},
-    outbound_event::{Heard, OutboundEvent},
+    outbound_event::{OutboundEvent, Recency},
     position::{Mark, Position},
     shard::ReadRecord,
 };
@@ -99,8 +99,8 @@ impl EventProjector {
         }
         let mut reads = Vec::new();
         while let Some(taken) = pop_earliest(&mut queues) {
-            let heard = Heard::Before(taken.time);
-            reads.push(self.read(taken, heard));
+            let recency = Recency::Before(taken.time);
+            reads.push(self.read(taken, recency));
         }
         (reads, newest)
     }
@@ -138,7 +138,7 @@ impl EventProjector {
             .event
             .as_ref()
             .map(|recorded| self.accepts_beside(recorded));
-        let mut read = self.read(taken, Heard::Live(now.elapsed));
+        let mut read = self.read(taken, Recency::Live(now.elapsed));
         read.corrected = corrected.unwrap_or_default();
         (read, error)
     }
@@ -194,7 +194,7 @@ impl EventProjector {
         })
     }
 
-    fn read(&mut self, taken: CollectedRecord, heard: Heard) -> ReadRecord {
+    fn read(&mut self, taken: CollectedRecord, recency: Recency) -> ReadRecord {
         let Place {
             topic,
             partition,
@@ -208,7 +208,7 @@ impl EventProjector {
         *position = position.with(topic, mark);
         let event = taken
             .event
-            .map(|recorded| Arc::new(self.encode(&recorded, heard)));
+            .map(|recorded| Arc::new(self.encode(&recorded, recency)));
         ReadRecord {
             topic,
             partition,
@@ -218,7 +218,7 @@ impl EventProjector {
         }
     }
 
-    fn encode(&self, recorded: &Recorded, heard: Heard) -> OutboundEvent {
+    fn encode(&self, recorded: &Recorded, recency: Recency) -> OutboundEvent {
         let line = recorded.event.line();
         let standing = match &recorded.event {
             Event::Raised(_) => Standing::default(),
@@ -233,7 +233,7 @@ impl EventProjector {
             .get(&partition)
             .copied()
             .unwrap_or(Position::start(partition));
-        OutboundEvent::encode(recorded, standing, position, heard)
+        OutboundEvent::encode(recorded, standing, position, recency)
     }
 
     /// The accepts that an alert may have changed: those that came before it, and those of the alerts that it may have

@@ -139,7 +139,8 @@ impl Shard {
 
     /// What a subscription without a position is sent first.
     pub(super) fn snapshot(&self, subscribe: &Subscribe, line: &Line) -> Backfill {
-        let is_recent = |event: &OutboundEvent| self.event_clock.age(event.heard) < SNAPSHOT_WINDOW;
+        let is_recent =
+            |event: &OutboundEvent| self.event_clock.age(event.recency) < SNAPSHOT_WINDOW;
         let frames = if subscribe.snapshot {
             self.publisher.replay_buffer().alerts(line, is_recent)
         } else {
@@ -167,7 +168,7 @@ impl Shard {
                 frames,
             },
             Err(reason) => {
-                let is_live = |event: &OutboundEvent| self.event_clock.is_live(event.heard);
+                let is_live = |event: &OutboundEvent| self.event_clock.is_live(event.recency);
                 let frames = self.publisher.replay_buffer().alerts(line, is_live);
                 Backfill {
                     answer: Some(not_recovered(reason, frames.len(), position)),

@@ -34,7 +34,7 @@ use crate::{
     config::{Config, SocketLimits},
     event_clock::EventClock,
     feed::{EventProjector, Moment},
-    outbound_event::Heard,
+    outbound_event::Recency,
     socket_counts::SocketCounts,
 };
 
@@ -211,7 +211,7 @@ impl TestShard {
     fn happened(&mut self, event: &Event) {
         let mut read = self.record(event);
         if let Some(outbound) = read.event.as_mut().and_then(Arc::get_mut) {
-            outbound.heard = Heard::Before(event.at());
+            outbound.recency = Recency::Before(event.at());
         }
         self.send(ShardCommand::Store(read));
     }
