@@ -7,7 +7,7 @@ use axum::{
 };
 
 /// A file of the page.
-struct File {
+struct PageFile {
     path: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
@@ -20,7 +20,7 @@ const SVG: &str = "image/svg+xml";
 
 macro_rules! files {
     ($($path:literal is $name:literal as $content_type:expr),+ $(,)?) => {
-        &[$(File {
+        &[$(PageFile {
             path: $path,
             content_type: $content_type,
             bytes: include_bytes!(concat!("../page/", $name)),
@@ -28,7 +28,7 @@ macro_rules! files {
     };
 }
 
-const FILES: &[File] = files![
+const FILES: &[PageFile] = files![
     "/" is "index.html" as HTML,
     "/index.html" is "index.html" as HTML,
     "/page.css" is "page.css" as CSS,

@@ -86,21 +86,21 @@ impl fmt::Display for Position {
 /// The text is no position of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a position")]
-pub(crate) struct NotAPosition;
+pub(crate) struct InvalidPosition;
 
 impl FromStr for Position {
-    type Err = NotAPosition;
+    type Err = InvalidPosition;
 
-    fn from_str(text: &str) -> Result<Self, NotAPosition> {
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
         let mut parts = text.split('.');
-        let mut next = || parts.next().ok_or(NotAPosition);
+        let mut next = || parts.next().ok_or(InvalidPosition);
         if next()? != VERSION {
-            return Err(NotAPosition);
+            return Err(InvalidPosition);
         }
-        let partition = next()?.parse().map_err(|_| NotAPosition)?;
+        let partition = next()?.parse().map_err(|_| InvalidPosition)?;
         let (alert, accept) = (mark(next()?)?, mark(next()?)?);
         if parts.next().is_some() {
-            return Err(NotAPosition);
+            return Err(InvalidPosition);
         }
         Ok(Self {
             partition,
@@ -110,13 +110,13 @@ impl FromStr for Position {
     }
 }
 
-fn mark(text: &str) -> Result<Option<Mark>, NotAPosition> {
+fn mark(text: &str) -> Result<Option<Mark>, InvalidPosition> {
     if text == NOTHING {
         return Ok(None);
     }
-    let (offset, hash) = text.split_once('-').ok_or(NotAPosition)?;
-    let offset = offset.parse().map_err(|_| NotAPosition)?;
-    let hash = u32::from_str_radix(hash, 16).map_err(|_| NotAPosition)?;
+    let (offset, hash) = text.split_once('-').ok_or(InvalidPosition)?;
+    let offset = offset.parse().map_err(|_| InvalidPosition)?;
+    let hash = u32::from_str_radix(hash, 16).map_err(|_| InvalidPosition)?;
     Ok(Some(Mark { offset, hash }))
 }
 
@@ -148,7 +148,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*") {
-            let parsed: Result<Position, NotAPosition> = text.parse();
+            let parsed: Result<Position, InvalidPosition> = text.parse();
             prop_assert!(parsed.is_err() || text.starts_with(VERSION));
         }
     }
@@ -166,7 +166,7 @@ mod tests {
             "1.0.5-xyz.n",
             "1.0.-1-0.n",
         ] {
-            assert_eq!(text.parse::<Position>(), Err(NotAPosition), "{text:?}");
+            assert_eq!(text.parse::<Position>(), Err(InvalidPosition), "{text:?}");
         }
     }
 

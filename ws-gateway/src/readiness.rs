@@ -26,12 +26,12 @@ struct Inner {
     caught_up: watch::Sender<bool>,
     clock: Clock,
     event_clock: Arc<EventClock>,
-    view: Mutex<View>,
+    view: Mutex<ReadProgress>,
 }
 
 /// How far the log was read, and how far it was known to go.
 #[derive(Debug, Default)]
-struct View {
+struct ReadProgress {
     read_to: BTreeMap<(Topic, u32), u64>,
     ends: VecDeque<LogEnds>,
     /// When it was last known that everything had been read, since the gateway's start.
@@ -130,12 +130,12 @@ impl Readiness {
         }
     }
 
-    fn view<T>(&self, use_it: impl FnOnce(&mut View) -> T) -> T {
+    fn view<T>(&self, use_it: impl FnOnce(&mut ReadProgress) -> T) -> T {
         use_it(&mut self.0.view.lock().expect("no holder of this lock panics"))
     }
 }
 
-impl View {
+impl ReadProgress {
     /// The view is as young as the youngest answer of the log that was read to.
     fn settle(&mut self) {
         while let Some(ends) = self.ends.front() {
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_view_is_as_young_as_the_last_answer_of_the_log_that_was_read_to() {
-        let mut view = View::default();
+        let mut view = ReadProgress::default();
         view.read_to.insert(ALERTS, 5);
         for answer in [ends(1, 5), ends(2, 6), ends(3, 6), ends(4, 7)] {
             view.ends.push_back(answer);

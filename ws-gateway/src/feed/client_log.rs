@@ -21,25 +21,25 @@ use crate::clock::Clock;
 
 /// How often an operator is told at most.
 const TELL_EVERY: Duration = Duration::from_secs(30);
-/// Told never.
+/// LogThrottle never.
 const NEVER: u64 = u64::MAX;
 
 /// Hears both clients of the log. Cloned, it is the same.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientLog {
     clock: Clock,
-    told: Arc<Told>,
+    told: Arc<LogThrottle>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct LogThrottle {
     at_ms: AtomicU64,
     unsaid: AtomicU64,
 }
 
 impl ClientLog {
     pub(super) fn new(clock: Clock) -> Self {
-        let told = Arc::new(Told {
+        let told = Arc::new(LogThrottle {
             at_ms: AtomicU64::new(NEVER),
             unsaid: AtomicU64::new(0),
         });

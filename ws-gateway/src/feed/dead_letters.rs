@@ -26,14 +26,14 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// The writer of dead letters.
 pub(super) struct DeadLetters {
-    writer: ThreadedProducer<Reports>,
+    writer: ThreadedProducer<DeliveryReports>,
     reader: String,
 }
 
 /// Hears what became of each.
-struct Reports(ClientLog);
+struct DeliveryReports(ClientLog);
 
-impl ClientContext for Reports {
+impl ClientContext for DeliveryReports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.0.log(level, facility, line);
     }
@@ -43,7 +43,7 @@ impl ClientContext for Reports {
     }
 }
 
-impl ProducerContext for Reports {
+impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, report: &DeliveryResult<'_>, (): ()) {
@@ -69,7 +69,7 @@ impl DeadLetters {
             .set("linger.ms", "0")
             .set("message.timeout.ms", "60000");
         Ok(Self {
-            writer: settings.create_with_context(Reports(client_log))?,
+            writer: settings.create_with_context(DeliveryReports(client_log))?,
             reader,
         })
     }

@@ -74,12 +74,12 @@ enum ReadFrom {
 
 /// Where the log begins for this gateway, and where it ended when it was asked.
 #[derive(Debug, Clone, Copy)]
-struct Span {
+struct OffsetRange {
     start: i64,
     end: i64,
 }
 
-type Spans = BTreeMap<(Topic, u32), Span>;
+type OffsetRanges = BTreeMap<(Topic, u32), OffsetRange>;
 
 /// The reader's thread.
 pub(crate) struct Feed {
@@ -128,10 +128,10 @@ impl Feed {
     /// Reads until it is stopped. Dropping the feed afterwards waits for the log to answer the last commit, and where no
     /// broker leads for ever: nobody who is awaited may do that.
     pub(crate) fn run(&mut self) -> Result<(), FeedError> {
-        let Some(spans) = self.catch_up()? else {
+        let Some(ranges) = self.catch_up()? else {
             return Ok(());
         };
-        self.watch(&spans)?;
+        self.watch(&ranges)?;
         while !self.stop.is_cancelled() {
             self.read_one()?;
             self.commit_now_and_then();
@@ -144,11 +144,11 @@ impl Feed {
     // ---- before it is ready ----
 
     /// Asks until the log answers and both topics are there: producer-api makes them.
-    fn wait_for_spans(&self, from: ReadFrom) -> Option<Spans> {
+    fn wait_for_ranges(&self, from: ReadFrom) -> Option<OffsetRanges> {
         let mut last_problem = String::new();
         while !self.stop.is_cancelled() {
-            match self.spans(from) {
-                Ok(spans) => return Some(spans),
+            match self.ranges(from) {
+                Ok(ranges) => return Some(ranges),
                 Err(problem) if problem != last_problem => {
                     info!(problem, "waiting for the log");
                     last_problem = problem;
@@ -160,14 +160,14 @@ impl Feed {
         None
     }
 
-    fn spans(&self, from: ReadFrom) -> Result<Spans, String> {
-        let mut spans = Spans::new();
+    fn ranges(&self, from: ReadFrom) -> Result<OffsetRanges, String> {
+        let mut ranges = OffsetRanges::new();
         for topic in Topic::ALL {
             for partition in 0..self.partitions(topic)? {
-                spans.insert((topic, partition), self.span(topic, partition, from)?);
+                ranges.insert((topic, partition), self.range(topic, partition, from)?);
             }
         }
-        Ok(spans)
+        Ok(ranges)
     }
 
     fn partitions(&self, topic: Topic) -> Result<u32, String> {
@@ -190,7 +190,7 @@ impl Feed {
         Ok(partitions)
     }
 
-    fn span(&self, topic: Topic, partition: u32, from: ReadFrom) -> Result<Span, String> {
+    fn range(&self, topic: Topic, partition: u32, from: ReadFrom) -> Result<OffsetRange, String> {
         let partition = i32::try_from(partition).map_err(|error| error.to_string())?;
         let (low, end) = self
             .consumer
@@ -198,7 +198,7 @@ impl Feed {
             .map_err(|error| error.to_string())?;
         let tail = (end - TAIL).max(low);
         let ReadFrom::Time(since) = from else {
-            return Ok(Span { start: tail, end });
+            return Ok(OffsetRange { start: tail, end });
         };
         let mut asked = TopicPartitionList::new();
         asked
@@ -221,15 +221,15 @@ impl Feed {
             // Nothing is that young.
             _ => tail,
         };
-        Ok(Span { start, end })
+        Ok(OffsetRange { start, end })
     }
 
-    fn assign(&self, spans: &Spans) -> Result<(), FeedError> {
+    fn assign(&self, ranges: &OffsetRanges) -> Result<(), FeedError> {
         let mut assignment = TopicPartitionList::new();
-        for ((topic, partition), span) in spans {
+        for ((topic, partition), range) in ranges {
             let partition = i32::try_from(*partition).expect("it came from the client as one");
             assignment
-                .add_partition_offset(topic.name(), partition, Offset::Offset(span.start))
+                .add_partition_offset(topic.name(), partition, Offset::Offset(range.start))
                 .map_err(FeedError::Assign)?;
         }
         self.consumer.assign(&assignment).map_err(FeedError::Assign)
@@ -237,18 +237,18 @@ impl Feed {
 
     /// Reads from `read_back` before the log's newest records to where it ended when it was asked, and tells the shards
     /// all of it. `None`: it was stopped.
-    fn catch_up(&mut self) -> Result<Option<Spans>, FeedError> {
-        let Some(mut spans) = self.wait_for_spans(ReadFrom::Tail) else {
+    fn catch_up(&mut self) -> Result<Option<OffsetRanges>, FeedError> {
+        let Some(mut ranges) = self.wait_for_ranges(ReadFrom::Tail) else {
             return Ok(None);
         };
-        let mut records = self.collect(&spans)?;
-        if let Some(since) = self.not_reached_by(&spans) {
+        let mut records = self.collect(&ranges)?;
+        if let Some(since) = self.not_reached_by(&ranges) {
             self.projector = EventProjector::default();
-            match self.wait_for_spans(ReadFrom::Time(since)) {
-                Some(further) => spans = further,
+            match self.wait_for_ranges(ReadFrom::Time(since)) {
+                Some(further) => ranges = further,
                 None => return Ok(None),
             }
-            records = self.collect(&spans)?;
+            records = self.collect(&ranges)?;
         }
         let (reads, newest) = self.projector.collected(self.now());
         for read in reads {
@@ -260,31 +260,31 @@ impl Feed {
         }
         info!(records, "caught up with the log");
         self.readiness.caught_up();
-        Ok(Some(spans))
+        Ok(Some(ranges))
     }
 
     /// How far back the log must be read, where its tails do not reach.
-    fn not_reached_by(&self, tails: &Spans) -> Option<EventTime> {
+    fn not_reached_by(&self, tails: &OffsetRanges) -> Option<EventTime> {
         let newest = self
             .projector
             .newest_collected()
             .unwrap_or_else(|| self.clock.event_time());
         let since = newest.minus(self.read_back);
-        let falls_short = |((topic, partition), span): (&(Topic, u32), &Span)| {
-            0 < span.start
-                && span.start + TAIL == span.end
+        let falls_short = |((topic, partition), range): (&(Topic, u32), &OffsetRange)| {
+            0 < range.start
+                && range.start + TAIL == range.end
                 && !self.projector.reaches_back(*topic, *partition, since)
         };
         tails.iter().any(falls_short).then_some(since)
     }
 
-    /// Reads the spans to their ends. How many records that were.
-    fn collect(&mut self, spans: &Spans) -> Result<u64, FeedError> {
-        self.assign(spans)?;
-        let mut missing: BTreeMap<(Topic, u32), i64> = spans
+    /// Reads the ranges to their ends. How many records that were.
+    fn collect(&mut self, ranges: &OffsetRanges) -> Result<u64, FeedError> {
+        self.assign(ranges)?;
+        let mut missing: BTreeMap<(Topic, u32), i64> = ranges
             .iter()
-            .filter(|(_, span)| span.start < span.end)
-            .map(|(key, span)| (*key, span.end))
+            .filter(|(_, range)| range.start < range.end)
+            .map(|(key, range)| (*key, range.end))
             .collect();
         let mut records = 0u64;
         while !missing.is_empty() && !self.stop.is_cancelled() {
@@ -298,8 +298,8 @@ impl Feed {
                 missing.remove(&key);
             }
         }
-        for ((topic, partition), span) in spans {
-            let end = u64::try_from(span.end).unwrap_or(0);
+        for ((topic, partition), range) in ranges {
+            let end = u64::try_from(range.end).unwrap_or(0);
             self.readiness.read_to(*topic, *partition, end);
         }
         Ok(records)
@@ -341,10 +341,10 @@ impl Feed {
     // ---- from then on ----
 
     /// On a thread of its own, which ends with this one's stop: its questions must not hold an alert up.
-    fn watch(&self, spans: &Spans) -> Result<(), FeedError> {
+    fn watch(&self, ranges: &OffsetRanges) -> Result<(), FeedError> {
         let watch = Watch {
             consumer: Arc::clone(&self.consumer),
-            partitions: spans.keys().copied().collect(),
+            partitions: ranges.keys().copied().collect(),
             shards: self.shards.clone(),
             clock: self.clock,
             readiness: self.readiness.clone(),

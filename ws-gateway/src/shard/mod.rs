@@ -6,15 +6,15 @@
 //!
 //! A panic while one socket is served ends that socket only.
 
-mod ahead;
 mod backfill;
 mod command;
 mod connection_key;
 mod deadlines;
+mod effects;
 mod log_ends;
 mod partial_messages;
+mod pending_subscribe;
 mod publisher;
-mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -38,8 +38,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use self::{
-    ahead::PendingSubscribe, backfill::BackfillBudgets, connection_key::ConnectionKey,
-    deadlines::Deadlines, partial_messages::PartialMessages, publisher::Publisher,
+    backfill::BackfillBudgets, connection_key::ConnectionKey, deadlines::Deadlines,
+    partial_messages::PartialMessages, pending_subscribe::PendingSubscribe, publisher::Publisher,
 };
 pub(crate) use self::{
     command::{Notice, ReadRecord, ShardCommand, ShardEnded, ShardHandle, UpgradedSocket},

@@ -38,16 +38,16 @@ pub(super) struct Subscriber {
 }
 
 /// The connections that a message could not be sent to.
-pub(super) type Failed = Vec<(ConnectionKey, SendError)>;
+pub(super) type SendFailures = Vec<(ConnectionKey, SendError)>;
 
 /// What became of an event.
 #[derive(Debug, Default)]
-pub(super) struct Published {
+pub(super) struct PublishOutcome {
     /// Subscriptions that were sent it, or will be after what they missed.
     pub(super) delivered: u64,
     /// Connections that are to be sent more of what they missed.
     pub(super) to_fill: Vec<ConnectionKey>,
-    pub(super) failed: Failed,
+    pub(super) failed: SendFailures,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub(super) struct Publisher {
     frame_buffer: FrameBuffer,
     notices_made: u64,
     /// The notice that is still true.
-    lasting: Option<Notice>,
+    current_notice: Option<Notice>,
 }
 
 impl Publisher {
@@ -67,7 +67,7 @@ impl Publisher {
             replay_buffer: ReplayBuffer::new(recent_bytes_max),
             frame_buffer: FrameBuffer::default(),
             notices_made: 0,
-            lasting: None,
+            current_notice: None,
         }
     }
 
@@ -76,8 +76,8 @@ impl Publisher {
         &self.replay_buffer
     }
 
-    pub(super) fn lasting(&self) -> Option<Notice> {
-        self.lasting.clone()
+    pub(super) fn current_notice(&self) -> Option<Notice> {
+        self.current_notice.clone()
     }
 
     pub(super) fn subscribe(
@@ -117,8 +117,8 @@ impl Publisher {
         event: &Arc<OutboundEvent>,
         log_ends: &LogEnds,
         now: Duration,
-    ) -> Published {
-        let mut published = Published::default();
+    ) -> PublishOutcome {
+        let mut published = PublishOutcome::default();
         self.frame_buffer.load(event.rest());
         let channel = Channel::Line(event.line.clone());
         published.failed = self.send(
@@ -153,9 +153,9 @@ impl Publisher {
         connections: &mut Slab<Connection>,
         notice: Notice,
         now: Duration,
-    ) -> Failed {
+    ) -> SendFailures {
         let message_id = self.load_notice(&notice);
-        self.lasting = Some(notice).filter(|notice| notice.lasts);
+        self.current_notice = Some(notice).filter(|notice| notice.lasts);
         self.send(
             connections,
             &Channel::Notice,
@@ -172,7 +172,7 @@ impl Publisher {
         key: ConnectionKey,
         notice: &Notice,
         now: Duration,
-    ) -> Failed {
+    ) -> SendFailures {
         let message_id = self.load_notice(notice);
         self.send(
             connections,
@@ -215,8 +215,8 @@ impl Publisher {
         connections: &mut Slab<Connection>,
         channel: &Channel,
         mut send: impl FnMut(&Subscriber, &mut Connection, &mut FrameBuffer) -> Result<(), SendError>,
-    ) -> Failed {
-        let mut failed = Failed::new();
+    ) -> SendFailures {
+        let mut failed = SendFailures::new();
         for subscriber in self.hub.subscribers(channel) {
             let Some(connection) = connections.get_mut(subscriber.connection.slot) else {
                 continue;

@@ -3,11 +3,11 @@
 //! Bytes in, bytes out: no sockets, no runtime, no clock, no Kafka, and nothing about who may hear what.
 //! The source is the three specifications at <https://stomp.github.io>.
 
-mod acknowledge;
 mod encoder;
 mod escape;
 mod frame;
 mod parser;
+mod pending_acks;
 mod session;
 mod subscription;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One client's session: what each frame means, in the version that was agreed on. Decides only.
 //!
 //! ```text
-//!   Waiting ── CONNECT or STOMP ──▶ Open ── DISCONNECT ──▶ Over
+//!   Waiting ── CONNECT or STOMP ──▶ OpenSession ── DISCONNECT ──▶ Over
 //!      │                             │
 //!      └───────── a refusal ─────────┴───────────────────▶ Over
 //! ```
@@ -14,14 +14,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    AckMode, Command, ErrorText, Frame, MessageHead, ParseError, SubscriptionKey, Version,
-    acknowledge::{Reference, Unacknowledged},
-    encoder,
+    AckMode, Command, ErrorText, Frame, MessageHead, ParseError, SubscriptionKey, Version, encoder,
+    pending_acks::{AckTarget, PendingAcks},
 };
 
 /// Subscriptions of one session. A resident needs two; an operator's wall a few dozen.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 256;
-/// Open transactions of one session.
+/// OpenSession transactions of one session.
 pub(super) const TRANSACTIONS_MAX: usize = 16;
 /// ACKs and NACKs that wait in one transaction.
 pub(super) const TRANSACTION_FRAMES_MAX: usize = 1_000;
@@ -151,19 +150,19 @@ enum State {
     /// Takes CONNECT or STOMP, refuses all else.
     Waiting,
     /// Takes everything else.
-    Open(Box<Open>),
+    Open(Box<OpenSession>),
     /// Passes over all that comes: a client must not send after DISCONNECT, and nothing after an ERROR counts.
     Over { version: Version },
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenSession {
     version: Version,
     heart_beat_every: Option<Duration>,
     subscriptions: Vec<Subscription>,
     subscriptions_made: u32,
     transactions: BTreeMap<String, Vec<Settlement>>,
-    unacknowledged: Unacknowledged,
+    unacknowledged: PendingAcks,
 }
 
 #[derive(Debug)]
@@ -178,7 +177,7 @@ struct Subscription {
 #[derive(Debug)]
 struct Settlement {
     command: Command,
-    reference: Reference,
+    reference: AckTarget,
 }
 
 impl Session {
@@ -268,13 +267,13 @@ impl Session {
             authorization: authorization(frame),
         });
         effects.push(Effect::Send(self.connected(version)));
-        self.state = State::Open(Box::new(Open {
+        self.state = State::Open(Box::new(OpenSession {
             version,
             heart_beat_every,
             subscriptions: Vec::new(),
             subscriptions_made: 0,
             transactions: BTreeMap::new(),
-            unacknowledged: Unacknowledged::default(),
+            unacknowledged: PendingAcks::default(),
         }));
         Ok(())
     }
@@ -325,7 +324,7 @@ impl Session {
     }
 }
 
-impl Open {
+impl OpenSession {
     fn handle(&mut self, frame: Frame, effects: &mut Vec<Effect>) -> Result<(), ProtocolError> {
         match frame.command {
             Command::Subscribe => self.subscribe(&frame, effects),
@@ -441,9 +440,9 @@ impl Open {
         Ok(())
     }
 
-    fn reference(&self, frame: &Frame) -> Result<Reference, ProtocolError> {
+    fn reference(&self, frame: &Frame) -> Result<AckTarget, ProtocolError> {
         match self.version {
-            Version::V1_0 => Ok(Reference::Message(
+            Version::V1_0 => Ok(AckTarget::Message(
                 required(frame, "message-id")?.to_owned(),
             )),
             Version::V1_1 => {
@@ -454,12 +453,12 @@ impl Open {
                     .iter()
                     .find(is_named)
                     .ok_or(ProtocolError::UnknownSubscription)?;
-                Ok(Reference::MessageOn(
+                Ok(AckTarget::MessageOn(
                     subscription.key,
                     required(frame, "message-id")?.to_owned(),
                 ))
             }
-            Version::V1_2 => Ok(Reference::Number(required(frame, "id")?.parse().ok())),
+            Version::V1_2 => Ok(AckTarget::Number(required(frame, "id")?.parse().ok())),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Bytes in, bytes out. tungstenite judges what a client sends; frames out are our own, since all sockets share their
 //! bytes. Extensions are not negotiated: a compressed frame could not be shared, and an alert is a few hundred bytes.
 
-mod close;
+mod close_code;
 mod encoder;
 mod handshake;
 mod message_reader;
@@ -12,7 +12,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use close::CloseCode;
+pub use close_code::CloseCode;
 pub use encoder::{
     PING_FRAME, close_frame, close_reply, message_frame, message_header, pong_frame,
 };

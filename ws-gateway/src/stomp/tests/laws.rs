@@ -105,7 +105,7 @@ proptest! {
         frames in vec(nearly_frames(), 1..12),
         connected in any::<bool>(),
     ) {
-        let mut talk = if connected { Talk::connected("1.2") } else { Talk::before_connect() };
+        let mut talk = if connected { TestSession::connected("1.2") } else { TestSession::before_connect() };
         for bytes in frames {
             for frame in parse(talk.session.version(), &bytes).0 {
                 let mut effects = Vec::new();

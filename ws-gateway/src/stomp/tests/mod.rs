@@ -51,12 +51,12 @@ fn refused(version: Version, bytes: &[u8]) -> ParseError {
 }
 
 /// A client and the session that serves it, with everything permitted.
-struct Talk {
+struct TestSession {
     session: Session,
     parser: Parser,
 }
 
-impl Talk {
+impl TestSession {
     fn before_connect() -> Self {
         Self {
             session: Session::new(7),

@@ -28,8 +28,8 @@ fn refusal() -> ErrorText {
 #[test]
 fn point_19_connect_and_stomp_are_the_same() {
     for command in ["CONNECT", "STOMP"] {
-        let answer =
-            Talk::before_connect().answer(&format!("{command}\naccept-version:1.2\nhost:h\n\n\0"));
+        let answer = TestSession::before_connect()
+            .answer(&format!("{command}\naccept-version:1.2\nhost:h\n\n\0"));
         assert_eq!(answer[0].command, Command::Connected);
     }
 }
@@ -37,7 +37,7 @@ fn point_19_connect_and_stomp_are_the_same() {
 #[test]
 fn point_19_anything_before_connect_is_refused() {
     for command in ["SUBSCRIBE", "SEND", "DISCONNECT", "MESSAGE", "ACK"] {
-        let refusal = Talk::before_connect()
+        let refusal = TestSession::before_connect()
             .refusal(&format!("{command}\nid:0\ndestination:/sub/line/1\n\n\0"));
         assert!(
             matches!(refusal, ProtocolError::NotConnected(_)),
@@ -48,7 +48,7 @@ fn point_19_anything_before_connect_is_refused() {
 
 #[test]
 fn point_19_a_second_connect_is_refused() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     assert_eq!(
         talk.refusal("CONNECT\naccept-version:1.2\nhost:h\n\n\0"),
         ProtocolError::AlreadyConnected
@@ -63,7 +63,7 @@ fn point_20_the_highest_common_version_is_spoken() {
         (" 1.0 , 1.1 ,9.9", "1.1"),
         ("1.2,1.0,2.0", "1.2"),
     ] {
-        let answer = Talk::before_connect()
+        let answer = TestSession::before_connect()
             .answer(&format!("CONNECT\naccept-version:{offered}\nhost:h\n\n\0"));
         assert_eq!(
             answer[0].headers.get("version"),
@@ -75,7 +75,7 @@ fn point_20_the_highest_common_version_is_spoken() {
 
 #[test]
 fn point_20_no_accept_version_means_1_0() {
-    let mut talk = Talk::before_connect();
+    let mut talk = TestSession::before_connect();
     let answer = talk.answer("CONNECT\nlogin:kim\n\n\0");
     assert_eq!(answer[0].headers.get("version"), Some("1.0"));
     assert_eq!(talk.session.version(), Version::V1_0);
@@ -83,7 +83,7 @@ fn point_20_no_accept_version_means_1_0() {
 
 #[test]
 fn point_20_without_a_common_version_the_error_lists_ours() {
-    let mut talk = Talk::before_connect();
+    let mut talk = TestSession::before_connect();
     assert_eq!(
         talk.refusal("CONNECT\naccept-version:2.0,0.9\nhost:h\n\n\0"),
         ProtocolError::NoCommonVersion
@@ -103,13 +103,13 @@ fn point_20_without_a_common_version_the_error_lists_ours() {
 
 #[test]
 fn point_21_a_missing_host_is_not_refused() {
-    let answer = Talk::before_connect().answer("CONNECT\naccept-version:1.2\n\n\0");
+    let answer = TestSession::before_connect().answer("CONNECT\naccept-version:1.2\n\n\0");
     assert_eq!(answer[0].command, Command::Connected);
 }
 
 #[test]
 fn point_22_connected_says_version_server_session_and_heart_beat() {
-    let answer = Talk::before_connect()
+    let answer = TestSession::before_connect()
         .answer("CONNECT\naccept-version:1.1,1.2\nhost:h\nheart-beat:10000,10000\n\n\0");
     let connected = &answer[0];
     assert_eq!(connected.headers.get("version"), Some("1.2"));
@@ -126,8 +126,8 @@ fn point_22_connected_says_version_server_session_and_heart_beat() {
 
 #[test]
 fn point_23_a_receipt_on_connect_is_ignored() {
-    let answer =
-        Talk::before_connect().answer("CONNECT\naccept-version:1.2\nhost:h\nreceipt:r\n\n\0");
+    let answer = TestSession::before_connect()
+        .answer("CONNECT\naccept-version:1.2\nhost:h\nreceipt:r\n\n\0");
     assert_eq!(
         answer.iter().map(|frame| frame.command).collect::<Vec<_>>(),
         [Command::Connected]
@@ -136,7 +136,7 @@ fn point_23_a_receipt_on_connect_is_ignored() {
 
 #[test]
 fn point_24_connected_is_said_only_after_the_token_was_checked() {
-    let effects = Talk::before_connect()
+    let effects = TestSession::before_connect()
         .say("CONNECT\naccept-version:1.2\nhost:h\nAuthorization:Bearer a.b.c\n\n\0")
         .unwrap();
     assert_eq!(
@@ -150,7 +150,7 @@ fn point_24_connected_is_said_only_after_the_token_was_checked() {
 
 #[test]
 fn point_24_a_refused_token_is_answered_with_an_error_that_does_not_repeat_it() {
-    let mut talk = Talk::before_connect();
+    let mut talk = TestSession::before_connect();
     talk.say("CONNECT\naccept-version:1.2\nhost:h\nAuthorization:Bearer geheim\n\n\0")
         .unwrap();
 
@@ -168,7 +168,7 @@ fn point_24_a_refused_token_is_answered_with_an_error_that_does_not_repeat_it() 
 #[test]
 fn point_25_each_direction_beats_at_the_slower_wish_or_not_at_all() {
     let beats = |header: &str| {
-        let mut talk = Talk::before_connect();
+        let mut talk = TestSession::before_connect();
         talk.say(&format!(
             "CONNECT\naccept-version:1.2\nhost:h\n{header}\n\0"
         ))
@@ -196,7 +196,7 @@ fn point_25_a_malformed_heart_beat_is_refused() {
         "1.5,0",
         "99999999999,0",
     ] {
-        let refusal = Talk::before_connect().refusal(&format!(
+        let refusal = TestSession::before_connect().refusal(&format!(
             "CONNECT\naccept-version:1.2\nhost:h\nheart-beat:{value}\n\n\0"
         ));
         assert_eq!(refusal, ProtocolError::BadHeartBeat, "{value:?}");
@@ -205,7 +205,7 @@ fn point_25_a_malformed_heart_beat_is_refused() {
 
 #[test]
 fn point_27_the_servers_own_numbers_make_its_pace_the_rule_and_28_ask_nothing_of_background_tabs() {
-    let answer = Talk::before_connect()
+    let answer = TestSession::before_connect()
         .answer("CONNECT\naccept-version:1.1\nhost:h\nheart-beat:10000,10000\n\n\0");
     assert_eq!(answer[0].headers.get("heart-beat"), Some("25000,0"));
 }
@@ -218,23 +218,23 @@ fn point_29_a_subscription_needs_a_destination_and_from_1_1_on_an_id() {
     };
     for version in ["1.1", "1.2"] {
         assert_eq!(
-            Talk::connected(version).refusal("SUBSCRIBE\nid:0\n\n\0"),
+            TestSession::connected(version).refusal("SUBSCRIBE\nid:0\n\n\0"),
             missing("destination")
         );
         assert_eq!(
-            Talk::connected(version).refusal("SUBSCRIBE\ndestination:/a\n\n\0"),
+            TestSession::connected(version).refusal("SUBSCRIBE\ndestination:/a\n\n\0"),
             missing("id")
         );
     }
     assert_eq!(
-        Talk::connected("1.0").refusal("SUBSCRIBE\nid:0\n\n\0"),
+        TestSession::connected("1.0").refusal("SUBSCRIBE\nid:0\n\n\0"),
         missing("destination")
     );
 }
 
 #[test]
 fn point_29_in_1_0_a_subscription_without_id_is_known_by_its_destination() {
-    let mut talk = Talk::connected("1.0");
+    let mut talk = TestSession::connected("1.0");
     let subscribe = subscription(
         talk.say("SUBSCRIBE\ndestination:/sub/line/1\n\n\0")
             .unwrap(),
@@ -251,7 +251,7 @@ fn point_29_in_1_0_a_subscription_without_id_is_known_by_its_destination() {
 
 #[test]
 fn point_30_an_id_names_one_subscription_of_a_connection() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     talk.say("SUBSCRIBE\nid:0\ndestination:/a\n\n\0").unwrap();
     assert_eq!(
         talk.refusal("SUBSCRIBE\nid:0\ndestination:/b\n\n\0"),
@@ -261,7 +261,7 @@ fn point_30_an_id_names_one_subscription_of_a_connection() {
 
 #[test]
 fn point_30_the_same_destination_under_two_ids_is_two_subscriptions() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     let first = subscription(talk.say("SUBSCRIBE\nid:0\ndestination:/a\n\n\0").unwrap());
     let second = subscription(talk.say("SUBSCRIBE\nid:1\ndestination:/a\n\n\0").unwrap());
     assert_ne!(first.key, second.key);
@@ -269,7 +269,7 @@ fn point_30_the_same_destination_under_two_ids_is_two_subscriptions() {
 
 #[test]
 fn point_31_a_subscription_that_is_not_permitted_ends_the_session_with_an_error() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     let frame = one(
         Version::V1_2,
         b"SUBSCRIBE\nid:0\ndestination:/sub/line/other\nreceipt:r-1\n\n\0",
@@ -285,14 +285,14 @@ fn point_31_a_subscription_that_is_not_permitted_ends_the_session_with_an_error(
 
 #[test]
 fn point_32_unsubscribing_what_is_not_subscribed_is_refused() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     talk.say("SUBSCRIBE\nid:0\ndestination:/a\n\n\0").unwrap();
     assert_eq!(
         talk.refusal("UNSUBSCRIBE\nid:1\n\n\0"),
         ProtocolError::UnknownSubscription
     );
 
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     talk.say("SUBSCRIBE\nid:0\ndestination:/a\n\n\0").unwrap();
     talk.say("UNSUBSCRIBE\nid:0\n\n\0").unwrap();
     assert_eq!(
@@ -303,7 +303,7 @@ fn point_32_unsubscribing_what_is_not_subscribed_is_refused() {
 
 #[test]
 fn point_33_a_messages_head_echoes_the_destination_as_it_was_spelled() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     let subscribe = subscription(
         talk.say("SUBSCRIBE\nid:x\\cy\ndestination:/sub/line/１０１\n\n\0")
             .unwrap(),
@@ -323,19 +323,20 @@ fn point_34_ack_modes_are_auto_client_and_client_individual() {
         ("ack:client\n", AckMode::Client),
         ("ack:client-individual\n", AckMode::ClientIndividual),
     ] {
-        let mut talk = Talk::connected("1.2");
+        let mut talk = TestSession::connected("1.2");
         let effects = talk
             .say(&format!("SUBSCRIBE\nid:0\ndestination:/a\n{header}\n\0"))
             .unwrap();
         assert_eq!(subscription(effects).ack, mode);
     }
-    let refusal = Talk::connected("1.2").refusal("SUBSCRIBE\nid:0\ndestination:/a\nack:yes\n\n\0");
+    let refusal =
+        TestSession::connected("1.2").refusal("SUBSCRIBE\nid:0\ndestination:/a\nack:yes\n\n\0");
     assert_eq!(refusal, ProtocolError::BadAckMode);
 }
 
 /// A session with three messages out on a subscription of that mode.
-fn with_three_messages(version: &str, mode: &str) -> (Talk, SubscriptionKey) {
-    let mut talk = Talk::connected(version);
+fn with_three_messages(version: &str, mode: &str) -> (TestSession, SubscriptionKey) {
+    let mut talk = TestSession::connected(version);
     let effects = talk
         .say(&format!(
             "SUBSCRIBE\nid:s\ndestination:/a\nack:{mode}\n\n\0"
@@ -432,8 +433,8 @@ fn an_ack_for_nothing_that_waits_is_passed_over() {
 
 #[test]
 fn point_36_what_the_server_chooses_is_safe_for_clients_that_trim_and_unescape_badly() {
-    let mut talk = Talk::connected("1.2");
-    let connected = Talk::before_connect()
+    let mut talk = TestSession::connected("1.2");
+    let connected = TestSession::before_connect()
         .answer("CONNECT\naccept-version:1.2\nhost:h\n\n\0")
         .remove(0);
     let error = one(Version::V1_2, &talk.session.error(&refusal()).unwrap());
@@ -445,7 +446,7 @@ fn point_36_what_the_server_chooses_is_safe_for_clients_that_trim_and_unescape_b
 
 #[test]
 fn point_37_every_frame_but_connect_is_answered_with_its_receipt() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     for frame in [
         "SUBSCRIBE\nid:0\ndestination:/a\nack:client\nreceipt:r\n\n\0",
         "ACK\nid:1\nreceipt:r\n\n\0",
@@ -468,7 +469,7 @@ fn point_37_every_frame_but_connect_is_answered_with_its_receipt() {
 
 #[test]
 fn point_37_a_receipt_follows_what_it_stands_for() {
-    let effects = Talk::connected("1.2")
+    let effects = TestSession::connected("1.2")
         .say("SUBSCRIBE\nid:0\ndestination:/a\nreceipt:r\n\n\0")
         .unwrap();
     assert!(
@@ -480,8 +481,8 @@ fn point_37_a_receipt_follows_what_it_stands_for() {
 #[test]
 fn point_37_a_receipt_id_comes_back_as_it_was_escaped() {
     for version in ["1.1", "1.2"] {
-        let answer =
-            Talk::connected(version).answer("BEGIN\ntransaction:t\nreceipt:a\\cb\\\\n\n\n\0");
+        let answer = TestSession::connected(version)
+            .answer("BEGIN\ntransaction:t\nreceipt:a\\cb\\\\n\n\n\0");
         assert_eq!(
             answer[0].headers.get("receipt-id"),
             Some("a:b\\n"),
@@ -492,7 +493,7 @@ fn point_37_a_receipt_id_comes_back_as_it_was_escaped() {
 
 #[test]
 fn point_38_disconnect_is_answered_with_its_receipt_and_then_the_client_is_let_go() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     let effects = talk.say("DISCONNECT\nreceipt:77\n\n\0").unwrap();
     assert!(
         matches!(&effects[..], [Effect::Send(_), Effect::Disconnect]),
@@ -503,7 +504,9 @@ fn point_38_disconnect_is_answered_with_its_receipt_and_then_the_client_is_let_g
 #[test]
 fn point_38_disconnect_without_a_receipt_is_no_error() {
     assert_eq!(
-        Talk::connected("1.2").say("DISCONNECT\n\n\0").unwrap(),
+        TestSession::connected("1.2")
+            .say("DISCONNECT\n\n\0")
+            .unwrap(),
         [Effect::Disconnect]
     );
 }
@@ -536,7 +539,7 @@ fn point_39_an_aborted_transaction_leaves_nothing() {
 
 #[test]
 fn point_39_a_transaction_has_one_name_and_is_known() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     talk.say("BEGIN\ntransaction:t\n\n\0").unwrap();
     assert_eq!(
         talk.refusal("BEGIN\ntransaction:t\n\n\0"),
@@ -549,11 +552,12 @@ fn point_39_a_transaction_has_one_name_and_is_known() {
         "NACK\nid:1",
         "SEND\ndestination:/pub/token",
     ] {
-        let refusal = Talk::connected("1.2").refusal(&format!("{frame}\ntransaction:u\n\n\0"));
+        let refusal =
+            TestSession::connected("1.2").refusal(&format!("{frame}\ntransaction:u\n\n\0"));
         assert_eq!(refusal, ProtocolError::UnknownTransaction, "{frame}");
     }
     for command in [Command::Begin, Command::Commit, Command::Abort] {
-        let refusal = Talk::connected("1.2").refusal(&format!("{}\n\n\0", command.as_str()));
+        let refusal = TestSession::connected("1.2").refusal(&format!("{}\n\n\0", command.as_str()));
         assert_eq!(
             refusal,
             ProtocolError::MissingHeader {
@@ -566,7 +570,7 @@ fn point_39_a_transaction_has_one_name_and_is_known() {
 
 #[test]
 fn point_40_a_send_is_refused_but_for_a_new_token() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     let effects = talk
         .say(&format!(
             "SEND\ndestination:{TOKEN_DESTINATION}\nauthorization:Bearer x.y.z\n\n\0"
@@ -587,7 +591,7 @@ fn point_40_a_send_is_refused_but_for_a_new_token() {
 
 #[test]
 fn point_41_an_unknown_command_and_the_servers_own_are_refused() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     assert_eq!(
         talk.refusal("HELO\n\n\0"),
         ProtocolError::Parse(ParseError::UnknownCommand)
@@ -598,7 +602,7 @@ fn point_41_an_unknown_command_and_the_servers_own_are_refused() {
         Command::Receipt,
         Command::Error,
     ] {
-        let refusal = Talk::connected("1.2").refusal(&format!("{}\n\n\0", command.as_str()));
+        let refusal = TestSession::connected("1.2").refusal(&format!("{}\n\n\0", command.as_str()));
         assert_eq!(
             refusal,
             ProtocolError::UnexpectedCommand(command, Version::V1_2)
@@ -608,7 +612,7 @@ fn point_41_an_unknown_command_and_the_servers_own_are_refused() {
 
 #[test]
 fn point_42_an_error_says_a_message_and_names_the_receipt_of_its_culprit_only() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     talk.say("BEGIN\ntransaction:t\nreceipt:innocent\n\n\0")
         .unwrap();
     talk.refusal("BEGIN\ntransaction:t\nreceipt:culprit\n\n\0");
@@ -619,7 +623,7 @@ fn point_42_an_error_says_a_message_and_names_the_receipt_of_its_culprit_only() 
     assert_eq!(error.headers.get("receipt-id"), Some("culprit"));
     assert_eq!(error.body, b"a sentence: with anything");
 
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     talk.say("BEGIN\ntransaction:t\nreceipt:innocent\n\n\0")
         .unwrap();
     let error = one(Version::V1_2, &talk.session.error(&refusal()).unwrap());
@@ -628,7 +632,7 @@ fn point_42_an_error_says_a_message_and_names_the_receipt_of_its_culprit_only() 
 
 #[test]
 fn point_42_there_is_one_error_and_it_is_the_last_frame() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     assert!(talk.session.error(&refusal()).is_some());
     assert!(talk.session.error(&refusal()).is_none());
     assert_eq!(
@@ -639,7 +643,7 @@ fn point_42_there_is_one_error_and_it_is_the_last_frame() {
 
 #[test]
 fn point_43_what_comes_after_disconnect_is_passed_over() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     talk.say("DISCONNECT\n\n\0").unwrap();
     for frame in [
         "SUBSCRIBE\nid:0\ndestination:/a\nreceipt:r\n\n\0",
@@ -652,14 +656,14 @@ fn point_43_what_comes_after_disconnect_is_passed_over() {
 
 #[test]
 fn a_session_has_bounds_on_what_it_remembers() {
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     let too_many = (0..1_000).find_map(|id| {
         talk.say(&format!("SUBSCRIBE\nid:{id}\ndestination:/a\n\n\0"))
             .err()
     });
     assert_eq!(too_many, Some(ProtocolError::TooManySubscriptions));
 
-    let mut talk = Talk::connected("1.2");
+    let mut talk = TestSession::connected("1.2");
     let too_many =
         (0..1_000).find_map(|name| talk.say(&format!("BEGIN\ntransaction:{name}\n\n\0")).err());
     assert_eq!(too_many, Some(ProtocolError::TransactionTooLarge));
@@ -668,7 +672,7 @@ fn a_session_has_bounds_on_what_it_remembers() {
 #[test]
 fn a_subscription_says_where_to_go_on_from_and_whether_it_wants_the_live_alerts() {
     let say = |extra: &str| {
-        let mut talk = Talk::connected("1.2");
+        let mut talk = TestSession::connected("1.2");
         subscription(
             talk.say(&format!("SUBSCRIBE\nid:0\ndestination:/a\n{extra}\n\0"))
                 .unwrap(),
@@ -688,7 +692,7 @@ fn a_subscription_says_where_to_go_on_from_and_whether_it_wants_the_live_alerts(
 
 #[test]
 fn a_1_0_session_answers_without_escapes_and_heart_beats() {
-    let mut talk = Talk::before_connect();
+    let mut talk = TestSession::before_connect();
     let connected = talk.answer("CONNECT\nheart-beat:nonsense\n\n\0").remove(0);
     assert_eq!(connected.headers.get("heart-beat"), None);
 

@@ -6,7 +6,7 @@ use super::{AckMode, SubscriptionKey};
 
 /// Which message an ACK or NACK means: each version has its own way to say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reference {
+pub(super) enum AckTarget {
     /// 1.2: the `ack` header of the MESSAGE.
     Number(Option<u64>),
     /// 1.1: the subscription and the `message-id`.
@@ -28,7 +28,7 @@ struct Delivery {
 /// At most [`WAITING_MAX`] are remembered and the oldest goes first, since a client that never acknowledges
 /// would otherwise own our memory. So an ACK for something not remembered is not an error: it is passed over.
 #[derive(Debug, Default)]
-pub(super) struct Unacknowledged {
+pub(super) struct PendingAcks {
     last: u64,
     waiting: VecDeque<Delivery>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Unacknowledged {
 /// A quarter of an hour of a very bad night.
 pub(super) const WAITING_MAX: usize = 1_000;
 
-impl Unacknowledged {
+impl PendingAcks {
     /// Remembers a message; the number goes into its `ack` header.
     pub(super) fn delivered(
         &mut self,
@@ -58,7 +58,7 @@ impl Unacknowledged {
     }
 
     /// Forgets what an ACK or NACK stands for, and says how many messages that were.
-    pub(super) fn settle(&mut self, reference: &Reference) -> usize {
+    pub(super) fn settle(&mut self, reference: &AckTarget) -> usize {
         let Some(named) = self.waiting.iter().find(|delivery| delivery.is(reference)) else {
             return 0;
         };
@@ -78,13 +78,13 @@ impl Unacknowledged {
 }
 
 impl Delivery {
-    fn is(&self, reference: &Reference) -> bool {
+    fn is(&self, reference: &AckTarget) -> bool {
         match reference {
-            Reference::Number(number) => *number == Some(self.number),
-            Reference::MessageOn(subscription, id) => {
+            AckTarget::Number(number) => *number == Some(self.number),
+            AckTarget::MessageOn(subscription, id) => {
                 *subscription == self.subscription && **id == *self.message_id
             }
-            Reference::Message(id) => **id == *self.message_id,
+            AckTarget::Message(id) => **id == *self.message_id,
         }
     }
 }

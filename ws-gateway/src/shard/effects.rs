@@ -6,7 +6,7 @@ use resident_token::{Resident, TokenError, bearer, good_until};
 use serde_json::json;
 use tracing::debug;
 
-use super::{ConnectionKey, Notice, Shard, publisher::Failed, publisher::Subscriber};
+use super::{ConnectionKey, Notice, Shard, publisher::SendFailures, publisher::Subscriber};
 use crate::{
     connection::{Connection, DueAction},
     destination::Channel,
@@ -179,7 +179,7 @@ impl Shard {
 
     /// What a subscriber of notices would have been told before.
     fn tell_what_lasts(&mut self, key: ConnectionKey) {
-        if let Some(notice) = self.publisher.lasting() {
+        if let Some(notice) = self.publisher.current_notice() {
             self.tell(key, &notice);
         }
         if let Some(connection) = self.connection(key) {
@@ -260,7 +260,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn sends_failed(&mut self, failed: Failed) {
+    pub(super) fn sends_failed(&mut self, failed: SendFailures) {
         for (key, error) in failed {
             self.send_failed(key, error);
         }
