@@ -1,10 +1,10 @@
-//! One socket: its bytes in and out, its session, its deadlines. The shard that owns it decides nothing here and
-//! everything that concerns others.
+//! One socket: its bytes in and out, its session, its deadlines. A connection decides what concerns its own socket; the
+//! shard that owns it decides which others are sent something.
 //!
 //! ```text
 //!  Waiting ── CONNECT ──▶ Open ── DISCONNECT ──▶ Leaving
 //!     │                    │                        │
-//!     └──── a reason, the peer's Close, a deadline ┴───▶ Closing ──▶ dropped
+//!     └───── a reason, the peer's Close, a deadline ┴───▶ Closing ──▶ dropped
 //! ```
 
 use std::{
@@ -303,7 +303,7 @@ impl Connection {
         self.resident.take()
     }
 
-    /// The token was verified: the socket makes room for nobody any more. Whether it had not been told to already.
+    /// The token was verified: the socket makes room for no other any more. Whether it had not been told to already.
     pub(crate) fn keep_place(&self) -> bool {
         let keeps = self.place.work();
         if keeps {
@@ -654,7 +654,7 @@ impl Connection {
 
     fn keep_alive_due(&self, limits: &SocketLimits, now: Duration) -> DueAction {
         let beat = self.beat_at().is_some_and(|at| at <= now);
-        // Whoever is woken for a beat is pinged with the same write, if a ping is due within half its time.
+        // A connection that is woken for a beat is pinged with the same write, if a ping is due within half its time.
         let early = if beat {
             limits.ping_every / 2
         } else {

@@ -24,7 +24,7 @@ pub(crate) enum DisconnectReason {
     /// The token is not good, or no longer.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The new token is somebody else's.
+    /// The new token names another person, line or house.
     #[error("the new token names another person, line or house")]
     OtherPerson,
     /// The destination is another complex's.
@@ -36,7 +36,7 @@ pub(crate) enum DisconnectReason {
     /// No CONNECT in time.
     #[error("no CONNECT came in time")]
     ConnectTimeout,
-    /// More frames than anybody needs.
+    /// More frames than a client needs.
     #[error("more frames than are taken from one client")]
     TooManyFrames,
     /// The person, or the house, has as many sockets as one may.
@@ -47,7 +47,7 @@ pub(crate) enum DisconnectReason {
     /// No CONNECT came, and another took the place.
     #[error("no CONNECT came while others waited for a place")]
     Evicted,
-    /// More subscriptions with all that was missed than anybody needs.
+    /// More subscriptions with all that was missed than one person needs.
     #[error("more of what was missed was asked for than one person is sent")]
     BackfillTooLarge,
     /// What the client began was not ended in time, or its memory was needed.

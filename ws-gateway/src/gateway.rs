@@ -42,9 +42,9 @@ pub enum Error {
     /// An address cannot be listened on: it is taken, or not ours.
     #[error("listen on {address}")]
     Listen {
-        /// Which one.
+        /// As it is set.
         address: SocketAddr,
-        /// Why not.
+        /// What the system says.
         #[source]
         source: io::Error,
     },
@@ -258,7 +258,7 @@ impl FeedThread {
         let (tell_closed, closed) = oneshot::channel();
         let thread = std::thread::Builder::new().name("feed".to_owned());
         let thread = thread.spawn(move || {
-            // Nobody listens any more if the gateway is gone.
+            // The receivers are gone if the gateway is.
             _ = tell_end.send(feed.run());
             drop(feed);
             _ = tell_closed.send(());

@@ -219,7 +219,7 @@ impl HttpServer {
     }
 }
 
-/// Before its CONNECT a socket waits; connected it works for as long as it lasts, and makes room for nobody.
+/// Before its CONNECT a socket waits; connected it works for as long as it lasts, and makes room for no other.
 fn socket_limits(sockets_max: usize) -> PlaceLimits {
     let half = (sockets_max / 2).max(1);
     PlaceLimits {

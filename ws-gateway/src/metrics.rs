@@ -25,7 +25,7 @@ pub(crate) fn delivered(messages: u64) {
     counter!("ws_gateway_delivered_total").increment(messages);
 }
 
-/// So many frames were sent to somebody who was away.
+/// So many frames were sent to clients that were away.
 pub(crate) fn replayed(messages: usize) {
     counter!("ws_gateway_replayed_total").increment(messages as u64);
 }
@@ -83,7 +83,7 @@ pub(crate) fn log_answers(answers: bool) {
     gauge!("ws_gateway_log_answers").set(if answers { 1.0 } else { 0.0 });
 }
 
-/// What became of a record that nobody can read: `kept` or `not_kept`.
+/// What became of a record that cannot be read: `kept` or `not_kept`.
 pub(crate) fn dead_letter(outcome: &'static str) {
     counter!("ws_gateway_dead_letters_total", "outcome" => outcome).increment(1);
 }

@@ -89,7 +89,7 @@ impl OutboundEvent {
         &self.rest
     }
 
-    /// The shared half of its MESSAGE for somebody who was not there when it happened.
+    /// The shared half of its MESSAGE for a client that was not connected when it happened.
     pub(crate) fn rest_replayed(&self) -> &Bytes {
         self.rest_replayed.get_or_init(|| {
             rest(

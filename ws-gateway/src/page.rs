@@ -98,7 +98,7 @@ fn host_name(host: &str) -> Option<&str> {
     (!name.is_empty() && name.chars().all(is_plain)).then_some(name)
 }
 
-/// Nothing but the page's own files runs, nobody may frame it, and it speaks to this gateway and the api only.
+/// Nothing but the page's own files runs, no other page may frame it, and it speaks to this gateway and the api only.
 fn protect(headers: &mut HeaderMap, api: &str) {
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {api}; \

@@ -2,7 +2,7 @@
 //!
 //! A line has one partition, the same in both topics. The token names the last record of that partition that was
 //! read from each topic when the frame was sent, with 32 bits of a hash of that record's event id, so that a
-//! topic made anew under the same name is noticed. It is no capability: whoever shows it is checked as ever.
+//! topic made anew under the same name is noticed. It is no capability: a client that shows it is checked as ever.
 
 use std::{fmt, str::FromStr};
 
@@ -64,7 +64,7 @@ impl Position {
         self
     }
 
-    /// Whether whoever stands here has the record at `offset`.
+    /// Whether a client that stands here has the record at `offset`.
     pub(crate) fn covers(&self, topic: Topic, offset: u64) -> bool {
         self.mark(topic).is_some_and(|mark| offset <= mark.offset)
     }

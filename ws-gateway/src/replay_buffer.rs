@@ -14,7 +14,7 @@ use crate::{
     position::{Mark, Position},
 };
 
-/// Frames of a resume. Beyond it the live alerts are sent instead: nobody reads a thousand.
+/// Frames of a resume. Beyond it the live alerts are sent instead: no resident reads a thousand.
 pub(crate) const RESUME_MAX: usize = 1_000;
 /// How far back a subscriber who says nothing of a position is told of live alerts.
 pub(crate) const SNAPSHOT_WINDOW: Duration = Duration::from_secs(10 * 60);
@@ -94,7 +94,7 @@ impl ReplayBuffer {
         }
     }
 
-    /// Where somebody stands who has all that was read of a partition.
+    /// Where a client stands that has all that was read of a partition.
     pub(crate) fn position(&self, partition: u32) -> Position {
         let mut position = Position::start(partition);
         for topic in Topic::ALL {

@@ -16,7 +16,7 @@ const HOUSE_MAX: usize = 50;
 /// The counts of all shards. Cloned, they are the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SocketCounts {
-    /// By a keyed hash of whose they are: a count is 24 bytes at its socket then, and nobody can aim at another's.
+    /// By a keyed hash of whose they are: a count is 24 bytes at its socket then, and no client can aim at another's.
     by_owner: Counts<u64>,
     hashes: RandomState,
 }

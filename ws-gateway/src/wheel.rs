@@ -1,6 +1,6 @@
 //! One timing wheel for all deadlines of a shard (Varghese and Lauck, scheme 6): setting one costs a push.
 //!
-//! A deadline beyond the wheel's span comes round early and is set again. Deadlines are not taken back: whoever
+//! A deadline beyond the wheel's span comes round early and is set again. Deadlines are not taken back: what
 //! is woken looks at what is due, and at nothing if nothing is.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl<T> Wheel<T> {
     /// Moves those whose time has come into `awake`.
     pub(crate) fn advance(&mut self, now: Duration, awake: &mut Vec<T>) {
         let now = slot_of(now);
-        // After a long stop (a laptop asleep) one round meets everybody.
+        // After a long stop (a laptop asleep) one round meets all.
         let first = self.next_slot.max(now.saturating_sub(SLOTS as u64 - 1));
         for slot in first..=now {
             let mut woken = std::mem::take(&mut self.slots[Self::index(slot)]);
@@ -49,7 +49,7 @@ impl<T> Wheel<T> {
         self.next_slot = self.next_slot.max(now + 1);
     }
 
-    /// How long until somebody may have to be woken. `None`: nobody sleeps.
+    /// How long until one may have to be woken. `None`: none sleeps.
     pub(crate) fn sleep(&self, now: Duration) -> Option<Duration> {
         if self.waiting == 0 {
             return None;

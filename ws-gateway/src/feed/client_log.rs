@@ -21,7 +21,7 @@ use crate::clock::Clock;
 
 /// How often an operator is told at most.
 const TELL_EVERY: Duration = Duration::from_secs(30);
-/// LogThrottle never.
+/// No line was written yet.
 const NEVER: u64 = u64::MAX;
 
 /// Hears both clients of the log. Cloned, it is the same.

@@ -1,7 +1,7 @@
-//! Records that nobody can read: kept whole, with what is known of them, in a topic beside their own.
+//! Records that cannot be read: kept whole, with what is known of them, in a topic beside their own.
 //!
 //! Reading one again gives the same, so there is one attempt, and the feed goes on at once: an alert behind a bad
-//! record must not wait for it. Every gateway reads every record, so each keeps its own copy; whoever counts them goes
+//! record must not wait for it. Every gateway reads every record, so each keeps its own copy; a program that counts them goes
 //! by the place in the headers.
 
 use std::time::Duration;

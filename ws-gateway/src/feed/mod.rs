@@ -1,7 +1,7 @@
 //! From the log to the shards: read both topics, decode each event once, say what it adds up to, pass it on.
 //!
 //! `reader` talks to the log, `event_projector` knows what the records mean; a thread of their own carries both, since a
-//! Kafka client's reads block and an alert must not wait for anybody's turn on a runtime.
+//! Kafka client's reads block and an alert must not wait for a task's turn on a runtime.
 
 mod client_log;
 mod dead_letters;

@@ -126,7 +126,7 @@ impl Feed {
     }
 
     /// Reads until it is stopped. Dropping the feed afterwards waits for the log to answer the last commit, and where no
-    /// broker leads for ever: nobody who is awaited may do that.
+    /// broker leads for ever: no thread that is waited for may do that.
     pub(crate) fn run(&mut self) -> Result<(), FeedError> {
         let Some(ranges) = self.catch_up()? else {
             return Ok(());
@@ -465,7 +465,7 @@ fn poll(consumer: &Consumer) -> Option<BorrowedMessage<'_>> {
     }
 }
 
-/// Calls `use_it` with the message as a record of ours. `None`: of a topic that nobody asked for.
+/// Calls `use_it` with the message as a record of ours. `None`: of a topic that was not asked for.
 fn with_record<T>(
     message: &BorrowedMessage<'_>,
     use_it: impl FnOnce(&RecordView<'_>) -> T,

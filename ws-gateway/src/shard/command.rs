@@ -19,7 +19,7 @@ pub(crate) enum ShardCommand {
     AddConnection(UpgradedSocket),
     /// A record of the log was read: store it, and its frame if it has one.
     Store(ReadRecord),
-    /// The same, and everybody who subscribes to its line is sent it.
+    /// The same, and all who subscribe to its line are sent it.
     Publish(ReadRecord),
     /// How far the log goes.
     LogEnds(LogEnds),
@@ -46,7 +46,7 @@ pub(crate) struct ReadRecord {
 pub(crate) struct Notice {
     pub(crate) name: &'static str,
     pub(crate) body: serde_json::Value,
-    /// Whether it stays true until the next notice: then it is also told to whoever subscribes later.
+    /// Whether it stays true until the next notice: then later subscribers are told it too.
     pub(crate) lasts: bool,
 }
 

@@ -152,7 +152,7 @@ struct Shard {
     queued: Arc<AtomicUsize>,
     queued_max: usize,
     partial_messages: PartialMessages,
-    /// When this thread ends, whoever is still there.
+    /// When this thread ends, whatever sockets are still open.
     ending: Option<Duration>,
 }
 
@@ -373,7 +373,7 @@ impl Shard {
             .filter(|connection| connection.number() == key.number)
     }
 
-    /// A panic in here costs the socket it is about, and nobody else.
+    /// A panic in here costs the socket it is about, and no other.
     fn guarded(&mut self, key: ConnectionKey, serve: impl FnOnce(&mut Self, ConnectionKey)) {
         if catch_unwind(AssertUnwindSafe(|| serve(self, key))).is_err() {
             error!(connection = key.number, "a session panicked and is closed");

@@ -68,7 +68,7 @@ impl MessageHead {
     }
 }
 
-/// The second half of a MESSAGE: the headers that are the same for everybody, `content-length`, body and NUL.
+/// The second half of a MESSAGE: the headers that are the same for all, `content-length`, body and NUL.
 ///
 /// The values are ours and the same bytes in every version, so they hold nothing that any version escapes.
 pub fn shared_rest(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {

@@ -25,7 +25,7 @@ impl Escapes {
 }
 
 /// Appends `text` as it may stand in a header line. What cannot be said without escapes becomes a space: a
-/// line end in a value would otherwise begin a header of somebody else's choosing.
+/// line end in a value would otherwise begin a header of the sender's choosing.
 pub(super) fn escape_into(out: &mut Vec<u8>, text: &str, escapes: Escapes) {
     for &byte in text.as_bytes() {
         match (byte, escapes) {

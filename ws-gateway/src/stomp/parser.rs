@@ -29,13 +29,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For somebody of whom nothing is known.
+    /// For a client of whom nothing is known.
     pub const BEFORE_CONNECT: Limits = Limits {
         headers_max: 32,
         line_bytes_max: 10 * 1024,
         body_bytes_max: 0,
     };
-    /// For somebody whose token was checked.
+    /// For a client whose token was verified.
     pub const AFTER_CONNECT: Limits = Limits {
         headers_max: 64,
         line_bytes_max: 16 * 1024,
@@ -254,7 +254,7 @@ impl Parser {
 impl Head {
     /// The line in hand is complete. Whether it was the empty one that ends the head.
     fn end_line(&mut self, version: Version, limits: &Limits) -> Result<bool, ParseError> {
-        // 1.2 allows a CR before every LF. 1.0 and 1.1 do not, but nobody means it as part of a value.
+        // 1.2 allows a CR before every LF. 1.0 and 1.1 do not, but no client means it as part of a value.
         if self.line.last() == Some(&b'\r') {
             self.line.pop();
         }

@@ -1,7 +1,7 @@
 //! One client's session: what each frame means, in the version that was agreed on. Decides only.
 //!
 //! ```text
-//!   Waiting ── CONNECT or STOMP ──▶ OpenSession ── DISCONNECT ──▶ Over
+//!   Waiting ── CONNECT or STOMP ──▶ Open ── DISCONNECT ──▶ Over
 //!      │                             │
 //!      └───────── a refusal ─────────┴───────────────────▶ Over
 //! ```
@@ -20,7 +20,7 @@ use super::{
 
 /// Subscriptions of one session. A resident needs two; an operator's wall a few dozen.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 256;
-/// OpenSession transactions of one session.
+/// Open transactions of one session.
 pub(super) const TRANSACTIONS_MAX: usize = 16;
 /// ACKs and NACKs that wait in one transaction.
 pub(super) const TRANSACTION_FRAMES_MAX: usize = 1_000;
@@ -42,7 +42,7 @@ pub enum Effect {
         /// As the client sent it.
         authorization: Option<String>,
     },
-    /// The same for somebody already known: the same person with a later `exp`, or refuse.
+    /// The same for a client that is known already: the same person with a later `exp`, or refuse.
     Renew {
         /// As the client sent it.
         authorization: Option<String>,

@@ -3,7 +3,7 @@
 /// Why a socket is closed, in the number that the client sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseCode {
-    /// Done.
+    /// The session is over.
     Normal,
     /// Against the protocol.
     Protocol,
@@ -28,7 +28,7 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    /// The number.
+    /// The number on the wire.
     pub fn as_u16(self) -> u16 {
         match self {
             CloseCode::Normal => 1000,

@@ -23,7 +23,7 @@ pub(crate) enum Violation {
     Point34Ack,
     /// A value that clients which trim and unescape badly would misread.
     Point36UnsafeValue,
-    /// A RECEIPT that nobody asked for, or that was given before.
+    /// A RECEIPT that the client did not ask for, or that was given before.
     Point37Receipt,
     /// An ERROR without `message`, or something after an ERROR.
     Point42Error,

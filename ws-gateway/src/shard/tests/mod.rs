@@ -201,7 +201,7 @@ impl TestShard {
         self.projector.project(&view, now).0
     }
 
-    /// The event happens now: whoever is subscribed hears it.
+    /// The event happens now: all subscribers hear it.
     fn happens(&mut self, event: &Event) {
         let read = self.record(event);
         self.send(ShardCommand::Publish(read));
@@ -228,7 +228,7 @@ impl TestShard {
 
 impl Drop for TestShard {
     fn drop(&mut self) {
-        // Without a way to it the shard ends, whoever is still connected.
+        // Without a way to it the shard ends, whatever clients are still connected.
         if let Some(shard) = self.shard.take() {
             drop(shard.send_blocking(ShardCommand::Drain(Duration::ZERO)));
         }

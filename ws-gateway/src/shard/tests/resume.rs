@@ -1,4 +1,4 @@
-//! What somebody who was away is sent: the live alerts, or all since a position.
+//! What a client that was away is sent: the live alerts, or all since a position.
 
 use std::time::Duration;
 

@@ -199,7 +199,7 @@ fn point_24_a_bad_token_gets_an_error_that_says_which_and_a_close_that_asks_for_
             "CONNECT\naccept-version:1.2\nAuthorization:Bearer {token}\n\n\0"
         ));
         if 10_000 < token.len() {
-            // Nobody unknown is listened to for so long.
+            // So much is not read from a client of whom nothing is known.
             assert_eq!(neighbour.closed(), 1009, "{}", forgery.name);
             continue;
         }
