@@ -832,7 +832,7 @@ mod tests {
     #[test]
     fn an_idle_connection_owns_almost_nothing() {
         assert!(
-            size_of::<Connection>() <= 768,
+            size_of::<Connection>() <= 608,
             "{} bytes",
             size_of::<Connection>()
         );
