@@ -134,6 +134,13 @@ const PLAN: &[Room] = &[
         leans_on: &[ANY],
         never: &[KAFKA_CLIENT, CODEC, OURS, PAYLOADS],
     },
+    // The Kafka client of the services: it knows records, and no service.
+    Room {
+        house: "crates/log-client",
+        name: "",
+        leans_on: &[ANY],
+        never: &[ASYNC, FILES, SOCKETS, OUTPUT, CLOCK, DICE, CODEC, OURS],
+    },
     Room {
         house: "log-core",
         name: "ids",
@@ -731,6 +738,7 @@ fn what_is_planted_where_it_must_not_be_is_found() {
             "use rdkafka::producer::FutureProducer;",
         ),
         ("crates/event-model", "", "use log_core::ids::Offset;"),
+        ("crates/log-client", "", "use log_core::broker::Broker;"),
         (
             "crates/event-model",
             "",

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use event_model::{Event, EventId, House, Line, Place, SpringTypes, Tag, Topic};
+use log_client::RecordToSend;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -16,7 +17,7 @@ use crate::{
     call_status::CallStatus,
     clock,
     idempotency::{Claim, InFlightCalls, InFlightGuard, Progress},
-    kafka::{AppendError, AppendOutcome, LogProducer, RecordToSend},
+    kafka::{AppendError, AppendOutcome, LogProducer},
     limiter::{Limiter, RetryAfter},
     outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteError},
     owner::Owner,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use event_model::{Place, Topic};
+use log_client::RecordToSend;
 use rdkafka::error::KafkaError;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     append_error::AppendError, health::LogHealth, pending_delivery::PendingDelivery,
-    record::RecordToSend, settings::LogSettings, topic_producer::TopicProducer,
+    settings::LogSettings, topic_producer::TopicProducer,
 };
 
 /// What became of a record by its deadline.

@@ -10,7 +10,6 @@ mod health_check;
 mod log_producer;
 mod logging_context;
 mod pending_delivery;
-mod record;
 mod settings;
 mod tail;
 #[cfg(test)]
@@ -22,7 +21,6 @@ pub(crate) use append_error::AppendError;
 pub(crate) use health_check::run_health_checks;
 pub(crate) use log_producer::{AppendOutcome, LogProducer};
 pub(crate) use pending_delivery::PendingDelivery;
-pub(crate) use record::{RecordToSend, tag};
 pub(crate) use settings::LogSettings;
-pub(crate) use tail::follow_tail;
+pub(crate) use tail::{follow_tail, tag};
 pub(crate) use topics::TopicSettings;

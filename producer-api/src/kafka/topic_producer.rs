@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
+use log_client::RecordToSend;
 use rdkafka::{
     ClientConfig, ClientContext, Message, Statistics,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    message::{DeliveryResult, Header, OwnedHeaders},
-    producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer},
+    message::DeliveryResult,
+    producer::{Producer, ProducerContext, PurgeConfig, ThreadedProducer},
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{Semaphore, oneshot};
@@ -24,8 +25,7 @@ use super::{
     health::LogHealth,
     logging_context::{log_error, log_line},
     pending_delivery::{DeliveryReport, PendingDelivery, ReportedPosition},
-    record::RecordToSend,
-    settings::{LogSettings, client_config, with_properties},
+    settings::LogSettings,
 };
 use crate::config::Delivery;
 
@@ -74,7 +74,7 @@ impl TopicProducer {
             .expect("nobody closes the semaphore");
         let (sender, report) = oneshot::channel();
         self.producer()
-            .send(producer_record(record, sender))
+            .send(record.with_opaque(Box::new(sender)))
             .map_err(|(error, _)| not_sent(error))?;
         Ok(PendingDelivery {
             topic: record.topic,
@@ -136,9 +136,10 @@ impl TopicProducer {
 }
 
 pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
-    let mut config = client_config(settings);
+    let mut config = settings.client();
     config
         .set("acks", "all")
+        .set("request.timeout.ms", "1000")
         .set("linger.ms", "0")
         .set(
             "message.timeout.ms",
@@ -160,28 +161,7 @@ pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
             .set("max.in.flight", "1"),
         Delivery::ExactlyOnce => config.set("enable.idempotence", "true"),
     };
-    with_properties(config, settings)
-}
-
-fn producer_record<'a>(
-    record: &'a RecordToSend<'_>,
-    report: oneshot::Sender<DeliveryReport>,
-) -> BaseRecord<'a, [u8], [u8], Box<oneshot::Sender<DeliveryReport>>> {
-    let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    let headers = record
-        .headers
-        .iter()
-        .fold(headers, |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(*value),
-            })
-        });
-    BaseRecord::with_opaque_to(record.topic.name(), Box::new(report))
-        .key(record.key)
-        .payload(record.value)
-        .timestamp(record.timestamp.as_millis())
-        .headers(headers)
+    settings.completed(config)
 }
 
 fn not_sent(error: KafkaError) -> AppendError {

@@ -14,10 +14,7 @@ use rdkafka::{
 };
 use tracing::{info, warn};
 
-use super::{
-    logging_context::LoggingContext,
-    settings::{LogSettings, client_config, with_properties},
-};
+use super::{logging_context::LoggingContext, settings::LogSettings};
 
 type Admin = AdminClient<LoggingContext>;
 
@@ -48,8 +45,7 @@ pub(super) enum TopicsError {
 pub(super) async fn create_missing(
     settings: &TopicSettings,
 ) -> Result<ExistingTopics, TopicsError> {
-    let config = with_properties(client_config(&settings.log), &settings.log);
-    let admin = config.create_with_context(LoggingContext);
+    let admin = settings.log.client().create_with_context(LoggingContext);
     let admin: Arc<Admin> = Arc::new(admin.map_err(TopicsError::Ask)?);
     let metadata = metadata_of(&admin).await?;
     let brokers = u32::try_from(metadata.brokers().len()).unwrap_or(u32::MAX);

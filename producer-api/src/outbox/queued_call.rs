@@ -1,12 +1,9 @@
 //! A call as it waits: the record that goes to the log, and its owner.
 
 use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Topic, header};
+use log_client::RecordToSend;
 
-use crate::{
-    kafka::{RecordToSend, tag},
-    owner::Owner,
-    recent_calls::RecentCall,
-};
+use crate::{kafka::tag, owner::Owner, recent_calls::RecentCall};
 
 /// A call that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,108 @@
+//! Parts of partitions, and what the log says of them.
+
+use std::time::Duration;
+
+use event_model::EventTime;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError,
+};
+
+/// A half-open range of offsets of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: u32,
+    /// The first offset.
+    pub start: u64,
+    /// The one after the last.
+    pub end: u64,
+}
+
+/// Every partition of a topic, from its first offset to its end now. Empty: the log has no such topic.
+///
+/// # Errors
+///
+/// The log did not answer a question within `timeout`.
+pub fn spans<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Vec<Span>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
+    let known = metadata
+        .topics()
+        .iter()
+        .filter(|known| known.name() == topic && known.error().is_none());
+    let mut partitions: Vec<i32> = known
+        .flat_map(|topic| topic.partitions())
+        .map(|partition| partition.id())
+        .collect();
+    partitions.sort_unstable();
+    let span = |partition: i32| {
+        let (start, end) = consumer.fetch_watermarks(topic, partition, timeout)?;
+        Ok(Span {
+            topic: topic.to_owned(),
+            partition: number_of(partition),
+            start: offset(start),
+            end: offset(end),
+        })
+    };
+    partitions.into_iter().map(span).collect()
+}
+
+/// The first offset of the span's partition whose record has this time or a later one. `None`: no record is that young.
+///
+/// # Errors
+///
+/// The log did not answer within `timeout`.
+pub fn offset_since<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    span: &Span,
+    time: EventTime,
+    timeout: Duration,
+) -> Result<Option<u64>, KafkaError> {
+    let mut times = TopicPartitionList::new();
+    let millis = Offset::Offset(time.as_millis().max(0));
+    times.add_partition_offset(&span.topic, number(span.partition), millis)?;
+    let answered = consumer.offsets_for_times(times, timeout)?;
+    Ok(
+        match answered.elements().first().map(|element| element.offset()) {
+            Some(Offset::Offset(found)) => Some(offset(found)),
+            _ => None,
+        },
+    )
+}
+
+/// Assigns partitions, each from an offset on, instead of those that were assigned before.
+///
+/// # Errors
+///
+/// The client is closing.
+pub fn assign<'a, C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: impl IntoIterator<Item = (&'a Span, u64)>,
+) -> Result<(), KafkaError> {
+    let mut assignment = TopicPartitionList::new();
+    for (span, from) in partitions {
+        let from = Offset::Offset(i64::try_from(from).expect("an offset came from an i64"));
+        assignment.add_partition_offset(&span.topic, number(span.partition), from)?;
+    }
+    consumer.assign(&assignment)
+}
+
+fn number(partition: u32) -> i32 {
+    i32::try_from(partition).expect("it came from an i32")
+}
+
+pub(crate) fn number_of(raw: i32) -> u32 {
+    u32::try_from(raw).expect("partitions count from 0")
+}
+
+/// Kafka's offsets are signed, and negative only where they stand for "none".
+pub(crate) fn offset(raw: i64) -> u64 {
+    u64::try_from(raw).unwrap_or(0)
+}
