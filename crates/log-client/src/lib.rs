@@ -1,5 +1,5 @@
 //! How a service talks to the log, through the Kafka protocol alone: what its client is set to, records on their way in
-//! and out, reading to an end.
+//! and out, reading to an end, and a producer that costs next to nothing while it has nothing to do.
 //!
 //! Everything here blocks or returns at once; nothing waits on a runtime. What a record says is event-model's.
 //!
@@ -24,11 +24,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod polled_producer;
 mod read_until;
 mod record;
 mod settings;
 mod span;
 
+pub use polled_producer::PolledProducer;
 pub use read_until::{ReadUntilError, read_until};
 pub use record::{RecordToSend, headers, owned_headers, record_view};
 pub use settings::{reader_settings, settings};

@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use log_client::RecordToSend;
+use log_client::{PolledProducer, RecordToSend};
 use rdkafka::{
     ClientConfig, ClientContext, Message, Statistics,
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::DeliveryResult,
-    producer::{Producer, ProducerContext, PurgeConfig, ThreadedProducer},
+    producer::{Producer, ProducerContext, PurgeConfig},
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{Semaphore, oneshot};
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::config::Delivery;
 
-pub(super) type NativeProducer = ThreadedProducer<TopicProducerContext>;
+pub(super) type NativeProducer = PolledProducer<TopicProducerContext>;
 
 pub(super) struct TopicProducer {
     config: ClientConfig,
@@ -53,7 +53,7 @@ impl TopicProducer {
         let context = TopicProducerContext {
             has_producer_id: Arc::clone(&has_producer_id),
         };
-        let producer = RwLock::new(Arc::new(config.create_with_context(context)?));
+        let producer = RwLock::new(Arc::new(PolledProducer::connect(&config, context)?));
         Ok(Self {
             config,
             health,
@@ -105,7 +105,7 @@ impl TopicProducer {
         let context = TopicProducerContext {
             has_producer_id: Arc::clone(&self.has_producer_id),
         };
-        match self.config.create_with_context(context) {
+        match PolledProducer::connect(&self.config, context) {
             Ok(producer) => {
                 *self
                     .producer
@@ -150,7 +150,7 @@ pub(super) fn producer_config(settings: &LogSettings) -> ClientConfig {
         // `in_flight` has a bound below this.
         .set("queue.buffering.max.messages", "100000")
         // Only to learn when the producer has its id.
-        .set("statistics.interval.ms", "250");
+        .set("statistics.interval.ms", "1000");
     match settings.delivery {
         Delivery::AtMostOnce => config
             .set("enable.idempotence", "false")
@@ -178,11 +178,16 @@ pub(super) struct TopicProducerContext {
 }
 
 impl ClientContext for TopicProducerContext {
-    fn stats(&self, statistics: Statistics) {
-        if statistics
-            .eos
-            .is_some_and(|eos| eos.idemp_state == "Assigned")
-        {
+    fn stats_raw(&self, statistics: &[u8]) {
+        // Once a second for ever: they are not read after they have said what they are for.
+        if self.has_producer_id.load(Ordering::Relaxed) {
+            return;
+        }
+        let statistics = serde_json::from_slice(statistics);
+        let eos = statistics
+            .ok()
+            .and_then(|statistics: Statistics| statistics.eos);
+        if eos.is_some_and(|eos| eos.idemp_state == "Assigned") {
             self.has_producer_id.store(true, Ordering::Relaxed);
         }
     }
