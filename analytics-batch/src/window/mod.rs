@@ -12,8 +12,6 @@ pub(crate) use reader::{Reader, ReaderSettings};
 use std::collections::BTreeMap;
 
 use event_model::Topic;
-// librdkafka waits by a clock that nobody sets.
-use librdkafka_clock as _;
 
 /// What was read: for each partition of each topic the first offset and the one after the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,12 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use event_model::{EventTime, Place, RecordView, Topic};
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use event_model::{RecordView, Topic};
+use log_client::{ReadUntilError, Span, headers, read_until, record_view, spans};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::message::BorrowedMessage;
 use service_kit::clock;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use super::{Meter, Offsets, Window};
 /// How long one question to the log may take before it is asked again.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the reader waits for a record before it looks whether it should stop.
+/// Between two questions that are asked again.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Rests shorter than this are saved up: the scheduler could not keep them.
@@ -111,22 +110,9 @@ impl Reader {
         settings: ReaderSettings,
         stop: CancellationToken,
     ) -> Result<Self, ReadError> {
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", &settings.log)
-            // The client wants the name of a group even where partitions are assigned by hand; no offset is ever committed.
-            .set("group.id", "analytics-batch")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "earliest")
-            // No program of ours writes transactions; one of another client must not keep a call unheard until it ends.
-            .set("isolation.level", "read_uncommitted")
+        let consumer = log_client::reader_settings(&settings.log, "analytics-batch")
             // Small answers: a large one would stand in the way of an alert on the log's sockets and disk.
             .set("fetch.max.bytes", "1048576")
-            .set("max.partition.fetch.bytes", "1048576")
-            .set("queued.max.messages.kbytes", "4096")
-            .set("fetch.error.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "500")
-            .set("socket.connection.setup.timeout.ms", "1000")
             .create()
             .map_err(|source| ReadError::Client {
                 log: settings.log.clone(),
@@ -146,41 +132,21 @@ impl Reader {
     pub(crate) fn window(&self) -> Result<Window, ReadError> {
         let mut window = Window::default();
         for topic in Topic::ALL {
-            for partition in self.partitions(topic)? {
-                let (start, end) = self.ask(|consumer, timeout| {
-                    consumer.fetch_watermarks(topic.name(), partition.cast_signed(), timeout)
-                })?;
-                window.insert(
-                    topic,
-                    partition,
-                    Offsets {
-                        start: offset(start),
-                        end: offset(end),
-                    },
-                );
+            for span in self.spans(topic)? {
+                let Span { start, end, .. } = span;
+                window.insert(topic, span.partition, Offsets { start, end });
             }
         }
         Ok(window)
     }
 
     /// The partitions of a topic, once it exists: producer-api may be about to create it.
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
+    fn spans(&self, topic: Topic) -> Result<Vec<Span>, ReadError> {
         let began = clock::steady();
         loop {
-            let metadata =
-                self.ask(|consumer, timeout| consumer.fetch_metadata(Some(topic.name()), timeout))?;
-            let found = metadata
-                .topics()
-                .iter()
-                .find(|found| found.name() == topic.name() && found.error().is_none());
-            let mut partitions: Vec<u32> = found
-                .into_iter()
-                .flat_map(|found| found.partitions())
-                .map(|partition| partition.id().cast_unsigned())
-                .collect();
-            if !partitions.is_empty() {
-                partitions.sort_unstable();
-                return Ok(partitions);
+            let spans = self.ask(|consumer, timeout| spans(consumer, topic.name(), timeout))?;
+            if !spans.is_empty() {
+                return Ok(spans);
             }
             if self.settings.deadline <= began.elapsed() {
                 return Err(ReadError::NoTopic {
@@ -259,121 +225,49 @@ impl Reader {
         take: &mut impl FnMut(&RecordView<'_>),
     ) -> Result<(), ReadError> {
         let mut position = offsets.start;
-        let failed = |offset, source| ReadError::Partition {
-            topic,
+        let span = Span {
+            topic: topic.name().to_owned(),
             partition,
-            offset,
-            source,
+            start: offsets.start,
+            end: offsets.end,
         };
-        self.assign(topic, partition, offsets.start)
-            .map_err(|source| failed(position, source))?;
-        let mut last_record = clock::steady();
-        while position < offsets.end {
-            if self.stop.is_cancelled() {
-                return Err(ReadError::Stopped);
+        let (pace, began, stop) = (&mut self.pace, self.began, &self.stop);
+        let keep_reading = || !stop.is_cancelled();
+        let deadline = self.settings.deadline;
+        let read = read_until(&self.consumer, &[span], deadline, keep_reading, |message| {
+            let headers = headers(message);
+            let Some(record) = record_view(message, &headers) else {
+                return;
+            };
+            take(&record);
+            position = record.place.offset + 1;
+            progress(position);
+            let rest = pace.read(bytes_of(message, &headers), began.elapsed());
+            if REST_MIN <= rest {
+                std::thread::sleep(rest);
             }
-            match self.consumer.poll(POLL_TIMEOUT) {
-                Some(Ok(message)) => {
-                    let at = offset(message.offset());
-                    // What was written after the window was taken belongs to the next report.
-                    if offsets.end <= at {
-                        break;
-                    }
-                    position = at + 1;
-                    let bytes = hand_over(
-                        &message,
-                        Place {
-                            topic,
-                            partition,
-                            offset: at,
-                        },
-                        take,
-                    );
-                    progress(position);
-                    let rest = self.pace.read(bytes, self.began.elapsed());
-                    if REST_MIN <= rest {
-                        std::thread::sleep(rest);
-                    }
-                    // The rest was ours: the log did not keep us waiting.
-                    last_record = clock::steady();
-                }
-                // The rest of the window holds no record for us: markers of transactions, or aborted ones.
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                // The client mends what may pass by itself, and says so.
-                Some(Err(error)) if !is_final(&error) => {}
-                Some(Err(source)) => return Err(failed(position, source)),
-                None => {}
-            }
-            let waited = last_record.elapsed();
-            if self.settings.deadline <= waited {
-                return Err(ReadError::Stalled {
-                    topic,
-                    partition,
-                    offset: position,
-                    end: offsets.end,
-                    waited,
-                });
-            }
-        }
-        self.consumer
-            .unassign()
-            .map_err(|source| failed(position, source))
-    }
-
-    fn assign(&self, topic: Topic, partition: u32, start: u64) -> Result<(), KafkaError> {
-        let start = i64::try_from(start).expect("an offset came from an i64");
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(
-            topic.name(),
-            partition.cast_signed(),
-            Offset::Offset(start),
-        )?;
-        self.consumer.assign(&assignment)
+        });
+        read.map_err(|error| match error {
+            ReadUntilError::Stopped => ReadError::Stopped,
+            ReadUntilError::Stalled { waited } => ReadError::Stalled {
+                topic,
+                partition,
+                offset: position,
+                end: offsets.end,
+                waited,
+            },
+            ReadUntilError::Client(source) => ReadError::Partition {
+                topic,
+                partition,
+                offset: position,
+                source,
+            },
+        })
     }
 }
 
-/// Kafka's offsets are signed, and negative only where they stand for "none".
-fn offset(raw: i64) -> u64 {
-    u64::try_from(raw).unwrap_or(0)
-}
-
-fn is_final(error: &KafkaError) -> bool {
-    use rdkafka::types::RDKafkaErrorCode as Code;
-    let code = error.rdkafka_error_code();
-    matches!(
-        code,
-        Some(
-            Code::Fatal
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownTopic
-                | Code::UnknownPartition
-                | Code::TopicAuthorizationFailed
-        )
-    )
-}
-
-/// Shows a record to `take` and returns its size in bytes.
-fn hand_over(
-    message: &BorrowedMessage<'_>,
-    place: Place,
-    take: &mut impl FnMut(&RecordView<'_>),
-) -> usize {
-    let headers: Vec<(&str, &[u8])> = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key, header.value.unwrap_or_default()))
-            .collect()
-    });
-    let time = EventTime::from_millis(message.timestamp().to_millis().unwrap_or(0));
-    take(&RecordView {
-        place,
-        time,
-        headers: &headers,
-        value: message.payload(),
-    });
-    let headers_bytes: usize = headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    message.key_len() + message.payload_len() + headers_bytes
+/// About what the record took on its way.
+fn bytes_of(message: &BorrowedMessage<'_>, headers: &[(&str, &[u8])]) -> usize {
+    let headers = headers.iter().map(|(name, value)| name.len() + value.len());
+    message.key_len() + message.payload_len() + headers.sum::<usize>()
 }
