@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use event_model::{Topic, dead_letter};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
+use log_client::{owned_headers, read_until, reader_settings, spans};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::message::{Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::json;
 use service_kit::Failure;
 
@@ -21,6 +19,8 @@ use crate::cli::Dlt;
 use crate::data_folder::DataFolder;
 use crate::outcome::not_now;
 
+/// What an operator's tools call the log's client.
+const CLIENT: &str = "mayday-dlt";
 /// How long the log may take to answer.
 const LOG_WITHIN: Duration = Duration::from_secs(10);
 
@@ -82,8 +82,7 @@ async fn replay(servers: &str, wanted: Option<&str>) -> Result<(), Failure> {
         Some(wanted) => vec![find(&letters, wanted)?],
         None => letters.values().collect(),
     };
-    let writer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", servers)
+    let writer: FutureProducer = log_client::settings(servers, CLIENT)
         .set("enable.idempotence", "true")
         .set("linger.ms", "0")
         .set("partitioner", "murmur2_random")
@@ -111,66 +110,29 @@ async fn replay(servers: &str, wanted: Option<&str>) -> Result<(), Failure> {
 
 /// Every dead letter there is, one per place of origin.
 fn read_all(servers: &str) -> Result<BTreeMap<Origin, OwnedMessage>, Failure> {
-    let reader: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set("group.id", "mayday-dlt")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        // As the gateway reads: an open transaction of another client holds nothing back.
-        .set("isolation.level", "read_uncommitted")
+    let reader: BaseConsumer = reader_settings(servers, CLIENT)
         .create()
         .context("the log's client does not start")?;
+    let mut all = Vec::new();
+    for topic in Topic::ALL {
+        let spans = spans(&reader, topic.dead_letter_name(), LOG_WITHIN);
+        all.extend(spans.map_err(|error| not_now(format!("{servers}: {error}")))?);
+    }
     let mut letters = BTreeMap::new();
-    for topic in [Topic::Alert, Topic::Accept] {
-        let name = topic.dead_letter_name();
-        let metadata = reader.fetch_metadata(Some(name), LOG_WITHIN);
-        let metadata = metadata.map_err(|error| not_now(format!("{servers}: {error}")))?;
-        for partition in metadata
-            .topics()
-            .iter()
-            .flat_map(|topic| topic.partitions())
-        {
-            read_partition(&reader, name, partition.id(), &mut letters)?;
-        }
-    }
-    Ok(letters)
-}
-
-fn read_partition(
-    reader: &BaseConsumer,
-    topic: &str,
-    partition: i32,
-    letters: &mut BTreeMap<Origin, OwnedMessage>,
-) -> Result<(), Failure> {
-    let failed = |error: KafkaError| not_now(format!("{topic}-{partition}: {error}"));
-    let (start, end) = reader
-        .fetch_watermarks(topic, partition, LOG_WITHIN)
-        .map_err(failed)?;
-    let mut from = TopicPartitionList::new();
-    from.add_partition_offset(topic, partition, Offset::Beginning)
-        .map_err(failed)?;
-    reader.assign(&from).map_err(failed)?;
-    let mut next = start;
-    while next < end {
-        let polled = reader
-            .poll(LOG_WITHIN)
-            .ok_or_else(|| not_now(format!("{topic}-{partition}: no answer")))?;
-        let letter = match polled {
-            Ok(letter) => letter.detach(),
-            // librdkafka goes on by itself.
-            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => {
-                continue;
+    let read = read_until(
+        &reader,
+        &all,
+        LOG_WITHIN,
+        || true,
+        |message| {
+            let letter = message.detach();
+            if let Some(origin) = origin_of(&letter) {
+                letters.insert(origin, letter);
             }
-            // What is left before the end are a transaction's markers.
-            Err(KafkaError::PartitionEOF(_)) => return Ok(()),
-            Err(error) => return Err(failed(error)),
-        };
-        next = letter.offset() + 1;
-        if let Some(origin) = origin_of(&letter) {
-            letters.insert(origin, letter);
-        }
-    }
-    Ok(())
+        },
+    );
+    read.map_err(|error| not_now(format!("{servers}: {error}")))?;
+    Ok(letters)
 }
 
 fn find<'a>(
@@ -206,14 +168,9 @@ fn header(letter: &OwnedMessage, name: &str) -> Option<String> {
 
 /// The headers it had before it became a dead letter.
 fn own_headers(letter: &OwnedMessage) -> OwnedHeaders {
-    let headers = letter
-        .headers()
-        .into_iter()
-        .flat_map(|headers| headers.iter());
+    let headers = letter.headers().into_iter().flat_map(Headers::iter);
     let own = headers.filter(|header| !dead_letter::ALL.contains(&header.key));
-    own.fold(OwnedHeaders::new(), |kept, Header { key, value }| {
-        kept.insert(Header { key, value })
-    })
+    owned_headers(own.map(|header| (header.key, header.value)))
 }
 
 /// Bytes for a terminal: what is no text, and what would steer the terminal, is escaped.
