@@ -8,7 +8,7 @@
 //!
 //! - [`stomp`] and [`websocket`]: bytes to values and back, and the session that decides. No I/O.
 //! - `hub`: who subscribes to what. `replay_buffer`: what was said, for those who were away.
-//! - `shard`, `connection`, `outbox`: the sockets of one core, owned by one thread.
+//! - `shard`, `connection`, `write_queue`: the sockets of one core, owned by one thread.
 //! - `feed`: the reader of the log. `http`, `page`, `admin`: HTTP.
 //!
 //! Nothing is kept on disk, and any gateway serves any client.
