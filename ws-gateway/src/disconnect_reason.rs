@@ -53,7 +53,7 @@ pub(crate) enum DisconnectReason {
     /// What the client began was not ended in time, or its memory was needed.
     #[error("a message was begun and not ended")]
     PartialMessage,
-    /// The outbox is full.
+    /// The write queue is full.
     #[error("what was sent was not read")]
     SlowConsumer,
     /// Something broke here.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use slab::Slab;
 
-/// Where a subscriber stands: what its connection keeps in order to leave, once.
+/// Where a subscriber stands: what its connection keeps in order to unsubscribe, once.
 #[derive(Debug)]
 pub(crate) struct SubscriptionHandle<Channel> {
     channel: Channel,

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_outbox_refuses_and_keeps_what_it_has() {
+    fn a_full_queue_refuses_and_keeps_what_it_has() {
         let room_for_five = 2 * FRAME_OVERHEAD + 15;
         let mut queue = queue(room_for_five);
         let ten = Bytes::from_static(b"0123456789");

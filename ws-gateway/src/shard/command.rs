@@ -78,7 +78,7 @@ impl ShardHandle {
         Self { commands, waker }
     }
 
-    /// Waits for room. Cancel safe: an order is given or not.
+    /// Waits for room. Cancel safe: a command is sent or not.
     pub(crate) async fn send(&self, command: ShardCommand) -> Result<(), ShardEnded> {
         self.commands.send(command).await.map_err(|_| ShardEnded)?;
         self.waker.wake().map_err(|_| ShardEnded)

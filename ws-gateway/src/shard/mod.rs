@@ -148,7 +148,7 @@ struct Shard {
     judged_at: Duration,
     log_ends: LogEnds,
     backfill_budgets: BackfillBudgets,
-    /// Memory that all outboxes of this shard hold, about, and its bound.
+    /// Memory that all write queues of this shard hold, about, and its bound.
     queued: Arc<AtomicUsize>,
     queued_max: usize,
     partial_messages: PartialMessages,

@@ -206,7 +206,7 @@ fn somebody_who_does_not_read_is_closed_with_4413_and_the_others_hear_everything
     let alert = shard.alert("101", "1502", &text);
     let read = shard.record(&alert);
 
-    // More than the kernel and the outbox together take, as fast as the quick one reads.
+    // More than the kernel and the queue together take, as fast as the quick one reads.
     for _ in 0..240 {
         for _ in 0..50 {
             shard.send(ShardCommand::Publish(read.clone()));
