@@ -143,7 +143,8 @@ impl Fault {
             }
             Self::FailingSyncs => return machine.sync_with("error=EIO"),
             Self::FullDisk => return machine.fill_disk(),
-            Self::FewFiles => return machine.limit_files(true),
+            // A start without descriptors ends with an error that says so: what is promised is that nothing ends later.
+            Self::FewFiles => return machine.wait_until_started() && machine.limit_files(true),
             Self::Clock(seconds) => return machine.set_clock(seconds),
             Self::Unplugged => on(network).unplug(number),
             Self::Parted => on(network).part_from_peers(number),

@@ -229,6 +229,23 @@ impl Machine {
         self.ballast = None;
     }
 
+    /// Waits until the process has everything open that it opens at its start; says whether it has.
+    pub(crate) fn wait_until_started(&self) -> bool {
+        let pause = Duration::from_millis(100);
+        let is_ready = || {
+            let asked = ureq::get(format!("http://{}:{}/readyz", self.host, self.ports[0]));
+            let asked = asked.config().timeout_global(Some(PATIENCE)).build();
+            asked.call().is_ok()
+        };
+        (0..PATIENCE.as_millis() / pause.as_millis()).any(|_| {
+            let is_ready = is_ready();
+            if !is_ready {
+                thread::sleep(pause);
+            }
+            is_ready
+        })
+    }
+
     /// Nearly no descriptor is free, or all are again.
     pub(crate) fn limit_files(&self, few: bool) -> bool {
         let process = self.process.as_ref().expect("it runs").id().to_string();

@@ -39,6 +39,8 @@ const POLL: Duration = Duration::from_millis(100);
 const TAIL: i64 = 1_000;
 /// How often the place reached is committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
+/// How often an operator is told at most that clocks differ, or agree again.
+const CLOCKS_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the feed ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,7 @@ pub(crate) struct Feed {
     readiness: Readiness,
     stop: CancellationToken,
     committed_at: Duration,
+    clocks_told_at: Option<Duration>,
 }
 
 impl Feed {
@@ -122,6 +125,7 @@ impl Feed {
             readiness,
             stop,
             committed_at: Duration::ZERO,
+            clocks_told_at: None,
         })
     }
 
@@ -312,7 +316,17 @@ impl Feed {
         }
     }
 
-    fn tell_clocks_differ(&self) {
+    /// Records of an api whose clock is wrong and of one whose clock is right alternate: the gauge says at once how it
+    /// stands, the log says it once a minute.
+    fn tell_clocks_differ(&mut self) {
+        let now = self.clock.elapsed();
+        if self
+            .clocks_told_at
+            .is_some_and(|told| now < told + CLOCKS_TOLD_EVERY)
+        {
+            return;
+        }
+        self.clocks_told_at = Some(now);
         let ahead_ms = self.event_clock.ahead_ms();
         if ahead_ms == 0 {
             info!("the clocks of this gateway and of the log's records agree again");
