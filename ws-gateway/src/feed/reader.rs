@@ -386,9 +386,7 @@ impl Feed {
         let Some(((read, error), place, time)) = digested else {
             return Ok(());
         };
-        if self.event_clock.heard(time) {
-            self.tell_clocks_differ();
-        }
+        let clocks_changed = self.event_clock.heard(time);
         if let Some(error) = error {
             warn!(
                 error = &error as &dyn std::error::Error,
@@ -401,6 +399,9 @@ impl Feed {
         self.tell(&read, ShardCommand::Publish)?;
         self.readiness
             .read_to(place.topic, place.partition, place.offset + 1);
+        if clocks_changed {
+            self.tell_clocks_differ();
+        }
         Ok(())
     }
 
