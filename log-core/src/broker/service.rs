@@ -110,7 +110,7 @@ impl Service {
     }
 
     pub(super) fn clock(&self) -> &Clock {
-        &*self.clock
+        &self.clock
     }
 
     /// Notes a request that is not served; whether the operator is to be told of it.

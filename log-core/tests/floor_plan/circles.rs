@@ -120,8 +120,8 @@ fn made_in(files: &BTreeMap<File, Source>, path: &[String]) -> Option<File> {
         let Some(name) = path.get(file.len()).filter(|name| *name != "*") else {
             return Some(file);
         };
-        let imports = files[&file].imports.iter();
-        let passed_on = imports.filter(|import| import.name == *name).next_back();
+        let mut imports = files[&file].imports.iter();
+        let passed_on = imports.rfind(|import| import.name == *name);
         let Some(import) = passed_on.filter(|_| seen.insert((file.clone(), name.clone()))) else {
             return Some(file);
         };

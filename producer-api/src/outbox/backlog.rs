@@ -275,6 +275,6 @@ impl Backlog {
     /// What became of a call. Only its owner is told.
     pub(super) fn status(&self, id: EventId, owner: &Owner) -> Option<(DeliveryStatus, EventTime)> {
         let known = self.statuses.get(&id)?;
-        (known.owner == *owner).then(|| (known.status, known.at))
+        (known.owner == *owner).then_some((known.status, known.at))
     }
 }
