@@ -131,8 +131,9 @@ async fn the_operator_sees_health_readiness_and_figures() {
     assert!(get(admin, "/healthz").await.contains("alive"));
     assert!(get(admin, "/readyz").await.contains("leader"));
     let figures = get(admin, "/metrics").await;
+    // How many is not asked: the recorder is the process's, and the brokers of the other tests count too.
     for name in [
-        "log_requests_total{api=\"Produce\"} 1",
+        "log_requests_total{api=\"Produce\"}",
         "log_applied_index",
         "log_request_bytes_total",
     ] {
