@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -305,14 +306,15 @@ fn build_library() -> Option<PathBuf> {
     Some(library)
 }
 
-/// Ports that stay free while a process is down: below those that the system gives away.
+/// Ports that stay free while a process is down: below those that the system gives away. No two machines get the same.
 fn free_ports() -> [u16; 4] {
     const FIRST: u32 = 11_000;
     const COUNT: u32 = 20_000;
-    let mut number = std::process::id().wrapping_mul(211);
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(211);
     std::array::from_fn(|_| {
         loop {
-            number = number.wrapping_add(1);
+            let number = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
             let port = u16::try_from(FIRST + number % COUNT).expect("a port");
             if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 return port;
