@@ -41,7 +41,7 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 }
 
 /// Lives through a plan of each seed, and prints what happened how often, and a fingerprint of all traces. `test` is the
-/// caller's name, for whoever wants to see a seed again.
+/// caller's name, for an engineer who wants to see a seed again.
 fn live(test: &str, seeds_default: u64, plan: impl Fn(u64) -> Plan + Sync) -> Coverage {
     let seeds = seeds(seeds_default);
     let next = AtomicU64::new(seeds.start);

@@ -70,7 +70,7 @@ pub(crate) fn assemble_again(
 ) -> Result<(Replica, EntryLog), NodeError> {
     let parts = Parts::read(folder, identity, recovered)?;
     {
-        // Under one lock, as when a command is applied: whoever sees an offset finds its bytes.
+        // Under one lock, as when a command is applied: a reader that sees an offset finds its bytes.
         let mut state = shared.state.write().expect("nobody panicked with it");
         let mut command = shared.clocks.command();
         command.follow(parts.state.clock(), now.elapsed);

@@ -11,7 +11,7 @@ pub(crate) struct Ticket(pub(crate) u64);
 /// What can happen to a replica.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Somebody wants a command applied. Answered with [`super::Effect::Answer`].
+    /// A connection or the operator wants a command applied. Answered with [`super::Effect::Answer`].
     Propose {
         /// Who asks.
         ticket: Ticket,
@@ -20,7 +20,7 @@ pub(crate) enum Input {
         /// Only if this is still the epoch: what was decided in another is stale.
         only_in: Option<LeaderEpoch>,
     },
-    /// Somebody wants the members changed. Answered with [`super::Effect::Answer`].
+    /// The operator wants the members changed. Answered with [`super::Effect::Answer`].
     ChangeMembership {
         /// Who asks.
         ticket: Ticket,
@@ -32,7 +32,7 @@ pub(crate) enum Input {
         /// Whom.
         to: ReplicaId,
     },
-    /// Somebody wants to read what is current. Answered with [`super::Effect::Readable`].
+    /// A connection wants to read what is current. Answered with [`super::Effect::Readable`].
     Read {
         /// Who asks.
         ticket: Ticket,
