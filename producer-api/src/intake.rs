@@ -8,7 +8,7 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, warn};
 
 use crate::{
@@ -16,13 +16,14 @@ use crate::{
     call_response::CallResponse,
     call_status::CallStatus,
     clock,
+    earlier_try::{EarlierTry, LookUp, OpenTry},
     idempotency::{Claim, InFlightCalls, InFlightGuard, Progress},
     kafka::{AppendError, AppendOutcome, LogProducer},
     limiter::{Limiter, RetryAfter},
     outbox::{DeliveryStatus, EnqueueError, Outbox, QueuedCall, WriteError},
     owner::Owner,
     receipt::Receipt,
-    recent_calls::{KeyUse, RecentCalls},
+    recent_calls::{KeyUse, RecentCall, RecentCalls},
     response_warning::ResponseWarning,
     submission::Submission,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Intake {
     pub(crate) calls_by_house: Limiter<(Topic, Line, House)>,
     /// Appends go on when the client's connection breaks: the call was made.
     pub(crate) appends: TaskTracker,
+    /// Ends what still waits for the outcome of a call whose client has its answer.
+    pub(crate) stop: CancellationToken,
     /// How long a client waits for the answer to its call.
     pub(crate) deadline: Duration,
     pub(crate) spring_types: SpringTypes,
@@ -169,16 +172,28 @@ impl Intake {
         append.await.unwrap_or(Err(ApiError::OutcomeUnknown { id }))
     }
 
+    /// What is known before the first try of this process. Soon after a start the log's tail has still to tell what an earlier
+    /// run stored under a key; where it cannot be read, calls do not wait for it.
+    fn earlier_try(&self, submission: &Submission) -> EarlierTry {
+        if submission.key.is_some() && self.recent.is_catching_up() {
+            EarlierTry::Unknown
+        } else {
+            EarlierTry::NotStored
+        }
+    }
+
     /// To the log, and to the outbox if the log does not have it in time.
     async fn append_or_enqueue(
-        &self,
+        self: &Arc<Self>,
         submission: Submission,
         guard: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Result<Receipt, ApiError> {
         let record = submission.record(self.spring_types);
+        let earlier = self.earlier_try(&submission);
         let line = submission.event.line();
-        let waits = |outbox: &Arc<Outbox>| outbox.holds(line);
+        let waits =
+            |outbox: &Arc<Outbox>| matches!(earlier, EarlierTry::Unknown) || outbox.holds(line);
         let outcome = if self.outbox.as_ref().is_some_and(waits) {
             AppendOutcome::Failed(AppendError::Unavailable)
         } else {
@@ -186,24 +201,34 @@ impl Intake {
                 .append(&RecordToSend::from(&record), deadline)
                 .await
         };
-        let (error, delivery) = match outcome {
+        let (error, earlier) = match outcome {
             AppendOutcome::Stored(place) => {
                 return Ok(self.stored(&submission, place, guard, deadline).await);
             }
-            AppendOutcome::Failed(error) => (error, None),
-            AppendOutcome::Late(delivery) => (AppendError::OutcomeUnknown(None), Some(delivery)),
+            AppendOutcome::Failed(error) => {
+                let earlier = earlier.ended(&error);
+                (error, earlier)
+            }
+            AppendOutcome::Late(delivery) => {
+                let error = AppendError::OutcomeUnknown(None);
+                (error, EarlierTry::Pending(delivery))
+            }
         };
+        let open = OpenTry { earlier, guard };
         let outbox = self.outbox.as_ref();
         let outbox = outbox.filter(|_| !matches!(error, AppendError::Rejected(_)));
         let Some(outbox) = outbox else {
+            self.await_outcome(submission.recent_call(None), open);
             return Err(api_error_of(error, &submission.event));
         };
+        let recent_call = submission.recent_call(None);
         let Submission { event, owner, .. } = submission;
         let call = QueuedCall::new(event.id(), event.line().clone(), owner, record);
-        match outbox.enqueue(call, delivery, guard).await {
+        match outbox.enqueue(call, open).await {
             Ok(status) => self.queued(&event, status, deadline).await,
-            Err(refused) => {
+            Err((refused, open)) => {
                 let id = event.id();
+                self.await_outcome(recent_call, open);
                 warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
                 Err(api_error_of(
                     match refused {
@@ -239,6 +264,43 @@ impl Intake {
             guard.complete(receipt);
         }
         receipt
+    }
+
+    /// The client is told that its call may be stored or not. Its repetitions under the same key wait until that is known, and
+    /// what is in the log is not sent again.
+    fn await_outcome(self: &Arc<Self>, call: RecentCall, open: OpenTry) {
+        let OpenTry {
+            earlier,
+            guard: Some(guard),
+        } = open
+        else {
+            return;
+        };
+        let (intake, stop) = (Arc::clone(self), self.stop.clone());
+        tokio::spawn(stop.run_until_cancelled_owned(async move {
+            let place = match earlier {
+                EarlierTry::NotStored => return,
+                EarlierTry::Pending(mut delivery) => match delivery.delivered().await {
+                    Ok(place) => Some(place),
+                    Err(AppendError::OutcomeUnknown(_)) => intake.look_up(call.id).await,
+                    Err(_) => None,
+                },
+                EarlierTry::Unknown => intake.look_up(call.id).await,
+            };
+            let Some(place) = place else { return };
+            let (id, at) = (call.id, call.at);
+            intake
+                .recent
+                .add(RecentCall { place, ..call }, clock::steady());
+            guard.complete(Receipt { id, at, place });
+        }));
+    }
+
+    async fn look_up(&self, id: EventId) -> Option<Option<Place>> {
+        LookUp::new(&self.log, &self.recent)
+            .place_of(id)
+            .await
+            .map(Some)
     }
 
     /// The call is in the outbox. A log that answers may have it before the deadline.

@@ -50,6 +50,7 @@ mod call_status;
 mod caller;
 mod clock;
 mod config;
+mod earlier_try;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod idempotency;

@@ -2,7 +2,8 @@
 //!
 //! The table is filled from both sides: a call that this process stored stands here before its caller is answered, and
 //! the log's tail (`kafka::tail`) brings what earlier runs and other instances stored. It is caught up once the tail has been
-//! read to its end; until then it answers what it knows, and judges nothing by what it does not.
+//! read to its end; until then it answers what it knows, and judges nothing by what it does not. Whether a call is *not* in
+//! the log is known only by reading on to where the log ends then: [`read_to_end`](RecentCalls::read_to_end).
 //!
 //! How long a key is remembered counts in elapsed time, not by the wall clock: from the moment this process saw the call,
 //! or, for what the tail held at the start, from its age then. Whether that age is right is a matter of two witnesses,
@@ -14,7 +15,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -69,7 +73,12 @@ pub(crate) enum KeyUse {
 pub(crate) struct RecentCalls {
     calls_max: usize,
     table: Mutex<Table>,
-    caught_up: watch::Sender<bool>,
+    /// So many times somebody wanted the tail read to its end: once at the start, and then at each look-up.
+    ends_wanted: AtomicU64,
+    /// The last of them for which it has been.
+    ends_read: watch::Sender<u64>,
+    /// A call waited for the tail in vain.
+    tail_is_unreadable: AtomicBool,
 }
 
 #[derive(Default)]
@@ -122,7 +131,9 @@ impl RecentCalls {
         Self {
             calls_max,
             table: Mutex::default(),
-            caught_up: watch::Sender::new(false),
+            ends_wanted: AtomicU64::new(1),
+            ends_read: watch::Sender::new(0),
+            tail_is_unreadable: AtomicBool::new(false),
         }
     }
 
@@ -133,18 +144,44 @@ impl RecentCalls {
 
     /// Whether the log's tail has been read to its end since the start.
     pub(crate) fn is_caught_up(&self) -> bool {
-        *self.caught_up.borrow()
+        0 < *self.ends_read.borrow()
     }
 
-    /// Until the log's tail has been read to its end.
+    /// Whether the log's tail has still to be read since the start, and may soon be.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        !self.is_caught_up() && !self.tail_is_unreadable.load(Ordering::Relaxed)
+    }
+
+    /// A call waited for the tail in vain: no other should.
+    pub(crate) fn give_up_catching_up(&self) {
+        self.tail_is_unreadable.store(true, Ordering::Relaxed);
+    }
+
+    /// Until the log's tail has been read to where it ends now: what was stored before this was called is known then.
     ///
     /// # Cancel safety
     ///
-    /// May be dropped and called again.
-    pub(crate) async fn wait_until_caught_up(&self) {
-        let mut caught_up = self.caught_up.subscribe();
+    /// May be dropped; called again, it asks for the end of that moment.
+    pub(crate) async fn read_to_end(&self) {
+        let wanted = self.ends_wanted.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut read = self.ends_read.subscribe();
         // An error would say that the table is gone, and it is here.
-        drop(caught_up.wait_for(|caught_up| *caught_up).await);
+        drop(read.wait_for(|read| wanted <= *read).await);
+    }
+
+    /// The end that is wanted and not read yet. To be asked before the log is asked where it ends.
+    pub(crate) fn unread_end(&self) -> Option<u64> {
+        let wanted = self.ends_wanted.load(Ordering::SeqCst);
+        (*self.ends_read.borrow() < wanted).then_some(wanted)
+    }
+
+    /// What stood in the log when this end was wanted has been taken in.
+    pub(crate) fn end_was_read(&self, wanted: u64) {
+        self.ends_read.send_if_modified(|read| {
+            let is_news = *read < wanted;
+            *read = wanted.max(*read);
+            is_news
+        });
     }
 
     /// Takes in a call that was stored just now, or read just now as the log goes on.
@@ -154,7 +191,8 @@ impl RecentCalls {
         table.forget_above(self.calls_max);
     }
 
-    /// Takes in the tail as it was found at the start, oldest first, and is caught up from then on.
+    /// Takes in the tail as it was found at the start, oldest first. Then its end is read:
+    /// [`end_was_read`](Self::end_was_read).
     pub(crate) fn add_tail(&self, calls: Vec<RecentCall>, wall: EventTime, now: Instant) {
         let newest = calls.iter().map(|call| call.at).max().unwrap_or(wall);
         let mut table = self.table();
@@ -170,8 +208,6 @@ impl RecentCalls {
             table.add(call, age);
         }
         table.forget_above(self.calls_max);
-        drop(table);
-        self.caught_up.send_replace(true);
     }
 
     /// Where the log has a call, once that is known.

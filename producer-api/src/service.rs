@@ -165,6 +165,7 @@ impl Service {
         // A thread, so it needs a token that is cancelled when this future is dropped.
         let stop_tail = shutdown.child_token();
         let _stop_tail = stop_tail.clone().drop_guard();
+        let _stop_intake = intake.stop.clone().drop_guard();
         background.spawn_blocking({
             let (intake, stop) = (Arc::clone(&intake), stop_tail);
             let settings = log_settings(&config);
@@ -263,6 +264,7 @@ async fn intake(config: &Config) -> Result<Intake, Error> {
         in_flight: InFlightCalls::default(),
         calls_by_house: Limiter::new(burst, interval, HOUSES_MAX),
         appends: TaskTracker::new(),
+        stop: CancellationToken::new(),
         deadline: config.deadline,
         spring_types: config.spring_types,
     })

@@ -116,7 +116,7 @@ async fn a_call_that_was_stored_at_once_can_be_asked_for_by_who_made_it() {
 }
 
 #[tokio::test]
-async fn before_the_tail_is_read_nothing_is_judged_and_no_call_waits_for_it() {
+async fn before_the_tail_is_read_no_key_is_held_against_another_call() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config("127.0.0.1:9");
     config.outbox = Some(folder.path().join("outbox"));
@@ -232,6 +232,68 @@ async fn a_queued_call_that_an_earlier_run_had_stored_is_not_stored_again() {
     assert_eq!(text_at(&log.address(), place), "fire");
     assert_eq!(records(&log.address()), 1, "it was sent again");
     api.close().await;
+}
+
+/// A client repeats its call as soon as the api is back, before the api can know what it stored before it was killed.
+#[tokio::test]
+async fn a_key_that_comes_before_the_tail_is_read_waits_for_it_and_stores_nothing_twice() {
+    let log = TestLog::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let with_outbox = || {
+        let mut config = config(&log.address());
+        config.outbox = Some(folder.path().join("outbox"));
+        config.outbox_reserve_bytes = 0;
+        config
+    };
+    let kim = token("dong-101", "1502");
+    let api = TestApi::open(with_outbox()).await;
+    let first = api.post_with("/alert", &kim, &KEY, "{}").await;
+    assert_eq!(first.status, 201);
+    api.close().await;
+
+    let api = TestApi::start(with_outbox()).await;
+    let again = api.post_with("/alert", &kim, &KEY, "{}").await;
+
+    assert_eq!((again.status, again.id()), (201, first.id()));
+    assert_eq!(again.place(), first.place());
+    assert_eq!(records(&log.address()), 1);
+    api.close().await;
+}
+
+/// The log is slower than a client's patience, and the call has no place in an outbox: its client may only be told that
+/// nobody knows. What it then repeats waits for the first try.
+#[tokio::test]
+async fn a_call_whose_outcome_nobody_knew_is_stored_once_however_soon_it_is_repeated() {
+    for has_outbox in [false, true] {
+        let log = MockLog::start();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(&log.address());
+        config.deadline = Duration::from_millis(500);
+        config.outbox = has_outbox.then(|| folder.path().join("outbox"));
+        config.outbox_reserve_bytes = 0;
+        config.outbox_bytes_max = 1;
+        let api = TestApi::open(config).await;
+        api.wait_until_keys_are_known().await;
+        let kim = token("dong-101", "1502");
+        let slowly = Duration::from_millis(800);
+        log.0.broker_round_trip_time(1, slowly).unwrap();
+
+        let first = api.post_with("/alert", &kim, &KEY, "{}").await;
+        assert_eq!(first.status, 503);
+        let id = first.id();
+        let second = api.post_with("/alert", &kim, &KEY, "{}").await;
+        log.0.broker_round_trip_time(1, Duration::ZERO).unwrap();
+        let mut told = second;
+        while told.status != 201 {
+            assert_eq!((told.status, told.id()), (503, id.clone()));
+            told = api.post_with("/alert", &kim, &KEY, "{}").await;
+        }
+
+        assert_eq!(told.id(), id);
+        assert_eq!(told.headers["idempotent-replay"], "true");
+        assert_eq!(records(&log.address()), 1, "outbox: {has_outbox}");
+        api.close().await;
+    }
 }
 
 async fn put(log: &str, id: &str, value: &str) {

@@ -181,7 +181,9 @@ impl<'a> Campaign<'a> {
                 .machines
                 .iter()
                 .position(|one| one.api() == caller.apis[0]);
-            caller.roams || api.is_some_and(|at| tally.restarted.contains(&at))
+            // Where the log ends with its api, nothing of theirs is under way when they start again.
+            let is_alone = self.machines.len() == 1;
+            !is_alone && (caller.roams || api.is_some_and(|at| tally.restarted.contains(&at)))
         });
         let mut history = History {
             calls: calls.collect(),

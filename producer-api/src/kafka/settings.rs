@@ -27,9 +27,14 @@ impl LogSettings {
         self.completed(log_client::settings(&self.bootstrap_servers, NAME))
     }
 
-    /// Of one that reads.
-    pub(super) fn reader(&self) -> ClientConfig {
-        self.completed(log_client::reader_settings(&self.bootstrap_servers, NAME))
+    /// Of the one that reads the log's tail. No client waits for a record of it: this process is woken twice a second at
+    /// most, not at each call.
+    pub(super) fn tail_reader(&self) -> ClientConfig {
+        let mut config = log_client::reader_settings(&self.bootstrap_servers, NAME);
+        config
+            .set("fetch.min.bytes", "1000000")
+            .set("fetch.wait.max.ms", "500");
+        self.completed(config)
     }
 
     /// What the operator sets comes last and wins.

@@ -13,7 +13,7 @@ use log_client::{
 use rdkafka::{
     consumer::{BaseConsumer, ConsumerContext},
     error::KafkaError,
-    message::BorrowedMessage,
+    message::{BorrowedMessage, Message},
     types::RDKafkaErrorCode,
 };
 use tokio_util::sync::CancellationToken;
@@ -80,7 +80,8 @@ fn read_tail(
 ) -> Result<(), ReadUntilError> {
     let generation = log.health().topics_generation();
     let keep_reading = || !stop.is_cancelled() && log.health().topics_generation() == generation;
-    let consumer: TailConsumer = settings.reader().create_with_context(LoggingContext)?;
+    let wanted = calls.unread_end();
+    let consumer: TailConsumer = settings.tail_reader().create_with_context(LoggingContext)?;
     let mut tail = Vec::new();
     for topic in Topic::ALL {
         tail.extend(tail_of(&consumer, topic, calls.calls_max() as u64)?);
@@ -91,13 +92,27 @@ fn read_tail(
     })?;
     info!(calls = found.len(), "the log's tail is read");
     calls.add_tail(found, EventTime::from(clock::wall()), clock::steady());
+    // Also where this reading began anew: then what is wanted since is read with it.
+    if let Some(wanted) = wanted {
+        calls.end_was_read(wanted);
+    }
+    let take = |message: &BorrowedMessage<'_>| {
+        if let Some(call) = recent_call(message) {
+            calls.add(call, clock::steady());
+        }
+    };
     assign(&consumer, tail.iter().map(|span| (span, span.end)))?;
     while keep_reading() {
+        if let Some(wanted) = calls.unread_end() {
+            tail = unread(&consumer, &tail)?;
+            read_until(&consumer, &tail, PATIENCE, keep_reading, take)?;
+            calls.end_was_read(wanted);
+            assign(&consumer, tail.iter().map(|span| (span, span.end)))?;
+        }
         match consumer.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
-                if let Some(call) = recent_call(&message) {
-                    calls.add(call, clock::steady());
-                }
+                take(&message);
+                move_end_past(&message, &mut tail);
             }
             Some(Err(KafkaError::PartitionEOF(_))) | None => {}
             Some(Err(error)) => debug!(
@@ -130,6 +145,32 @@ fn tail_of(
         span.start = span.start.max(start);
     }
     Ok(spans)
+}
+
+/// What has been read reaches to this record.
+fn move_end_past(message: &BorrowedMessage<'_>, read: &mut [Span]) {
+    let its = |span: &&mut Span| {
+        span.topic == message.topic() && i64::from(span.partition) == i64::from(message.partition())
+    };
+    if let Some(span) = read.iter_mut().find(its) {
+        let next = u64::try_from(message.offset() + 1).unwrap_or(0);
+        span.end = span.end.max(next);
+    }
+}
+
+/// From where the spans end to where their partitions end now.
+fn unread(consumer: &TailConsumer, read: &[Span]) -> Result<Vec<Span>, KafkaError> {
+    let mut unread = Vec::new();
+    for topic in Topic::ALL {
+        unread.extend(spans(consumer, topic.name(), REQUEST_TIMEOUT)?);
+    }
+    for span in &mut unread {
+        let is_its = |read: &&Span| (&read.topic, read.partition) == (&span.topic, span.partition);
+        let read_to = read.iter().find(is_its).map_or(span.start, |read| read.end);
+        span.start = span.start.max(read_to);
+        span.end = span.end.max(span.start);
+    }
+    Ok(unread)
 }
 
 /// What the record says of its call. `None`: it is not one of a call, so no client asks for it here.

@@ -12,7 +12,11 @@ use event_model::{EventId, EventTime, Line};
 use tokio::sync::watch;
 
 use super::{delivery_status::DeliveryStatus, queued_call::QueuedCall};
-use crate::{idempotency::InFlightGuard, kafka::PendingDelivery, owner::Owner, receipt::Receipt};
+use crate::{
+    earlier_try::{EarlierTry, OpenTry},
+    owner::Owner,
+    receipt::Receipt,
+};
 
 /// So many statuses are remembered after the call has left.
 const STATUSES_MAX: usize = 65_536;
@@ -31,9 +35,7 @@ pub(super) struct Backlog {
 struct WaitingCall {
     call: Arc<QueuedCall>,
     state: CallState,
-    delivery: Option<PendingDelivery>,
-    restored: bool,
-    guard: Option<InFlightGuard>,
+    open: OpenTry,
     status: watch::Sender<DeliveryStatus>,
 }
 
@@ -53,13 +55,11 @@ struct KnownStatus {
     status: DeliveryStatus,
 }
 
-/// A call to be sent now, and its earlier try if that may still be reported.
+/// A call to be sent now, and what its earlier try came to.
 pub(super) struct NextDelivery {
     pub(super) number: u64,
     pub(super) call: Arc<QueuedCall>,
-    pub(super) delivery: Option<PendingDelivery>,
-    /// An earlier run had it, and may have sent it.
-    pub(super) restored: bool,
+    pub(super) earlier: EarlierTry,
 }
 
 /// There is no room for the call.
@@ -92,12 +92,14 @@ impl Backlog {
         }
     }
 
-    /// Puts back a call that an earlier run had written and not sent. In the order of their numbers.
+    /// Puts back a call that an earlier run had written, and may have sent. In the order of their numbers.
     pub(super) fn restore(&mut self, number: u64, call: Arc<QueuedCall>) {
         self.next_number = self.next_number.max(number + 1);
-        self.insert(number, call, CallState::Synced, None, None);
-        let waiting = self.calls.get_mut(&number).expect("just put there");
-        waiting.restored = true;
+        let open = OpenTry {
+            earlier: EarlierTry::Unknown,
+            guard: None,
+        };
+        self.insert(number, call, CallState::Synced, open);
     }
 
     /// Knows again what became of a call of an earlier run.
@@ -115,29 +117,22 @@ impl Backlog {
     pub(super) fn enqueue(
         &mut self,
         call: Arc<QueuedCall>,
-        delivery: Option<PendingDelivery>,
-        guard: Option<InFlightGuard>,
-    ) -> Result<u64, OutboxFull> {
+        open: OpenTry,
+    ) -> Result<u64, (OutboxFull, OpenTry)> {
         if self.bytes_max < self.bytes + call.bytes() {
-            return Err(OutboxFull {
+            let full = OutboxFull {
                 bytes: self.bytes,
                 bytes_max: self.bytes_max,
-            });
+            };
+            return Err((full, open));
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.insert(number, call, CallState::Unsynced, delivery, guard);
+        self.insert(number, call, CallState::Unsynced, open);
         Ok(number)
     }
 
-    fn insert(
-        &mut self,
-        number: u64,
-        call: Arc<QueuedCall>,
-        state: CallState,
-        delivery: Option<PendingDelivery>,
-        guard: Option<InFlightGuard>,
-    ) {
+    fn insert(&mut self, number: u64, call: Arc<QueuedCall>, state: CallState, open: OpenTry) {
         self.bytes += call.bytes();
         self.lines
             .entry(call.line.clone())
@@ -152,9 +147,7 @@ impl Backlog {
         let waiting = WaitingCall {
             call,
             state,
-            delivery,
-            restored: false,
-            guard,
+            open,
             status: watch::Sender::new(DeliveryStatus::Queued),
         };
         let before = self.calls.insert(number, waiting);
@@ -179,14 +172,15 @@ impl Backlog {
     }
 
     /// The call could not be written: it was never here. Those behind it may have to be begun with.
-    pub(super) fn abandon(&mut self, number: u64) -> LineHead {
+    pub(super) fn abandon(&mut self, number: u64) -> (LineHead, OpenTry) {
         let waiting = self.remove(number);
         self.statuses.remove(&waiting.call.id);
         let first = self.lines.get(&waiting.call.line).and_then(VecDeque::front);
-        match first.map(|first| self.calls[first].state) {
+        let head = match first.map(|first| self.calls[first].state) {
             Some(CallState::Synced) => LineHead::Ready,
             Some(CallState::Unsynced | CallState::UnderWay) | None => LineHead::Busy,
-        }
+        };
+        (head, waiting.open)
     }
 
     /// The first call of a line, if it is on the disk and not handed out yet: this task sends it from now on.
@@ -203,8 +197,7 @@ impl Backlog {
         Some(NextDelivery {
             number,
             call: Arc::clone(&waiting.call),
-            delivery: waiting.delivery.take(),
-            restored: waiting.restored,
+            earlier: std::mem::replace(&mut waiting.open.earlier, EarlierTry::Unknown),
         })
     }
 
@@ -213,7 +206,7 @@ impl Backlog {
         let WaitingCall {
             call,
             state,
-            guard,
+            open,
             status: sender,
             ..
         } = self.remove(number);
@@ -222,7 +215,7 @@ impl Backlog {
             CallState::UnderWay,
             "a call ends only after it was handed out"
         );
-        if let (DeliveryStatus::Stored(place), Some(guard)) = (status, guard) {
+        if let (DeliveryStatus::Stored(place), Some(guard)) = (status, open.guard) {
             let (id, at) = (call.id, call.at);
             guard.complete(Receipt { id, at, place });
         }

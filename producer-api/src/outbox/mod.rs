@@ -45,8 +45,8 @@ use writer::Writer;
 
 use crate::{
     clock,
-    idempotency::InFlightGuard,
-    kafka::{AppendError, LogProducer, PendingDelivery},
+    earlier_try::{EarlierTry, LookUp, OpenTry},
+    kafka::{AppendError, LogProducer},
     owner::Owner,
     recent_calls::RecentCalls,
 };
@@ -55,11 +55,6 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a line waits for the log's tail to say where a call of it stands. Its order is settled by then.
 const PLACE_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a call that may be in the log already waits until the log's tail has been read. Beyond it the call is sent
-/// again: rather twice under one id than never.
-const TAIL_PATIENCE: Duration = Duration::from_secs(30);
-/// How long after that its record may still come to be read.
-const EARLIER_TRY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no outbox.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +179,8 @@ impl Outbox {
 
     /// Takes a call. When this returns it is on the disk, and what it returns tells its status.
     ///
-    /// `delivery` is the call's own earlier try, if its report may still come; `guard` is completed when it is stored.
+    /// What is `open` is handed on to the task that sends the call, and back with an error: a try under way may store the call
+    /// that found no place here.
     ///
     /// # Cancel safety
     ///
@@ -192,16 +188,17 @@ impl Outbox {
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
         call: QueuedCall,
-        delivery: Option<PendingDelivery>,
-        guard: Option<InFlightGuard>,
-    ) -> Result<watch::Receiver<DeliveryStatus>, EnqueueError> {
+        open: OpenTry,
+    ) -> Result<watch::Receiver<DeliveryStatus>, (EnqueueError, OpenTry)> {
         let (line, call) = (call.line.clone(), Arc::new(call));
-        let number = self.backlog().enqueue(Arc::clone(&call), delivery, guard)?;
+        let enqueued = self.backlog().enqueue(Arc::clone(&call), open);
+        let number = enqueued.map_err(|(full, open)| (full.into(), open))?;
         if let Err(failed) = self.writer.write(StoreWrite::Taken { number, call }).await {
-            if self.backlog().abandon(number) == LineHead::Ready {
+            let (head, open) = self.backlog().abandon(number);
+            if head == LineHead::Ready {
                 self.drain(line);
             }
-            return Err(EnqueueError::Disk(failed));
+            return Err((failed.into(), open));
         }
         let (status, head) = self.backlog().synced(number);
         if head == LineHead::Ready {
@@ -231,25 +228,15 @@ impl Outbox {
 
     /// Sends the calls of one line, one after the other, until none waits.
     async fn drain_line(&self, line: &Line) {
-        let (log, recent) = (&self.log, &self.recent);
-        // What earlier runs sent has had its time once the first of their calls has waited.
-        let mut patience = EARLIER_TRY_PATIENCE;
+        // One for all calls of the line that an earlier run had: its look for the first covers them.
+        let mut look_up = LookUp::new(&self.log, &self.recent);
         while let Some(NextDelivery {
             number,
             call,
-            delivery,
-            restored,
+            earlier,
         }) = self.next_delivery(line)
         {
-            let stored = match restored {
-                true => stored_by_an_earlier_try(&call, log, recent, patience).await,
-                false => None,
-            };
-            let status = match stored {
-                Some(place) => DeliveryStatus::Stored(Some(place)),
-                None => deliver(&call, delivery, log, recent).await,
-            };
-            patience = Duration::ZERO;
+            let status = deliver(&call, earlier, &mut look_up).await;
             // Written before it is forgotten: a crash between the two sends the call again, under its id.
             let ended = StoreWrite::Ended { number, status };
             if self.writer.write(ended).await.is_err() {
@@ -273,18 +260,22 @@ impl Outbox {
     }
 }
 
-/// Sends a call until its report says what became of it, never before the report of the try before. What the report says
-/// to be in the log is never sent again, whether it says where or not.
+/// Sends a call until its report says what became of it, never before what became of the try before is known, as far as it
+/// can be. What the report says to be in the log is never sent again, whether it says where or not.
 async fn deliver(
     call: &QueuedCall,
-    mut delivery: Option<PendingDelivery>,
-    log: &LogProducer,
-    recent: &RecentCalls,
+    mut earlier: EarlierTry,
+    look_up: &mut LookUp<'_>,
 ) -> DeliveryStatus {
+    let (log, recent) = (look_up.log, look_up.recent);
     loop {
-        let outcome = match delivery.take() {
-            Some(mut under_way) => under_way.delivered().await,
-            None => send_and_wait(call, log).await,
+        let outcome = match &mut earlier {
+            EarlierTry::NotStored => send_and_wait(call, log).await,
+            EarlierTry::Pending(delivery) => delivery.delivered().await,
+            EarlierTry::Unknown => match look_up.place_of(call.id).await {
+                Some(place) => return DeliveryStatus::Stored(Some(place)),
+                None => send_and_wait(call, log).await,
+            },
         };
         match outcome {
             Ok(place) => {
@@ -301,36 +292,16 @@ async fn deliver(
                 error!(id = %call.id, error = &error as &dyn std::error::Error, "the log will never take a call");
                 return DeliveryStatus::Dead;
             }
-            Err(_) => sleep(RETRY_PAUSE).await,
+            Err(error) => {
+                if matches!(error, AppendError::OutcomeUnknown(_)) {
+                    // This try's record has its time as well.
+                    *look_up = LookUp::new(log, recent);
+                }
+                earlier = earlier.ended(&error);
+            }
         }
-        let patience = EARLIER_TRY_PATIENCE;
-        if let Some(place) = stored_by_an_earlier_try(call, log, recent, patience).await {
-            return DeliveryStatus::Stored(Some(place));
-        }
+        sleep(RETRY_PAUSE).await;
     }
-}
-
-/// Where the log has a call that an earlier try stored without a report that says so: its process was killed, or the log
-/// was away for longer than librdkafka waits. So it is looked for before it is sent again.
-async fn stored_by_an_earlier_try(
-    call: &QueuedCall,
-    log: &LogProducer,
-    recent: &RecentCalls,
-    patience: Duration,
-) -> Option<Place> {
-    log.health().wait_until_available().await;
-    // One call of a line waits for the tail; where it cannot be read, those behind it do not wait again.
-    let tail_patience = if patience.is_zero() {
-        patience
-    } else {
-        TAIL_PATIENCE
-    };
-    timeout(tail_patience, recent.wait_until_caught_up())
-        .await
-        .ok()?;
-    let place = timeout(patience, recent.place_of(call.id)).await.ok()?;
-    info!(id = %call.id, %place, "a call left the outbox: an earlier try had stored it");
-    Some(place)
 }
 
 /// Without a deadline: librdkafka's own time limit ends each try with a report.

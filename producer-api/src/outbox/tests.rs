@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     clock,
+    earlier_try::{EarlierTry, LookUp, OpenTry},
     kafka::{LogProducer, LogSettings, PendingDelivery},
     owner::Owner,
     recent_calls::RecentCalls,
@@ -67,13 +68,20 @@ fn backlog() -> Backlog {
 }
 
 fn taken(backlog: &mut Backlog, call: &Arc<QueuedCall>) -> u64 {
-    backlog.enqueue(Arc::clone(call), None, None).unwrap()
+    backlog.enqueue(Arc::clone(call), never_tried()).unwrap()
 }
 
 fn next(backlog: &mut Backlog, line: &str) -> Option<u64> {
     backlog
         .next(&Line::new(line).unwrap())
         .map(|NextDelivery { number, .. }| number)
+}
+
+fn never_tried() -> OpenTry {
+    OpenTry {
+        earlier: EarlierTry::NotStored,
+        guard: None,
+    }
 }
 
 #[test]
@@ -134,7 +142,7 @@ fn a_call_that_could_not_be_written_leaves_its_place_to_the_next() {
     let second = taken(&mut backlog, &call("a", 2));
     assert_eq!(backlog.synced(second).1, LineHead::Busy);
 
-    assert_eq!(backlog.abandon(first), LineHead::Ready);
+    assert_eq!(backlog.abandon(first).0, LineHead::Ready);
 
     assert_eq!(next(&mut backlog, "a"), Some(second));
     assert_eq!(backlog.status(call("a", 1).id, &owner("kim")), None);
@@ -145,13 +153,13 @@ fn only_so_many_bytes_wait_and_room_comes_back_when_calls_end() {
     let mut backlog = Backlog::new(call("a", 1).bytes() + call("a", 2).bytes());
     let first = taken(&mut backlog, &call("a", 1));
     taken(&mut backlog, &call("a", 2));
-    assert!(backlog.enqueue(call("a", 3), None, None).is_err());
+    assert!(backlog.enqueue(call("a", 3), never_tried()).is_err());
 
     backlog.synced(first);
     next(&mut backlog, "a").unwrap();
     backlog.end(first, DeliveryStatus::Dead);
 
-    assert!(backlog.enqueue(call("a", 1), None, None).is_ok());
+    assert!(backlog.enqueue(call("a", 1), never_tried()).is_ok());
 }
 
 /// The store beside a map that lives through the same, on a disk whose power fails.
@@ -629,7 +637,11 @@ async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where()
 
     let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
     let (status, ()) = tokio::join!(
-        deliver(&call, Some(implicitly_acknowledged), &log, &recent),
+        deliver(
+            &call,
+            EarlierTry::Pending(implicitly_acknowledged),
+            &mut LookUp::new(&log, &recent)
+        ),
         async {
             recent.add(call.recent_call(Some(place)), clock::steady());
         }
@@ -638,7 +650,12 @@ async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where()
 
     let unknown = RecentCalls::new(10);
     let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
-    let status = deliver(&call, Some(implicitly_acknowledged), &log, &unknown).await;
+    let status = deliver(
+        &call,
+        EarlierTry::Pending(implicitly_acknowledged),
+        &mut LookUp::new(&log, &unknown),
+    )
+    .await;
     assert_eq!(
         status,
         DeliveryStatus::Stored(None),

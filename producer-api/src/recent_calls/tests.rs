@@ -1,4 +1,5 @@
 use event_model::IdempotencyScope;
+use futures_util::FutureExt;
 
 use super::*;
 use crate::clock;
@@ -57,6 +58,7 @@ fn house() -> (Line, House) {
 fn caught_up(tail: Vec<RecentCall>, wall: EventTime, now: Instant) -> RecentCalls {
     let calls = RecentCalls::new(100);
     calls.add_tail(tail, wall, now);
+    calls.end_was_read(1);
     calls
 }
 
@@ -90,6 +92,24 @@ fn nothing_is_judged_before_the_tail_has_been_read() {
     let (line, house) = house();
     assert_eq!(calls.has_live_call(&line, &house, None, now), None);
     assert!(is_repeated(&calls, 1, now), "what is known is told");
+}
+
+#[tokio::test]
+async fn a_call_is_known_to_be_missing_only_once_the_tail_is_read_to_where_the_log_ends_now() {
+    let calls = caught_up(Vec::new(), today(), clock::steady());
+    assert_eq!(calls.unread_end(), None);
+    let mut look = Box::pin(calls.read_to_end());
+    assert!(look.as_mut().now_or_never().is_none());
+    let wanted = calls.unread_end().unwrap();
+
+    calls.end_was_read(wanted - 1);
+    assert!(
+        look.as_mut().now_or_never().is_none(),
+        "the log was read before it was looked for"
+    );
+    calls.end_was_read(wanted);
+    assert!(look.as_mut().now_or_never().is_some());
+    assert_eq!(calls.unread_end(), None);
 }
 
 #[test]
