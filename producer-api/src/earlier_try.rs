@@ -14,7 +14,7 @@ use crate::{
 
 /// How long a call that may be in the log already waits until the log's tail has been read. Beyond it the call is sent
 /// again: rather twice under one id than never.
-const TAIL_PATIENCE: Duration = Duration::from_secs(30);
+const TAIL_PATIENCE: Duration = Duration::from_secs(10);
 /// How long after that its record may still come to be read: a log whose disks are slow had it, and not yet on disk.
 const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 
