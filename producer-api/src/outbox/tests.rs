@@ -68,7 +68,8 @@ fn backlog() -> Backlog {
 }
 
 fn taken(backlog: &mut Backlog, call: &Arc<QueuedCall>) -> u64 {
-    backlog.enqueue(Arc::clone(call), never_tried()).unwrap()
+    let enqueued = backlog.enqueue(Arc::clone(call), never_tried());
+    enqueued.ok().expect("there is room")
 }
 
 fn next(backlog: &mut Backlog, line: &str) -> Option<u64> {
@@ -636,11 +637,12 @@ async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where()
     };
 
     let implicitly_acknowledged = PendingDelivery::reported(Topic::Alert, 1, -1001);
+    let mut look_up = LookUp::new(&log, &recent);
     let (status, ()) = tokio::join!(
         deliver(
             &call,
             EarlierTry::Pending(implicitly_acknowledged),
-            &mut LookUp::new(&log, &recent)
+            &mut look_up
         ),
         async {
             recent.add(call.recent_call(Some(place)), clock::steady());

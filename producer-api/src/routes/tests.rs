@@ -45,6 +45,7 @@ fn state_without_log() -> Arc<AppState> {
         in_flight: InFlightCalls::default(),
         calls_by_house: Limiter::new(NonZeroU32::MAX, Duration::from_nanos(1), 10),
         appends: Default::default(),
+        stop: Default::default(),
         deadline: Duration::from_millis(1),
         spring_types: SpringTypes::default(),
     };
