@@ -805,6 +805,17 @@ fn what_only_looks_like_a_violation_is_none() {
 }
 
 #[test]
+fn a_module_for_tests_only_is_known_whoever_may_see_it() {
+    let source = Source::read(
+        "#[cfg(test)] mod a;\n#[cfg(any(test, feature = \"testing\"))]\npub mod b;\n#[cfg(test)] pub(crate) mod c { use std::fs; }",
+        &["planted"],
+    );
+    assert_eq!(source.test_modules, ["a", "b", "c"]);
+    let references = source.references.iter();
+    assert_eq!(references.map(|it| it.line).collect::<Vec<_>>(), []);
+}
+
+#[test]
 fn a_violation_is_found_at_its_line() {
     let source = Source::read(
         "//! Doc.\n\nuse crate::ids::Offset;\nuse std::{\n    io::Read,\n    fs,\n};\n",

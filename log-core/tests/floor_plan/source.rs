@@ -172,6 +172,9 @@ impl Reader {
     }
 
     fn skip_item(&mut self) {
+        if self.word() == Some("pub") {
+            self.skip_visibility();
+        }
         if let (Some("mod"), Some(Token::Word(name))) = (self.word(), self.token(1)) {
             self.source.test_modules.push(name.clone());
         }
@@ -185,6 +188,13 @@ impl Reader {
         }
     }
 
+    fn skip_visibility(&mut self) {
+        self.at += 1;
+        if self.is_at('(') {
+            self.skip_bracketed('(', ')');
+        }
+    }
+
     fn is_at_item(&self) -> bool {
         let before = self.at.checked_sub(1).map(|before| &self.tokens[before].1);
         matches!(before, None | Some(Token::Sign('}' | ';' | ']')))
@@ -192,10 +202,7 @@ impl Reader {
 
     /// `pub`, `pub(in crate::broker)`: who may see an item is nothing that it needs.
     fn read_visibility(&mut self) {
-        self.at += 1;
-        if self.is_at('(') {
-            self.skip_bracketed('(', ')');
-        }
+        self.skip_visibility();
         if self.word() == Some("use") {
             self.at += 1;
             self.read_use_tree(&[], true);
