@@ -3,7 +3,6 @@
 pub mod broker;
 pub mod clock;
 pub mod consensus;
-pub mod disk;
 pub mod entry;
 pub mod group;
 pub mod ids;
@@ -17,4 +16,3 @@ pub mod tools;
 pub mod wire;
 
 pub use broker::{Broker, Config};
-pub use storage::{Cut, Journal, JournalConfig, JournalError, JournalPosition, RecoveredJournal};

@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use log_core::disk::{Disk, OpenMode};
+use journal::disk::{Disk, OpenMode};
+use journal::sim_disk::SimDisk;
+use journal::{JournalConfig, Severity};
 use log_core::ids::TimestampMs;
 use log_core::record::{BatchBuilder, BatchHeader, Compression, NewRecord, Record, Records};
-use log_core::storage::{JournalConfig, Report, Severity, verify};
-use log_core::testing::SimDisk;
+use log_core::storage::{Report, verify};
 use serde_json::{Value, json};
 
 use support::TestBroker;

@@ -4,8 +4,8 @@
 use std::error::Error as StdError;
 use std::io;
 
+use journal::FolderLockError;
 use log_core::broker::StartError;
-use log_core::storage::FolderLockError;
 
 /// EMFILE: this process has as many open files as it may.
 const FILES_OF_PROCESS: i32 = 24;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use journal::disk::Disk;
 use tokio_util::sync::CancellationToken;
 
 use super::replica_handle::ReplicaHandle;
 use crate::clock::Clock;
-use crate::disk::Disk;
 use crate::node::Leadership;
 use crate::node::disk_room::DiskRoom;
 

@@ -134,8 +134,8 @@ mod tests {
     use super::*;
     use crate::entry::{Entry, EntryKind};
     use crate::ids::LeaderEpoch;
-    use crate::storage::JournalConfig;
-    use crate::testing::SimDisk;
+    use journal::JournalConfig;
+    use journal::sim_disk::SimDisk;
 
     #[test]
     fn an_invariant_that_breaks_while_writing_is_the_threads_last_word() {

@@ -39,6 +39,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journal::disk::{Disk, SystemDisk};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -63,7 +64,6 @@ use self::replica_thread::Neighbours;
 use self::service::Service;
 use crate::clock::Clock;
 use crate::consensus::Message;
-use crate::disk::{Disk, SystemDisk};
 use crate::node::Limits;
 pub use crate::node::{
     AppliedOutcome, Cluster, Leadership, NodeError, Outcome, ProposeError, TooManyPartitions,

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journal::disk::{Disk, make_private};
+use journal::{Cut, FolderLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -12,11 +14,10 @@ use super::node_view::{NodeView, Watches, now};
 use super::replica_handle::{ASKED_MAX, PROPOSED_BYTES_MAX, ReplicaHandle};
 use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
-use crate::disk::{Disk, make_private};
 use crate::ids::NodeId;
 use crate::node::assemble::place;
 use crate::node::{Limits, NodeError, assemble};
-use crate::storage::{Cut, FolderLock, Identity, Recovered, StorageConfig, recover};
+use crate::storage::{Identity, Recovered, StorageConfig, recover};
 
 /// What a node needs to know to start.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use journal::FolderLock;
+use journal::disk::Disk;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, sleep};
@@ -21,7 +23,6 @@ use super::node_view::NodeView;
 use super::peers::{FetchError, Peers, SnapshotFetcher};
 use super::replica_handle::{Asked, ProposalPermit};
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
-use crate::disk::Disk;
 use crate::ids::EntryIndex;
 use crate::node::group_commit::Written;
 use crate::node::{
@@ -31,7 +32,7 @@ use crate::node::{
 use crate::state::State;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
 use crate::storage::{
-    Captured, CheckpointError, EntryLog, FolderLock, Identity, StorageConfig, Synced, recover,
+    Captured, CheckpointError, EntryLog, Identity, StorageConfig, Synced, recover,
 };
 
 /// The length of the driver's tick.

@@ -9,10 +9,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use journal::disk::{Disk, SystemDisk};
 use uuid::Uuid;
 
 use crate::consensus::Membership;
-use crate::disk::{Disk, SystemDisk};
 use crate::entry::{Entry, EntryKind};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::node::{ReplicaError, perform};

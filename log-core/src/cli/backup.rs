@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use log_core::disk::{Disk, SystemDisk};
+use journal::disk::{Disk, SystemDisk};
 use log_core::storage::{BackedUp, back_up};
 
 /// What `backup` can be told.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
-use log_core::disk::{Disk, DiskFile, OpenMode, SystemDisk};
+use journal::disk::{Disk, DiskFile, OpenMode, SystemDisk};
 use log_core::entry::{Entry, EntryKind};
 use log_core::ids::TopicName;
 use log_core::record::{BatchHeader, HEADER_BYTES, Records};

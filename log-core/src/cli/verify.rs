@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use log_core::disk::SystemDisk;
-use log_core::storage::{Finding, Report, Severity, compare, verify};
+use journal::disk::SystemDisk;
+use journal::{Finding, Severity};
+use log_core::storage::{Report, compare, verify};
 use serde::Serialize;
 
 use super::resting::{NotResting, RestingFolder};

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use journal::disk::Disk;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::consensus::Membership;
-use crate::disk::Disk;
 use crate::ids::ReplicaId;
 
 /// How long a voter's last word holds. Ten of its reports may be lost.

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use journal::FolderLockError;
+
 use crate::consensus::InvalidMembership;
 use crate::state::StateDecodeError;
-use crate::storage::{FolderLockError, IdentityError, RecoveryError};
+use crate::storage::{IdentityError, RecoveryError};
 
 /// Why a node does not start. Nothing was changed in the folder but what recovery itself mends.
 #[derive(Debug, thiserror::Error)]

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use journal::disk::{Disk, OpenMode};
 use serde::{Deserialize, Serialize};
 
 use super::entry_log::Synced;
@@ -35,7 +36,6 @@ use super::partition::PartitionRecord;
 use super::recovery_error::{self, RecoveryError};
 use super::segment::Segment;
 use super::segment_summary::AppendTimes;
-use crate::disk::{Disk, OpenMode};
 use crate::ids::{EntryIndex, LeaderEpoch};
 
 pub(super) const NAME: &str = "checkpoint";

@@ -1,6 +1,6 @@
 //! Sizes of the files.
 
-use super::journal::JournalConfig;
+use journal::JournalConfig;
 
 /// Sizes of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

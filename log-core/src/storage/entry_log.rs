@@ -18,11 +18,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use journal::disk::Disk;
+use journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition};
 
-use super::journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition};
 use super::layout::ADVICE;
 use super::verify::report::JournalSummary;
-use crate::disk::Disk;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
 
@@ -590,7 +590,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::SimDisk;
+    use journal::sim_disk::SimDisk;
 
     const FOLDER: &str = "/journal";
     const SMALL: JournalConfig = JournalConfig {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::disk::{Disk, DiskFile, OpenMode, is_out_of_descriptors};
+use journal::disk::{Disk, DiskFile, OpenMode, is_out_of_descriptors};
 
 /// Of so many open files one is closed at once, so that not every use of another one has to look for the oldest.
 const CLOSED_SHARE: usize = 16;
@@ -267,7 +267,7 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
-    use crate::testing::{Fault, Operation, SimDisk};
+    use journal::sim_disk::{Fault, Operation, SimDisk};
 
     fn paths() -> impl Iterator<Item = PathBuf> {
         (0..).map(|number| PathBuf::from(format!("/data/{number}")))

@@ -4,10 +4,10 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use journal::disk::{Disk, DiskFile, OpenMode};
 use serde::{Deserialize, Serialize};
 
 use super::file_pool::{FilePool, PooledFile};
-use crate::disk::{Disk, DiskFile, OpenMode};
 
 /// Read at once for a checksum.
 const PIECE_BYTES: u64 = 1 << 20;

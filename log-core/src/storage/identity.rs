@@ -9,13 +9,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use journal::disk::{Disk, OpenMode};
+use journal::make_lasting;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::checkpoint::CheckpointFile;
-use super::folder;
 use super::layout::{ADVICE, JOURNAL};
-use crate::disk::{Disk, OpenMode};
 use crate::ids::{NodeId, ReplicaId};
 
 pub(super) const NAME: &str = "identity.json";
@@ -214,7 +214,7 @@ impl Identity {
     pub fn keep(&self, disk: &dyn Disk, folder: &Path) -> Result<(), IdentityError> {
         if self.formed.is_some() {
             let path = folder.join(JOURNAL);
-            folder::make_lasting(disk, &path)
+            make_lasting(disk, &path)
                 .map_err(|source| IdentityError::Unwritable { path, source })?;
         }
         self.keep_as(NAME, disk, folder)
@@ -389,7 +389,7 @@ fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::SimDisk;
+    use journal::sim_disk::SimDisk;
 
     #[test]
     fn a_cluster_is_named_as_kafka_writes_uuids() {

@@ -6,13 +6,14 @@
 
 use std::path::{Path, PathBuf};
 
+use journal::disk::{Disk, OpenMode};
+
 use super::batch_scan::{BatchAt, BatchScan};
 use super::growing_file::{FileEnd, GrowingFile};
 use super::indexer::{Indexer, NewEntries};
 use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
 use super::read_error::ReadError;
 use super::segment::{SegmentRecord, read_batch};
-use crate::disk::{Disk, OpenMode};
 use crate::ids::Offset;
 
 /// Whether more batches may follow in a segment.

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use journal::Finding;
+use journal::disk::Disk;
+use journal::inspect;
+
 use super::entry_log::{self, EntryLogError};
-use super::journal::inspect;
 use super::layout::JOURNAL;
-use super::verify::Finding;
-use crate::disk::Disk;
 use crate::entry::{Entry, HardState};
 use crate::ids::EntryIndex;
 

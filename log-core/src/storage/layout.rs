@@ -3,7 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, OpenMode};
+use journal::disk::{Disk, OpenMode};
+
 use crate::ids::{Offset, TopicId, TopicPartition};
 
 /// The journal's folder in the data folder.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use journal::disk::Disk;
 use uuid::Uuid;
 
 use super::checkpoint::Doomed;
 use super::layout::{INDEX, LOG, TIME_INDEX, TOPICS, partition_folder, segment_paths};
 use super::partition::PartitionRecord;
-use crate::disk::Disk;
 
 /// The files and folders of a checkpoint.
 pub(super) struct ListedFiles {

@@ -1,6 +1,6 @@
-//! Files: the journal, the partitions' segments with their indexes, checkpoints, and recovery from all of them.
+//! Files: the entries in the journal, the partitions' segments with their indexes, checkpoints, and recovery from all of them.
 //!
-//! Sync code over the [`crate::disk`] seam; who leads, and what a command means, is decided elsewhere. What is promised
+//! Sync code over the [`journal::disk`] seam; who leads, and what a command means, is decided elsewhere. What is promised
 //! is written at each file's head; the order of the steps between the files is in [`mod@recovery`] and [`checkpoint`].
 //!
 //! ```text
@@ -24,13 +24,10 @@ pub mod checkpoint;
 mod config;
 pub mod entry_log;
 mod file_pool;
-mod folder;
-pub mod folder_lock;
 mod growing_file;
 pub mod identity;
 mod index_rebuild;
 mod indexer;
-pub mod journal;
 pub mod journal_entries;
 mod layout;
 mod listed_files;
@@ -54,9 +51,7 @@ pub use backup::{BackedUp, BackupError, Restoring, RestoringError, back_up};
 pub use checkpoint::{Captured, Checkpoint, CheckpointError};
 pub use config::StorageConfig;
 pub use entry_log::{EntryLog, EntryLogError, RecoveredLog, Synced};
-pub use folder_lock::{FolderLock, FolderLockError};
 pub use identity::{Formed, Founder, Identity, IdentityError, cluster_id_of};
-pub use journal::{Cut, Journal, JournalConfig, JournalError, JournalPosition, RecoveredJournal};
 pub use journal_entries::{JournalEntries, read_entries};
 pub use partition::PartitionReader;
 pub use partitions::{Partitions, PartitionsError};
@@ -68,4 +63,4 @@ pub use snapshot::{
     CHUNK_BYTES, Incoming, InvalidManifest, Manifest, ManifestFile, Outgoing, SnapshotError,
     Wanted, hold,
 };
-pub use verify::{Finding, Report, Severity, compare, verify};
+pub use verify::{Report, compare, verify};

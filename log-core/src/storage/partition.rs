@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
+use journal::disk::Disk;
 use serde::{Deserialize, Serialize};
 
 use super::file_pool::FilePool;
@@ -20,7 +21,6 @@ use super::read_error::ReadError;
 use super::segment::{Segment, SegmentRecord};
 use super::segment_summary::{SegmentSummary, TimestampedOffset};
 use super::time_index::TimeEntry;
-use crate::disk::Disk;
 use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::record::{BatchHeader, SegmentSettings};
 

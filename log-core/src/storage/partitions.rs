@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use journal::disk::Disk;
+
 use super::checkpoint::{Captured, Checkpoint, Doomed};
 use super::file_pool::FilePool;
 use super::layout::{partition_folder, segment_paths};
 use super::partition::{Partition, PartitionReader, Rolled};
-use crate::disk::Disk;
 use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::record::{BatchHeader, HeaderError, SegmentSettings};
 

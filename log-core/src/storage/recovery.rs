@@ -10,14 +10,16 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journal::Cut;
+use journal::disk::{Disk, OpenMode};
+use journal::make_lasting;
+
 use super::checkpoint::{Checkpoint, Doomed, read_checkpoint};
 use super::config::StorageConfig;
 use super::entry_log::{EntryLog, RecoveredLog};
 use super::file_pool::FilePool;
-use super::folder;
 use super::growing_file::GrowingFile;
 use super::index_rebuild;
-use super::journal::Cut;
 use super::layout::{JOURNAL, LOG, partition_folder, segment_path};
 use super::listed_files::ListedFiles;
 use super::partition::{Partition, PartitionRecord};
@@ -25,7 +27,6 @@ use super::partitions::Partitions;
 use super::recovery_error::{RecoveryError, io_error};
 use super::segment::{Segment, SegmentRecord};
 use super::snapshot::install::{finish_install, remove_leftovers};
-use crate::disk::{Disk, OpenMode};
 use crate::entry::{Entry, HardState};
 use crate::ids::{EntryIndex, TopicPartition};
 
@@ -59,7 +60,7 @@ pub fn recover(
     data_folder: &Path,
     config: &StorageConfig,
 ) -> Result<Recovered, RecoveryError> {
-    folder::make_lasting(&**disk, data_folder).map_err(io_error("make folder", data_folder))?;
+    make_lasting(&**disk, data_folder).map_err(io_error("make folder", data_folder))?;
     // A checkpoint renamed just before the process ended may have a name that does not last yet.
     disk.sync_folder(data_folder)
         .map_err(io_error("sync folder", data_folder))?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use journal::disk::{Disk, OpenMode};
 use serde::{Deserialize, Serialize};
 
 use super::batch_scan::{BatchAt, BatchScan};
@@ -20,7 +21,6 @@ use super::read_error::ReadError;
 use super::segment_summary::{AppendTimes, SegmentSummary, TimestampedOffset};
 use super::sorted_entries::Found;
 use super::time_index::{self, TimeEntry};
-use crate::disk::{Disk, OpenMode};
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::{BatchHeader, timestamps};
 

@@ -25,7 +25,7 @@ use std::{
 };
 
 use event_model::{EventId, EventTime, Line, Place};
-use log_core::storage::{FolderLock, FolderLockError};
+use journal::{FolderLock, FolderLockError};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},

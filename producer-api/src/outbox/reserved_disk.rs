@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use log_core::{
+use journal::{
     JournalConfig,
     disk::{Disk, DiskFile, OpenMode, SystemDisk},
 };

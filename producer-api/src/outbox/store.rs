@@ -24,7 +24,7 @@ use std::{
 };
 
 use event_model::{EventId, EventTime, Line, Place, Topic};
-use log_core::{
+use journal::{
     Journal, JournalConfig, JournalError, JournalPosition,
     disk::{Disk, OpenMode},
 };

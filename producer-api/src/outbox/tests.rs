@@ -8,10 +8,10 @@ use std::{
 };
 
 use event_model::{EventId, EventTime, Line, Place, Topic};
-use log_core::{
+use journal::{
     JournalConfig,
     disk::{Disk, OpenMode},
-    testing::{Fault, Operation, SimDisk},
+    sim_disk::{Fault, Operation, SimDisk},
 };
 use proptest::prelude::*;
 use tokio::sync::watch;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use log_core::JournalError;
+use journal::JournalError;
 use tokio::sync::{
     mpsc::{self, error::TryRecvError},
     oneshot, watch,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journal::disk::Disk;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
@@ -13,7 +14,6 @@ use super::asking::who_are_you;
 use super::formation::{Answers, Obstacle, Step, decide};
 use super::inner::Inner;
 use super::{Peer, Peers};
-use crate::disk::Disk;
 use crate::storage::{Formed, Identity, IdentityError, cluster_id_of};
 
 /// Between two rounds of questions.

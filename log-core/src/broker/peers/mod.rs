@@ -32,6 +32,7 @@ mod waiting;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use journal::disk::Disk;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,6 @@ use self::us::Us;
 use super::replica_handle::ReplicaHandle;
 use crate::clock::Clock;
 use crate::consensus::Message;
-use crate::disk::Disk;
 use crate::node::{Outcome, ProposeError};
 use crate::state::Command;
 use crate::storage::Identity;

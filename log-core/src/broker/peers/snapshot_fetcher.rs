@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use journal::disk::Disk;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::{Instrument, info, info_span};
@@ -14,7 +15,6 @@ use super::asking::Asking;
 use super::conversation::TalkError;
 use super::inner::Inner;
 use super::question::{Answer, Request};
-use crate::disk::Disk;
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::storage::snapshot::{Incoming, InvalidManifest, Manifest, SnapshotError, Wanted};
 

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journal::JournalConfig;
+use journal::disk::Disk;
+use journal::sim_disk::SimDisk;
 use uuid::Uuid;
 
 use super::*;
 use crate::consensus::Persist;
-use crate::disk::Disk;
 use crate::ids::{
     EntryIndex, GroupId, NodeId, Offset, PartitionIndex, ReplicaId, TimestampMs, TopicName,
     TransactionalId,
@@ -21,8 +23,8 @@ use crate::state::{
     AddOffsetsToTransaction, CreateTopic, FeatureLevel, InitProducerId, JudgeClockJumps,
     JumpVerdict, Produce, RaiseFeatureLevel, RegisterNode, Response, TransactionalProducer,
 };
-use crate::storage::{EntryLog, Identity, JournalConfig, StorageConfig, recover};
-use crate::testing::{SimClock, SimDisk};
+use crate::storage::{EntryLog, Identity, StorageConfig, recover};
+use crate::testing::SimClock;
 
 const FOLDER: &str = "/data";
 const STORAGE: StorageConfig = StorageConfig {

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journal::JournalConfig;
+use journal::Severity;
+use journal::disk::{Disk, DiskFile, OpenMode};
+use journal::make_lasting;
+
 use super::{BackupError, io_error};
-use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::entry::{Entry, HardState};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::storage::checkpoint::CheckpointFile;
 use crate::storage::entry_log::{ENTRY_OVERHEAD_BYTES, EntryLog};
-use crate::storage::folder;
 use crate::storage::growing_file::FileEnd;
 use crate::storage::identity::Identity;
-use crate::storage::journal::JournalConfig;
 use crate::storage::journal_entries::read_entries_after;
 use crate::storage::layout::{INSTALLED, JOURNAL, TOPICS, read_all};
-use crate::storage::verify::Severity;
 
 /// A running node can complete a checkpoint, and remove what it no longer lists, while we copy; each time the copy has
 /// less to do, since what is the same is not copied again.
@@ -104,7 +105,7 @@ impl Backup<'_> {
             let folder = self.data_folder.to_owned();
             return Err(BackupError::Installing { folder });
         }
-        folder::make_lasting(&**self.disk, self.to).map_err(io_error("make", self.to))?;
+        make_lasting(&**self.disk, self.to).map_err(io_error("make", self.to))?;
         let checkpoint = copy_checkpoint(&**self.disk, self.data_folder, self.to)?;
         let place = checkpoint.as_ref().map_or_else(Default::default, |file| {
             (file.checkpoint.applied, file.checkpoint.epoch)

@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journal::disk::Disk;
+use journal::{Finding, Severity};
+
 use super::copy::copy_checkpoint;
 use super::{BackupError, io_error};
-use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, LeaderEpoch};
 use crate::storage::checkpoint::{Checkpoint, CheckpointError};
@@ -15,7 +17,7 @@ use crate::storage::identity::{Identity, IdentityError};
 use crate::storage::journal_entries::read_entries_after;
 use crate::storage::layout::JOURNAL;
 use crate::storage::partitions::Partitions;
-use crate::storage::verify::{Finding, Severity, verify};
+use crate::storage::verify::verify;
 use crate::storage::{RecoveryError, StorageConfig, recover};
 
 /// A folder that a backup was copied to. It gets its identity last: until [`Self::finish`] no node starts from it.
@@ -162,5 +164,5 @@ fn needs_soundness(disk: &dyn Disk, backup: &Path) -> Result<(), RestoringError>
 
 fn needs_new_folder(disk: &dyn Disk, folder: &Path) -> Result<(), BackupError> {
     super::copy::needs_empty(disk, folder)?;
-    crate::storage::folder::make_lasting(disk, folder).map_err(io_error("make", folder))
+    journal::make_lasting(disk, folder).map_err(io_error("make", folder))
 }

@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journal::disk::{Disk, DiskFile, OpenMode};
+
 use super::chunk::{self, CHUNK_BYTES};
 use super::manifest::{Manifest, ManifestFile, listed};
 use super::{SnapshotError, io_error};
-use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
 use crate::storage::growing_file::FileEnd;
 use crate::storage::layout::{INCOMING, INSTALLED, JOURNAL, TOPICS, read_all};

@@ -13,8 +13,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journal::disk::Disk;
+
 use super::incoming::manifest_of;
-use crate::disk::Disk;
 use crate::ids::EntryIndex;
 use crate::storage::checkpoint::{Checkpoint, CheckpointFile, read_checkpoint};
 use crate::storage::config::StorageConfig;

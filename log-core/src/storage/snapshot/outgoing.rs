@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use journal::disk::{Disk, OpenMode};
 
 use super::chunk::{self, CHUNK_BYTES};
 use super::manifest::{BYTES_MAX, Manifest};
 use super::{SnapshotError, io_error};
-use crate::disk::{Disk, OpenMode};
 use crate::ids::EntryIndex;
 use crate::storage::checkpoint::{Checkpoint, CheckpointFile};
 use crate::storage::layout::{SNAPSHOTS, read_all};

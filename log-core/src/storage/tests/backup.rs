@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use journal::disk::SystemDisk;
+
 use super::*;
-use crate::disk::SystemDisk;
 use crate::entry::{Entry, EntryKind, HardState};
 
 const BACKUP: &str = "/backup";

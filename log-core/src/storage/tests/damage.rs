@@ -158,7 +158,7 @@ fn no_bytes_make_a_start_panic_or_take_much_memory() {
     for (path, content) in node.disk.files() {
         for byte in (0..content.len()).step_by(3) {
             let disk = node.disk.copy(1);
-            let file = disk.open(&path, crate::disk::OpenMode::Write).unwrap();
+            let file = disk.open(&path, journal::disk::OpenMode::Write).unwrap();
             file.write_at(&[0xff; 8], byte as u64).unwrap();
             let started = catch_unwind(AssertUnwindSafe(|| verdict(&disk, &[])));
             assert!(started.is_ok(), "{} at byte {byte}", path.display());

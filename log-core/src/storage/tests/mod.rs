@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use journal::JournalConfig;
+use journal::disk::Disk;
+use journal::sim_disk::SimDisk;
 use uuid::Uuid;
 
 use super::*;
-use crate::disk::Disk;
 use crate::ids::{
     EntryIndex, LeaderEpoch, NodeId, Offset, PartitionIndex, TimestampMs, TopicId, TopicName,
     TopicPartition,
@@ -24,7 +26,6 @@ use crate::ids::{
 use crate::record::{
     BatchBuilder, BatchHeader, BatchPatch, Compression, NewRecord, SegmentSettings,
 };
-use crate::testing::SimDisk;
 
 /// Of all that [`Node`] writes.
 const EPOCH: LeaderEpoch = LeaderEpoch(1);

@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use journal::sim_disk::{Call, Fault, Operation};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,6 @@ use super::*;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::ReplicaId;
 use crate::storage::layout::{partition_folder, segment_paths};
-use crate::testing::{Call, Fault, Operation};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 2_000;

@@ -1,7 +1,7 @@
 //! What a start accepts, drops and refuses.
 
 use super::*;
-use crate::disk::OpenMode;
+use journal::disk::OpenMode;
 
 /// A node with two topics of several segments and a checkpoint over all of it.
 fn checkpointed() -> Node {
@@ -290,7 +290,7 @@ fn damage_in_what_is_read_at_a_start_is_refused_before_anything_is_dropped() {
 
 #[test]
 fn a_failed_sync_leaves_the_checkpoint_before_it_in_force() {
-    use crate::testing::{Fault, Operation};
+    use journal::sim_disk::{Fault, Operation};
     let mut node = checkpointed();
     node.append("a", &[1]);
     let synced = node.journal_one();

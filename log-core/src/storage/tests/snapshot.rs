@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use journal::disk::{DiskFile, OpenMode};
+use journal::sim_disk::Call;
+use journal::sim_disk::{Fault, Operation};
+
 use super::*;
-use crate::disk::{DiskFile, OpenMode};
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::ReplicaId;
-use crate::testing::{Fault, Operation};
 
 /// A leader whose checkpoint of entry 12 has two topics, several segments and an empty partition.
 fn leader() -> Node {
@@ -531,8 +533,6 @@ use power_cut::Outcome;
 
 /// Which operations say that they were done, and were not.
 type Bug = fn(&Call<'_>) -> bool;
-
-use crate::testing::Call;
 
 /// Every operation of a fetch and an install, several seeds each. Returns how often the old and the new state were left,
 /// or the first violation.

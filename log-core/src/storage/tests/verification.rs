@@ -1,7 +1,9 @@
 //! What `verify` finds, and that it finds nothing where nothing is wrong.
 
+use journal::Severity;
+use journal::disk::OpenMode;
+
 use super::*;
-use crate::disk::OpenMode;
 
 /// A node of two topics with closed and active segments, index entries, a trimmed journal and a checkpoint.
 fn clean_folder(seed: u64) -> Node {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::finding::{Finding, Severity};
-use crate::disk::{Disk, OpenMode};
+use journal::disk::{Disk, OpenMode};
+use journal::{Finding, Severity};
+
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::storage::checkpoint::CheckpointFile;
 use crate::storage::layout::{LOG, partition_folder, read_all, segment_path};

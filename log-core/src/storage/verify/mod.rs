@@ -7,24 +7,23 @@
 //! [`verify`] looks at one folder, [`compare`] at two that should hold the same.
 
 mod comparison;
-pub(super) mod finding;
-mod partition_check;
+pub(super) mod partition_check;
 pub(super) mod report;
 
 use std::path::Path;
 
+use journal::disk::Disk;
+use journal::inspect;
+
 pub use self::comparison::compare;
-pub use self::finding::{Finding, Severity};
 use self::partition_check::PartitionCheck;
 pub use self::report::{CheckpointSummary, JournalSummary, PartitionSummary, Report};
 use super::checkpoint::{CheckpointFile, Doomed};
 use super::entry_log::{self, EntryLogError};
 use super::identity::{self, Identity, IdentityError};
-use super::journal::inspect;
 use super::layout::{INCOMING, INSTALLED, JOURNAL, SNAPSHOTS, read_all};
 use super::listed_files::ListedFiles;
 use super::snapshot::install;
-use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch};
 
 /// Checks a data folder. What cannot be read is a finding like any other. A snapshot that the next start puts into force

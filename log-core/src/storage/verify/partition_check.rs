@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use journal::disk::{Disk, OpenMode};
+
 use super::report::{PartitionSummary, Report};
-use crate::disk::{Disk, OpenMode};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::storage::batch_scan::{BatchAt, BatchScan};
 use crate::storage::growing_file::GrowingFile;

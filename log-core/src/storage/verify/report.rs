@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+use journal::{Finding, Severity};
 use serde::Serialize;
 
-use super::finding::{Finding, Severity};
 use crate::ids::{EntryIndex, LeaderEpoch, Offset};
 
 /// What a check found.

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use journal::JournalConfig;
+use journal::disk::Disk;
+use journal::sim_disk::{Fault, Operation, SimDisk};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -18,11 +21,10 @@ use super::snapshots::Part;
 use super::view::View;
 use super::{Plan, Planted};
 use crate::consensus::Message;
-use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::node::Limits;
-use crate::storage::{Formed, Founder, Identity, JournalConfig, StorageConfig};
-use crate::testing::{Fault, Operation, SimClock, SimDisk};
+use crate::storage::{Formed, Founder, Identity, StorageConfig};
+use crate::testing::SimClock;
 
 /// Why a node is no longer up.
 #[derive(Clone, Debug, PartialEq, Eq)]

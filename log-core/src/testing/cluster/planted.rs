@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use journal::disk::{Disk, OpenMode};
+use journal::sim_disk::{Call, Fault, Operation, SimDisk};
+
 use super::request::{Request, Said};
 use super::topic;
 use super::view::View;
 use crate::consensus::{Message, Persist};
-use crate::disk::{Disk, OpenMode};
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, TimestampMs};
 use crate::node::{CommandClock, Now, ProposeError, Shared};
@@ -18,7 +20,6 @@ use crate::state::{
     Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart,
 };
 use crate::storage::{Recovered, SegmentSummary, read_entries};
-use crate::testing::{Call, Fault, Operation, SimDisk};
 
 /// A bug that the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journal::disk::Disk;
+
 use super::Planted;
 use super::coordinator::{Coordinator, Record};
 use super::errand::{Errand, Step, most_have, step_to_join, step_to_leave};
@@ -16,7 +18,6 @@ use super::request::{Asker, Request, Said};
 use super::view::View;
 
 use crate::consensus::{Membership, Message, Persist, Quorum};
-use crate::disk::Disk;
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs, TransactionalId};
 use crate::node::due::{self, Remembered};
 use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};

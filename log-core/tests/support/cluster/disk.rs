@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use log_core::disk::{Disk as _, SystemDisk};
+use journal::disk::{Disk as _, SystemDisk};
 
 use super::program::{run, run_if_possible};
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use journal::disk::{Disk, SystemDisk};
 use kafka_protocol::messages::ApiKey;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
@@ -24,7 +25,6 @@ use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
 use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum, QuorumMember};
-use crate::disk::{Disk, SystemDisk};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
 use crate::node::{AppliedOutcome, Leadership, Limits, ProposeError, assemble, perform};
 use crate::state::{

@@ -9,8 +9,8 @@
 //!
 //! ```
 //! # use std::path::Path;
-//! use log_core::disk::{Disk, OpenMode};
-//! use log_core::testing::SimDisk;
+//! use journal::disk::{Disk, OpenMode};
+//! use journal::sim_disk::SimDisk;
 //!
 //! let disk = SimDisk::with_seed(7);
 //! let file = disk.open(Path::new("/note"), OpenMode::CreateNew)?;

@@ -10,8 +10,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::disk::{Disk, OpenMode};
-use crate::testing::{Call, Fault, Operation, SimDisk};
+use crate::disk::OpenMode;
+use crate::sim_disk::{Call, Fault, Operation, SimDisk};
 
 const FOLDER: &str = "/data/journal";
 const SMALL: JournalConfig = JournalConfig {

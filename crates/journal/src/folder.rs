@@ -9,7 +9,7 @@ use crate::disk::Disk;
 ///
 /// # Errors
 /// What the system says; the folder may be there, and may not last.
-pub(super) fn make_lasting(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+pub fn make_lasting(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = folder
         .ancestors()
         .take_while(|folder| !disk.exists(folder))

@@ -5,17 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{JournalError, full_or_io, io_error};
-use super::frame::HEADER_BYTES;
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::{JournalError, full_or_io, io_error};
+use crate::frame::HEADER_BYTES;
 
 /// What a file is called until it is complete.
-pub(super) const UNFINISHED: &str = ".new";
+pub(crate) const UNFINISHED: &str = ".new";
 const NAME: &str = "next.journal";
 /// Zeros are written in pieces of at most this size.
 const ZEROS: &[u8] = &[0; 256 << 10];
 
-pub(super) struct Preallocation {
+pub(crate) struct Preallocation {
     file: Box<dyn DiskFile>,
     folder: PathBuf,
     path: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct Preallocation {
 
 impl Preallocation {
     /// Makes the file, empty.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         disk: &dyn Disk,
         folder: &Path,
         segment_bytes: u32,
@@ -44,16 +44,16 @@ impl Preallocation {
         })
     }
 
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.written == self.len
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Writes so many more zeros, and syncs them.
-    pub(super) fn grow(&mut self, bytes: u64) -> Result<(), JournalError> {
+    pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), JournalError> {
         if self.is_complete() {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Preallocation {
 
     /// Gives the complete file its name, one that lasts, and the file, which stays open: there may be no descriptor to open
     /// it once more.
-    pub(super) fn name(
+    pub(crate) fn name(
         self,
         disk: &dyn Disk,
         path: &Path,
@@ -88,7 +88,7 @@ impl Preallocation {
     }
 
     /// Gives the room back. Should it fail, the next start does it.
-    pub(super) fn discard(self, disk: &dyn Disk) {
+    pub(crate) fn discard(self, disk: &dyn Disk) {
         drop(disk.remove_file(&self.path));
     }
 }

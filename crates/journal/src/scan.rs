@@ -1,47 +1,47 @@
 //! Reading one segment: what is whole in it, where that ends, and up to where it must be whole.
 //!
-//! Pure: bytes in, findings out. What becomes of the rest is decided by [`super::Journal::open`].
+//! Pure: bytes in, findings out. What becomes of the rest is decided by [`crate::Journal::open`].
 
 use std::ops::Range;
 
-use super::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, padded, split_record};
-use super::position::JournalPosition;
+use crate::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, padded, split_record};
+use crate::position::JournalPosition;
 
 /// What one segment's bytes say.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     /// The position of the segment's first byte.
-    pub(super) start: JournalPosition,
+    pub(crate) start: JournalPosition,
     /// Where the payload of each whole record lies, with the record's position.
-    pub(super) records: Vec<(JournalPosition, Range<usize>)>,
+    pub(crate) records: Vec<(JournalPosition, Range<usize>)>,
     /// Where the first batch begins that is not whole: the end of the segment's contents when nothing is wrong.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     /// The batch at `end`, when its header is whole and its records are not.
-    pub(super) torn: Option<TornBatch>,
+    pub(crate) torn: Option<TornBatch>,
     /// Whether a marker lies at `end`.
-    pub(super) marked: bool,
+    pub(crate) marked: bool,
     /// Whether that marker says that another segment follows.
-    pub(super) sealed: bool,
+    pub(crate) sealed: bool,
     /// The highest `synced_to` of any whole header, wherever it lies.
-    pub(super) synced_to: JournalPosition,
+    pub(crate) synced_to: JournalPosition,
     /// The file's length when it was made, as its headers have it.
-    pub(super) segment_bytes: Option<u64>,
+    pub(crate) segment_bytes: Option<u64>,
 }
 
 /// A batch of which only the first records are whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TornBatch {
-    pub(super) header: Header,
+pub(crate) struct TornBatch {
+    pub(crate) header: Header,
     /// How many records are whole.
-    pub(super) whole_records: u32,
+    pub(crate) whole_records: u32,
     /// And their bytes, behind the header.
-    pub(super) whole_bytes: usize,
+    pub(crate) whole_bytes: usize,
 }
 
 impl Scan {
     /// Reads the segment that begins at `start`. A new segment is made only after everything before was synced, so its
     /// start is the least that `synced_to` can be.
-    pub(super) fn of(file: &[u8], start: JournalPosition) -> Self {
+    pub(crate) fn of(file: &[u8], start: JournalPosition) -> Self {
         let mut scan = Self {
             start,
             records: Vec::new(),
@@ -58,7 +58,7 @@ impl Scan {
     }
 
     /// Byte at which something else than whole records begins.
-    pub(super) fn first_bad_byte(&self) -> usize {
+    pub(crate) fn first_bad_byte(&self) -> usize {
         match self.torn {
             Some(torn) => self.end + HEADER_BYTES + torn.whole_bytes,
             None => self.end,

@@ -6,7 +6,7 @@
 pub struct JournalPosition(pub u64);
 
 impl JournalPosition {
-    pub(super) fn plus(self, bytes: usize) -> Self {
+    pub(crate) fn plus(self, bytes: usize) -> Self {
         Self(self.0 + bytes as u64)
     }
 }

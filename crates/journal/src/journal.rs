@@ -1,61 +1,5 @@
-//! The journal: an append-only file of records that are still there after a power cut.
-//!
-//! Knows nothing of what the records mean. Whoever appends has the records synced when [`Journal::append`] returns; after
-//! a start they come back in order, with nothing added and nothing missing. Old records are let go of in whole segments.
-//!
-//! ```
-//! # use std::sync::Arc;
-//! # let folder = tempfile::tempdir()?;
-//! use log_core::disk::SystemDisk;
-//! use log_core::{Journal, JournalConfig};
-//!
-//! let open = || Journal::open(Arc::new(SystemDisk), folder.path(), JournalConfig::default());
-//! let (mut journal, found) = open()?;
-//! assert!(found.records.is_empty());
-//!
-//! let positions = journal.append(&["first", "second"])?; // both are on the disk now
-//! drop(journal);
-//!
-//! let (mut journal, found) = open()?;
-//! let (position, record) = &found.records[1];
-//! assert_eq!((*position, record.as_ref()), (positions[1], b"second".as_slice()));
-//!
-//! // "first" is done with. It may still come back after a start: records go by whole segments.
-//! journal.trim_before(positions[1])?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # How it lasts
-//!
-//! A segment is a file of fixed length, written full of zeros and synced before its name is (overwriting is faster than
-//! extending, and what must be zero can be checked); it is filled bit by bit while the one before it is in use. Records go in as batches, each with one write and one sync, and none
-//! spans two segments. The next batch is written only after the sync of the previous one returned, so after a power cut at
-//! most one batch is incomplete. Each batch carries `synced_to`, the end of the last completed sync, and after each sync a
-//! marker with the new `synced_to` is written behind it, unsynced; the next batch overwrites it. The last marker of a
-//! segment says that another one follows, and is synced.
-//!
-//! # What a start finds
-//!
-//! Let S be the highest `synced_to` in any whole header, and at least the start of the newest segment.
-//!
-//! - Bytes before S that are not whole records are damage: [`JournalError::Damaged`], and nothing is changed.
-//! - From S on there is at most one batch. It is cut at its first record that is not whole, and what lies behind becomes
-//!   zeros. Everything from S to the segment's end is then written once more and synced before anything relies on it: the
-//!   page cache may show what a failed sync never got to the disk, and zeros that are not there.
-//!
-//! The limit: when the last batch rots and the power goes before the marker behind it is on the disk, the batch looks as
-//! if it had never been synced, and is cut. Flipped bits in the unused end of a segment are of no consequence.
-//!
-//! A write or sync that fails is never tried again: what reached the disk is unknown. The journal refuses everything from
-//! then on ([`JournalError::Broken`]); a new [`Journal::open`] finds out what is there.
+//! The journal itself: how it is opened, appended to, rolled over and trimmed.
 
-mod error;
-mod frame;
-mod inspection;
-mod position;
-mod preallocation;
-mod scan;
-mod segment_file;
 #[cfg(test)]
 mod tests;
 
@@ -65,15 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::error::JournalError;
-use self::error::io_error;
-use self::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, SEAL, batch_bytes, padded, put_record};
-pub(super) use self::inspection::inspect;
-pub use self::position::{Cut, JournalPosition};
-use self::preallocation::Preallocation;
-use self::segment_file::SegmentFile;
-use super::folder;
 use crate::disk::Disk;
+use crate::error::{JournalError, io_error};
+use crate::folder;
+use crate::frame::{HEADER_BYTES, Header, RECORD_OVERHEAD, SEAL, batch_bytes, padded, put_record};
+use crate::position::{Cut, JournalPosition};
+use crate::preallocation::Preallocation;
+use crate::segment_file::{self, SegmentFile};
 
 /// Sizes of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +98,7 @@ impl Journal {
     /// Opens the journal in `folder`, or begins one there, and reads what it holds. Everything in the answer is synced.
     ///
     /// Nobody else may have it open: a process that can be started twice takes a
-    /// [`FolderLock`](crate::storage::FolderLock) first.
+    /// [`FolderLock`](crate::FolderLock) first.
     ///
     /// # Errors
     /// [`JournalError::Damaged`], [`JournalError::Io`], [`JournalError::Full`].
@@ -477,9 +419,11 @@ impl Journal {
         }
     }
 
+    /// Refuses a record of so many bytes where it could never be appended.
+    ///
     /// # Errors
-    /// [`JournalError::RecordTooLarge`] for a record of so many bytes.
-    pub(super) fn refuse_above_limit(&self, bytes: usize) -> Result<(), JournalError> {
+    /// [`JournalError::RecordTooLarge`].
+    pub fn refuse_above_limit(&self, bytes: usize) -> Result<(), JournalError> {
         let bytes_max = self.config.record_bytes_max;
         if bytes <= bytes_max as usize {
             Ok(())

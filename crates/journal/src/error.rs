@@ -66,7 +66,7 @@ pub enum JournalError {
     },
 }
 
-pub(super) fn io_error(
+pub(crate) fn io_error(
     action: &'static str,
     path: &Path,
 ) -> impl FnOnce(io::Error) -> JournalError {
@@ -79,7 +79,7 @@ pub(super) fn io_error(
 }
 
 /// Only where nothing was written yet: a full disk is then no reason to give up.
-pub(super) fn full_or_io(
+pub(crate) fn full_or_io(
     action: &'static str,
     path: &Path,
     folder: &Path,

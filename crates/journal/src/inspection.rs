@@ -2,23 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::JournalError;
-use super::position::JournalPosition;
-use super::segment_file::{self, Names, Records};
 use crate::disk::Disk;
-use crate::storage::verify::finding::{Finding, Severity};
+use crate::error::JournalError;
+use crate::finding::{Finding, Severity};
+use crate::position::JournalPosition;
+use crate::segment_file::{self, Names, Records};
 
 /// What a journal's files hold.
 #[derive(Default)]
-pub(in crate::storage) struct Inspection {
+pub struct Inspection {
     /// The whole records up to the first damage, oldest first: what lies behind is not known to follow them.
-    pub(in crate::storage) records: Records,
+    pub records: Records,
     /// What is not as it should be.
-    pub(in crate::storage) findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
 }
 
 /// Looks at the journal in `folder`.
-pub(in crate::storage) fn inspect(disk: &dyn Disk, folder: &Path) -> Inspection {
+pub fn inspect(disk: &dyn Disk, folder: &Path) -> Inspection {
     let mut inspection = Inspection::default();
     let names = match Names::read(disk, folder) {
         Ok(names) => names,
@@ -64,7 +64,7 @@ impl Inspection {
     }
 
     /// Whether nothing is damaged so far.
-    pub(in crate::storage) fn is_sound(&self) -> bool {
+    pub fn is_sound(&self) -> bool {
         self.findings
             .iter()
             .all(|finding| finding.severity < Severity::Damage)

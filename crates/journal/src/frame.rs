@@ -18,27 +18,27 @@
 //! Numbers are big-endian, as in Kafka's formats. Headers lie on multiples of their own size, so that none spans two
 //! sectors: after a power cut a header is there or it is not. They name their own place, so that a stray copy is known.
 
-use super::position::JournalPosition;
+use crate::position::JournalPosition;
 
-pub(super) const HEADER_BYTES: usize = 64;
-pub(super) const RECORD_OVERHEAD: usize = 8;
+pub(crate) const HEADER_BYTES: usize = 64;
+pub(crate) const RECORD_OVERHEAD: usize = 8;
 const MAGIC: [u8; 4] = [0xff, b'M', b'J', 1];
 const CHECKED_FROM: usize = 8;
 /// The record count of a marker that ends its segment.
-pub(super) const SEAL: u32 = 1;
+pub(crate) const SEAL: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) segment: JournalPosition,
-    pub(super) position: JournalPosition,
-    pub(super) synced_to: JournalPosition,
-    pub(super) body_bytes: u32,
-    pub(super) record_count: u32,
-    pub(super) segment_bytes: u64,
+pub(crate) struct Header {
+    pub(crate) segment: JournalPosition,
+    pub(crate) position: JournalPosition,
+    pub(crate) synced_to: JournalPosition,
+    pub(crate) body_bytes: u32,
+    pub(crate) record_count: u32,
+    pub(crate) segment_bytes: u64,
 }
 
 impl Header {
-    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[8..16].copy_from_slice(&self.segment.0.to_be_bytes());
@@ -54,7 +54,7 @@ impl Header {
 
     /// Reads the header at byte `at` of the segment that begins at `segment`; `None` where none lies, or one that is
     /// not whole or does not belong there.
-    pub(super) fn decode(segment_file: &[u8], segment: JournalPosition, at: usize) -> Option<Self> {
+    pub(crate) fn decode(segment_file: &[u8], segment: JournalPosition, at: usize) -> Option<Self> {
         let bytes = segment_file.get(at..at + HEADER_BYTES)?;
         if bytes[..4] != MAGIC || u32_at(bytes, 4) != crc32c::crc32c(&bytes[CHECKED_FROM..]) {
             return None;
@@ -73,37 +73,37 @@ impl Header {
         belongs.then_some(header)
     }
 
-    pub(super) fn is_marker(&self) -> bool {
+    pub(crate) fn is_marker(&self) -> bool {
         self.body_bytes == 0
     }
 
     /// Whether this is the marker that ends a segment: another one was there, durably, before it was written.
-    pub(super) fn is_seal(&self) -> bool {
+    pub(crate) fn is_seal(&self) -> bool {
         self.is_marker() && self.record_count == SEAL
     }
 
-    pub(super) fn body_bytes(&self) -> usize {
+    pub(crate) fn body_bytes(&self) -> usize {
         self.body_bytes as usize
     }
 
     /// Bytes of the whole batch in the file.
-    pub(super) fn batch_bytes(&self) -> usize {
+    pub(crate) fn batch_bytes(&self) -> usize {
         batch_bytes(self.body_bytes())
     }
 }
 
 /// Bytes that a batch with records of `body_bytes` takes.
-pub(super) fn batch_bytes(body_bytes: usize) -> usize {
+pub(crate) fn batch_bytes(body_bytes: usize) -> usize {
     padded(HEADER_BYTES + body_bytes)
 }
 
 /// The next multiple of a header's size.
-pub(super) fn padded(bytes: usize) -> usize {
+pub(crate) fn padded(bytes: usize) -> usize {
     bytes.next_multiple_of(HEADER_BYTES)
 }
 
 /// Appends a record that will lie at `position`.
-pub(super) fn put_record(to: &mut Vec<u8>, position: JournalPosition, payload: &[u8]) {
+pub(crate) fn put_record(to: &mut Vec<u8>, position: JournalPosition, payload: &[u8]) {
     let length = u32::try_from(payload.len()).expect("records are bounded far below 4 GiB");
     to.extend(length.to_be_bytes());
     to.extend(record_crc(position, payload).to_be_bytes());
@@ -111,7 +111,7 @@ pub(super) fn put_record(to: &mut Vec<u8>, position: JournalPosition, payload: &
 }
 
 /// Splits the record at `position` off `body`; `None` where it is not whole.
-pub(super) fn split_record(body: &[u8], position: JournalPosition) -> Option<&[u8]> {
+pub(crate) fn split_record(body: &[u8], position: JournalPosition) -> Option<&[u8]> {
     let (head, rest) = body.split_at_checked(RECORD_OVERHEAD)?;
     let payload = rest.get(..u32_at(head, 0) as usize)?;
     (u32_at(head, 4) == record_crc(position, payload)).then_some(payload)

@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::error::{JournalError, io_error};
-use super::frame::{HEADER_BYTES, Header, padded};
-use super::position::{Cut, JournalPosition};
-use super::preallocation::{Preallocation, UNFINISHED};
-use super::scan::{Scan, TornBatch};
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::{JournalError, io_error};
+use crate::frame::{HEADER_BYTES, Header, padded};
+use crate::position::{Cut, JournalPosition};
+use crate::preallocation::{Preallocation, UNFINISHED};
+use crate::scan::{Scan, TornBatch};
 
 const EXTENSION: &str = ".journal";
 /// Longer files are none of ours: a bound on what a start takes into memory at once.
-pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
-pub(in crate::storage) type Records = Vec<(JournalPosition, Bytes)>;
+pub(crate) type Records = Vec<(JournalPosition, Bytes)>;
 
 /// The segment that is being written.
-pub(super) struct SegmentFile {
+pub(crate) struct SegmentFile {
     file: Box<dyn DiskFile>,
     path: PathBuf,
     start: JournalPosition,
@@ -30,7 +30,7 @@ pub(super) struct SegmentFile {
 impl SegmentFile {
     /// Makes a segment, all zeros, with a name that lasts, from what was prepared for it. The name appears only when the
     /// file is complete, and before anything is written into it.
-    pub(super) fn make(
+    pub(crate) fn make(
         disk: &dyn Disk,
         folder: &Path,
         start: JournalPosition,
@@ -50,20 +50,20 @@ impl SegmentFile {
         })
     }
 
-    pub(super) fn start(&self) -> JournalPosition {
+    pub(crate) fn start(&self) -> JournalPosition {
         self.start
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    pub(super) fn room_behind(&self, position: JournalPosition) -> usize {
+    pub(crate) fn room_behind(&self, position: JournalPosition) -> usize {
         let used = position.0 - self.start.0;
         usize::try_from(self.len.saturating_sub(used)).expect("segments fit memory")
     }
 
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         bytes: &[u8],
         position: JournalPosition,
@@ -74,7 +74,7 @@ impl SegmentFile {
             .map_err(io_error("write", &self.path))
     }
 
-    pub(super) fn sync(&self) -> Result<(), JournalError> {
+    pub(crate) fn sync(&self) -> Result<(), JournalError> {
         self.file.sync_data().map_err(io_error("sync", &self.path))
     }
 
@@ -89,15 +89,15 @@ impl SegmentFile {
 }
 
 /// What lies in a journal's folder.
-pub(super) struct Names {
+pub(crate) struct Names {
     /// The segments' starts, oldest first.
-    pub(super) starts: VecDeque<JournalPosition>,
+    pub(crate) starts: VecDeque<JournalPosition>,
     /// Segments that were never finished.
-    pub(super) unfinished: Vec<PathBuf>,
+    pub(crate) unfinished: Vec<PathBuf>,
 }
 
 impl Names {
-    pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn read(disk: &dyn Disk, folder: &Path) -> Result<Self, JournalError> {
         let (mut starts, mut unfinished) = (VecDeque::new(), Vec::new());
         for name in disk.list(folder).map_err(io_error("list", folder))? {
             if name.ends_with(UNFINISHED) {
@@ -112,7 +112,7 @@ impl Names {
 }
 
 /// The segments' starts, oldest first. Removes what an earlier start did not finish.
-pub(super) fn list(
+pub(crate) fn list(
     disk: &dyn Disk,
     folder: &Path,
 ) -> Result<VecDeque<JournalPosition>, JournalError> {
@@ -124,7 +124,7 @@ pub(super) fn list(
 }
 
 /// Reads a segment that ends where the next one starts, and takes its records in.
-pub(super) fn read_sealed(
+pub(crate) fn read_sealed(
     disk: &dyn Disk,
     folder: &Path,
     start: JournalPosition,
@@ -137,7 +137,7 @@ pub(super) fn read_sealed(
 
 /// Reads a segment and takes its records in; changes nothing. Returns what is to be cut from the newest one; of an older
 /// one, what lies in the unused end.
-pub(super) fn look_at(
+pub(crate) fn look_at(
     disk: &dyn Disk,
     path: &Path,
     start: JournalPosition,
@@ -157,7 +157,7 @@ pub(super) fn look_at(
 }
 
 /// Reads the newest segment, takes its records in, cuts off what was never finished, and makes sure of what is left.
-pub(super) fn read_active(
+pub(crate) fn read_active(
     disk: &dyn Disk,
     folder: &Path,
     start: JournalPosition,
@@ -191,7 +191,7 @@ fn drop_the_unfinished(contents: &mut [u8], scan: &Scan) {
 }
 
 /// The name of the segment's file: its start, with leading zeros so that names sort as numbers do.
-pub(super) fn path(folder: &Path, start: JournalPosition) -> PathBuf {
+pub(crate) fn path(folder: &Path, start: JournalPosition) -> PathBuf {
     folder.join(format!("{:020}{EXTENSION}", start.0))
 }
 
