@@ -1,6 +1,6 @@
 //! Reading spans of partitions to their ends.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use rdkafka::{
     Message,
@@ -11,7 +11,7 @@ use rdkafka::{
 };
 use tracing::debug;
 
-use crate::span::{Span, assign, number_of, offset};
+use crate::span::{Position, Span, assign, number_of, offset, positions};
 
 /// How soon `keep_reading` is asked again.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ pub fn read_until<C: ConsumerContext>(
                     take(&message);
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) => unread.note_end(number_of(partition)),
+            Some(Err(KafkaError::PartitionEOF(_))) => unread.drop_read(&positions(consumer)?),
             Some(Err(error)) if is_final(&error) => return Err(error.into()),
             // librdkafka tries again by itself.
             Some(Err(error)) => debug!(
@@ -70,8 +70,7 @@ pub fn read_until<C: ConsumerContext>(
             ),
             None => {
                 waited += POLL_TIMEOUT;
-                unread.drop_ended();
-                if patience <= waited && !unread.is_empty() {
+                if patience <= waited {
                     return Err(ReadUntilError::Stalled { waited });
                 }
             }
@@ -95,53 +94,35 @@ fn is_final(error: &KafkaError) -> bool {
 }
 
 /// The spans that have not been read to their ends. Decides only.
-struct Unread<'a> {
-    spans: Vec<&'a Span>,
-    /// How many spans are of a partition of this number, and how often one met its end. rust-rdkafka does not say of
-    /// which topic.
-    ends: BTreeMap<u32, (usize, usize)>,
-}
+struct Unread<'a>(Vec<&'a Span>);
 
 impl<'a> Unread<'a> {
     fn new(spans: &'a [Span]) -> Self {
-        let mut ends = BTreeMap::new();
-        for span in spans {
-            ends.entry(span.partition).or_insert((0, 0)).0 += 1;
-        }
-        let spans = spans.iter().filter(|span| span.start < span.end).collect();
-        Self { spans, ends }
+        Self(spans.iter().filter(|span| span.start < span.end).collect())
     }
 
     fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.0.is_empty()
     }
 
     /// Whether the record is of a span.
     fn note_record(&mut self, topic: &str, partition: u32, at: u64) -> bool {
         let is_its = |span: &&Span| span.partition == partition && span.topic == topic;
-        let Some(index) = self.spans.iter().position(is_its) else {
+        let Some(index) = self.0.iter().position(is_its) else {
             return false;
         };
-        let end = self.spans[index].end;
+        let end = self.0[index].end;
         if end <= at + 1 {
-            self.spans.swap_remove(index);
+            self.0.swap_remove(index);
         }
         at < end
     }
 
-    fn note_end(&mut self, partition: u32) {
-        if let Some((_, met)) = self.ends.get_mut(&partition) {
-            *met += 1;
-        }
-    }
-
-    /// A span may end in a transaction's marker, which no consumer is handed: then the partition's end is met and
-    /// nothing more comes.
-    fn drop_ended(&mut self) {
-        let ends = &self.ends;
-        self.spans.retain(|span| {
-            let (spans, met) = ends[&span.partition];
-            met < spans
+    /// A span may end in a transaction's marker: no consumer is handed it, and the position is behind it all the same.
+    fn drop_read(&mut self, positions: &[Position]) {
+        self.0.retain(|span| {
+            let is_read = |position: &Position| position.is_behind(span);
+            !positions.iter().any(is_read)
         });
     }
 }
@@ -174,21 +155,23 @@ mod tests {
     }
 
     #[test]
-    fn a_span_that_ends_in_markers_is_read_when_all_partitions_of_its_number_met_their_ends() {
-        let spans = [span("a", 0, 0, 5), span("b", 0, 0, 5), span("b", 1, 0, 5)];
+    fn a_span_that_ends_in_markers_is_read_when_the_consumer_stands_behind_them() {
+        let spans = [span("a", 0, 0, 5), span("b", 0, 0, 5)];
+        let position = |topic: &str, next: u64| Position {
+            topic: topic.to_owned(),
+            partition: 0,
+            next,
+        };
         let mut unread = Unread::new(&spans);
-        unread.note_end(0);
-        unread.note_end(1);
-        unread.drop_ended();
-        assert!(!unread.note_record("b", 1, 4), "it has ended");
+
+        unread.drop_read(&[position("a", 5), position("b", 4)]);
+        assert!(!unread.note_record("a", 0, 4), "it was read");
         assert!(
-            unread.note_record("a", 0, 3),
-            "the end may have been the other topic's"
+            unread.note_record("b", 0, 3),
+            "another topic's end is not its own"
         );
 
-        unread.note_end(0);
-        unread.drop_ended();
-
+        unread.drop_read(&[position("a", 9), position("b", 5)]);
         assert!(unread.is_empty());
     }
 

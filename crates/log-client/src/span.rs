@@ -7,6 +7,7 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
+    topic_partition_list::TopicPartitionListElem,
 };
 
 /// A half-open range of offsets of one partition.
@@ -20,6 +21,45 @@ pub struct Span {
     pub start: u64,
     /// The one after the last.
     pub end: u64,
+}
+
+/// How far a consumer has come in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: u32,
+    /// The offset behind the last record that was handed over, or behind the transactions' markers that follow it.
+    pub next: u64,
+}
+
+impl Position {
+    /// Whether all of the span was passed.
+    pub(crate) fn is_behind(&self, span: &Span) -> bool {
+        span.end <= self.next && span.partition == self.partition && span.topic == self.topic
+    }
+}
+
+/// Where the consumer stands in the partitions that are assigned to it, less those of which nothing came yet. To be asked
+/// at a partition's end ([`KafkaError::PartitionEOF`]): behind the last record there may be what no consumer is handed.
+///
+/// # Errors
+///
+/// The client is closing.
+pub fn positions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+) -> Result<Vec<Position>, KafkaError> {
+    let position = |element: TopicPartitionListElem<'_>| match element.offset() {
+        Offset::Offset(next) => Some(Position {
+            topic: element.topic().to_owned(),
+            partition: number_of(element.partition()),
+            next: offset(next),
+        }),
+        _ => None,
+    };
+    let known = consumer.position()?;
+    Ok(known.elements().into_iter().filter_map(position).collect())
 }
 
 /// Every partition of a topic, from its first offset to its end now. Empty: the log has no such topic.
