@@ -84,12 +84,16 @@ impl ApiError {
     fn problem(&self) -> ProblemType {
         use RetryAdvice::{After, Never, NewToken};
         let (status, code, title, retry) = match self {
-            Self::Token(error) => match error.code() {
-                TokenCode::Missing => (401, "token_missing", "No token", NewToken),
-                TokenCode::Invalid => (401, "token_invalid", "Invalid token", NewToken),
-                TokenCode::Expired => (401, "token_expired", "Expired token", NewToken),
-                TokenCode::InUrl => (401, "token_in_url", "Token in the URL", NewToken),
-            },
+            Self::Token(error) => {
+                let (code, status) = (error.code(), TokenCode::STATUS.as_u16());
+                let title = match code {
+                    TokenCode::Missing => "No token",
+                    TokenCode::Invalid => "Invalid token",
+                    TokenCode::Expired => "Expired token",
+                    TokenCode::InUrl => "Token in the URL",
+                };
+                (status, code.as_str(), title, NewToken)
+            }
             Self::RoleMissing => (403, "role_missing", "No house to speak for", Never),
             Self::LineMismatch => (403, "line_mismatch", "Another line", Never),
             Self::HouseMismatch => (403, "house_mismatch", "Another house", Never),

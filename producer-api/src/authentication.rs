@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::FromRequestParts,
-    http::{header, request::Parts},
-};
-use resident_token::{Resident, TokenError, bearer, refuse_token_in_query};
+use axum::{extract::FromRequestParts, http::request::Parts};
+use resident_token::{Resident, TokenError, bearer_of, refuse_token_in_query};
 use service_kit::bounds::{AddressKey, Client};
 
 use crate::{api_error::ApiError, caller::Caller, clock, limiter::RetryAfter, state::AppState};
@@ -36,13 +33,8 @@ impl FromRequestParts<Arc<AppState>> for Caller {
 
 fn verified(parts: &Parts, state: &AppState) -> Result<Resident, TokenError> {
     refuse_token_in_query(parts.uri.query())?;
-    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().map(|value| value.as_bytes());
-    if values.next().is_some() {
-        // Two readers on the way might each believe another one.
-        return Err(TokenError::NotBearer);
-    }
-    state.verifier.verify(bearer(value)?, clock::wall())
+    let token = bearer_of(&parts.headers)?;
+    state.verifier.verify(token, clock::wall())
 }
 
 /// Only what fails verification counts, and only it is refused: a whole complex may sit behind the address.

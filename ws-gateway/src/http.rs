@@ -168,7 +168,7 @@ impl HttpServer {
         let Some(value) = headers.get(header::AUTHORIZATION) else {
             return Ok(None);
         };
-        let token = bearer(Some(value.as_bytes()))?;
+        let token = bearer(value.as_bytes())?;
         self.verifier
             .verify(token, self.clock.wall())
             .map(|resident| Some(Box::new(resident)))

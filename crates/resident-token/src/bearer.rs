@@ -1,15 +1,31 @@
 //! Where a token may stand in a request: in the header, never in the URL (RFC 6750 sections 2.1 and 2.3).
 
+use http::{HeaderMap, header::AUTHORIZATION};
+
 use crate::TokenError;
+
+/// The token of a request. Two `Authorization` headers are refused, whatever is in them: two readers on the way might each
+/// believe another one.
+///
+/// # Errors
+///
+/// [`TokenError::Missing`] without the header; otherwise as [`bearer`].
+pub fn bearer_of(headers: &HeaderMap) -> Result<&str, TokenError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(TokenError::Missing)?;
+    if values.next().is_some() {
+        return Err(TokenError::NotBearer);
+    }
+    bearer(value.as_bytes())
+}
 
 /// The token of an `Authorization` header's value. The scheme's case is free (RFC 9110 section 11.1).
 ///
 /// # Errors
 ///
-/// [`TokenError::Missing`] without a header, [`TokenError::NotBearer`] with another scheme or no token.
-pub fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
-    let value = authorization.ok_or(TokenError::Missing)?;
-    let value = str::from_utf8(value)
+/// [`TokenError::Missing`] for an empty value, [`TokenError::NotBearer`] for another scheme or no token.
+pub fn bearer(authorization: &[u8]) -> Result<&str, TokenError> {
+    let value = str::from_utf8(authorization)
         .map_err(|_| TokenError::NotBearer)?
         .trim();
     if value.is_empty() {
@@ -101,6 +117,7 @@ fn escaped_ascii(part: &str) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -113,7 +130,7 @@ mod tests {
             "BEARER   aB.c.d",
             "  Bearer aB.c.d ",
         ] {
-            assert_eq!(bearer(Some(value.as_bytes())), Ok("aB.c.d"), "{value:?}");
+            assert_eq!(bearer(value.as_bytes()), Ok("aB.c.d"), "{value:?}");
         }
     }
 
@@ -128,18 +145,30 @@ mod tests {
             "Bearera.b.c",
         ] {
             assert_eq!(
-                bearer(Some(value.as_bytes())),
+                bearer(value.as_bytes()),
                 Err(TokenError::NotBearer),
                 "{value:?}"
             );
         }
-        assert_eq!(bearer(Some(b"Bearer \xff\xfe")), Err(TokenError::NotBearer));
+        assert_eq!(bearer(b"Bearer \xff\xfe"), Err(TokenError::NotBearer));
     }
 
     #[test]
     fn no_header_and_an_empty_header_are_a_missing_token() {
-        assert_eq!(bearer(None), Err(TokenError::Missing));
-        assert_eq!(bearer(Some(b"  ")), Err(TokenError::Missing));
+        let mut headers = HeaderMap::new();
+        assert_eq!(bearer_of(&headers), Err(TokenError::Missing));
+        headers.append(AUTHORIZATION, HeaderValue::from_static("  "));
+        assert_eq!(bearer_of(&headers), Err(TokenError::Missing));
+    }
+
+    #[test]
+    fn of_two_headers_none_is_believed() {
+        let mut headers = HeaderMap::new();
+        let token = HeaderValue::from_static("Bearer aB.c.d");
+        headers.append(AUTHORIZATION, token.clone());
+        assert_eq!(bearer_of(&headers), Ok("aB.c.d"));
+        headers.append(AUTHORIZATION, token);
+        assert_eq!(bearer_of(&headers), Err(TokenError::NotBearer));
     }
 
     #[test]
@@ -179,7 +208,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_and_no_query_makes_them_panic(header in any::<Vec<u8>>(), query in "\\PC*") {
-            let _whatever = (bearer(Some(&header)).is_ok(), refuse_token_in_query(Some(&query)).is_ok());
+            let _whatever = (bearer(&header).is_ok(), refuse_token_in_query(Some(&query)).is_ok());
         }
     }
 }

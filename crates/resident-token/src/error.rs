@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use http::StatusCode;
 use jiff::Timestamp;
 
 /// Why a token was refused. Nothing of the token is in the text: it may be logged.
@@ -13,7 +14,7 @@ pub enum TokenError {
     /// The token stands in the URL, where proxies and histories keep it.
     #[error("the token is in the URL: send it as `Authorization: Bearer <token>`")]
     InUrl,
-    /// The header is not `Bearer <token>`.
+    /// The header is not `Bearer <token>`, or there are two.
     #[error("the authorization header is not `Bearer <token>`")]
     NotBearer,
     /// Longer than the policy allows; nothing was decoded.
@@ -87,6 +88,10 @@ impl TokenError {
 }
 
 impl TokenCode {
+    /// The HTTP status of each: a good token in the header mends it (RFC 9110 section 15.5.2). It comes with
+    /// `WWW-Authenticate: Bearer`.
+    pub const STATUS: StatusCode = StatusCode::UNAUTHORIZED;
+
     /// As it stands in answers: `token_missing`, `token_invalid`, `token_expired`, `token_in_url`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -92,6 +92,8 @@ impl fmt::Debug for Secret {
 pub enum KeySource {
     /// An HS256 secret.
     Secret(Secret),
+    /// A file with an HS256 secret and nothing else.
+    SecretFile(PathBuf),
     /// A file with one public key: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
     PemFile(PathBuf),
     /// A file with a JWK Set (RFC 7517). Keys in it that we do not use are passed over.
@@ -111,11 +113,16 @@ struct Key {
 }
 
 impl Keys {
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     pub(crate) fn read(sources: &[KeySource]) -> Result<Self, KeyError> {
         let mut keys = Vec::new();
         for source in sources {
             match source {
                 KeySource::Secret(secret) => keys.push(Key::of_secret(secret)),
+                KeySource::SecretFile(path) => keys.push(Key::of_secret_in(path)?),
                 KeySource::PemFile(path) => keys.push(Key::of_pem(path)?),
                 KeySource::JwksFile(path) => keys.extend(keys_of_jwks(path)?),
             }
@@ -147,6 +154,14 @@ impl Key {
             id: None,
             material: DecodingKey::from_secret(secret.as_bytes()),
         }
+    }
+
+    fn of_secret_in(path: &Path) -> Result<Self, KeyError> {
+        let secret = Secret::new(read(path)?).map_err(|error| KeyError::Unusable {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        Ok(Self::of_secret(&secret))
     }
 
     fn of_pem(path: &Path) -> Result<Self, KeyError> {

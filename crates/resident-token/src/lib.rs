@@ -5,7 +5,7 @@
 //! from the token; `exp` is required; the size is bounded before anything is decoded. Time is an argument:
 //! [`Verifier::verify`] decides, the caller owns the clock.
 //!
-//! Not here: what a resident may do at which door (each door knows its own), and HTTP status codes.
+//! Not here: what a resident may do at which door: each door knows its own.
 //!
 //! ```
 //! use event_model::{House, Line};
@@ -22,7 +22,7 @@
 //!
 //! let verifier = Verifier::open(vec![KeySource::Secret(secret)], Policy::default())?;
 //! let header = format!("Bearer {token}");
-//! let resident = verifier.verify(bearer(Some(header.as_bytes()))?, now)?;
+//! let resident = verifier.verify(bearer(header.as_bytes())?, now)?;
 //! assert_eq!(resident.house.unwrap().as_str(), "1502");
 //!
 //! let late = verifier.verify(&token, now + SignedDuration::from_hours(2)).unwrap_err();
@@ -36,6 +36,7 @@ mod error;
 mod file;
 mod issue;
 mod jws;
+mod keep_reloading;
 mod keys;
 mod resident;
 #[cfg(any(test, feature = "testing"))]
@@ -44,11 +45,12 @@ pub mod testing;
 mod tests;
 mod verifier;
 
-pub use bearer::{bearer, refuse_token_in_query};
+pub use bearer::{bearer, bearer_of, refuse_token_in_query};
 pub use claims::{EXPIRY_LEEWAY, good_until};
 pub use error::{KeyError, TokenCode, TokenError};
 pub use file::{FILE_BYTES_MAX, read_file};
 pub use issue::Grant;
+pub use keep_reloading::keep_reloading;
 pub use keys::{Algorithm, KeySource, SECRET_BYTES_MIN, Secret};
 pub use resident::{Resident, Role, Roles};
 pub use verifier::{Policy, Reload, Verifier};

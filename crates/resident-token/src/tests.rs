@@ -401,6 +401,43 @@ fn a_key_id_that_the_set_does_not_have_is_an_unknown_key() {
 }
 
 #[test]
+fn a_secret_in_a_file_is_read_again_and_one_that_is_too_short_leaves_the_old_one_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    fs::write(
+        &path,
+        format!(
+            "{SECRET}
+"
+        ),
+    )
+    .unwrap();
+    let source = KeySource::SecretFile(path.clone());
+    let verifier = Verifier::open(vec![source], Policy::default()).unwrap();
+    let token = sign_with_secret(&claims());
+    assert!(verifier.verify(&token, now()).is_ok());
+
+    fs::write(&path, "hush hush").unwrap();
+    let refused = verifier.reload().unwrap_err().to_string();
+    assert!(refused.contains("at least 32") && refused.contains("secret"));
+    assert!(!refused.contains("hush"));
+    assert!(verifier.verify(&token, now()).is_ok());
+
+    fs::write(&path, "another secret, also of 32 bytes or more").unwrap();
+    assert_eq!(verifier.reload().unwrap(), Reload::Changed);
+    let withdrawn = verifier.verify(&token, now());
+    assert_eq!(withdrawn, Err(TokenError::BadSignature));
+}
+
+#[test]
+fn a_verifier_without_keys_refuses_every_token() {
+    let verifier = Verifier::refusing_all();
+    for token in good_tokens(&claims()) {
+        assert_eq!(verifier.verify(&token, now()), Err(TokenError::UnknownKey));
+    }
+}
+
+#[test]
 fn the_longest_token_that_is_read_is_a_setting() {
     let token = sign_with_secret(&claims());
     let verify = |token_bytes_max| {

@@ -65,6 +65,15 @@ impl Verifier {
         })
     }
 
+    /// Knows no key: stands in for one that could not be opened, while what else is wrong with the settings is told.
+    pub fn refusing_all() -> Self {
+        Self {
+            sources: Vec::new(),
+            policy: Policy::default(),
+            keys: RwLock::new(Arc::new(Keys::none())),
+        }
+    }
+
     /// Reads the key files again. Call it every few seconds, off the async threads; it reads files.
     ///
     /// # Errors

@@ -90,7 +90,7 @@ impl Shard {
     }
 
     fn verify(&self, authorization: &str) -> Result<Box<Resident>, TokenError> {
-        let token = bearer(Some(authorization.as_bytes()))?;
+        let token = bearer(authorization.as_bytes())?;
         self.verifier.verify(token, self.clock.wall()).map(Box::new)
     }
 
