@@ -34,7 +34,7 @@ impl FromRequestParts<Arc<AppState>> for Caller {
 fn verified(parts: &Parts, state: &AppState) -> Result<Resident, TokenError> {
     refuse_token_in_query(parts.uri.query())?;
     let token = bearer_of(&parts.headers)?;
-    state.verifier.verify(token, clock::wall())
+    state.verifier.verify(token, clock::wall().to_timestamp())
 }
 
 /// Only what fails verification counts, and only it is refused: a whole complex may sit behind the address.

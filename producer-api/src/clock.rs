@@ -1,17 +1,10 @@
-//! The one place in this crate that looks at a clock.
+//! The time of day as events carry it, and time that never goes back. The clock itself is service-kit's.
 
-use std::time::Instant;
+use event_model::EventTime;
 
-use jiff::Timestamp;
+pub(crate) use service_kit::clock::steady;
 
 /// The time of day, for events and tokens.
-#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
-pub(crate) fn wall() -> Timestamp {
-    Timestamp::now()
-}
-
-/// Time that never goes back, for limits and deadlines.
-#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
-pub(crate) fn steady() -> Instant {
-    Instant::now()
+pub(crate) fn wall() -> EventTime {
+    EventTime::from_millis(service_kit::clock::wall_ms())
 }

@@ -9,6 +9,8 @@ use event_model::{RETENTION_DEFAULT, SpringTypes};
 use metrics_exporter_prometheus::PrometheusHandle;
 use resident_token::Verifier;
 
+use crate::allowed_origins::origins;
+
 /// How this service is run: made by [`Config::new`], changed field by field.
 #[derive(Clone)]
 pub struct Config {
@@ -193,6 +195,7 @@ impl Config {
             !self.keys_reload_interval.is_zero(),
             "keys_reload_interval is 0",
         );
+        mistakes.extend(origins(&self.allowed_origins).err());
         mistakes
     }
 }

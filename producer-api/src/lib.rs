@@ -21,7 +21,7 @@
 //! | `kafka` | the producers, whether the log is there, its topics, its tail |
 //! | `outbox` | calls that wait on this machine's disk |
 //! | `api_error`, `call_response` | every answer in HTTP, status codes among them |
-//! | `service`, `config` | how it starts, runs and stops; what can be set |
+//! | `service`, `config`, `allowed_origins` | how it starts, runs and stops; what can be set |
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod allowed_origins;
 mod api_error;
 mod authentication;
 mod call_body;

@@ -3,15 +3,17 @@
 use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::Router;
-use resident_token::Verifier;
-use service_kit::bounds::{
-    Acceptor, AddressKey, HttpLimits, PlaceLimits, Places, WhenFull, serve_http,
+use resident_token::keep_reloading;
+use service_kit::{
+    admin,
+    bounds::{Acceptor, AddressKey, HttpLimits, PlaceLimits, Places, WhenFull, serve_http},
 };
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
+    allowed_origins::origins,
     config::{Config, HouseLimit},
     idempotency::InFlightCalls,
     intake::Intake,
@@ -19,7 +21,7 @@ use crate::{
     limiter::Limiter,
     outbox::{Outbox, OutboxError, OutboxSizes},
     recent_calls::RecentCalls,
-    routes::{admin_routes, origins, routes},
+    routes::{readiness, routes},
     state::AppState,
 };
 
@@ -66,9 +68,6 @@ const ADDRESS_PERIOD: Duration = Duration::from_secs(60);
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Longer than an election or a restart of the log.
 const MESSAGE_TIMEOUT_WITH_OUTBOX: Duration = Duration::from_secs(30);
-/// An operator's listener serves a few scrapers.
-const ADMIN_CONNECTIONS_MAX: usize = 32;
-const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The head of a request: a token of 8 KiB and what browsers add.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
@@ -88,12 +87,10 @@ impl Service {
     ///
     /// [`Error`] says which setting or address is wrong; nothing is left running.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let mut mistakes = config.mistakes();
-        let allowed_origins = origins(&config.allowed_origins)
-            .map_err(|mistake| mistakes.push(mistake))
-            .ok();
-        let Some(allowed_origins) = allowed_origins.filter(|_| mistakes.is_empty()) else {
-            return Err(Error::Config(mistakes));
+        let mistakes = config.mistakes();
+        let allowed_origins = match origins(&config.allowed_origins) {
+            Ok(allowed_origins) if mistakes.is_empty() => allowed_origins,
+            _ => return Err(Error::Config(mistakes)),
         };
         let (listener, address) = listen(config.listen).await?;
         let admin = match config.admin {
@@ -176,41 +173,35 @@ impl Service {
         }
         background.spawn(unless_cancelled(
             &shutdown,
-            reload_keys(Arc::clone(&state.verifier), config.keys_reload_interval),
+            keep_reloading(Arc::clone(&state.verifier), config.keys_reload_interval),
         ));
         if let Some((listener, address)) = admin {
             info!(%address, "serving the operator");
-            let router = admin_routes(state, config.metrics);
-            background.spawn(serve_http(
-                acceptor(listener, ADMIN_CONNECTIONS_MAX),
-                router,
-                http_limits(ADMIN_HEAD_TIMEOUT),
+            background.spawn(admin::serve(
+                listener,
+                config.metrics,
+                move || readiness(&state),
                 connections.clone(),
                 shutdown.clone(),
             ));
         }
         info!(%address, "serving residents");
-        let acceptor = acceptor(listener, config.connections_max);
-        let limits = http_limits(config.head_timeout);
+        let places = Places::new(PlaceLimits::shared(config.connections_max));
+        let acceptor = Acceptor::new(listener, places, WhenFull::ServiceUnavailable)
+            .on_turned_away(turned_away);
+        let limits = HttpLimits {
+            head_timeout: config.head_timeout,
+            head_bytes_max: HEAD_BYTES_MAX,
+        };
         serve_http(acceptor, router, limits, connections.clone(), shutdown).await;
         stop(&intake, connections, background, config.shutdown_grace).await;
         Ok(())
     }
 }
 
-/// The connections of a listener, shared among the addresses that they come from.
-fn acceptor(listener: TcpListener, connections_max: usize) -> Acceptor {
-    let places = Places::new(PlaceLimits::shared(connections_max));
-    Acceptor::new(listener, places, WhenFull::ServiceUnavailable).on_turned_away(|| {
-        metrics::counter!("producer_api_connections_turned_away_total").increment(1);
-    })
-}
-
-fn http_limits(head_timeout: Duration) -> HttpLimits {
-    HttpLimits {
-        head_timeout,
-        head_bytes_max: HEAD_BYTES_MAX,
-    }
+/// A connection found no place.
+fn turned_away() {
+    metrics::counter!("producer_api_connections_turned_away_total").increment(1);
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -312,23 +303,6 @@ fn unless_cancelled<F: Future<Output = ()>>(
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = task => {}
-        }
-    }
-}
-
-async fn reload_keys(verifier: Arc<Verifier>, interval: Duration) {
-    loop {
-        sleep(interval).await;
-        let verifier = Arc::clone(&verifier);
-        match tokio::task::spawn_blocking(move || verifier.reload()).await {
-            Ok(Ok(resident_token::Reload::Changed)) => info!("the keys for tokens changed"),
-            Ok(Ok(resident_token::Reload::Unchanged)) | Err(_) => {}
-            Ok(Err(error)) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the keys for tokens stay as they were"
-                );
-            }
         }
     }
 }

@@ -55,7 +55,7 @@ fn router<B: Serialize + 'static>(
     let readiness = Arc::new(readiness);
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(async move || ready(readiness())));
+        .route("/readyz", get(async move || readiness()));
     let router = match metrics {
         Some(metrics) => router.route("/metrics", get(render).with_state(metrics)),
         None => router,
@@ -63,13 +63,16 @@ fn router<B: Serialize + 'static>(
     router.fallback(async || not_found())
 }
 
-fn ready<B: Serialize>(Readiness { is_ready, body }: Readiness<B>) -> Response {
-    let status = if is_ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(body)).into_response()
+/// As `/readyz` answers it.
+impl<B: Serialize> IntoResponse for Readiness<B> {
+    fn into_response(self) -> Response {
+        let status = if self.is_ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        (status, Json(self.body)).into_response()
+    }
 }
 
 async fn render(State(metrics): State<PrometheusHandle>) -> Response {

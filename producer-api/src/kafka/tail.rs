@@ -4,9 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use event_model::{
-    Decoded, Event, EventTime, RecordView, Tag, Topic, decode, fold::ID_MEMORY, header,
-};
+use event_model::{Decoded, Event, RecordView, Tag, Topic, decode, fold::ID_MEMORY, header};
 use log_client::{
     ReadUntilError, Span, assign, headers, offset_since, read_until, record_view, spans,
 };
@@ -91,7 +89,7 @@ fn read_tail(
         found.extend(recent_call(message))
     })?;
     info!(calls = found.len(), "the log's tail is read");
-    calls.add_tail(found, EventTime::from(clock::wall()), clock::steady());
+    calls.add_tail(found, clock::wall(), clock::steady());
     // Also where this reading began anew: then what is wanted since is read with it.
     if let Some(wanted) = wanted {
         calls.end_was_read(wanted);
@@ -135,7 +133,7 @@ fn tail_of(
         let code = RDKafkaErrorCode::UnknownTopicOrPartition;
         return Err(KafkaError::MetadataFetch(code));
     }
-    let since = EventTime::from(clock::wall()).minus(ID_MEMORY);
+    let since = clock::wall().minus(ID_MEMORY);
     for span in &mut spans {
         let by_time = offset_since(consumer, span, since, REQUEST_TIMEOUT)?;
         let start = by_time

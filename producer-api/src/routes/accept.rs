@@ -27,7 +27,7 @@ pub(super) async fn accept(
 ) -> Result<CallResponse, ApiError> {
     require_json(&headers)?;
     let key = IdempotencyKey::of(&headers).map_err(|InvalidKey| invalid_key())?;
-    let at = clock::wall().into();
+    let at = clock::wall();
     let accept = read_accept(&body, &caller, EventId::new(at, rand::random()), at)?;
     let mut warnings = ResponseWarning::of_all(&accept.warnings);
     let AlertAccepted {

@@ -25,7 +25,7 @@ pub(super) async fn raise(
     headers: HeaderMap,
     AlertBody { bytes, whole }: AlertBody,
 ) -> Result<CallResponse, ApiError> {
-    let at = clock::wall().into();
+    let at = clock::wall();
     let end = bytes.len().min(state.body_bytes_max);
     let extent = if whole && end == bytes.len() {
         Extent::Whole

@@ -3,21 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
-
 use serde::Serialize;
+use service_kit::admin::Readiness;
 
-use crate::{api_error::ApiError, intake::Intake, state::AppState};
+use crate::{intake::Intake, state::AppState};
 
 /// What `/readyz` says.
 #[derive(Debug, Serialize)]
-struct Readiness {
+pub(crate) struct ReadinessReport {
     /// A call could be stored now: `201`, or `202` with an outbox that can be written.
     ready: bool,
     /// The log answers and has its topics.
@@ -34,7 +30,7 @@ struct Readiness {
     reason: Option<String>,
 }
 
-impl Readiness {
+impl ReadinessReport {
     fn of(intake: &Intake) -> Self {
         let log = intake.log.readiness();
         let outbox = intake.outbox.as_ref().map(|outbox| outbox.readiness());
@@ -60,27 +56,14 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `200` if a call could be stored now, in the log or in the outbox; `503` if it would be refused.
-pub(super) async fn readyz(State(state): State<Arc<AppState>>) -> Response {
-    let readiness = Readiness::of(&state.intake);
-    let status = if readiness.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(readiness)).into_response()
+/// Ready: a call could be stored now, in the log or in the outbox.
+pub(crate) fn readiness(state: &AppState) -> Readiness<ReadinessReport> {
+    let body = ReadinessReport::of(&state.intake);
+    let is_ready = body.ready;
+    Readiness { is_ready, body }
 }
 
-/// The operator's listener.
-pub(crate) fn admin_routes(state: Arc<AppState>, metrics: Option<PrometheusHandle>) -> Router {
-    let router = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz));
-    let router = match metrics {
-        Some(metrics) => router.route("/metrics", get(move || async move { metrics.render() })),
-        None => router,
-    };
-    router
-        .fallback(|| async { ApiError::NotFound })
-        .with_state(state)
+/// The same answer as at the operator's listener.
+pub(super) async fn readyz(State(state): State<Arc<AppState>>) -> Response {
+    readiness(&state).into_response()
 }

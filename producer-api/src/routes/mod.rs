@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, Method, header},
     routing::{get, post},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{api_error::ApiError, call_response::IDEMPOTENT_REPLAY, state::AppState};
 
-pub(crate) use health::admin_routes;
+pub(crate) use health::readiness;
 
 /// Every address that answers, with its method: what `/openapi.json` must describe.
 #[cfg(test)]
@@ -67,27 +67,6 @@ fn cors(allowed_origins: AllowOrigin) -> CorsLayer {
         ])
         .expose_headers([header::RETRY_AFTER, IDEMPOTENT_REPLAY.clone()])
         .max_age(std::time::Duration::from_secs(600))
-}
-
-/// The origins a page may call from; `*` is all of them.
-pub(crate) fn origins(allowed: &[String]) -> Result<AllowOrigin, String> {
-    if allowed.iter().any(|origin| origin == "*") {
-        return Ok(AllowOrigin::any());
-    }
-    let origins: Result<Vec<HeaderValue>, String> =
-        allowed.iter().map(|origin| origin_value(origin)).collect();
-    Ok(AllowOrigin::list(origins?))
-}
-
-fn origin_value(origin: &str) -> Result<HeaderValue, String> {
-    let no_origin = || {
-        format!("{origin:?} is no origin: write it as browsers do, like https://calls.example:8443")
-    };
-    let (scheme, host) = origin.split_once("://").ok_or_else(no_origin)?;
-    if scheme.is_empty() || host.is_empty() || host.contains(['/', '?', '#', ' ']) {
-        return Err(no_origin());
-    }
-    HeaderValue::from_str(origin).map_err(|_| no_origin())
 }
 
 #[cfg(test)]
