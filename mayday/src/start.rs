@@ -365,7 +365,6 @@ fn gateway_config(
         instance,
         connections_max: bounds.of(Row::GatewayConnections),
         sockets_max: bounds.of(Row::Sockets),
-        recent_bytes_max: Memory::read().recent_frames(),
         ..GatewayConfig::new(addresses.gateway, servers.to_owned(), verifier)
     }
 }

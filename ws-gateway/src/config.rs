@@ -45,8 +45,8 @@ pub struct Config {
     /// 20,000 files; a program takes its own from [`service_kit::bounds`]. Too low turns residents away, too high
     /// leaves no file for anything else.
     pub sockets_max: usize,
-    /// Bytes of frames that are kept for residents who were away, per shard's ring. Default 64 MiB; the frames are
-    /// shared by the shards. Too low makes reconnecting residents start from the live alerts; more costs memory.
+    /// Bytes of frames that are kept for residents who were away, per shard's ring. Default a sixteenth of the memory, 8 to
+    /// 64 MiB; the frames are shared by the shards. Too low makes reconnecting residents start from the live alerts; more costs memory.
     pub recent_bytes_max: usize,
     /// Bytes that wait for all sockets together, about: beyond it the longest queue's reader counts as too slow. Default a
     /// sixteenth of the memory, 8 to 64 MiB. Too low cuts off phones whenever many are slow, too high takes the memory.
@@ -117,7 +117,7 @@ impl Config {
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             connections_max: 1_480,
             sockets_max: 12_836,
-            recent_bytes_max: 64 * 1024 * 1024,
+            recent_bytes_max: memory.recent_frames(),
             queues_bytes_max: memory.slow_queues(),
             partial_bytes_max: memory.partial_messages(),
             read_back: Duration::from_secs(24 * 60 * 60),

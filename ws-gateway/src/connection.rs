@@ -725,11 +725,13 @@ mod tests {
 
     use event_model::{House, Line};
     use resident_token::Roles;
-    use service_kit::bounds::{PlaceLimits, Places};
+    use service_kit::{
+        bounds::{PlaceLimits, Places},
+        clock,
+    };
 
     use super::*;
     use crate::{
-        clock,
         socket_counts::SocketCounts,
         stomp::{Command, Frame},
     };

@@ -15,8 +15,9 @@ use std::{
 };
 
 use event_model::{EventTime, fold::LIVE_FOR};
+use service_kit::clock::Clock;
 
-use crate::{clock::Clock, metrics, outbound_event::Recency};
+use crate::{metrics, outbound_event::Recency};
 
 /// How many records must agree on a time.
 const WITNESSES: usize = 3;
@@ -55,7 +56,7 @@ impl EventClock {
         let Some(newest) = newest else { return };
         self.newest_at_start
             .store(newest.as_millis(), Ordering::Relaxed);
-        let ahead = self.clock.event_time().millis_since(newest);
+        let ahead = self.wall().millis_since(newest);
         if ahead < -tolerance_ms() {
             self.set_ahead(ahead);
         }
@@ -63,7 +64,7 @@ impl EventClock {
 
     /// A record was read as it came, with this timestamp. Whether the difference of the clocks is another from now on.
     pub(crate) fn heard(&self, time: EventTime) -> bool {
-        let ahead = self.clock.event_time().millis_since(time);
+        let ahead = self.wall().millis_since(time);
         let mut differences = self
             .differences_ms
             .lock()
@@ -99,8 +100,12 @@ impl EventClock {
         self.ahead_ms.load(Ordering::Relaxed)
     }
 
+    fn wall(&self) -> EventTime {
+        EventTime::from_millis(self.clock.wall_ms())
+    }
+
     fn now(&self) -> EventTime {
-        let wall = self.clock.event_time().as_millis();
+        let wall = self.wall().as_millis();
         EventTime::from_millis(wall.saturating_sub(self.ahead_ms()))
     }
 
@@ -153,7 +158,9 @@ mod tests {
     /// A clock that is ahead of the records by this much, or behind them.
     fn clock_that_is(ahead: Duration, behind: Duration) -> (EventClock, EventTime) {
         let clock = Clock::start();
-        let true_now = clock.event_time().minus(ahead).plus(behind);
+        let true_now = EventTime::from_millis(clock.wall_ms())
+            .minus(ahead)
+            .plus(behind);
         (EventClock::new(clock), true_now)
     }
 

@@ -2,17 +2,19 @@
 
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
-use resident_token::Reload;
-use service_kit::bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http};
+use resident_token::keep_reloading;
+use service_kit::{
+    admin,
+    bounds::{Acceptor, HttpLimits, PlaceLimits, Places, WhenFull, serve_http},
+    clock::Clock,
+};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
-    admin,
-    clock::Clock,
     config::Config,
     event_clock::EventClock,
     feed::{Feed, FeedError},
@@ -166,15 +168,18 @@ impl Gateway {
         info!(listen = %self.address, admin = ?self.admin_address, log = config.log, instance = config.instance, "serving");
 
         if let Some(admin) = admin {
+            let (asked, stopped) = (readiness.clone(), stop.clone());
             tasks.spawn(admin::serve(
                 admin,
                 config.metrics.clone(),
-                readiness.clone(),
+                move || asked.answer(&stopped),
                 tasks.clone(),
                 stop.clone(),
             ));
         }
-        tasks.spawn(reload_keys(config.clone(), stop.clone()));
+        let keys = keep_reloading(Arc::clone(&config.verifier), KEYS_RELOAD_EVERY);
+        let stopped = stop.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(keys).await });
         let server = HttpServer::new(
             &config,
             clock,
@@ -295,29 +300,5 @@ async fn join(threads: Vec<JoinHandle<()>>) -> Result<(), Error> {
     match joined.await {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(Error::ThreadEnded("shard")),
-    }
-}
-
-async fn reload_keys(config: Config, stop: CancellationToken) {
-    while stop
-        .run_until_cancelled(tokio::time::sleep(KEYS_RELOAD_EVERY))
-        .await
-        .is_some()
-    {
-        let verifier = Arc::clone(&config.verifier);
-        match tokio::task::spawn_blocking(move || verifier.reload()).await {
-            Ok(Ok(Reload::Unchanged)) => {}
-            Ok(Ok(Reload::Changed)) => info!("the keys have changed"),
-            Ok(Err(error)) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the keys in use stay: new ones cannot be read"
-                );
-            }
-            Err(error) => error!(
-                error = &error as &dyn std::error::Error,
-                "looking at the keys panicked"
-            ),
-        }
     }
 }

@@ -18,18 +18,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use event_model::EventTime;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rand::Rng;
-use resident_token::{Resident, TokenError, Verifier, bearer, refuse_token_in_query};
+use resident_token::{Resident, TokenCode, TokenError, Verifier, bearer_of, refuse_token_in_query};
 use serde_json::json;
-use service_kit::bounds::{Client, NoPlace, Place, PlaceLimits, Places};
+use service_kit::{
+    bounds::{Client, NoPlace, Place, PlaceLimits, Places},
+    clock::{self, Clock},
+    error_value,
+};
 use tokio::net::TcpStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use crate::{
-    clock::{self, Clock},
     config::Config,
     page,
     readiness::Readiness,
@@ -165,12 +169,14 @@ impl HttpServer {
 
     /// Who it is, if the upgrade says so. If not, CONNECT must.
     fn resident(&self, headers: &HeaderMap) -> Result<Option<Box<Resident>>, TokenError> {
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return Ok(None);
+        let token = match bearer_of(headers) {
+            Ok(token) => token,
+            Err(TokenError::Missing) => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let token = bearer(value.as_bytes())?;
+        let now = EventTime::from_millis(self.clock.wall_ms()).to_timestamp();
         self.verifier
-            .verify(token, self.clock.wall())
+            .verify(token, now)
             .map(|resident| Some(Box::new(resident)))
     }
 
@@ -183,10 +189,7 @@ impl HttpServer {
         let upgraded = match tokio::time::timeout(UPGRADE_WITHIN, upgrade).await {
             Ok(Ok(upgraded)) => upgraded,
             Ok(Err(error)) => {
-                return debug!(
-                    error = &error as &dyn std::error::Error,
-                    "an upgrade did not come about"
-                );
+                return debug!(error = error_value(&error), "an upgrade did not come about");
             }
             Err(_) => return debug!("an upgrade took too long"),
         };
@@ -196,10 +199,7 @@ impl HttpServer {
         let socket = match parts.io.into_inner().into_std() {
             Ok(socket) => socket,
             Err(error) => {
-                return warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a socket cannot be taken over"
-                );
+                return warn!(error = error_value(&error), "a socket cannot be taken over");
             }
         };
         let upgraded = UpgradedSocket {
@@ -288,12 +288,7 @@ impl IntoResponse for UpgradeError {
     /// RFC 9457, with the words that the api uses for the same.
     fn into_response(self) -> Response {
         let (status, code, is_retryable) = match &self {
-            UpgradeError::Token(TokenError::InUrl) => (
-                StatusCode::BAD_REQUEST,
-                TokenError::InUrl.code().as_str(),
-                false,
-            ),
-            UpgradeError::Token(error) => (StatusCode::UNAUTHORIZED, error.code().as_str(), false),
+            UpgradeError::Token(error) => (TokenCode::STATUS, error.code().as_str(), false),
             UpgradeError::Handshake(
                 HandshakeError::NotAnUpgrade | HandshakeError::WrongVersion,
             ) => (StatusCode::UPGRADE_REQUIRED, "upgrade_required", false),
@@ -315,6 +310,9 @@ impl IntoResponse for UpgradeError {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if status == TokenCode::STATUS {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if status == StatusCode::UPGRADE_REQUIRED {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(

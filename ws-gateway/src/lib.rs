@@ -9,7 +9,7 @@
 //! - [`stomp`] and [`websocket`]: bytes to values and back, and the session that decides. No I/O.
 //! - `hub`: who subscribes to what. `replay_buffer`: what was said, for those who were away.
 //! - `shard`, `connection`, `write_queue`: the sockets of one core, owned by one thread.
-//! - `feed`: the reader of the log. `http`, `page`, `admin`: HTTP.
+//! - `feed`: the reader of the log. `http`, `page`: HTTP. `readiness`: what operators are told.
 //!
 //! Nothing is kept on disk, and any gateway serves any client.
 //!
@@ -24,9 +24,7 @@
 //! # Ok::<(), ws_gateway::stomp::ParseError>(())
 //! ```
 
-mod admin;
 mod backlog;
-mod clock;
 mod config;
 mod connection;
 mod destination;

@@ -1,25 +1,21 @@
 //! The gateway as a process: settings in, exit code out.
 
 use std::{
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
+    net::SocketAddr, num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc, time::Duration,
 };
 
-use anyhow::{Context as _, bail};
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use resident_token::{KeySource, Policy, Secret, Verifier};
+use resident_token::{KeyError, KeySource, Policy, Secret, Verifier};
 use serde::Deserialize;
-use service_kit::bounds::{Memory, Row, Shares};
-use service_kit::settings_file;
-use tokio::signal::unix::{SignalKind, signal};
+use service_kit::{
+    Failure,
+    bounds::{Row, Shares},
+    log_lines::{self, LogFormat},
+    settings::{CommandLine, Mistakes, SettingsError},
+    stop_signals::StopSignals,
+};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
-use tracing_subscriber::EnvFilter;
 use ws_gateway::Config;
 
 /// Serves the residents' sockets: STOMP over WebSocket at /an-ws, and their page at /.
@@ -104,169 +100,84 @@ struct Settings {
     silence_max: Option<Duration>,
 }
 
-/// The configuration is wrong: starting again will not help.
-const EXIT_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(log_filter())
-        .with_writer(std::io::stderr)
-        .init();
-    let config = match config(Arguments::parse()) {
-        Ok(config) => config,
-        Err(error) => return failed(&error, EXIT_USAGE),
-    };
-    match serve(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, 1),
+    let line = CommandLine::<Arguments>::parse();
+    log_lines::write("info", LogFormat::Text);
+    service_kit::main("ws-gateway", || serve(config(&line)?))
+}
+
+fn config(line: &CommandLine<Arguments>) -> Result<Config, SettingsError> {
+    let mut mistakes = Mistakes::default();
+    let settings: Settings = line.settings(line.arguments.config.as_deref(), &mut mistakes);
+    let config = settings.into_config(&mut mistakes);
+    mistakes.extend(config.mistakes());
+    mistakes.none().map(|()| config)
+}
+
+impl Settings {
+    fn into_config(self, mistakes: &mut Mistakes) -> Config {
+        let bounds = Shares::of_process(&[
+            (Row::GatewayConnections, self.connections_max),
+            (Row::Sockets, self.sockets_max),
+        ]);
+        let bounds = mistakes.ok("connections_max and sockets_max", bounds);
+        let verifier = mistakes.ok("keys for tokens", self.verifier());
+        let config = Config::new(
+            self.listen
+                .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 8083))),
+            self.log.unwrap_or_else(|| "127.0.0.1:9092".to_owned()),
+            Arc::new(verifier.unwrap_or_else(Verifier::refusing_all)),
+        );
+        let share = |row, default| bounds.as_ref().map_or(default, |bounds| bounds.of(row));
+        let mut limits = config.limits;
+        limits.outbox_bytes_max = self.outbox_bytes_max.unwrap_or(limits.outbox_bytes_max);
+        limits.ping_every = self.ping_every.unwrap_or(limits.ping_every);
+        limits.silence_max = self.silence_max.unwrap_or(limits.silence_max);
+        Config {
+            admin: Some(
+                self.admin
+                    .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9083))),
+            ),
+            api: self.api,
+            origins: (!self.origins.is_empty()).then_some(self.origins),
+            instance: self.instance.unwrap_or(config.instance),
+            shards: self.shards.unwrap_or(config.shards),
+            connections_max: share(Row::GatewayConnections, config.connections_max),
+            sockets_max: share(Row::Sockets, config.sockets_max),
+            recent_bytes_max: self.recent_bytes_max.unwrap_or(config.recent_bytes_max),
+            queues_bytes_max: self.queues_bytes_max.unwrap_or(config.queues_bytes_max),
+            drain_window: self.drain_window.unwrap_or(config.drain_window),
+            limits,
+            ..config
+        }
     }
-}
 
-/// What is logged, but for what tungstenite says: whole messages, and a CONNECT holds a token.
-fn log_filter() -> EnvFilter {
-    let silent = "tungstenite=off".parse().expect("a directive");
-    EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info"))
-        .add_directive(silent)
-}
-
-fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
-    tracing::error!("{error:#}");
-    ExitCode::from(code)
-}
-
-fn config(arguments: Arguments) -> anyhow::Result<Config> {
-    let file = match &arguments.config {
-        Some(path) => read(path)?,
-        None => Settings::default(),
-    };
-    let said = arguments.settings;
-    let secret = said.jwt_secret.or(file.jwt_secret);
-    let keys = keys(
-        secret,
-        either(said.jwt_pem, file.jwt_pem),
-        either(said.jwt_jwks, file.jwt_jwks),
-    )?;
-    let policy = Policy {
-        audience: said.jwt_audience.or(file.jwt_audience),
-        issuer: said.jwt_issuer.or(file.jwt_issuer),
-        ..Policy::default()
-    };
-    let verifier = Arc::new(Verifier::open(keys, policy)?);
-    let listen = said
-        .listen
-        .or(file.listen)
-        .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 8083)));
-    let log = said
-        .log
-        .or(file.log)
-        .unwrap_or_else(|| "127.0.0.1:9092".to_owned());
-    let mut config = Config::new(listen, log, verifier);
-    config.admin = Some(
-        said.admin
-            .or(file.admin)
-            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9083))),
-    );
-    config.api = said.api.or(file.api);
-    let origins = either(said.origins, file.origins);
-    config.origins = (!origins.is_empty()).then_some(origins);
-    set(&mut config.instance, said.instance.or(file.instance));
-    set(&mut config.shards, said.shards.or(file.shards));
-    let shares = Shares::of_process(&[
-        (
-            Row::GatewayConnections,
-            said.connections_max.or(file.connections_max),
-        ),
-        (Row::Sockets, said.sockets_max.or(file.sockets_max)),
-    ])?;
-    config.connections_max = shares.of(Row::GatewayConnections);
-    config.sockets_max = shares.of(Row::Sockets);
-    let recent = said.recent_bytes_max.or(file.recent_bytes_max);
-    config.recent_bytes_max = recent.unwrap_or_else(|| Memory::read().recent_frames());
-    set(
-        &mut config.queues_bytes_max,
-        said.queues_bytes_max.or(file.queues_bytes_max),
-    );
-    set(
-        &mut config.drain_window,
-        said.drain_window.or(file.drain_window),
-    );
-    set(
-        &mut config.limits.outbox_bytes_max,
-        said.outbox_bytes_max.or(file.outbox_bytes_max),
-    );
-    set(
-        &mut config.limits.ping_every,
-        said.ping_every.or(file.ping_every),
-    );
-    set(
-        &mut config.limits.silence_max,
-        said.silence_max.or(file.silence_max),
-    );
-    let mistakes = config.mistakes();
-    if !mistakes.is_empty() {
-        bail!("{}", mistakes.join("; "));
-    }
-    Ok(config)
-}
-
-fn read(path: &Path) -> anyhow::Result<Settings> {
-    let context = || format!("read the settings in {}", path.display());
-    let file = settings_file::toml(path).with_context(context)?;
-    let read = config::Config::builder().add_source(file).build();
-    let settings = read.and_then(config::Config::try_deserialize);
-    let settings = settings.map_err(|error| settings_file::without_values(&error));
-    settings.with_context(context)
-}
-
-fn keys(
-    secret: Option<String>,
-    pem: Vec<PathBuf>,
-    jwks: Vec<PathBuf>,
-) -> anyhow::Result<Vec<KeySource>> {
-    let secret = secret.map(Secret::new).transpose()?.map(KeySource::Secret);
-    let pem = pem.into_iter().map(KeySource::PemFile);
-    Ok(secret
-        .into_iter()
-        .chain(pem)
-        .chain(jwks.into_iter().map(KeySource::JwksFile))
-        .collect())
-}
-
-fn either<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
-    if first.is_empty() { second } else { first }
-}
-
-fn set<T>(setting: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *setting = value;
+    fn verifier(&self) -> Result<Verifier, KeyError> {
+        let secret = self.jwt_secret.as_ref().map(Secret::new).transpose()?;
+        let secret = secret.map(KeySource::Secret);
+        let pem = self.jwt_pem.iter().cloned().map(KeySource::PemFile);
+        let jwks = self.jwt_jwks.iter().cloned().map(KeySource::JwksFile);
+        let policy = Policy {
+            audience: self.jwt_audience.clone(),
+            issuer: self.jwt_issuer.clone(),
+            ..Policy::default()
+        };
+        Verifier::open(secret.into_iter().chain(pem).chain(jwks).collect(), policy)
     }
 }
 
 #[tokio::main]
-async fn serve(mut config: Config) -> anyhow::Result<()> {
-    config.metrics = Some(
-        PrometheusBuilder::new()
-            .install_recorder()
-            .context("collect metrics")?,
-    );
-    let shutdown = CancellationToken::new();
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
-    let stopped = shutdown.clone();
-    let signals = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        info!("asked to stop");
-        stopped.cancel();
-        std::future::pending().await
+async fn serve(config: Config) -> Result<(), Failure> {
+    let config = Config {
+        metrics: Some(PrometheusBuilder::new().install_recorder()?),
+        ..config
     };
+    let stop = CancellationToken::new();
+    let signals = StopSignals::listen()?.cancel(stop.clone());
+    let gateway = ws_gateway::run(config, stop);
+    tokio::pin!(gateway, signals);
     tokio::select! {
-        outcome = ws_gateway::run(config, shutdown) => Ok(outcome?),
-        () = signals => Ok(()),
+        ended = &mut gateway => Ok(ended?),
+        () = signals => Ok(gateway.await?),
     }
 }

@@ -7,9 +7,12 @@ use std::{
 };
 
 use event_model::Topic;
+use serde::Serialize;
+use service_kit::{admin, clock::Clock};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, event_clock::EventClock, shard::LogEnds};
+use crate::{event_clock::EventClock, shard::LogEnds};
 
 /// How old the view of the log may be before this gateway is not ready: a new leader takes less, and a balancer that
 /// moves residents to another gateway helps them only if that one knows more.
@@ -38,16 +41,18 @@ struct ReadProgress {
     whole_at: Option<Duration>,
 }
 
-/// What a gateway says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a gateway says of itself, at `/readyz` in these names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct ReadinessReport {
     /// Whether sockets are taken and residents hear what happens now.
+    #[serde(rename = "ready")]
     pub(crate) is_ready: bool,
     /// Why not; or what an operator should look at all the same.
     pub(crate) reasons: Vec<&'static str>,
-    /// Since when the log was last known to be read to its end. `None`: it was not read yet. A quiet log is asked every
-    /// two seconds, so its view is young.
-    pub(crate) view_age: Option<Duration>,
+    /// Milliseconds since the log was last known to be read to its end. `None`: it was not read yet. A quiet log is asked
+    /// every two seconds, so its view is young.
+    pub(crate) view_age_ms: Option<u128>,
     /// Milliseconds by which this gateway's clock is ahead of the log's records; 0 within a minute.
     pub(crate) clock_ahead_ms: i64,
 }
@@ -125,9 +130,20 @@ impl Readiness {
         ReadinessReport {
             is_ready,
             reasons,
-            view_age,
+            view_age_ms: view_age.map(|age| age.as_millis()),
             clock_ahead_ms,
         }
+    }
+
+    /// The same as `/readyz` answers it. A gateway that drains takes no sockets.
+    pub(crate) fn answer(&self, stop: &CancellationToken) -> admin::Readiness<ReadinessReport> {
+        let mut body = self.report();
+        if stop.is_cancelled() {
+            body.is_ready = false;
+            body.reasons.insert(0, "draining");
+        }
+        let is_ready = body.is_ready;
+        admin::Readiness { is_ready, body }
     }
 
     fn view<T>(&self, use_it: impl FnOnce(&mut ReadProgress) -> T) -> T {

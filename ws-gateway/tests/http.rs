@@ -82,7 +82,7 @@ fn a_token_in_the_url_is_refused_however_good_it_is() {
         let (status, body) = Neighbour::upgrade(gateway.address, &path, &authorization(&good))
             .err()
             .unwrap();
-        assert_eq!(status, 400);
+        assert_eq!(status, 401, "as at the api");
         assert!(
             body.contains(TokenCode::InUrl.as_str()) && !body.contains(&good),
             "{body}"
@@ -119,6 +119,21 @@ fn connects_token_counts_before_the_upgrades() {
     let (mut neighbour, _) = Neighbour::upgrade(gateway.address, "/an-ws", &upgrade).unwrap();
     neighbour.say("CONNECT\naccept-version:1.2\nAuthorization:Bearer not.a.token\n\n\0");
     assert_eq!(neighbour.refused().0, "token_invalid");
+}
+
+/// Two readers on the way might each believe another one.
+#[test]
+fn of_two_tokens_in_one_upgrade_none_is_believed() {
+    let log = Log::start();
+    let gateway = TestGateway::open(&log);
+    let good = authorization(&token("101", "1502"));
+
+    let (status, body) = Neighbour::upgrade(gateway.address, "/an-ws", &good.repeat(2))
+        .err()
+        .unwrap();
+
+    assert_eq!(status, 401);
+    assert!(body.contains("token_invalid"), "{body}");
 }
 
 #[test]
@@ -354,15 +369,11 @@ fn a_program_that_cannot_start_says_why_in_one_sentence() {
         "{said}"
     );
 
-    let silent = [
-        "--silence-max",
-        "10s",
-        "--ping-every",
-        "20s",
-        "--jwt-secret",
-        secret,
-    ];
+    let silent = ["--silence-max", "10s", "--ping-every", "20s"];
     let refused = gateway().env_clear().args(silent).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("silence_max"));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    for mistake in ["silence_max", "no key for tokens"] {
+        assert!(said.contains(mistake), "{mistake}: {said}");
+    }
 }

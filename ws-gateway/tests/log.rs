@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use event_model::SpringTypes;
-use rdkafka::{Message, message::Headers};
+use rdkafka::{Message, message::Headers, producer::Producer as _};
 
 use support::{
     neighbour::Neighbour,
@@ -70,6 +70,44 @@ fn an_open_transaction_of_another_client_keeps_no_call_from_being_heard() {
 
     assert_eq!(neighbour.message().1["text"], "not ended");
     assert_eq!(neighbour.message().1["text"], "help");
+}
+
+/// What ends a transaction stands behind its last record, and no client is handed it.
+#[test]
+fn a_log_that_ends_in_a_transaction_of_another_client_has_been_read_to_its_end() {
+    let log = Log::start();
+    let another = log.writer_in_a_transaction();
+    let transaction = |text| {
+        let event = log.alert("101", "1301", text);
+        let record = event_model::encode(&event, SpringTypes::Written, None);
+        let place = log.write(&another, &record);
+        another.commit_transaction(support::PATIENCE).unwrap();
+        another.begin_transaction().unwrap();
+        place
+    };
+    let view_age = |gateway: &TestGateway| {
+        let (_, _, body) = gateway.get_admin("/readyz");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        body["viewAgeMs"].as_u64().unwrap()
+    };
+    transaction("before");
+
+    let gateway = TestGateway::open(&log);
+    let mut neighbour = gateway.neighbour("101", "1501");
+    let place = transaction("after");
+
+    assert_eq!(neighbour.message().1["text"], "after");
+    // The record and what ends its transaction.
+    let end = i64::try_from(place.offset + 2).unwrap();
+    wait_until("nothing of it is shown as unread", || {
+        log.committed("ws-gateway.1", place) == Some(end)
+    });
+    // The log is asked every two seconds.
+    let mut oldest = 0;
+    wait_until("its view is young again", || {
+        oldest = oldest.max(view_age(&gateway));
+        view_age(&gateway) < oldest
+    });
 }
 
 #[test]

@@ -15,9 +15,8 @@ use rdkafka::{
     consumer::ConsumerContext,
     error::{KafkaError, RDKafkaErrorCode},
 };
+use service_kit::clock::Clock;
 use tracing::{debug, error, warn};
-
-use crate::clock::Clock;
 
 /// How often an operator is told at most.
 const TELL_EVERY: Duration = Duration::from_secs(30);

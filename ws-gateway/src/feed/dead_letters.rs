@@ -6,16 +6,17 @@
 
 use std::time::Duration;
 
-use event_model::{DecodeError, Topic, dead_letter};
-use jiff::Timestamp;
+use event_model::{DecodeError, EventTime, Topic, dead_letter};
+use log_client::{PolledProducer, owned_headers, settings};
 use rdkafka::{
-    ClientConfig, Message,
+    Message,
     client::ClientContext,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    message::{BorrowedMessage, DeliveryResult, Header, OwnedHeaders},
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+    message::{BorrowedMessage, DeliveryResult, Headers},
+    producer::{BaseRecord, Producer, ProducerContext},
 };
+use service_kit::error_value;
 use tracing::warn;
 
 use super::client_log::ClientLog;
@@ -26,7 +27,7 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// The writer of dead letters.
 pub(super) struct DeadLetters {
-    writer: ThreadedProducer<DeliveryReports>,
+    writer: PolledProducer<DeliveryReports>,
     reader: String,
 }
 
@@ -61,17 +62,13 @@ impl DeadLetters {
         client_log: ClientLog,
     ) -> Result<Self, KafkaError> {
         let reader = format!("ws-gateway.{instance}");
-        let mut settings = ClientConfig::new();
+        let mut settings = settings(log, &format!("{reader}.dead-letters"));
         settings
-            .set("bootstrap.servers", log)
-            .set("client.id", format!("{reader}.dead-letters"))
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
             .set("message.timeout.ms", "60000");
-        Ok(Self {
-            writer: settings.create_with_context(DeliveryReports(client_log))?,
-            reader,
-        })
+        let writer = PolledProducer::connect(&settings, DeliveryReports(client_log))?;
+        Ok(Self { writer, reader })
     }
 
     /// Sends the record as it is, with the reason, to the same partition of the topic of dead letters. Does not wait.
@@ -80,43 +77,30 @@ impl DeadLetters {
         message: &BorrowedMessage<'_>,
         topic: Topic,
         error: &DecodeError,
-        now: Timestamp,
+        now: EventTime,
     ) {
-        let headers = self.headers(message, error, now);
-        let mut letter = BaseRecord::<[u8], [u8]>::to(topic.dead_letter_name())
-            .partition(message.partition())
-            .headers(headers);
-        letter.key = message.key();
-        letter.payload = message.payload();
-        if let Err((error, _)) = self.writer.send(letter) {
-            lost(&error);
-        }
-    }
-
-    fn headers(
-        &self,
-        message: &BorrowedMessage<'_>,
-        error: &DecodeError,
-        now: Timestamp,
-    ) -> OwnedHeaders {
-        let original = message
-            .headers()
-            .map_or_else(OwnedHeaders::new, |headers| headers.detach());
         let facts = [
             (dead_letter::TOPIC, message.topic().to_owned()),
             (dead_letter::PARTITION, message.partition().to_string()),
             (dead_letter::OFFSET, message.offset().to_string()),
             (dead_letter::ERROR, error.to_string()),
             (dead_letter::ATTEMPTS, "1".to_owned()),
-            (dead_letter::TIME, format!("{now:.3}")),
+            (dead_letter::TIME, now.to_string()),
             (dead_letter::READER, self.reader.clone()),
         ];
-        facts.iter().fold(original, |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(value),
-            })
-        })
+        let facts = facts
+            .iter()
+            .map(|(key, value)| (*key, Some(value.as_bytes())));
+        let original = message.headers().into_iter().flat_map(Headers::iter);
+        let original = original.map(|header| (header.key, header.value));
+        let mut letter = BaseRecord::<[u8], [u8]>::to(topic.dead_letter_name())
+            .partition(message.partition())
+            .headers(owned_headers(original.chain(facts)));
+        letter.key = message.key();
+        letter.payload = message.payload();
+        if let Err((error, _)) = self.writer.send(letter) {
+            lost(&error);
+        }
     }
 
     /// Waits a little for what is on its way.
@@ -131,7 +115,7 @@ impl DeadLetters {
 fn lost(error: &KafkaError) {
     metrics::dead_letter("not_kept");
     warn!(
-        error = error as &dyn std::error::Error,
+        error = error_value(error),
         "a dead letter could not be kept"
     );
 }

@@ -9,9 +9,6 @@ mod event_projector;
 mod reader;
 mod watch;
 
-// librdkafka waits by a clock that nobody sets.
-use librdkafka_clock as _;
-
 pub(crate) use event_projector::{EventProjector, Moment};
 pub(crate) use reader::Feed;
 pub use reader::FeedError;

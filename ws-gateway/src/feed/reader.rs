@@ -5,15 +5,20 @@
 //! committed and whatever this machine's clock says.
 //! What it commits, to a group of its own, only shows its lag to an operator's tools.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use event_model::{EventTime, PARTITIONS, Place, RecordView, Topic};
+use event_model::{DecodeError, EventTime, PARTITIONS, RecordView, Topic};
+use log_client::{
+    ReadUntilError, Span, assign, headers, offset_since, positions, read_until, reader_settings,
+    record_view, spans,
+};
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    ClientConfig, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _},
     error::KafkaError,
-    message::{BorrowedMessage, Headers},
+    message::BorrowedMessage,
 };
+use service_kit::{clock::Clock, error_value};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -22,7 +27,6 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    clock::Clock,
     config::Config,
     event_clock::{EventClock, TOLERANCE},
     readiness::Readiness,
@@ -35,8 +39,10 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long one wait for records lasts: how soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
+/// How long the log may be silent while it is read back. Longer than an election; then it is asked anew where it ends.
+const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Records of each partition that are read in any case, however old: they say what time it is on the log's clock.
-const TAIL: i64 = 1_000;
+const TAIL: u64 = 1_000;
 /// How often the place reached is committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
 /// How often an operator is told at most that clocks differ, or agree again.
@@ -73,15 +79,6 @@ enum ReadFrom {
     /// All from the first of this time on.
     Time(EventTime),
 }
-
-/// Where the log begins for this gateway, and where it ended when it was asked.
-#[derive(Debug, Clone, Copy)]
-struct OffsetRange {
-    start: i64,
-    end: i64,
-}
-
-type OffsetRanges = BTreeMap<(Topic, u32), OffsetRange>;
 
 /// The reader's thread.
 pub(crate) struct Feed {
@@ -132,10 +129,10 @@ impl Feed {
     /// Reads until it is stopped. Dropping the feed afterwards waits for the log to answer the last commit, and where no
     /// broker leads for ever: no thread that is waited for may do that.
     pub(crate) fn run(&mut self) -> Result<(), FeedError> {
-        let Some(ranges) = self.catch_up()? else {
+        let Some(spans) = self.catch_up()? else {
             return Ok(());
         };
-        self.watch(&ranges)?;
+        self.watch(&spans)?;
         while !self.stop.is_cancelled() {
             self.read_one()?;
             self.commit_now_and_then();
@@ -147,12 +144,60 @@ impl Feed {
 
     // ---- before it is ready ----
 
+    /// Reads from `read_back` before the log's newest records to where it ended when it was asked, and tells the shards
+    /// all of it. `None`: it was stopped.
+    fn catch_up(&mut self) -> Result<Option<Vec<Span>>, FeedError> {
+        let Some(spans) = self.read_back() else {
+            return Ok(None);
+        };
+        let ends = spans.iter().map(|span| (span, span.end));
+        assign(&self.consumer, ends).map_err(FeedError::Assign)?;
+        let (reads, newest) = self.projector.collected(self.now());
+        for read in reads {
+            self.tell(&read, ShardCommand::Store)?;
+        }
+        for span in &spans {
+            self.passed_on(&span.topic, span.partition, span.end);
+        }
+        self.event_clock.caught_up(newest);
+        if self.event_clock.ahead_ms() != 0 {
+            self.tell_clocks_differ();
+        }
+        let records: u64 = spans.iter().map(|span| span.end - span.start).sum();
+        info!(records, "caught up with the log");
+        self.readiness.caught_up();
+        Ok(Some(spans))
+    }
+
+    /// Collects the tails of the partitions, or more where these do not reach `read_back`. The spans that were collected;
+    /// `None`: it was stopped.
+    fn read_back(&mut self) -> Option<Vec<Span>> {
+        let mut from = ReadFrom::Tail;
+        loop {
+            let spans = self.wait_for_spans(from)?;
+            match self.collect(&spans) {
+                Ok(()) => match (from, self.not_reached_by(&spans)) {
+                    (ReadFrom::Tail, Some(since)) => from = ReadFrom::Time(since),
+                    _ => return Some(spans),
+                },
+                Err(ReadUntilError::Stopped) => return None,
+                Err(error) => {
+                    info!(
+                        error = error_value(&error),
+                        "the log was not read to its end: it is asked again where that is"
+                    );
+                    std::thread::sleep(ASK_AGAIN);
+                }
+            }
+        }
+    }
+
     /// Asks until the log answers and both topics are there: producer-api makes them.
-    fn wait_for_ranges(&self, from: ReadFrom) -> Option<OffsetRanges> {
+    fn wait_for_spans(&self, from: ReadFrom) -> Option<Vec<Span>> {
         let mut last_problem = String::new();
         while !self.stop.is_cancelled() {
-            match self.ranges(from) {
-                Ok(ranges) => return Some(ranges),
+            match self.spans(from) {
+                Ok(spans) => return Some(spans),
                 Err(problem) if problem != last_problem => {
                     info!(problem, "waiting for the log");
                     last_problem = problem;
@@ -164,155 +209,69 @@ impl Feed {
         None
     }
 
-    fn ranges(&self, from: ReadFrom) -> Result<OffsetRanges, String> {
-        let mut ranges = OffsetRanges::new();
+    fn spans(&self, from: ReadFrom) -> Result<Vec<Span>, String> {
+        let mut all = Vec::new();
         for topic in Topic::ALL {
-            for partition in 0..self.partitions(topic)? {
-                ranges.insert((topic, partition), self.range(topic, partition, from)?);
+            let spans = spans(&self.consumer, topic.name(), ASK_WITHIN);
+            let spans = spans.map_err(|error| error.to_string())?;
+            if spans.is_empty() {
+                return Err(format!("the topic {topic} is not there yet"));
+            }
+            if spans.len() != PARTITIONS.get() as usize {
+                warn!(%topic, partitions = spans.len(), expected = PARTITIONS, "a line's partition differs from the producers'");
+            }
+            for span in spans {
+                let start = self.start(&span, from).map_err(|error| error.to_string())?;
+                all.push(Span { start, ..span });
             }
         }
-        Ok(ranges)
+        Ok(all)
     }
 
-    fn partitions(&self, topic: Topic) -> Result<u32, String> {
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(topic.name()), ASK_WITHIN)
-            .map_err(|error| error.to_string())?;
-        let found = metadata
-            .topics()
-            .iter()
-            .find(|known| known.name() == topic.name());
-        let partitions = found.map_or(0, |topic| topic.partitions().len());
-        if partitions == 0 {
-            return Err(format!("the topic {topic} is not there yet"));
-        }
-        let partitions = u32::try_from(partitions).map_err(|error| error.to_string())?;
-        if partitions != PARTITIONS.get() {
-            warn!(%topic, partitions, expected = PARTITIONS, "a line's partition differs from the producers'");
-        }
-        Ok(partitions)
-    }
-
-    fn range(&self, topic: Topic, partition: u32, from: ReadFrom) -> Result<OffsetRange, String> {
-        let partition = i32::try_from(partition).map_err(|error| error.to_string())?;
-        let (low, end) = self
-            .consumer
-            .fetch_watermarks(topic.name(), partition, ASK_WITHIN)
-            .map_err(|error| error.to_string())?;
-        let tail = (end - TAIL).max(low);
+    fn start(&self, span: &Span, from: ReadFrom) -> Result<u64, KafkaError> {
+        let tail = span.end.saturating_sub(TAIL).max(span.start);
         let ReadFrom::Time(since) = from else {
-            return Ok(OffsetRange { start: tail, end });
+            return Ok(tail);
         };
-        let mut asked = TopicPartitionList::new();
-        asked
-            .add_partition_offset(
-                topic.name(),
-                partition,
-                Offset::Offset(since.as_millis().max(0)),
-            )
-            .map_err(|error| error.to_string())?;
-        let found = self
-            .consumer
-            .offsets_for_times(asked, ASK_WITHIN)
-            .map_err(|error| error.to_string())?;
-        let offset = found
-            .elements()
-            .first()
-            .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset);
-        let start = match offset {
-            Some(Offset::Offset(offset)) => offset.clamp(low, tail),
-            // Nothing is that young.
-            _ => tail,
-        };
-        Ok(OffsetRange { start, end })
-    }
-
-    fn assign(&self, ranges: &OffsetRanges) -> Result<(), FeedError> {
-        let mut assignment = TopicPartitionList::new();
-        for ((topic, partition), range) in ranges {
-            let partition = i32::try_from(*partition).expect("it came from the client as one");
-            assignment
-                .add_partition_offset(topic.name(), partition, Offset::Offset(range.start))
-                .map_err(FeedError::Assign)?;
-        }
-        self.consumer.assign(&assignment).map_err(FeedError::Assign)
-    }
-
-    /// Reads from `read_back` before the log's newest records to where it ended when it was asked, and tells the shards
-    /// all of it. `None`: it was stopped.
-    fn catch_up(&mut self) -> Result<Option<OffsetRanges>, FeedError> {
-        let Some(mut ranges) = self.wait_for_ranges(ReadFrom::Tail) else {
-            return Ok(None);
-        };
-        let mut records = self.collect(&ranges)?;
-        if let Some(since) = self.not_reached_by(&ranges) {
-            self.projector = EventProjector::default();
-            match self.wait_for_ranges(ReadFrom::Time(since)) {
-                Some(further) => ranges = further,
-                None => return Ok(None),
-            }
-            records = self.collect(&ranges)?;
-        }
-        let (reads, newest) = self.projector.collected(self.now());
-        for read in reads {
-            self.tell(&read, ShardCommand::Store)?;
-        }
-        self.event_clock.caught_up(newest);
-        if self.event_clock.ahead_ms() != 0 {
-            self.tell_clocks_differ();
-        }
-        info!(records, "caught up with the log");
-        self.readiness.caught_up();
-        Ok(Some(ranges))
+        let found = offset_since(&self.consumer, span, since, ASK_WITHIN)?;
+        Ok(found.map_or(tail, |offset| offset.clamp(span.start, tail)))
     }
 
     /// How far back the log must be read, where its tails do not reach.
-    fn not_reached_by(&self, tails: &OffsetRanges) -> Option<EventTime> {
+    fn not_reached_by(&self, tails: &[Span]) -> Option<EventTime> {
         let newest = self
             .projector
             .newest_collected()
-            .unwrap_or_else(|| self.clock.event_time());
+            .unwrap_or_else(|| self.now().wall);
         let since = newest.minus(self.read_back);
-        let falls_short = |((topic, partition), range): (&(Topic, u32), &OffsetRange)| {
-            0 < range.start
-                && range.start + TAIL == range.end
-                && !self.projector.reaches_back(*topic, *partition, since)
+        let falls_short = |tail: &Span| {
+            let reaches_back = |topic| self.projector.reaches_back(topic, tail.partition, since);
+            0 < tail.start
+                && tail.start + TAIL == tail.end
+                && !Topic::from_name(&tail.topic).is_some_and(reaches_back)
         };
         tails.iter().any(falls_short).then_some(since)
     }
 
-    /// Reads the ranges to their ends. How many records that were.
-    fn collect(&mut self, ranges: &OffsetRanges) -> Result<u64, FeedError> {
-        self.assign(ranges)?;
-        let mut missing: BTreeMap<(Topic, u32), i64> = ranges
-            .iter()
-            .filter(|(_, range)| range.start < range.end)
-            .map(|(key, range)| (*key, range.end))
-            .collect();
-        let mut records = 0u64;
-        while !missing.is_empty() && !self.stop.is_cancelled() {
-            let Some(place) = self.collect_one() else {
-                continue;
-            };
-            records += 1;
-            let key = (place.topic, place.partition);
-            let is_last = |end: &i64| *end <= i64::try_from(place.offset).unwrap_or(i64::MAX) + 1;
-            if missing.get(&key).is_some_and(is_last) {
-                missing.remove(&key);
-            }
-        }
-        for ((topic, partition), range) in ranges {
-            let end = u64::try_from(range.end).unwrap_or(0);
-            self.readiness.read_to(*topic, *partition, end);
-        }
-        Ok(records)
+    /// Reads the spans to their ends.
+    fn collect(&mut self, spans: &[Span]) -> Result<(), ReadUntilError> {
+        let mut projector = EventProjector::default();
+        let keep_reading = || !self.stop.is_cancelled();
+        read_until(&self.consumer, spans, SILENT_MAX, keep_reading, |message| {
+            with_record(message, |record| {
+                if let Err(error) = projector.collect(record) {
+                    tell_no_event(&error);
+                }
+            });
+        })?;
+        self.projector = projector;
+        Ok(())
     }
 
     fn now(&self) -> Moment {
         Moment {
             elapsed: self.clock.elapsed(),
-            wall: self.clock.event_time(),
+            wall: EventTime::from_millis(self.clock.wall_ms()),
         }
     }
 
@@ -339,26 +298,14 @@ impl Feed {
         }
     }
 
-    fn collect_one(&mut self) -> Option<Place> {
-        let message = poll(&self.consumer)?;
-        with_record(&message, |record| {
-            if let Err(error) = self.projector.collect(record) {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a record is no event and is passed over"
-                );
-            }
-            record.place
-        })
-    }
-
     // ---- from then on ----
 
     /// On a thread of its own, which ends with this one's stop: its questions must not hold an alert up.
-    fn watch(&self, ranges: &OffsetRanges) -> Result<(), FeedError> {
+    fn watch(&self, spans: &[Span]) -> Result<(), FeedError> {
+        let partition = |span: &Span| Some((Topic::from_name(&span.topic)?, span.partition));
         let watch = Watch {
             consumer: Arc::clone(&self.consumer),
-            partitions: ranges.keys().copied().collect(),
+            partitions: spans.iter().filter_map(partition).collect(),
             shards: self.shards.clone(),
             clock: self.clock,
             readiness: self.readiness.clone(),
@@ -372,37 +319,68 @@ impl Feed {
     }
 
     fn read_one(&mut self) -> Result<(), FeedError> {
-        let Some(message) = poll(&self.consumer) else {
-            return Ok(());
+        let message = match self.consumer.poll(POLL) {
+            None => return Ok(()),
+            Some(Ok(message)) => message,
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                self.pass_markers();
+                return Ok(());
+            }
+            Some(Err(error)) => {
+                // The client goes on by itself; what it cannot mend shows as lag and as a gateway that is not ready.
+                debug!(error = error_value(&error), "the log does not answer");
+                return Ok(());
+            }
         };
         let now = self.now();
-        let digested = with_record(&message, |record| {
-            (
-                self.projector.project(record, now),
-                record.place,
-                record.time,
-            )
+        let projected = with_record(&message, |record| {
+            let (read, error) = self.projector.project(record, now);
+            (read, error, record.place, record.time)
         });
-        let Some(((read, error), place, time)) = digested else {
+        let Some((read, error, place, time)) = projected else {
             return Ok(());
         };
         let clocks_changed = self.event_clock.heard(time);
         if let Some(error) = error {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "a record is no event and is passed over"
-            );
+            tell_no_event(&error);
             self.dead_letters
-                .keep(&message, read.topic, &error, self.clock.wall());
+                .keep(&message, read.topic, &error, now.wall);
         }
         drop(message);
         self.tell(&read, ShardCommand::Publish)?;
-        self.readiness
-            .read_to(place.topic, place.partition, place.offset + 1);
+        self.passed_on(place.topic.name(), place.partition, place.offset + 1);
         if clocks_changed {
             self.tell_clocks_differ();
         }
         Ok(())
+    }
+
+    /// Behind the last record may stand what ends another client's transaction, which no client is handed.
+    fn pass_markers(&self) {
+        match positions(&self.consumer) {
+            Ok(positions) => {
+                for position in positions {
+                    self.passed_on(&position.topic, position.partition, position.next);
+                }
+            }
+            Err(error) => debug!(error = error_value(&error), "how far was read is not known"),
+        }
+    }
+
+    /// The shards have all records of the partition before `next`.
+    fn passed_on(&self, topic: &str, partition: u32, next: u64) {
+        if let Some(topic) = Topic::from_name(topic) {
+            self.readiness.read_to(topic, partition, next);
+        }
+        let mut to_commit = TopicPartitionList::new();
+        let number = i32::try_from(partition).expect("the client counts partitions in an i32");
+        let next = Offset::Offset(i64::try_from(next).expect("an offset came from an i64"));
+        let stored = to_commit
+            .add_partition_offset(topic, number, next)
+            .and_then(|()| self.consumer.store_offsets(&to_commit));
+        if let Err(error) = stored {
+            debug!(error = error_value(&error), "the lag is not shown");
+        }
     }
 
     fn tell(
@@ -429,55 +407,26 @@ impl Feed {
         match self.consumer.commit_consumer_state(CommitMode::Async) {
             Ok(())
             | Err(KafkaError::ConsumerCommit(rdkafka::types::RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => debug!(
-                error = &error as &dyn std::error::Error,
-                "the lag is not shown"
-            ),
+            Err(error) => debug!(error = error_value(&error), "the lag is not shown"),
         }
     }
 }
 
+/// In the name that an operator sees, of the client as of its group.
 fn settings(config: &Config) -> ClientConfig {
-    let mut settings = ClientConfig::new();
+    let mut settings = reader_settings(&config.log, &format!("ws-gateway.{}", config.instance));
     settings
-        .set("bootstrap.servers", &config.log)
-        .set("client.id", format!("ws-gateway.{}", config.instance))
-        .set("group.id", format!("ws-gateway.{}", config.instance))
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "true")
-        .set("allow.auto.create.topics", "false")
-        .set("auto.offset.reset", "earliest")
-        // No program of ours writes transactions; one of another client must not keep a call unheard until it ends.
-        .set("isolation.level", "read_uncommitted")
         .set("check.crcs", "true")
         // A partition that follows its leader to a broker a moment after another one waits for that one's fetch.
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.error.backoff.ms", "50")
-        .set("socket.connection.setup.timeout.ms", "1000")
-        .set("reconnect.backoff.ms", "50")
-        .set("reconnect.backoff.max.ms", "500")
-        .set("retry.backoff.ms", "50")
-        .set("topic.metadata.refresh.fast.interval.ms", "100")
-        // Asked right after its death, the others still name the leader that was: unless we ask again before it does so
-        // by itself, librdkafka waits a second.
-        .set("topic.metadata.refresh.interval.ms", "250")
-        // By default three refreshes: an election must not make it forget the topics.
-        .set("metadata.max.age.ms", "900000");
+        .set("fetch.wait.max.ms", "100");
     settings
 }
 
-fn poll(consumer: &Consumer) -> Option<BorrowedMessage<'_>> {
-    match consumer.poll(POLL)? {
-        Ok(message) => Some(message),
-        Err(error) => {
-            // The client goes on by itself; what it cannot mend shows as lag and as a gateway that is not ready.
-            debug!(
-                error = &error as &dyn std::error::Error,
-                "the log does not answer"
-            );
-            None
-        }
-    }
+fn tell_no_event(error: &DecodeError) {
+    warn!(
+        error = error_value(error),
+        "a record is no event and is passed over"
+    );
 }
 
 /// Calls `use_it` with the message as a record of ours. `None`: of a topic that was not asked for.
@@ -485,25 +434,6 @@ fn with_record<T>(
     message: &BorrowedMessage<'_>,
     use_it: impl FnOnce(&RecordView<'_>) -> T,
 ) -> Option<T> {
-    let place = Place {
-        topic: Topic::from_name(message.topic())?,
-        partition: u32::try_from(message.partition()).ok()?,
-        offset: u64::try_from(message.offset()).ok()?,
-    };
-    let headers: Vec<(&str, &[u8])> = message
-        .headers()
-        .map(|headers| {
-            headers
-                .iter()
-                .map(|header| (header.key, header.value.unwrap_or_default()))
-                .collect()
-        })
-        .unwrap_or_default();
-    let time = EventTime::from_millis(message.timestamp().to_millis().unwrap_or_default());
-    Some(use_it(&RecordView {
-        place,
-        time,
-        headers: &headers,
-        value: message.payload(),
-    }))
+    let headers = headers(message);
+    record_view(message, &headers).map(|record| use_it(&record))
 }

@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 use event_model::Topic;
 use rdkafka::{consumer::Consumer as _, error::KafkaError};
 use serde_json::json;
+use service_kit::clock::Clock;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Consumer;
 use crate::{
-    clock::Clock,
     metrics,
     readiness::Readiness,
     shard::{LogEnds, Notice, ShardCommand, ShardEnded, ShardHandle},

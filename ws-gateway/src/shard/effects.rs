@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use event_model::EventTime;
+use jiff::Timestamp;
 use resident_token::{Resident, TokenError, bearer, good_until};
 use serde_json::json;
 use tracing::debug;
@@ -63,7 +65,7 @@ impl Shard {
         authorization: Option<&str>,
     ) -> Result<(), DisconnectReason> {
         let fresh = authorization.map(|value| self.verify(value)).transpose()?;
-        let wall = self.clock.wall();
+        let wall = self.wall();
         let Some(connection) = self.connection(key) else {
             return Ok(());
         };
@@ -91,7 +93,12 @@ impl Shard {
 
     fn verify(&self, authorization: &str) -> Result<Box<Resident>, TokenError> {
         let token = bearer(authorization.as_bytes())?;
-        self.verifier.verify(token, self.clock.wall()).map(Box::new)
+        self.verifier.verify(token, self.wall()).map(Box::new)
+    }
+
+    /// The time of day, for tokens.
+    fn wall(&self) -> Timestamp {
+        EventTime::from_millis(self.clock.wall_ms()).to_timestamp()
     }
 
     fn renew(
@@ -287,7 +294,7 @@ impl Shard {
     }
 
     fn do_what_is_due_to(&mut self, key: ConnectionKey) {
-        let (now, wall, limits) = (self.now, self.clock.wall(), self.limits);
+        let (now, wall, limits) = (self.now, self.wall(), self.limits);
         let Some(connection) = self.connection(key) else {
             return;
         };
@@ -316,7 +323,7 @@ impl Shard {
 
     /// Sets the connection's next deadline.
     pub(super) fn schedule(&mut self, key: ConnectionKey) {
-        let (now, wall, limits) = (self.now, self.clock.wall(), self.limits);
+        let (now, wall, limits) = (self.now, self.wall(), self.limits);
         let connection = self.connections.get_mut(key.slot);
         if let Some(connection) = connection.filter(|one| one.number() == key.number) {
             self.deadlines.set(key, connection, &limits, now, wall);

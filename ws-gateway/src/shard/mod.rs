@@ -32,7 +32,7 @@ use std::{
 use mio::{Events, Poll, Token, Waker};
 use rand::Rng;
 use resident_token::Verifier;
-use service_kit::bounds::Evict;
+use service_kit::{bounds::Evict, clock::Clock, error_value};
 use slab::Slab;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
@@ -46,7 +46,6 @@ pub(crate) use self::{
     log_ends::LogEnds,
 };
 use crate::{
-    clock::Clock,
     config::{Config, SocketLimits},
     connection::Connection,
     disconnect_reason::DisconnectReason,
@@ -164,7 +163,7 @@ impl Shard {
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 error!(
-                    error = &error as &dyn std::error::Error,
+                    error = error_value(&error),
                     "a shard cannot wait for its sockets and ends"
                 );
                 return;
@@ -253,10 +252,7 @@ impl Shard {
         }
         // There may be more: come back after the sockets had their turn.
         if let Err(error) = self.waker.wake() {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "a shard cannot wake itself"
-            );
+            warn!(error = error_value(&error), "a shard cannot wake itself");
         }
     }
 
@@ -322,10 +318,7 @@ impl Shard {
             self.now,
         );
         if let Err(error) = connection.register(self.poll.registry(), Token(slot)) {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "a socket cannot be watched"
-            );
+            warn!(error = error_value(&error), "a socket cannot be watched");
             return;
         }
         if self.ending.is_some() {
@@ -359,10 +352,7 @@ impl Shard {
         let mut connection = self.connections.remove(key.slot);
         self.publisher.unsubscribe(connection.take_subscriptions());
         if let Err(error) = connection.deregister(self.poll.registry()) {
-            debug!(
-                error = &error as &dyn std::error::Error,
-                "a socket was not watched"
-            );
+            debug!(error = error_value(&error), "a socket was not watched");
         }
         metrics::closed();
     }
@@ -570,10 +560,7 @@ fn evict_by(
     Arc::new(move || {
         lock(&evicted).push(key);
         if let Err(error) = waker.wake() {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "a shard cannot be woken"
-            );
+            warn!(error = error_value(&error), "a shard cannot be woken");
         }
     })
 }

@@ -24,13 +24,14 @@ use resident_token::{
     EXPIRY_LEEWAY, Grant, Policy, Role, Secret, Verifier,
     testing::{SECRET, trusted_keys},
 };
-
-use service_kit::bounds::{PlaceLimits, Places};
+use service_kit::{
+    bounds::{PlaceLimits, Places},
+    clock::{self, Clock},
+};
 
 use self::neighbour::Neighbour;
 use super::{LogEnds, ReadRecord, ShardCommand, ShardHandle};
 use crate::{
-    clock::{self, Clock},
     config::{Config, SocketLimits},
     event_clock::EventClock,
     feed::{EventProjector, Moment},
@@ -110,12 +111,16 @@ impl TestShard {
         neighbour
     }
 
+    fn now(&self) -> EventTime {
+        EventTime::from_millis(self.clock.wall_ms())
+    }
+
     fn token(&self, line: &str, house: &str) -> String {
         self.token_for(line, house, &[], Duration::from_secs(3_600))
     }
 
     fn token_for(&self, line: &str, house: &str, roles: &[Role], lasts: Duration) -> String {
-        let expires_at = self.clock.wall() + jiff::SignedDuration::try_from(lasts).unwrap();
+        let expires_at = self.now().to_timestamp() + jiff::SignedDuration::try_from(lasts).unwrap();
         Secret::new(SECRET).unwrap().issue(&Grant {
             line: Some(Line::new(line).unwrap()),
             house: Some(House::new(house).unwrap()),
@@ -126,7 +131,7 @@ impl TestShard {
 
     /// A token that is good for so long and no longer.
     fn token_good_for(&self, house: &str, lasts: Duration) -> String {
-        let good_until = self.clock.wall() + jiff::SignedDuration::try_from(lasts).unwrap();
+        let good_until = self.now().to_timestamp() + jiff::SignedDuration::try_from(lasts).unwrap();
         Secret::new(SECRET).unwrap().issue(&Grant {
             line: Some(Line::new("101").unwrap()),
             house: Some(House::new(house).unwrap()),
@@ -138,11 +143,11 @@ impl TestShard {
         self.ids += 1;
         let mut random = [0; 10];
         random[..4].copy_from_slice(&self.ids.to_be_bytes());
-        EventId::new(self.clock.event_time(), random)
+        EventId::new(self.now(), random)
     }
 
     fn alert(&mut self, line: &str, house: &str, text: &str) -> Event {
-        let at = self.clock.event_time();
+        let at = self.now();
         self.alert_at(line, house, text, at)
     }
 
@@ -166,7 +171,7 @@ impl TestShard {
             responder: House::new(responder).unwrap(),
             target: House::new(target).unwrap(),
             alert_id: None,
-            at: self.clock.event_time(),
+            at: self.now(),
             status: Status::Actual,
             warnings: vec![],
         })
@@ -196,7 +201,7 @@ impl TestShard {
         };
         let now = Moment {
             elapsed: self.clock.elapsed(),
-            wall: self.clock.event_time(),
+            wall: self.now(),
         };
         self.projector.project(&view, now).0
     }

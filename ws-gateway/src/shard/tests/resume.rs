@@ -41,7 +41,7 @@ fn position_after_one_alert(shard: &mut TestShard) -> String {
 #[test]
 fn the_live_alerts_of_the_last_minutes_and_their_accepts_come_first() {
     let mut shard = TestShard::new();
-    let old = shard.clock.event_time().minus(Duration::from_secs(700));
+    let old = shard.now().minus(Duration::from_secs(700));
     let forgotten = shard.alert_at("101", "1401", "eleven minutes ago", old);
     let alert = shard.alert("101", "1502", "a minute ago");
     let accept = shard.accept("101", "1501", "1502");
@@ -161,7 +161,7 @@ fn from_now_there_is_nothing_to_recover() {
 fn what_cannot_be_recovered_is_said_and_the_live_alerts_come_instead() {
     let mut shard = TestShard::new();
     let position = position_after_one_alert(&mut shard);
-    let old = shard.clock.event_time().minus(Duration::from_secs(700));
+    let old = shard.now().minus(Duration::from_secs(700));
     let earlier = shard.alert_at("101", "1401", "eleven minutes ago", old);
     shard.happens(&earlier);
     let of_another_log = {
@@ -394,7 +394,7 @@ fn a_subscription_that_waits_and_is_ended_is_answered_and_hears_nothing() {
 fn a_call_stamped_ten_years_ahead_is_live_no_longer_than_any_other() {
     let mut shard = TestShard::new();
     let decade = Duration::from_secs(3_650 * 86_400);
-    let in_ten_years = shard.clock.event_time().plus(decade);
+    let in_ten_years = shard.now().plus(decade);
     let lie = shard.alert_at("101", "1401", "from 2036", in_ten_years);
     let alert = shard.alert("101", "1502", "after it");
     for event in [&lie, &alert] {

@@ -191,7 +191,7 @@ fn point_19_what_comes_before_connect_is_answered_with_error_and_close() {
 #[test]
 fn point_24_a_bad_token_gets_an_error_that_says_which_and_a_close_that_asks_for_a_new_one() {
     let shard = TestShard::new();
-    let now = shard.clock.wall();
+    let now = shard.now().to_timestamp();
     for forgery in forgeries(&claims_of("101", "1502", now), now) {
         let mut neighbour = shard.neighbour();
         let token = &forgery.token;
