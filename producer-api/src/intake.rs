@@ -277,6 +277,10 @@ impl Intake {
             return;
         };
         let (intake, stop) = (Arc::clone(self), self.stop.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the service, which cancels the token"
+        )]
         tokio::spawn(stop.run_until_cancelled_owned(async move {
             let place = match earlier {
                 EarlierTry::NotStored => return,

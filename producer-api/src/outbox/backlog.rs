@@ -114,6 +114,10 @@ impl Backlog {
     }
 
     /// Gives a call its place, before it is written: later calls of its line queue behind it.
+    #[expect(
+        clippy::result_large_err,
+        reason = "what was not taken is given back as it was handed in"
+    )]
     pub(super) fn enqueue(
         &mut self,
         call: Arc<QueuedCall>,
