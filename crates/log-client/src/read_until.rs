@@ -38,7 +38,8 @@ pub enum ReadUntilError {
 ///
 /// # Errors
 ///
-/// See [`ReadUntilError`].
+/// See [`ReadUntilError`]. Then the consumer is of no more use: two assignments in a row, the first of which it had not begun
+/// to read, end the process (an assertion of librdkafka 2.12 in `rd_kafka_assignment_partition_stopped`).
 pub fn read_until<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     spans: &[Span],
@@ -47,7 +48,55 @@ pub fn read_until<C: ConsumerContext>(
     mut take: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<(), ReadUntilError> {
     let mut unread = Unread::new(spans);
+    if unread.is_empty() {
+        return Ok(());
+    }
     assign(consumer, spans.iter().map(|span| (span, span.start)))?;
+    poll_until_read(
+        consumer,
+        &mut unread,
+        patience,
+        keep_reading,
+        |message, is_of_span| {
+            if is_of_span {
+                take(message);
+            }
+        },
+    )?;
+    Ok(consumer.unassign()?)
+}
+
+/// Reads to the spans' ends as [`read_until`], with a consumer that has been assigned their partitions before, stands at their
+/// starts, and stays assigned. `take` also gets the records that come meanwhile and stand behind the spans. Blocks.
+///
+/// # Errors
+///
+/// See [`ReadUntilError`].
+pub fn read_on<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    spans: &[Span],
+    patience: Duration,
+    keep_reading: impl Fn() -> bool,
+    mut take: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<(), ReadUntilError> {
+    let mut unread = Unread::new(spans);
+    poll_until_read(
+        consumer,
+        &mut unread,
+        patience,
+        keep_reading,
+        |message, _| take(message),
+    )
+}
+
+/// `take` is told whether the record is of a span.
+fn poll_until_read<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    unread: &mut Unread<'_>,
+    patience: Duration,
+    keep_reading: impl Fn() -> bool,
+    mut take: impl FnMut(&BorrowedMessage<'_>, bool),
+) -> Result<(), ReadUntilError> {
     let mut waited = Duration::ZERO;
     while !unread.is_empty() {
         if !keep_reading() {
@@ -57,9 +106,8 @@ pub fn read_until<C: ConsumerContext>(
             Some(Ok(message)) => {
                 waited = Duration::ZERO;
                 let (partition, at) = (number_of(message.partition()), offset(message.offset()));
-                if unread.note_record(message.topic(), partition, at) {
-                    take(&message);
-                }
+                let is_of_span = unread.note_record(message.topic(), partition, at);
+                take(&message, is_of_span);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => unread.drop_read(&positions(consumer)?),
             Some(Err(error)) if is_final(&error) => return Err(error.into()),
@@ -76,7 +124,7 @@ pub fn read_until<C: ConsumerContext>(
             }
         }
     }
-    Ok(consumer.unassign()?)
+    Ok(())
 }
 
 fn is_final(error: &KafkaError) -> bool {

@@ -6,12 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use event_model::{Decoded, Event, RecordView, Tag, Topic, decode, fold::ID_MEMORY, header};
 use log_client::{
-    ReadUntilError, Span, assign, headers, offset_since, read_until, record_view, spans,
+    Position, ReadUntilError, Span, assign, headers, offset_since, positions, read_on, record_view,
+    spans,
 };
 use rdkafka::{
     consumer::{BaseConsumer, ConsumerContext},
     error::KafkaError,
-    message::{BorrowedMessage, Message},
+    message::BorrowedMessage,
     types::RDKafkaErrorCode,
 };
 use tokio_util::sync::CancellationToken;
@@ -84,8 +85,10 @@ fn read_tail(
     for topic in Topic::ALL {
         tail.extend(tail_of(&consumer, topic, calls.calls_max() as u64)?);
     }
+    // Once for this consumer's life: librdkafka does not bear one assignment soon after another.
+    assign(&consumer, tail.iter().map(|span| (span, span.start)))?;
     let mut found = Vec::new();
-    read_until(&consumer, &tail, PATIENCE, keep_reading, |message| {
+    read_on(&consumer, &tail, PATIENCE, keep_reading, |message| {
         found.extend(recent_call(message))
     })?;
     info!(calls = found.len(), "the log's tail is read");
@@ -99,19 +102,14 @@ fn read_tail(
             calls.add(call, clock::steady());
         }
     };
-    assign(&consumer, tail.iter().map(|span| (span, span.end)))?;
     while keep_reading() {
         if let Some(wanted) = calls.unread_end() {
             tail = unread(&consumer, &tail)?;
-            read_until(&consumer, &tail, PATIENCE, keep_reading, take)?;
+            read_on(&consumer, &tail, PATIENCE, keep_reading, take)?;
             calls.end_was_read(wanted);
-            assign(&consumer, tail.iter().map(|span| (span, span.end)))?;
         }
         match consumer.poll(POLL_TIMEOUT) {
-            Some(Ok(message)) => {
-                take(&message);
-                move_end_past(&message, &mut tail);
-            }
+            Some(Ok(message)) => take(&message),
             Some(Err(KafkaError::PartitionEOF(_))) | None => {}
             Some(Err(error)) => debug!(
                 error = &error as &dyn std::error::Error,
@@ -145,27 +143,19 @@ fn tail_of(
     Ok(spans)
 }
 
-/// What has been read reaches to this record.
-fn move_end_past(message: &BorrowedMessage<'_>, read: &mut [Span]) {
-    let its = |span: &&mut Span| {
-        span.topic == message.topic() && i64::from(span.partition) == i64::from(message.partition())
-    };
-    if let Some(span) = read.iter_mut().find(its) {
-        let next = u64::try_from(message.offset() + 1).unwrap_or(0);
-        span.end = span.end.max(next);
-    }
-}
-
-/// From where the spans end to where their partitions end now.
+/// From where the consumer stands, or the spans end that it has read, to where their partitions end now.
 fn unread(consumer: &TailConsumer, read: &[Span]) -> Result<Vec<Span>, KafkaError> {
     let mut unread = Vec::new();
     for topic in Topic::ALL {
         unread.extend(spans(consumer, topic.name(), REQUEST_TIMEOUT)?);
     }
+    let positions = positions(consumer)?;
     for span in &mut unread {
         let is_its = |read: &&Span| (&read.topic, read.partition) == (&span.topic, span.partition);
         let read_to = read.iter().find(is_its).map_or(span.start, |read| read.end);
-        span.start = span.start.max(read_to);
+        let stands_in = |at: &&Position| (&at.topic, at.partition) == (&span.topic, span.partition);
+        let stands_at = positions.iter().find(stands_in).map_or(0, |at| at.next);
+        span.start = span.start.max(read_to).max(stands_at);
         span.end = span.end.max(span.start);
     }
     Ok(unread)

@@ -1,17 +1,24 @@
-use event_model::{Place, Topic};
+use std::sync::Arc;
+
+use event_model::{EventId, EventTime, Place, Topic, header};
+use futures_util::FutureExt;
+use log_client::RecordToSend;
 use rdkafka::{
     error::KafkaError,
+    mocking::MockCluster,
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    AppendError, LogSettings, PendingDelivery,
+    AppendError, LogProducer, LogSettings, PendingDelivery,
     error_class::{ErrorClass, append_error_of, class_of},
     health::{LogHealth, PROBES_PER_FAILURE},
+    tail::follow_tail,
     topic_producer::producer_config,
 };
-use crate::{clock, config::Delivery};
+use crate::{clock, config::Delivery, recent_calls::RecentCalls};
 
 fn outcome(code: RDKafkaErrorCode) -> AppendError {
     append_error_of(KafkaError::MessageProduction(code))
@@ -168,4 +175,53 @@ fn each_kind_of_delivery_waits_for_a_majority_and_only_exactly_once_is_idempoten
             "librdkafka knows every name of {delivery:?}"
         );
     }
+}
+
+/// librdkafka 2.12 ends the process where one assignment follows another before the first has begun.
+#[tokio::test]
+async fn the_tail_is_read_to_its_end_as_often_as_a_call_is_looked_for() {
+    let cluster = MockCluster::new(1).unwrap();
+    for topic in Topic::ALL {
+        cluster.create_topic(topic.name(), 2, 1).unwrap();
+    }
+    let settings = LogSettings {
+        bootstrap_servers: cluster.bootstrap_servers(),
+        properties: Default::default(),
+        delivery: Delivery::default(),
+        message_timeout: Duration::from_secs(10),
+        alerts_in_flight_max: 1,
+        accepts_in_flight_max: 1,
+    };
+    let log = Arc::new(LogProducer::connect(&settings).unwrap());
+    log.health().record_topics_found();
+    let calls = Arc::new(RecentCalls::new(10));
+    let stop = CancellationToken::new();
+    let follower = tokio::task::spawn_blocking({
+        let (log, calls, stop) = (Arc::clone(&log), Arc::clone(&calls), stop.clone());
+        move || follow_tail(&log, &settings, &calls, &stop)
+    });
+
+    for _ in 0..10 {
+        calls.read_to_end().await;
+    }
+    let id = EventId::new(EventTime::MIN, [7; 10]);
+    let written = id.to_string();
+    let record = RecordToSend {
+        topic: Topic::Alert,
+        key: b"dong-101",
+        value: br#"{"line":"dong-101","house":"1502"}"#,
+        timestamp: EventTime::MIN,
+        headers: vec![
+            (header::ID, written.as_bytes()),
+            (header::TYPE, event_model::ALERT_RAISED.as_bytes()),
+        ],
+    };
+    let mut delivery = log.send_when_possible(&record).await.unwrap();
+    let place = delivery.delivered().await.unwrap();
+    calls.read_to_end().await;
+
+    let found = calls.place_of(id).now_or_never();
+    assert_eq!(found, place, "what was stored before is known then");
+    stop.cancel();
+    follower.await.unwrap();
 }
