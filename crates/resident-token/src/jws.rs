@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 use crate::TokenError;
 
@@ -39,6 +40,17 @@ impl<'a> Compact<'a> {
             claims,
             signature,
         })
+    }
+}
+
+impl Compact<'_> {
+    /// Of all of its text.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [self.signed, ".", self.signature] {
+            hash.update(part);
+        }
+        hash.finalize().into()
     }
 }
 

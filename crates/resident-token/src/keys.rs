@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use dashmap::DashSet;
 use jsonwebtoken::{DecodingKey, crypto, jwk};
 use serde::Deserialize;
 
@@ -101,8 +102,18 @@ pub enum KeySource {
 }
 
 /// All keys in use. A token is checked only with those of its own algorithm and key id.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Keys(Vec<Key>);
+///
+/// What one of them signed is known for as long as they are in use: a public key's signature costs forty hashes and more, and
+/// residents come back by the thousand, with the tokens that they had, when a network is back.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    keys: Vec<Key>,
+    /// SHA-256 of whole tokens with a public key's signature. The other keys are no dearer than this.
+    signed: DashSet<[u8; 32]>,
+}
+
+/// Tokens whose signatures are known: 65,536 take some 4 MB. At more, all are forgotten.
+const SIGNED_MAX: usize = 65_536;
 
 #[derive(Debug)]
 struct Key {
@@ -113,8 +124,19 @@ struct Key {
 }
 
 impl Keys {
+    fn of(keys: Vec<Key>) -> Self {
+        Self {
+            keys,
+            signed: DashSet::new(),
+        }
+    }
+
+    pub(crate) fn are_the_same_as(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+
     pub(crate) fn none() -> Self {
-        Self(Vec::new())
+        Self::of(Vec::new())
     }
 
     pub(crate) fn read(sources: &[KeySource]) -> Result<Self, KeyError> {
@@ -130,20 +152,29 @@ impl Keys {
         if keys.is_empty() {
             Err(KeyError::NoKeys)
         } else {
-            Ok(Self(keys))
+            Ok(Self::of(keys))
         }
     }
 
     pub(crate) fn check_signature(&self, token: &Compact<'_>) -> Result<(), TokenError> {
-        let mut fitting = self.0.iter().filter(|key| key.fits(token)).peekable();
-        if fitting.peek().is_none() {
-            return Err(TokenError::UnknownKey);
+        let mut fitting = self.keys.iter().filter(|key| key.fits(token)).peekable();
+        let first = fitting.peek().ok_or(TokenError::UnknownKey)?;
+        let hash = (first.algorithm != Algorithm::Hs256).then(|| token.sha256());
+        if hash.is_some_and(|hash| self.signed.contains(&hash)) {
+            return Ok(());
         }
-        if fitting.any(|key| key.signed(token)) {
-            Ok(())
-        } else {
-            Err(TokenError::BadSignature)
+        if !fitting.any(|key| key.signed(token)) {
+            return Err(TokenError::BadSignature);
         }
+        hash.into_iter().for_each(|hash| self.remember(hash));
+        Ok(())
+    }
+
+    fn remember(&self, hash: [u8; 32]) {
+        if SIGNED_MAX <= self.signed.len() {
+            self.signed.clear();
+        }
+        self.signed.insert(hash);
     }
 }
 

@@ -430,6 +430,32 @@ fn a_secret_in_a_file_is_read_again_and_one_that_is_too_short_leaves_the_old_one
 }
 
 #[test]
+fn a_token_that_was_known_is_judged_by_its_dates_and_by_the_keys_of_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    fs::copy(key_path("ours.p256.public.pem"), &path).unwrap();
+    let source = KeySource::PemFile(path.clone());
+    let verifier = Verifier::open(vec![source], Policy::default()).unwrap();
+    let signed_by_p256 = good_tokens(&claims()).swap_remove(2);
+    let verify = |token: &str, at| verifier.verify(token, at).map(|_| ());
+    for _ in 0..2 {
+        assert_eq!(verify(&signed_by_p256, now()), Ok(()));
+    }
+
+    let (signed, _) = signed_by_p256.rsplit_once('.').unwrap();
+    let another = good_tokens(&claims_of("dong-101", "1503", now())).swap_remove(2);
+    let (_, signature) = another.rsplit_once('.').unwrap();
+    let mixed = format!("{signed}.{signature}");
+    assert_eq!(verify(&mixed, now()), Err(TokenError::BadSignature));
+    let late = verify(&signed_by_p256, now() + SignedDuration::from_hours(2));
+    assert!(matches!(late, Err(TokenError::Expired { .. })), "{late:?}");
+    fs::copy(key_path("ours.ed25519.public.pem"), &path).unwrap();
+    assert_eq!(verifier.reload().unwrap(), Reload::Changed);
+    let withdrawn = verify(&signed_by_p256, now());
+    assert_eq!(withdrawn, Err(TokenError::UnknownKey));
+}
+
+#[test]
 fn a_verifier_without_keys_refuses_every_token() {
     let verifier = Verifier::refusing_all();
     for token in good_tokens(&claims()) {

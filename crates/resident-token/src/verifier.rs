@@ -81,7 +81,7 @@ impl Verifier {
     /// As [`open`](Self::open); the keys in use stay in use.
     pub fn reload(&self) -> Result<Reload, KeyError> {
         let fresh = Keys::read(&self.sources)?;
-        if fresh == *self.keys() {
+        if fresh.are_the_same_as(&self.keys()) {
             return Ok(Reload::Unchanged);
         }
         *self.keys.write().expect("no holder of this lock panics") = Arc::new(fresh);
