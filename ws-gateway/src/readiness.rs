@@ -32,10 +32,13 @@ struct Inner {
     view: Mutex<ReadProgress>,
 }
 
+/// Where each partition was read to: the next offset.
+pub(crate) type Progress = BTreeMap<(Topic, u32), u64>;
+
 /// How far the log was read, and how far it was known to go.
 #[derive(Debug, Default)]
 struct ReadProgress {
-    read_to: BTreeMap<(Topic, u32), u64>,
+    read_to: Progress,
     ends: VecDeque<LogEnds>,
     /// When it was last known that everything had been read, since the gateway's start.
     whole_at: Option<Duration>,
@@ -105,6 +108,11 @@ impl Readiness {
             }
             view.settle();
         });
+    }
+
+    /// How far the log was read.
+    pub(crate) fn progress(&self) -> Progress {
+        self.view(|view| view.read_to.clone())
     }
 
     pub(crate) fn view_age(&self) -> Option<Duration> {

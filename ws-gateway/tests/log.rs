@@ -7,7 +7,13 @@ mod support;
 use std::time::Duration;
 
 use event_model::SpringTypes;
-use rdkafka::{Message, message::Headers, producer::Producer as _};
+use rdkafka::{
+    Message,
+    consumer::{BaseConsumer, Consumer as _},
+    groups::GroupMemberInfo,
+    message::Headers,
+    producer::Producer as _,
+};
 
 use support::{
     neighbour::Neighbour,
@@ -284,6 +290,45 @@ fn how_far_a_gateway_has_read_is_committed_under_its_own_group() {
     wait_until("it is committed", || {
         log.committed("ws-gateway.1", place) == Some(read)
     });
+}
+
+/// What a group's members are called, and where they run.
+fn members(log: &Log) -> Vec<(String, String)> {
+    let client: BaseConsumer = log.client().create().unwrap();
+    let groups = client.fetch_group_list(Some("ws-gateway.1"), support::PATIENCE);
+    let groups = groups.unwrap();
+    let group = groups
+        .groups()
+        .iter()
+        .find(|group| group.state() == "Stable");
+    let members = group.map_or(&[][..], |group| group.members());
+    let named = |member: &GroupMemberInfo| {
+        (
+            member.client_id().to_owned(),
+            member.client_host().to_owned(),
+        )
+    };
+    members.iter().map(named).collect()
+}
+
+#[test]
+fn an_operator_sees_a_gateway_as_the_member_of_its_group() {
+    let log = Log::start();
+    let mut gateway = TestGateway::open(&log);
+    let is_member = || matches!(&members(&log)[..], [(name, _)] if name == "ws-gateway.1");
+    wait_until("it is the one member", is_member);
+    assert!(members(&log)[0].1.contains("127.0.0.1"));
+
+    gateway.shut_down();
+    gateway.stop().unwrap();
+    let _next = TestGateway::open(&log);
+    let place = log.happens(&log.alert("101", "1502", "help"));
+
+    let read = i64::try_from(place.offset + 1).unwrap();
+    wait_until("the next one commits in its place", || {
+        log.committed("ws-gateway.1", place) == Some(read)
+    });
+    assert!(is_member());
 }
 
 #[test]

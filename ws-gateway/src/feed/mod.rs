@@ -6,6 +6,7 @@
 mod client_log;
 mod dead_letters;
 mod event_projector;
+mod group_member;
 mod reader;
 mod watch;
 

@@ -3,28 +3,23 @@
 //!
 //! It assigns the partitions to itself: every gateway reads everything, and starts by the records' own times whatever was
 //! committed and whatever this machine's clock says.
-//! What it commits, to a group of its own, only shows its lag to an operator's tools.
+//! Its group, which an operator's tools show, is `group_member`'s.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use event_model::{DecodeError, EventTime, PARTITIONS, RecordView, Topic};
 use log_client::{
     ReadUntilError, Span, assign, headers, offset_since, positions, read_until, reader_settings,
     record_view, spans,
 };
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _},
-    error::KafkaError,
-    message::BorrowedMessage,
-};
+use rdkafka::{ClientConfig, error::KafkaError, message::BorrowedMessage};
 use service_kit::{clock::Clock, error_value};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
     Consumer, EventProjector, Moment, client_log::ClientLog, dead_letters::DeadLetters,
-    watch::Watch,
+    group_member::GroupMember, watch::Watch,
 };
 use crate::{
     config::Config,
@@ -43,8 +38,6 @@ const POLL: Duration = Duration::from_millis(100);
 const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Records of each partition that are read in any case, however old: they say what time it is on the log's clock.
 const TAIL: u64 = 1_000;
-/// How often the place reached is committed.
-const COMMIT_EVERY: Duration = Duration::from_secs(5);
 /// How often an operator is told at most that clocks differ, or agree again.
 const CLOCKS_TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -91,7 +84,9 @@ pub(crate) struct Feed {
     read_back: Duration,
     readiness: Readiness,
     stop: CancellationToken,
-    committed_at: Duration,
+    /// Until the watch has it.
+    member: Option<GroupMember>,
+    watch: Option<JoinHandle<()>>,
     clocks_told_at: Option<Duration>,
 }
 
@@ -109,8 +104,9 @@ impl Feed {
             .create_with_context(client_log.clone())
             .map_err(FeedError::Settings)?;
         let consumer = Arc::new(consumer);
-        let dead_letters = DeadLetters::open(&config.log, &config.instance, client_log)
+        let dead_letters = DeadLetters::open(&config.log, &config.instance, client_log.clone())
             .map_err(FeedError::Settings)?;
+        let member = GroupMember::open(config, client_log).map_err(FeedError::Settings)?;
         Ok(Self {
             consumer,
             dead_letters,
@@ -121,13 +117,13 @@ impl Feed {
             read_back: config.read_back,
             readiness,
             stop,
-            committed_at: Duration::ZERO,
+            member: Some(member),
+            watch: None,
             clocks_told_at: None,
         })
     }
 
-    /// Reads until it is stopped. Dropping the feed afterwards waits for the log to answer the last commit, and where no
-    /// broker leads for ever: no thread that is waited for may do that.
+    /// Reads until it is stopped.
     pub(crate) fn run(&mut self) -> Result<(), FeedError> {
         let Some(spans) = self.catch_up()? else {
             return Ok(());
@@ -135,9 +131,7 @@ impl Feed {
         self.watch(&spans)?;
         while !self.stop.is_cancelled() {
             self.read_one()?;
-            self.commit_now_and_then();
         }
-        self.commit();
         self.dead_letters.close();
         Ok(())
     }
@@ -301,10 +295,11 @@ impl Feed {
     // ---- from then on ----
 
     /// On a thread of its own, which ends with this one's stop: its questions must not hold an alert up.
-    fn watch(&self, spans: &[Span]) -> Result<(), FeedError> {
+    fn watch(&mut self, spans: &[Span]) -> Result<(), FeedError> {
         let partition = |span: &Span| Some((Topic::from_name(&span.topic)?, span.partition));
         let watch = Watch {
             consumer: Arc::clone(&self.consumer),
+            member: self.member.take().expect("the watch is started once"),
             partitions: spans.iter().filter_map(partition).collect(),
             shards: self.shards.clone(),
             clock: self.clock,
@@ -312,9 +307,8 @@ impl Feed {
             stop: self.stop.clone(),
         };
         let thread = std::thread::Builder::new().name("feed-watch".to_owned());
-        thread
-            .spawn(move || watch.run())
-            .map_err(FeedError::Thread)?;
+        let started = thread.spawn(move || watch.run());
+        self.watch = Some(started.map_err(FeedError::Thread)?);
         Ok(())
     }
 
@@ -372,15 +366,6 @@ impl Feed {
         if let Some(topic) = Topic::from_name(topic) {
             self.readiness.read_to(topic, partition, next);
         }
-        let mut to_commit = TopicPartitionList::new();
-        let number = i32::try_from(partition).expect("the client counts partitions in an i32");
-        let next = Offset::Offset(i64::try_from(next).expect("an offset came from an i64"));
-        let stored = to_commit
-            .add_partition_offset(topic, number, next)
-            .and_then(|()| self.consumer.store_offsets(&to_commit));
-        if let Err(error) = stored {
-            debug!(error = error_value(&error), "the lag is not shown");
-        }
     }
 
     fn tell(
@@ -393,21 +378,16 @@ impl Feed {
         }
         Ok(())
     }
+}
 
-    fn commit_now_and_then(&mut self) {
-        let now = self.clock.elapsed();
-        if self.committed_at + COMMIT_EVERY <= now {
-            self.committed_at = now;
-            self.commit();
-        }
-    }
-
-    /// Only shown to people: an error here is no one's problem but theirs.
-    fn commit(&self) {
-        match self.consumer.commit_consumer_state(CommitMode::Async) {
-            Ok(())
-            | Err(KafkaError::ConsumerCommit(rdkafka::types::RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => debug!(error = error_value(&error), "the lag is not shown"),
+/// Waits for the log to answer the last commit, and where no broker leads for ever: no thread that is waited for may do
+/// that.
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch.take()
+            && watch.join().is_err()
+        {
+            warn!("the thread that watches the log panicked");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Whether the log answers: asked every few seconds, so that a gateway that hears nothing because nothing happens can
-//! be told from one that hears nothing because it is cut off.
+//! be told from one that hears nothing because it is cut off. The thread that waits in between keeps the group's member alive.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use service_kit::clock::Clock;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Consumer;
+use super::{Consumer, group_member::GroupMember};
 use crate::{
     metrics,
     readiness::Readiness,
@@ -27,6 +27,7 @@ const NAP: Duration = Duration::from_millis(100);
 /// Asks the leader of every partition where the log ends.
 pub(super) struct Watch {
     pub(super) consumer: Arc<Consumer>,
+    pub(super) member: GroupMember,
     pub(super) partitions: Vec<(Topic, u32)>,
     pub(super) shards: Vec<ShardHandle>,
     pub(super) clock: Clock,
@@ -36,8 +37,9 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Asks, and tells the subscribers of notices when the answer changes, the shards where the log ends, and the
-    /// operator how old the residents' view is.
-    pub(super) fn run(&self) {
+    /// operator how old the residents' view is and how far the feed has come.
+    pub(super) fn run(mut self) {
+        self.member.join();
         let mut answered = true;
         loop {
             let asked = self.log_ends();
@@ -52,10 +54,12 @@ impl Watch {
                 return;
             }
             answered = answers;
+            self.member.commit(self.readiness.progress());
             if !self.nap() {
-                return;
+                break;
             }
         }
+        self.member.commit(self.readiness.progress());
     }
 
     fn log_ends(&self) -> Result<LogEnds, KafkaError> {
@@ -85,7 +89,7 @@ impl Watch {
     fn nap(&self) -> bool {
         let naps = ASK_EVERY.as_millis() / NAP.as_millis();
         (0..naps).all(|_| {
-            std::thread::sleep(NAP);
+            self.member.poll(NAP);
             if let Some(age) = self.readiness.view_age() {
                 metrics::view_age(age);
             }
