@@ -1,12 +1,13 @@
 //! What an earlier try of a call came to, and how one whose outcome is unknown is looked for before the call is sent again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_model::{EventId, Place};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::info;
 
 use crate::{
+    clock,
     idempotency::InFlightGuard,
     kafka::{AppendError, LogProducer, PendingDelivery},
     recent_calls::RecentCalls,
@@ -15,7 +16,7 @@ use crate::{
 /// How long a call that may be in the log already waits until the log's tail has been read. Beyond it the call is sent
 /// again: rather twice under one id than never.
 const TAIL_PATIENCE: Duration = Duration::from_secs(10);
-/// How long after that its record may still come to be read: a log whose disks are slow had it, and not yet on disk.
+/// How long after a try has ended its record may still be written: a log whose disks are slow had it, and not yet on disk.
 const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the try before came to.
@@ -26,14 +27,20 @@ pub(crate) enum EarlierTry {
     Pending(PendingDelivery),
     /// Nothing will say: its process ended before the report came, or the report says that nothing is known. If there was a
     /// try at all, its record may be in the log, or get there yet.
-    Unknown,
+    Unknown {
+        /// Nothing was sent after that.
+        ended: Instant,
+    },
 }
 
 impl EarlierTry {
-    /// What is known when a try has ended with an error.
+    /// What is known when a try has ended with an error just now.
     pub(crate) fn ended(self, error: &AppendError) -> Self {
         match (self, error) {
-            (_, AppendError::OutcomeUnknown(_)) | (Self::Unknown, _) => Self::Unknown,
+            (_, AppendError::OutcomeUnknown(_)) => Self::Unknown {
+                ended: clock::steady(),
+            },
+            (unknown @ Self::Unknown { .. }, _) => unknown,
             (Self::NotStored | Self::Pending(_), _) => Self::NotStored,
         }
     }
@@ -46,12 +53,14 @@ pub(crate) struct OpenTry {
     pub(crate) guard: Option<InFlightGuard>,
 }
 
-/// Looks in the log's tail for what earlier tries may have stored.
+/// Looks in the log's tail for what earlier tries may have stored. One reading of it answers for all tries that had ended
+/// before: a line of thousands of calls waits once.
 pub(crate) struct LookUp<'a> {
     pub(crate) log: &'a LogProducer,
     pub(crate) recent: &'a RecentCalls,
+    /// When the log was asked last for the end that its tail has been read to, or was waited for in vain.
+    read_at: Option<Instant>,
     tail_patience: Duration,
-    record_patience: Duration,
 }
 
 impl<'a> LookUp<'a> {
@@ -59,29 +68,34 @@ impl<'a> LookUp<'a> {
         Self {
             log,
             recent,
+            read_at: None,
             tail_patience: TAIL_PATIENCE,
-            record_patience: RECORD_PATIENCE,
         }
     }
 
-    /// Where the log has a call. `None`: it is not there, or the tail could not be read. Waits for a log that is away, however
-    /// long.
-    ///
-    /// The first look has its patience. Those after it, for calls that were tried before it, wait for nothing that it waited
-    /// for in vain.
-    pub(crate) async fn place_of(&mut self, id: EventId) -> Option<Place> {
+    /// Where the log has a call whose try ended then. `None`: it is not there, or the tail cannot be read. Waits for a log that
+    /// is away, however long.
+    pub(crate) async fn place_of(&mut self, id: EventId, ended: Instant) -> Option<Place> {
         self.log.health().wait_until_available().await;
-        if timeout(self.tail_patience, self.recent.read_to_end())
-            .await
-            .is_err()
-        {
+        let settled = ended + RECORD_PATIENCE;
+        if self.read_at.is_none_or(|read_at| read_at < settled) {
+            let early = timeout_at(settled.into(), self.recent.place_of(id)).await;
+            if early.is_err() {
+                self.read_tail().await;
+            }
+        }
+        let place = self.recent.known_place(id)?;
+        info!(%id, %place, "an earlier try had stored a call");
+        Some(place)
+    }
+
+    /// A tail that cannot be read is not waited for again.
+    async fn read_tail(&mut self) {
+        self.read_at = Some(clock::steady());
+        let read = timeout(self.tail_patience, self.recent.read_to_end()).await;
+        if read.is_err() {
             self.tail_patience = Duration::ZERO;
             self.recent.give_up_catching_up();
         }
-        let found = timeout(self.record_patience, self.recent.place_of(id)).await;
-        self.record_patience = Duration::ZERO;
-        let place = found.ok()?;
-        info!(%id, %place, "an earlier try had stored a call");
-        Some(place)
     }
 }

@@ -176,7 +176,9 @@ impl Intake {
     /// run stored under a key; where it cannot be read, calls do not wait for it.
     fn earlier_try(&self, submission: &Submission) -> EarlierTry {
         if submission.key.is_some() && self.recent.is_catching_up() {
-            EarlierTry::Unknown
+            EarlierTry::Unknown {
+                ended: self.recent.started_at(),
+            }
         } else {
             EarlierTry::NotStored
         }
@@ -192,8 +194,9 @@ impl Intake {
         let record = submission.record(self.spring_types);
         let earlier = self.earlier_try(&submission);
         let line = submission.event.line();
-        let waits =
-            |outbox: &Arc<Outbox>| matches!(earlier, EarlierTry::Unknown) || outbox.holds(line);
+        let waits = |outbox: &Arc<Outbox>| {
+            matches!(earlier, EarlierTry::Unknown { .. }) || outbox.holds(line)
+        };
         let outcome = if self.outbox.as_ref().is_some_and(waits) {
             AppendOutcome::Failed(AppendError::Unavailable)
         } else {
@@ -286,10 +289,12 @@ impl Intake {
                 EarlierTry::NotStored => return,
                 EarlierTry::Pending(mut delivery) => match delivery.delivered().await {
                     Ok(place) => Some(place),
-                    Err(AppendError::OutcomeUnknown(_)) => intake.look_up(call.id).await,
+                    Err(AppendError::OutcomeUnknown(_)) => {
+                        intake.look_up(call.id, clock::steady()).await
+                    }
                     Err(_) => None,
                 },
-                EarlierTry::Unknown => intake.look_up(call.id).await,
+                EarlierTry::Unknown { ended } => intake.look_up(call.id, ended).await,
             };
             let Some(place) = place else { return };
             let (id, at) = (call.id, call.at);
@@ -300,11 +305,9 @@ impl Intake {
         }));
     }
 
-    async fn look_up(&self, id: EventId) -> Option<Option<Place>> {
-        LookUp::new(&self.log, &self.recent)
-            .place_of(id)
-            .await
-            .map(Some)
+    async fn look_up(&self, id: EventId, ended: std::time::Instant) -> Option<Option<Place>> {
+        let mut look_up = LookUp::new(&self.log, &self.recent);
+        look_up.place_of(id, ended).await.map(Some)
     }
 
     /// The call is in the outbox. A log that answers may have it before the deadline.

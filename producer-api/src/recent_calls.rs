@@ -28,7 +28,7 @@ use event_model::{
 };
 use tokio::sync::watch;
 
-use crate::{owner::Owner, receipt::Receipt};
+use crate::{clock, owner::Owner, receipt::Receipt};
 
 /// For how long a repetition is recognised whose age the two witnesses do not agree on. Retries come within minutes.
 const DISPUTED_MEMORY: Duration = Duration::from_secs(60 * 60);
@@ -72,6 +72,7 @@ pub(crate) enum KeyUse {
 /// The table. Bounded in calls, of some 300 bytes each: the oldest is forgotten first.
 pub(crate) struct RecentCalls {
     calls_max: usize,
+    started_at: Instant,
     table: Mutex<Table>,
     /// So many times somebody wanted the tail read to its end: once at the start, and then at each look-up.
     ends_wanted: AtomicU64,
@@ -130,6 +131,7 @@ impl RecentCalls {
     pub(crate) fn new(calls_max: usize) -> Self {
         Self {
             calls_max,
+            started_at: clock::steady(),
             table: Mutex::default(),
             ends_wanted: AtomicU64::new(1),
             ends_read: watch::Sender::new(0),
@@ -140,6 +142,11 @@ impl RecentCalls {
     /// So many calls are kept at most.
     pub(crate) fn calls_max(&self) -> usize {
         self.calls_max
+    }
+
+    /// What earlier runs did, they did before.
+    pub(crate) fn started_at(&self) -> Instant {
+        self.started_at
     }
 
     /// Whether the log's tail has been read to its end since the start.
@@ -223,6 +230,11 @@ impl RecentCalls {
             // A waiting channel is dropped only together with the table.
             Ok(None) | Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Where the log has a call, as far as is known now.
+    pub(crate) fn known_place(&self, id: EventId) -> Option<Place> {
+        self.table().calls.get(&id)?.call.place
     }
 
     /// Where a call is. Only its owner is told.

@@ -170,8 +170,22 @@ impl History {
         let mut breaches = Vec::new();
         let mut by_text: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
         let mut by_id: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
+        let text_of: BTreeMap<&str, &str> = self
+            .calls
+            .iter()
+            .flat_map(|call| {
+                let ids = call.answers.iter().filter_map(Answer::id);
+                ids.map(|id| (id, call.text.as_str()))
+            })
+            .collect();
         for (place, record) in &self.records {
-            by_text.entry(&record.text).or_default().push(place);
+            // Whose body did not arrive in time is a call all the same, without a word.
+            let told = text_of.get(record.id.as_str()).copied();
+            let text = if record.text.is_empty() { told } else { None };
+            by_text
+                .entry(text.unwrap_or(&record.text))
+                .or_default()
+                .push(place);
             by_id.entry(&record.id).or_default().push(place);
         }
         for call in &self.calls {
@@ -554,6 +568,30 @@ mod tests {
             place: place(0)
         }));
         assert!(moved.contains(&Breach::Changed { at: place(0) }));
+    }
+
+    #[test]
+    fn a_call_whose_body_was_lost_on_the_way_is_known_by_its_id_and_another_one_without_a_word_is_found()
+     {
+        let without_a_word = |id: &str| {
+            told(|history| {
+                let found = history
+                    .records
+                    .values_mut()
+                    .find(|record| record.text == "text0");
+                let found = found.unwrap();
+                found.text.clear();
+                found.id = id.to_owned();
+            })
+        };
+        assert_eq!(without_a_word("id0"), []);
+        let invented = without_a_word("another");
+        assert!(
+            invented
+                .iter()
+                .any(|breach| matches!(breach, Breach::Invented { text, .. } if text.is_empty())),
+            "{invented:?}"
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use event_model::{EventId, EventTime, Place, Topic, header};
-use futures_util::FutureExt;
 use log_client::RecordToSend;
 use rdkafka::{
     error::KafkaError,
@@ -18,7 +17,7 @@ use super::{
     tail::follow_tail,
     topic_producer::producer_config,
 };
-use crate::{clock, config::Delivery, recent_calls::RecentCalls};
+use crate::{clock, config::Delivery, earlier_try::LookUp, recent_calls::RecentCalls};
 
 fn outcome(code: RDKafkaErrorCode) -> AppendError {
     append_error_of(KafkaError::MessageProduction(code))
@@ -177,6 +176,17 @@ fn each_kind_of_delivery_waits_for_a_majority_and_only_exactly_once_is_idempoten
     }
 }
 
+fn settings(bootstrap_servers: String) -> LogSettings {
+    LogSettings {
+        bootstrap_servers,
+        properties: Default::default(),
+        delivery: Delivery::default(),
+        message_timeout: Duration::from_secs(10),
+        alerts_in_flight_max: 1,
+        accepts_in_flight_max: 1,
+    }
+}
+
 /// librdkafka 2.12 ends the process where one assignment follows another before the first has begun.
 #[tokio::test]
 async fn the_tail_is_read_to_its_end_as_often_as_a_call_is_looked_for() {
@@ -184,14 +194,7 @@ async fn the_tail_is_read_to_its_end_as_often_as_a_call_is_looked_for() {
     for topic in Topic::ALL {
         cluster.create_topic(topic.name(), 2, 1).unwrap();
     }
-    let settings = LogSettings {
-        bootstrap_servers: cluster.bootstrap_servers(),
-        properties: Default::default(),
-        delivery: Delivery::default(),
-        message_timeout: Duration::from_secs(10),
-        alerts_in_flight_max: 1,
-        accepts_in_flight_max: 1,
-    };
+    let settings = settings(cluster.bootstrap_servers());
     let log = Arc::new(LogProducer::connect(&settings).unwrap());
     log.health().record_topics_found();
     let calls = Arc::new(RecentCalls::new(10));
@@ -220,8 +223,39 @@ async fn the_tail_is_read_to_its_end_as_often_as_a_call_is_looked_for() {
     let place = delivery.delivered().await.unwrap();
     calls.read_to_end().await;
 
-    let found = calls.place_of(id).now_or_never();
+    let found = calls.known_place(id);
     assert_eq!(found, place, "what was stored before is known then");
     stop.cancel();
     follower.await.unwrap();
+}
+
+/// Thousands of calls of an earlier run wait for their line after a restart.
+#[tokio::test]
+async fn one_reading_of_the_tail_answers_for_all_tries_that_had_ended_before() {
+    let log = LogProducer::connect(&settings("127.0.0.1:9".to_owned())).unwrap();
+    log.health().record_topics_found();
+    let calls = RecentCalls::new(10);
+    let id = |number| EventId::new(EventTime::MIN, [number; 10]);
+    let mut look_up = LookUp::new(&log, &calls);
+    let tail_is_read = async || {
+        let wanted = loop {
+            match calls.unread_end() {
+                Some(wanted) => break wanted,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        calls.end_was_read(wanted);
+    };
+    tail_is_read().await;
+
+    let ended = calls.started_at();
+    let (found, ()) = tokio::join!(look_up.place_of(id(1), ended), tail_is_read());
+    assert_eq!(found, None);
+    for number in 2..100 {
+        assert_eq!(look_up.place_of(id(number), ended).await, None);
+    }
+    assert_eq!(calls.unread_end(), None, "no other reading was asked for");
+
+    let (found, ()) = tokio::join!(look_up.place_of(id(1), clock::steady()), tail_is_read());
+    assert_eq!(found, None, "a later try is looked for anew");
 }

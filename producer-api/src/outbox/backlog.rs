@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Instant,
 };
 
 use event_model::{EventId, EventTime, Line};
@@ -92,11 +93,13 @@ impl Backlog {
         }
     }
 
-    /// Puts back a call that an earlier run had written, and may have sent. In the order of their numbers.
-    pub(super) fn restore(&mut self, number: u64, call: Arc<QueuedCall>) {
+    /// Puts back a call that an earlier run had written, and may have sent before this moment. In the order of their numbers.
+    pub(super) fn restore(&mut self, number: u64, call: Arc<QueuedCall>, tried_before: Instant) {
         self.next_number = self.next_number.max(number + 1);
         let open = OpenTry {
-            earlier: EarlierTry::Unknown,
+            earlier: EarlierTry::Unknown {
+                ended: tried_before,
+            },
             guard: None,
         };
         self.insert(number, call, CallState::Synced, open);
@@ -201,7 +204,7 @@ impl Backlog {
         Some(NextDelivery {
             number,
             call: Arc::clone(&waiting.call),
-            earlier: std::mem::replace(&mut waiting.open.earlier, EarlierTry::Unknown),
+            earlier: std::mem::replace(&mut waiting.open.earlier, EarlierTry::NotStored),
         })
     }
 

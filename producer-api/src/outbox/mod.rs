@@ -132,7 +132,7 @@ impl Outbox {
             backlog.restore_status(number, &call, status);
         }
         for (number, call) in found.waiting {
-            backlog.restore(number, call);
+            backlog.restore(number, call, recent.started_at());
         }
         if backlog.calls() != 0 {
             warn!(
@@ -272,7 +272,7 @@ async fn deliver(
         let outcome = match &mut earlier {
             EarlierTry::NotStored => send_and_wait(call, log).await,
             EarlierTry::Pending(delivery) => delivery.delivered().await,
-            EarlierTry::Unknown => match look_up.place_of(call.id).await {
+            EarlierTry::Unknown { ended } => match look_up.place_of(call.id, *ended).await {
                 Some(place) => return DeliveryStatus::Stored(Some(place)),
                 None => send_and_wait(call, log).await,
             },
@@ -292,13 +292,7 @@ async fn deliver(
                 error!(id = %call.id, error = &error as &dyn std::error::Error, "the log will never take a call");
                 return DeliveryStatus::Dead;
             }
-            Err(error) => {
-                if matches!(error, AppendError::OutcomeUnknown(_)) {
-                    // This try's record has its time as well.
-                    *look_up = LookUp::new(log, recent);
-                }
-                earlier = earlier.ended(&error);
-            }
+            Err(error) => earlier = earlier.ended(&error),
         }
         sleep(RETRY_PAUSE).await;
     }
