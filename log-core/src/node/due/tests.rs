@@ -17,7 +17,7 @@ use crate::ids::{
     TransactionalId,
 };
 use crate::node::group_commit::{Job, JournalLine, Written};
-use crate::node::{Effect, Input, Limits, Replica, Ticket, assemble};
+use crate::node::{Effect, Input, Limits, ProposeError, Replica, Ticket, assemble};
 use crate::record::{BatchBuilder, NewRecord};
 use crate::state::{
     AddOffsetsToTransaction, CreateTopic, FeatureLevel, InitProducerId, JudgeClockJumps,
@@ -94,6 +94,13 @@ impl Alone {
     }
 
     fn start(disk: SimDisk, wall: TimestampMs) -> Self {
+        let mut alone = Self::elected(disk, wall);
+        alone.work(Vec::new());
+        alone
+    }
+
+    /// It leads, and has not applied its epoch's first entry.
+    fn elected(disk: SimDisk, wall: TimestampMs) -> Self {
         let shared_disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let recovered = recover(&shared_disk, Path::new(FOLDER), &STORAGE).unwrap();
         let identity = Identity::read(&disk, Path::new(FOLDER)).unwrap().unwrap();
@@ -106,7 +113,7 @@ impl Alone {
         let (mut replica, shared, log) =
             assemble(Path::new(FOLDER), limits, &identity, recovered, clock.now()).unwrap();
         replica.campaign();
-        let mut alone = Self {
+        Self {
             disk,
             clock,
             shared,
@@ -114,13 +121,15 @@ impl Alone {
             log,
             tickets: 0,
             published: None,
-        };
-        alone.work(Vec::new());
-        alone
+        }
     }
 
     /// Stops, after a checkpoint, and starts with its clock set to this time.
-    fn restarted_at(mut self, wall: TimestampMs) -> Self {
+    fn restarted_at(self, wall: TimestampMs) -> Self {
+        Self::start(self.stopped(), wall)
+    }
+
+    fn stopped(mut self) -> SimDisk {
         let mut effects = Vec::new();
         self.replica.capture_checkpoint(&mut effects);
         self.work(effects);
@@ -129,7 +138,7 @@ impl Alone {
         } = self;
         drop((shared, log));
         disk.kill();
-        Self::start(disk, wall)
+        disk
     }
 
     fn wall(&self) -> TimestampMs {
@@ -422,6 +431,25 @@ fn a_jump_whose_note_is_still_under_way_makes_nothing_due() {
         };
         assert!(before < forgotten_before, "{before:?}");
     }
+}
+
+#[test]
+fn a_leader_that_has_not_applied_its_epochs_first_entry_stamps_nothing() {
+    let mut node = Alone::founded(TODAY);
+    node.call();
+    let mut node = Alone::elected(node.stopped(), days(401));
+    let propose = Input::Propose {
+        ticket: Ticket(1),
+        command: Command::AllocateProducerId,
+        only_in: None,
+    };
+    let mut effects = Vec::new();
+    node.replica.take(node.clock.now(), propose, &mut effects);
+    let dropped = Err(ProposeError::Dropped);
+    assert!(
+        matches!(&effects[..], [Effect::Answer { outcome, .. }] if *outcome == dropped),
+        "{effects:?}"
+    );
 }
 
 #[test]

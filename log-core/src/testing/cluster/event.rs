@@ -9,6 +9,8 @@ use crate::ids::LeaderEpoch;
 pub(super) enum Event {
     /// A node's clock ticks.
     Tick { node: usize, life: u64 },
+    /// A node's thread takes what has come meanwhile.
+    Round { node: usize, life: u64 },
     /// A node's journal is written.
     Journal { node: usize, life: u64 },
     /// A node's checkpoint is completed.
@@ -52,6 +54,7 @@ impl Event {
     pub(super) fn needs(&self) -> Option<usize> {
         match self {
             Self::Tick { node, .. }
+            | Self::Round { node, .. }
             | Self::Journal { node, .. }
             | Self::Checkpoint { node, .. }
             | Self::Hold { node, .. }
@@ -93,6 +96,7 @@ impl Event {
             Self::Fetch { node, life } => [14, number(*node), *life, 0],
             Self::Operate { node } => [15, number(*node), 0, 0],
             Self::Quick { node } => [16, number(*node), 0, 0],
+            Self::Round { node, life } => [18, number(*node), *life, 0],
             Self::Overdue { node, epoch } => [17, number(*node), u64::from(epoch.0), 0],
         }
     }

@@ -17,6 +17,7 @@ mod errand;
 mod event;
 mod failure;
 mod history;
+mod inboxes;
 mod isolation;
 mod member;
 mod network;
@@ -69,6 +70,9 @@ pub struct Report {
     /// What happened how often.
     pub coverage: Coverage,
 }
+
+/// As many as the replica's thread takes before it works.
+const TAKEN_PER_ROUND_MAX: usize = 256;
 
 /// The cluster and its world.
 pub struct Cluster {
@@ -166,6 +170,7 @@ impl Cluster {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Tick { node, life } => self.tick(node, life),
+            Event::Round { node, life } => self.round(node, life),
             Event::Journal { node, life } => self.journal(node, life),
             Event::Checkpoint { node, life } => self.checkpoint(node, life),
             Event::Deliver { to, message } => self.with_node(to, |node| node.hear(message)),
@@ -242,6 +247,25 @@ impl Cluster {
             self.at(self.nodes[node].tick_length(), Event::Tick { node, life });
             self.with_node(node, SimNode::tick);
         }
+    }
+
+    /// Now and then a node is about something else, and more comes meanwhile; or it takes but a few at a time.
+    fn plan_round(&mut self, node: usize, life: u64) {
+        let is_busy = self.chance.random_bool(0.2);
+        let within = Duration::from_micros(if is_busy { 10_000 } else { 200 });
+        self.within(within, Event::Round { node, life });
+    }
+
+    fn round(&mut self, node: usize, life: u64) {
+        if !self.nodes[node].lives(life) {
+            return;
+        }
+        let most = if self.chance.random_bool(0.1) {
+            self.chance.random_range(1..=4)
+        } else {
+            TAKEN_PER_ROUND_MAX
+        };
+        self.with_node(node, |node| node.take_several(most));
     }
 
     fn journal(&mut self, node: usize, life: u64) {
@@ -325,6 +349,8 @@ impl Cluster {
         let Outbound {
             messages,
             answers,
+            inputs_wait,
+            taken_together,
             journal_waits,
             checkpoint_waits,
             hold_waits,
@@ -340,6 +366,12 @@ impl Cluster {
             self.history.overdue(&id, self.now);
         }
         let life = self.nodes[node].life();
+        if 1 < taken_together {
+            self.coverage.count("rounds of several");
+        }
+        if inputs_wait {
+            self.plan_round(node, life);
+        }
         if journal_waits {
             let (shortest, longest) = self.nodes[node].sync_takes();
             let takes = self.chance.random_range(shortest..=longest);

@@ -449,11 +449,21 @@ impl SimNode {
         if message.to != self.replica().0 {
             return Ok(());
         }
-        self.with(|process| process.hear(message))
+        self.with(|process| {
+            process.hear(message);
+            Ok(())
+        })
     }
 
     pub(super) fn asked(&mut self, asker: Asker, request: Request) -> Result<(), Ended> {
-        self.with(|process| process.asked(asker, request))
+        self.with(|process| {
+            process.asked(asker, request);
+            Ok(())
+        })
+    }
+
+    pub(super) fn take_several(&mut self, most: usize) -> Result<(), Ended> {
+        self.with(|process| process.take_several(most))
     }
 
     pub(super) fn write_journal(&mut self) -> Result<(), Ended> {
@@ -479,7 +489,7 @@ impl SimNode {
 
     /// A part of the snapshot that it holds for another node.
     pub(super) fn serve(&mut self, to: ReplicaId, part: Part) -> Result<Option<Bytes>, Ended> {
-        self.with(|process| process.serve(to, part))
+        self.with(|process| Ok(process.serve(to, part)))
     }
 
     /// Whether it knows the replica as a member.
@@ -490,11 +500,14 @@ impl SimNode {
     }
 
     pub(super) fn run_errand(&mut self, errand: Errand) -> Result<Option<Step>, Ended> {
-        self.with(|process| process.run_errand(errand))
+        self.with(|process| Ok(process.run_errand(errand)))
     }
 
     pub(super) fn hand_over(&mut self) -> Result<(), Ended> {
-        self.with(Process::hand_over)
+        self.with(|process| {
+            process.hand_over();
+            Ok(())
+        })
     }
 
     fn with<T>(

@@ -3,7 +3,7 @@
 //! They are planted where the simulation has its hands anyway: an effect or an answer is spoiled, a call to the disk is
 //! left out, files or what recovery found in them are changed. The log itself knows nothing of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use journal::disk::{Disk, OpenMode};
@@ -15,9 +15,9 @@ use super::view::View;
 use crate::consensus::{Message, Persist};
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, TimestampMs};
-use crate::node::{CommandClock, Now, ProposeError, Shared};
+use crate::node::{CommandClock, Input, Now, Outcome, ProposeError, Shared, Ticket};
 use crate::state::{
-    Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart,
+    Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart, Response,
 };
 use crate::storage::{Recovered, SegmentSummary, read_entries};
 
@@ -36,6 +36,8 @@ pub enum Planted {
     VoteNotSynced,
     /// A leader counts a follower's disk as soon as it has sent the entries: it acknowledges before a majority has them.
     AcknowledgedBeforeMajority,
+    /// All that a round proposed is told the outcome of its first entry.
+    OneOutcomeForARound,
     /// Who lost leadership says NOT_LEADER of what it had proposed.
     NotLeaderForAProposedBatch,
     /// A new leader serves current reads before its own epoch's first entry is applied.
@@ -70,13 +72,14 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 21] = [
+    pub const ALL: [Planted; 22] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
         Planted::ToldBeforeSynced,
         Planted::VoteNotSynced,
         Planted::AcknowledgedBeforeMajority,
+        Planted::OneOutcomeForARound,
         Planted::NotLeaderForAProposedBatch,
         Planted::LeaderServesTooEarly,
         Planted::AppliedWithoutTheCheckpointsIndex,
@@ -140,6 +143,11 @@ impl Planted {
             }
             said => said,
         }
+    }
+
+    /// Where outcomes are mixed up, what keeps count of them.
+    pub(super) fn round_outcomes(self) -> Option<RoundOutcomes> {
+        (self == Self::OneOutcomeForARound).then(RoundOutcomes::default)
     }
 
     /// Spoils a request before the node looks at it.
@@ -290,6 +298,38 @@ fn cut_journal(disk: &SimDisk, (path, byte): &(PathBuf, usize)) -> std::io::Resu
         }
     }
     Ok(())
+}
+
+/// Which proposals were taken in one round, and what the first of them was told.
+#[derive(Default)]
+pub(super) struct RoundOutcomes {
+    round: u64,
+    rounds: BTreeMap<Ticket, u64>,
+    first: Option<(u64, Response)>,
+}
+
+impl RoundOutcomes {
+    /// A round takes these inputs.
+    pub(super) fn begin(&mut self, inputs: &[Input]) {
+        self.round += 1;
+        for input in inputs {
+            if let Input::Propose { ticket, .. } = input {
+                self.rounds.insert(*ticket, self.round);
+            }
+        }
+    }
+
+    /// Puts the first outcome of a round in the place of a later one.
+    pub(super) fn spoil(&mut self, ticket: Ticket, outcome: &mut Result<Outcome, ProposeError>) {
+        let round = self.rounds.remove(&ticket);
+        let (Some(round), Ok(Ok(response @ Response::Produced(_)))) = (round, outcome) else {
+            return;
+        };
+        match &self.first {
+            Some((of, first)) if *of == round => *response = first.clone(),
+            _ => self.first = Some((round, response.clone())),
+        }
+    }
 }
 
 /// Leaves out calls to the disk.

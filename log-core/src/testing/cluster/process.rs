@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use journal::disk::Disk;
 
-use super::Planted;
 use super::coordinator::{Coordinator, Record};
 use super::errand::{Errand, Step, most_have, step_to_join, step_to_leave};
 use super::failure::{Failure, Untimely};
+use super::inboxes::Inboxes;
 use super::member;
+use super::planted::{Planted, RoundOutcomes};
 use super::request::{Asker, Request, Said};
 use super::view::View;
 
@@ -36,6 +37,10 @@ pub(super) struct Outbound {
     pub(super) messages: Vec<Message>,
     /// For clients.
     pub(super) answers: Vec<(Asker, Said)>,
+    /// Whether something waits for its own thread.
+    pub(super) inputs_wait: bool,
+    /// How many inputs it has taken before it worked.
+    pub(super) taken_together: usize,
     /// Whether the journal's thread has work.
     pub(super) journal_waits: bool,
     /// Whether the checkpoint's thread has work.
@@ -141,6 +146,9 @@ pub(super) struct Process {
     coordinator: Coordinator,
     ticks: u64,
     pub(super) outbound: Outbound,
+    inboxes: Inboxes,
+    /// For a planted bug.
+    round_outcomes: Option<RoundOutcomes>,
     shown: Option<EntryIndex>,
     led: Option<LeaderEpoch>,
     /// The time of the last command that this node proposed, in which epoch and when.
@@ -212,6 +220,8 @@ impl Process {
             coordinator: Coordinator::default(),
             ticks: 0,
             outbound: Outbound::default(),
+            inboxes: Inboxes::default(),
+            round_outcomes: planted.and_then(Planted::round_outcomes),
             shown: None,
             led: None,
             stamped: None,
@@ -238,22 +248,43 @@ impl Process {
         self.coordinator.wake(self.now());
         self.take(Input::Tick)?;
         if self.ticks.is_multiple_of(TICKS_BETWEEN_ROUNDS) {
-            self.keep_house()?;
+            self.keep_house();
         }
         Ok(())
     }
 
-    pub(super) fn hear(&mut self, message: Message) -> Result<(), Failure> {
+    pub(super) fn hear(&mut self, message: Message) {
         let waits = self.planted.is_some_and(|bug| bug.hears_late(&message));
         if waits && self.writing.is_some() {
-            self.heard_late.push(message);
-            return Ok(());
+            return self.heard_late.push(message);
         }
-        self.take(Input::Message(message))
+        self.inboxes.hear(message);
+        self.outbound.inputs_wait |= self.inboxes.want_a_round();
+    }
+
+    /// Something for its own thread.
+    pub(super) fn ask(&mut self, input: Input) {
+        self.inboxes.ask(input);
+        self.outbound.inputs_wait |= self.inboxes.want_a_round();
+    }
+
+    /// A round of its thread: several inputs of a kind, then work.
+    pub(super) fn take_several(&mut self, most: usize) -> Result<(), Failure> {
+        let inputs = self.inboxes.take(most);
+        self.outbound.taken_together = inputs.len();
+        if let Some(outcomes) = &mut self.round_outcomes {
+            outcomes.begin(&inputs);
+        }
+        let mut effects = Vec::new();
+        for input in inputs {
+            self.take_one(input, &mut effects);
+        }
+        self.outbound.inputs_wait |= self.inboxes.want_a_round();
+        self.work_on(effects)
     }
 
     /// A client's request.
-    pub(super) fn asked(&mut self, asker: Asker, mut request: Request) -> Result<(), Failure> {
+    pub(super) fn asked(&mut self, asker: Asker, mut request: Request) {
         if let Some(bug) = self.planted {
             bug.spoil_request(&mut request, &self.view());
         }
@@ -269,13 +300,13 @@ impl Process {
             Request::Group(group, input) if self.coordinator.leads() => {
                 let now = self.now();
                 self.coordinator.request(now, &group, input);
-                self.coordinate()
+                self.coordinate();
             }
             Request::Commit { .. } | Request::Group(..) => self.answer(asker, Said::NotCoordinator),
             Request::Read if self.serves_too_early() => self.answer(asker, Said::Readable(Ok(()))),
             Request::Read => {
                 let ticket = self.ticket(Awaiting::Client(asker));
-                self.take(Input::Read { ticket })
+                self.ask(Input::Read { ticket });
             }
             Request::Look => self.answer(asker, Said::Shown),
         }
@@ -286,22 +317,21 @@ impl Process {
             && self.published.leadership == Leadership::Starting
     }
 
-    fn answer(&mut self, asker: Asker, said: Said) -> Result<(), Failure> {
+    fn answer(&mut self, asker: Asker, said: Said) {
         self.outbound.answers.push((asker, said));
-        Ok(())
     }
 
-    fn propose(&mut self, awaiting: Awaiting, command: Command) -> Result<(), Failure> {
+    fn propose(&mut self, awaiting: Awaiting, command: Command) {
         let ticket = self.ticket(awaiting);
         let only_in = match &self.awaiting[&ticket] {
             Awaiting::Record(record) => Some(record.epoch),
             Awaiting::Client(_) | Awaiting::Proof(..) | Awaiting::House | Awaiting::Nobody => None,
         };
-        self.take(Input::Propose {
+        self.ask(Input::Propose {
             ticket,
             command,
             only_in,
-        })
+        });
     }
 
     fn ticket(&mut self, awaiting: Awaiting) -> Ticket {
@@ -312,17 +342,16 @@ impl Process {
     }
 
     /// Proposes what is due, as the leader does.
-    fn keep_house(&mut self) -> Result<(), Failure> {
+    fn keep_house(&mut self) {
         if self.leading().is_none() {
-            return Ok(());
+            return;
         }
         let spoiled = self
             .planted
             .and_then(|bug| bug.housework(&self.shared, self.clock.now()));
-        let commands = spoiled.unwrap_or_else(|| self.housework());
-        commands
-            .into_iter()
-            .try_for_each(|command| self.propose(Awaiting::House, command))
+        for command in spoiled.unwrap_or_else(|| self.housework()) {
+            self.propose(Awaiting::House, command);
+        }
     }
 
     fn housework(&self) -> Vec<Command> {
@@ -423,14 +452,19 @@ impl Process {
         self.take(Input::CheckpointDurable { index })
     }
 
+    /// A round with one input: what its thread takes alone.
     pub(super) fn take(&mut self, input: Input) -> Result<(), Failure> {
+        let mut effects = Vec::new();
+        self.take_one(input, &mut effects);
+        self.work_on(effects)
+    }
+
+    fn take_one(&mut self, input: Input, effects: &mut Vec<Effect>) {
         let now = self.clock.now();
         if let Some(bug) = self.planted {
             bug.spoil_command_time(now, &self.shared);
         }
-        let mut effects = Vec::new();
-        self.replica.take(now, input, &mut effects);
-        self.work_on(effects)
+        self.replica.take(now, input, effects);
     }
 
     pub(super) fn work(&mut self) -> Result<(), Failure> {
@@ -447,11 +481,12 @@ impl Process {
         if std::mem::take(&mut self.installs) {
             self.install()?;
         }
-        self.coordinate()
+        self.coordinate();
+        Ok(())
     }
 
     /// Lets the coordinator follow the lead, and proposes what it wants recorded.
-    fn coordinate(&mut self) -> Result<(), Failure> {
+    fn coordinate(&mut self) {
         let (now, leading) = (self.now(), self.leading());
         let begins = {
             let state = self.shared.state.read().expect("nobody panicked");
@@ -460,11 +495,11 @@ impl Process {
         if begins && !self.shared.notes_jumps() {
             let level = FeatureLevel::LATEST;
             let raise = Command::RaiseFeatureLevel(RaiseFeatureLevel { level });
-            self.propose(Awaiting::Nobody, raise)?;
+            self.propose(Awaiting::Nobody, raise);
         }
         let first = self.planted.filter(|_| begins);
         if let Some(command) = first.and_then(Planted::first_command) {
-            self.propose(Awaiting::Nobody, command)?;
+            self.propose(Awaiting::Nobody, command);
         }
         let wanted = self.coordinator.wanted();
         for (request, response) in wanted.replies {
@@ -476,9 +511,8 @@ impl Process {
             self.propose(
                 Awaiting::Record(record),
                 Command::CompleteRebalance(command),
-            )?;
+            );
         }
-        Ok(())
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -522,7 +556,10 @@ impl Process {
 
     fn decided(&mut self, ticket: Ticket, decided: Result<(EntryIndex, Outcome), ProposeError>) {
         let index = decided.as_ref().ok().map(|(index, _)| *index);
-        let outcome = decided.map(|(_, outcome)| outcome);
+        let mut outcome = decided.map(|(_, outcome)| outcome);
+        if let Some(outcomes) = &mut self.round_outcomes {
+            outcomes.spoil(ticket, &mut outcome);
+        }
         match self.awaited(ticket) {
             Awaiting::Client(asker) => self.outbound.answers.push((asker, Said::Outcome(outcome))),
             Awaiting::Proof(errand, epoch) => {
@@ -562,10 +599,8 @@ impl Process {
     }
 
     /// One step of the operator's tool, asked of a leader; none if this node does not lead.
-    pub(super) fn run_errand(&mut self, errand: Errand) -> Result<Option<Step>, Failure> {
-        if self.leading().is_none() {
-            return Ok(None);
-        }
+    pub(super) fn run_errand(&mut self, errand: Errand) -> Option<Step> {
+        self.leading()?;
         let membership = self.published.membership.clone();
         let quorum = Arc::clone(&self.published.quorum);
         let me = self.home.identity.replica;
@@ -579,40 +614,35 @@ impl Process {
         match step {
             Step::Change(change) => {
                 let ticket = self.ticket(Awaiting::Nobody);
-                self.take(Input::ChangeMembership { ticket, change })?;
+                self.ask(Input::ChangeMembership { ticket, change });
             }
-            Step::HandOver(to) => self.take(Input::HandOver { to })?,
-            Step::Done => return self.prove(errand, &membership, &quorum).map(Some),
+            Step::HandOver(to) => self.ask(Input::HandOver { to }),
+            Step::Done => return Some(self.prove(errand, &membership, &quorum)),
             Step::Wait => {}
         }
-        Ok(Some(step))
+        Some(step)
     }
 
     /// It is done once most voters would know so after a power cut.
-    fn prove(
-        &mut self,
-        errand: Errand,
-        membership: &Membership,
-        quorum: &Quorum,
-    ) -> Result<Step, Failure> {
+    fn prove(&mut self, errand: Errand, membership: &Membership, quorum: &Quorum) -> Step {
         if self.planted == Some(Planted::DoneBeforeKnown) {
-            return Ok(Step::Done);
+            return Step::Done;
         }
         let epoch = quorum.epoch;
         let begun = |proof: &Proof| proof.errand == errand && proof.epoch == epoch;
         let Some(proof) = self.proof.filter(begun) else {
-            self.propose(Awaiting::Proof(errand, epoch), Command::ExpireTransactions)?;
-            return Ok(Step::Wait);
+            self.propose(Awaiting::Proof(errand, epoch), Command::ExpireTransactions);
+            return Step::Wait;
         };
         let is_known = most_have(membership, quorum, proof.entry);
-        Ok(if is_known { Step::Done } else { Step::Wait })
+        if is_known { Step::Done } else { Step::Wait }
     }
 
     /// Another is to lead, as before a planned stop.
-    pub(super) fn hand_over(&mut self) -> Result<(), Failure> {
-        match self.replica.successor() {
-            Some(to) if self.leading().is_some() => self.take(Input::HandOver { to }),
-            _ => Ok(()),
+    pub(super) fn hand_over(&mut self) {
+        let leads = self.leading().is_some();
+        if let Some(to) = self.replica.successor().filter(|_| leads) {
+            self.ask(Input::HandOver { to });
         }
     }
 
