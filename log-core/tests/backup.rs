@@ -8,9 +8,9 @@ use std::process::{Command, Output};
 
 use bytes::Bytes;
 use kafka_protocol::messages::MetadataRequest;
-use log_core::broker::{Broker, Config};
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence};
 use log_core::record::ProducerStamp;
+use log_core::{Broker, Config};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -251,8 +251,17 @@ const PLAN: &[Room] = &[
     Room {
         house: "log-core",
         name: "cli",
-        leans_on: &[],
+        leans_on: &[
+            "ids", "entry", "record", "state", "clock", "storage", "broker", "offline", "tools",
+        ],
         never: &[KAFKA_CLIENT],
+    },
+    // A front page of its own: what may be done with a folder at rest.
+    Room {
+        house: "log-core",
+        name: "offline",
+        leans_on: &["storage", "broker"],
+        never: &[ASYNC, SOCKETS, CLOCK, DICE, KAFKA_CLIENT],
     },
     Room {
         house: "ws-gateway",

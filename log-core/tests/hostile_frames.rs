@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, MetadataRequest, ResponseHeader,
 };
 use kafka_protocol::protocol::Decodable;
-use log_core::wire::SERVED;
+use log_core::testing::wire::SERVED;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use support::TestBroker;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use log_core::broker::Config;
+use log_core::Config;
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence};
 use log_core::record::ProducerStamp;
 use support::TestBroker;

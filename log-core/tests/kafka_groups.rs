@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use log_core::broker::Config;
+use log_core::Config;
 use support::TestBroker;
 use support::clients::python;
 

@@ -1,6 +1,6 @@
 //! `docs/kafka.md` says what is served, and nothing else is.
 
-use log_core::wire::{SERVED, Versions};
+use log_core::testing::wire::{SERVED, Versions};
 
 /// Key, API, advertised, taken: as the page's first table has them.
 fn rows_of_the_page() -> Vec<Vec<String>> {

@@ -11,7 +11,7 @@ use krafka::consumer::{
 };
 use krafka::producer::TopicPartitionOffset;
 use krafka::{Compression, ConsumerRecord, Kafka, Record};
-use log_core::broker::Advertised;
+use log_core::Advertised;
 use support::TestBroker;
 use support::lossy_proxy::LossyProxy;
 use support::wire_client::WireClient;

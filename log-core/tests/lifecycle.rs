@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use journal::FolderLock;
 use kafka_protocol::messages::{ApiKey, FetchRequest, MetadataRequest};
-use log_core::broker::{Broker, Config, StartError};
 use log_core::ids::TimestampMs;
 use log_core::record::{BatchBuilder, NewRecord};
+use log_core::{Broker, Config, StartError};
 use support::TestBroker;
 use support::records::{AT, batch_of};
 use support::wire_client::{

@@ -14,10 +14,9 @@ use kafka_protocol::messages::{
     BrokerId, CreateTopicsRequest, DescribeQuorumRequest, InitProducerIdRequest, MetadataRequest,
     MetadataResponse, RemoveRaftVoterRequest,
 };
-use log_core::broker::peers::Peer;
-use log_core::broker::{Advertised, Broker, Config};
 use log_core::ids::NodeId;
 use log_core::tools::{Command, ToolError, run};
+use log_core::{Advertised, Broker, Config, Peer};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;

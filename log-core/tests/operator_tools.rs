@@ -20,10 +20,10 @@ use kafka_protocol::messages::{
     JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
-use log_core::broker::{Broker, Config};
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use log_core::record::{Attributes, BatchBuilder, NewRecord, ProducerStamp};
 use log_core::tools::{Command, ToolError, run};
+use log_core::{Broker, Config};
 use serde_json::{Value, json};
 
 use tokio::sync::Notify;

@@ -9,9 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kafka_protocol::messages::{DescribeClusterRequest, MetadataRequest};
-use log_core::broker::peers::{Peer, Secret};
-use log_core::broker::{Broker, Config, StartError};
 use log_core::ids::NodeId;
+use log_core::{Broker, Config, Peer, PeerSecret, StartError};
 use support::loopback::own_address;
 use support::records::batch_of;
 use support::wire_client::{WireClient, create_topic, latest_offset, new_producer_id, produce};
@@ -49,7 +48,7 @@ impl Site {
         config.node_id = self.peers[node - 1].node;
         config.peers = self.peers.clone();
         config.peer_listen = self.peers[node - 1].address.parse().ok();
-        config.peer_secret = Secret::new(self.secret.as_bytes()).ok();
+        config.peer_secret = PeerSecret::new(self.secret.as_bytes()).ok();
         config
     }
 

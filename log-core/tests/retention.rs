@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kafka_protocol::messages::ListOffsetsRequest;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use log_core::broker::Config;
+use log_core::Config;
 use support::TestBroker;
 use support::records::batch_of;
 use support::wire_client::{WireClient, create_topic_with, produce, text};

@@ -44,7 +44,7 @@ use kafka_protocol::messages::txn_offset_commit_request::{
 };
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
-use log_core::wire::SERVED;
+use log_core::testing::wire::SERVED;
 use support::TestBroker;
 use support::records::batch_of;
 use support::wire_client::{WireClient, text};

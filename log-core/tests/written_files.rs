@@ -11,8 +11,8 @@ use journal::disk::{Disk, OpenMode};
 use journal::sim_disk::SimDisk;
 use journal::{JournalConfig, Severity};
 use log_core::ids::TimestampMs;
+use log_core::offline::{Report, verify};
 use log_core::record::{BatchBuilder, BatchHeader, Compression, NewRecord, Record, Records};
-use log_core::storage::{Report, verify};
 use serde_json::{Value, json};
 
 use support::TestBroker;

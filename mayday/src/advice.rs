@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use journal::FolderLockError;
-use log_core::broker::StartError;
+use log_core::StartError;
 
 /// EMFILE: this process has as many open files as it may.
 const FILES_OF_PROCESS: i32 = 24;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn folder(source: io::Error) -> StartError {
-        StartError::Node(log_core::broker::NodeError::Folder {
+        StartError::Node(log_core::NodeError::Folder {
             path: "/data/log".into(),
             source,
         })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use log_core::broker::peers::Peer;
+use log_core::Peer;
 
 /// The complex that the demo talks about.
 pub(crate) const DEMO_LINE: &str = "hanbit";

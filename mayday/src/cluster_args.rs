@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use log_core::broker::peers::{Peer, Secret, SecretTooShort};
-use log_core::broker::{Advertised, Config};
 use log_core::ids::NodeId;
+use log_core::{Advertised, Config, Peer, PeerSecret, SecretTooShort};
 
 use crate::cli::ClusterArgs;
 
@@ -51,7 +50,8 @@ pub(crate) fn with_peers(
     config.listen.set_ip(address);
     let port = port.parse().expect("a peer is read with its port");
     config.peer_listen = Some(SocketAddr::new(address, port));
-    config.peer_secret = Some(Secret::new(secret.as_bytes()).map_err(ClusterArgsError::Secret)?);
+    config.peer_secret =
+        Some(PeerSecret::new(secret.as_bytes()).map_err(ClusterArgsError::Secret)?);
     config.peers.clone_from(&args.peers);
     Ok(config)
 }

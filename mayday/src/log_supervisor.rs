@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Error;
-use log_core::broker::{Broker, Config, Readiness, StartError};
+use log_core::{Broker, Config, Readiness, StartError};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::time::sleep;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, anyhow};
-use log_core::broker::{Config as LogConfig, Readiness as LogReadiness, StartError};
+use log_core::{Config as LogConfig, Readiness as LogReadiness, StartError};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use producer_api::{Config as ApiConfig, Service as Api};
 use resident_token::{KeySource, Policy, Verifier};

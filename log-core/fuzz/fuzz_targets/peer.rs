@@ -6,10 +6,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use log_core::broker::peers::frame::{
+use log_core::testing::peers::{
     FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FrameKind, body_len, put_frame, read_frame,
 };
-use log_core::broker::peers::hear;
+use log_core::testing::peers::hear;
 
 fuzz_target!(|bytes: &[u8]| {
     read_and_hear(Bytes::copy_from_slice(bytes));

@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use log_core::wire::{LENGTH_BYTES, SERVED, decode_request, frame_length};
+use log_core::testing::wire::{LENGTH_BYTES, SERVED, decode_request, frame_length};
 
 const LIMIT: usize = 1 << 20;
 

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use log_core::state::{Envelope, State};
+use log_core::testing::state::{Envelope, State};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(envelope) = Envelope::decode(bytes) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use service_kit::bounds::Memory;
 
-use super::peers::{Peer, Secret, host_and_port};
+use super::peers::{Peer, PeerSecret, host_and_port};
 use super::readiness::Readiness;
 use crate::group::GroupConfig;
 use crate::ids::NodeId;
@@ -45,7 +45,7 @@ pub struct Config {
     pub peer_advertised: Option<String>,
     /// What the nodes of the cluster share and nobody else knows. Default: none, and whoever reaches
     /// [`Config::peer_listen`] is taken for a node.
-    pub peer_secret: Option<Secret>,
+    pub peer_secret: Option<PeerSecret>,
     /// Allows [`Config::listen`] to be other than loopback. The log asks nobody who they are: whoever reaches the port
     /// reads and writes everything. Default false.
     pub insecure_log: bool,
@@ -322,7 +322,7 @@ mod tests {
         }
 
         config.peers = vec![peer(1, "a:1"), peer(2, "b:1"), peer(3, "c:7")];
-        config.peer_secret = Some(Secret::new(b"sixteen bytes or more").expect("long enough"));
+        config.peer_secret = Some(PeerSecret::new(b"sixteen bytes or more").expect("long enough"));
         assert_eq!(config.mistakes(), [""; 0]);
         let bound = "0.0.0.0:9093".parse().expect("an address");
         let told = config.peer_advertised_for(bound);

@@ -50,8 +50,8 @@ use tracing::warn;
 
 pub use self::broker_stopped::BrokerStopped;
 pub use self::config::{Advertised, Config};
-pub use self::readiness::{Readiness, ReadinessReason};
-pub use self::replica_handle::{Pending, ReplicaHandle};
+pub use self::readiness::Readiness;
+pub use self::replica_handle::ReplicaHandle;
 pub use self::start_error::StartError;
 
 use self::coordinator::Coordinator;
@@ -65,9 +65,7 @@ use self::service::Service;
 use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::node::Limits;
-pub use crate::node::{
-    AppliedOutcome, Cluster, Leadership, NodeError, Outcome, ProposeError, TooManyPartitions,
-};
+pub use crate::node::{Leadership, NodeError};
 use crate::storage::Identity;
 
 /// A running node. Dropped without [`Broker::shutdown`] it stops too, but nobody waits for it.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::storage::{BackedUp, back_up};
 use clap::Args;
 use journal::disk::{Disk, SystemDisk};
-use log_core::storage::{BackedUp, back_up};
 
 /// What `backup` can be told.
 #[derive(Args)]

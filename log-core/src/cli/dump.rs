@@ -4,16 +4,16 @@ use std::fmt;
 use std::io::{self, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
 
+use crate::entry::{Entry, EntryKind};
+use crate::ids::TopicName;
+use crate::record::{BatchHeader, HEADER_BYTES, Records};
+use crate::state::{Command, Envelope};
+use crate::storage::read_entries;
+use crate::tools::ShownRecord;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
 use journal::disk::{Disk, DiskFile, OpenMode, SystemDisk};
-use log_core::entry::{Entry, EntryKind};
-use log_core::ids::TopicName;
-use log_core::record::{BatchHeader, HEADER_BYTES, Records};
-use log_core::state::{Command, Envelope};
-use log_core::storage::read_entries;
-use log_core::tools::ShownRecord;
 use serde::Serialize;
 
 use super::resting::RestingFolder;

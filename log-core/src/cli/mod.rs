@@ -1,4 +1,5 @@
-//! The command line: what can be asked, and how an error becomes an exit code.
+//! The command line of `log-core`: what can be asked, and how an error becomes an exit code. Its `main` calls [`run`] and
+//! nothing else.
 //!
 //! Exit codes: 0 done, 1 it failed, 2 the command line or a configuration file is wrong. `verify` has its own.
 
@@ -33,7 +34,7 @@ enum Command {
     /// Run a node until SIGINT or SIGTERM.
     Serve(Box<serve::Arguments>),
     #[command(flatten)]
-    Running(log_core::tools::Command),
+    Running(crate::tools::Command),
     /// Check the files of a stopped log; changes nothing.
     Verify(verify::Arguments),
     /// Show what a stopped log has written.
@@ -45,7 +46,7 @@ enum Command {
 }
 
 /// Reads the command line and does what it says.
-pub(crate) fn run() -> ExitCode {
+pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Serve(arguments) => serve::run(*arguments),

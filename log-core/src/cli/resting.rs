@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::storage::{Identity, IdentityError};
 use journal::disk::SystemDisk;
 use journal::{FolderLock, FolderLockError};
-use log_core::storage::{Identity, IdentityError};
 
 /// Whose folder it is. A backup may be looked at like the folder that it is of.
 fn identity_of(path: &Path) -> Result<Option<Identity>, IdentityError> {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::broker::restore::{Restore, Restored, restore};
+use crate::ids::{LeaderEpoch, NodeId};
 use clap::Args;
-use log_core::broker::restore::{Restore, Restored, restore};
-use log_core::ids::{LeaderEpoch, NodeId};
 
 /// What `restore` can be told.
 #[derive(Args)]

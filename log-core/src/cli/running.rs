@@ -2,8 +2,8 @@
 
 use std::io::{BufWriter, stdout};
 
+use crate::tools::{self, Command};
 use anyhow::Context;
-use log_core::tools::{self, Command};
 
 /// Asks the log and prints its answer.
 pub(super) fn run(command: Command) -> anyhow::Result<()> {

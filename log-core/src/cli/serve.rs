@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::broker::{Broker, Config};
+use crate::clock::Clock;
 use anyhow::Context;
 use clap::Args;
-use log_core::broker::{Broker, Config};
-use log_core::clock::Clock;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use log_core::broker::peers::{Peer, Secret};
-use log_core::broker::{Advertised, Config};
-use log_core::ids::NodeId;
+use crate::broker::peers::{Peer, PeerSecret};
+use crate::broker::{Advertised, Config};
+use crate::ids::NodeId;
 use serde::Deserialize;
 use service_kit::bounds::{BoundsError, Memory, Row, Shares};
 use service_kit::settings_file::{self, SECRET_BYTES_MAX, SettingsFileError, read_small};
@@ -234,7 +234,7 @@ fn secret(
     file: Option<&Path>,
     variable: Option<String>,
     wrong: &mut Vec<String>,
-) -> Option<Secret> {
+) -> Option<PeerSecret> {
     let bytes = match (file, variable) {
         (Some(file), _) => read_small(file, SECRET_BYTES_MAX)
             .map_err(|error| wrong.push(format!("peer_secret_file: {}", chain(&error))))
@@ -242,7 +242,7 @@ fn secret(
         (None, Some(variable)) => variable.into_bytes(),
         (None, None) => return None,
     };
-    Secret::new(&bytes)
+    PeerSecret::new(&bytes)
         .map_err(|error| wrong.push(error.to_string()))
         .ok()
 }
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(config.peers.len(), 3);
         assert_eq!(
             config.peer_secret,
-            Secret::new(b"a secret of sixteen bytes or more").ok()
+            PeerSecret::new(b"a secret of sixteen bytes or more").ok()
         );
         assert!(!format!("{config:?}").contains("sixteen"));
     }

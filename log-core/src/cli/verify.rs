@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::storage::{Report, compare, verify};
 use clap::Args;
 use journal::disk::SystemDisk;
 use journal::{Finding, Severity};
-use log_core::storage::{Report, compare, verify};
 use serde::Serialize;
 
 use super::resting::{NotResting, RestingFolder};

@@ -19,10 +19,10 @@ pub(crate) mod voter_plan;
 
 pub use driver::{
     Driver, Dropped, FollowerProgress, HeldSnapshot, Persist, Place, ReadTicket, Restored, Role,
-    SnapshotOutcome, Timing, Work,
+    SnapshotOutcome, Timing,
 };
 pub use membership::{InvalidMembership, Membership, MembershipChange};
-pub use message::{InvalidMessage, ToldSnapshot, decode_message, encode_message, told_snapshot};
+pub use message::{decode_message, encode_message, told_snapshot};
 pub use quorum::{Quorum, QuorumMember};
 pub use raft::eraftpb::Message;
 pub use tail::Keep;

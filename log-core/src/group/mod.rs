@@ -156,6 +156,7 @@ impl Group {
     }
 
     /// The current generation; 0 before the first.
+    #[cfg(test)]
     pub fn generation(&self) -> Generation {
         self.generation
     }

@@ -69,7 +69,7 @@ fn end_of_the_many(bytes: u64, segments: &[SegmentSummary]) -> Option<Offset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::AppendTimes;
+    use crate::storage::segment_summary::AppendTimes;
 
     /// Segments of ten records and a hundred bytes each, the last append of each at the time given. Their records say that
     /// they are of another century.

@@ -122,11 +122,6 @@ impl ConsumerGroup {
         self.is_empty() && self.offsets.is_empty() && self.pending.is_empty()
     }
 
-    /// When the generation was completed.
-    pub fn changed_at(&self) -> TimestampMs {
-        self.changed_at
-    }
-
     /// All committed offsets.
     pub fn offsets(&self) -> impl Iterator<Item = (&TopicPartition, &CommittedOffset)> + '_ {
         self.offsets.iter()

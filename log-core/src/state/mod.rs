@@ -42,7 +42,7 @@ mod transactions;
 pub use applied::{Applied, Change};
 pub use broker_config::BROKER_KEYS;
 pub use checkpoint::StateDecodeError;
-pub use clock_jumps::{ClockJump, ClockJumps};
+pub use clock_jumps::ClockJumps;
 pub use command::{
     AddOffsetsToTransaction, AddPartitionsToTransaction, AlterTopicConfigs, Command, CommitOffsets,
     CommitTransactionOffsets, Committer, CompleteRebalance, CompletedMember, CreatePartitions,
@@ -52,23 +52,22 @@ pub use command::{
     RegisterNode, TransactionOutcome, TransactionalProducer, UnregisterNode,
 };
 pub use config_change::{ConfigAction, ConfigChange, ConfigOp};
-pub use config_key::{Accepts, ConfigKey, ConfigType};
+pub use config_key::{ConfigKey, ConfigType};
 pub use config_minimums::AcksMin;
-pub use epochs::{Agreement, EpochEnd, EpochTable};
+pub use epochs::{Agreement, EpochEnd};
 pub use feature_level::FeatureLevel;
 pub use group::{CommittedOffset, ConsumerGroup};
 pub use listener::Listener;
 pub use node::Node;
+#[cfg(any(test, feature = "testing"))]
 pub use open_transactions::AbortedTransaction;
 pub use partition::Partition;
 pub use producer::ProducerWindow;
 pub use refusal::Refusal;
 pub use response::{Produced, Response};
-pub use topic::{PARTITIONS_MAX, Topic};
-pub use topic_config::{
-    ConfigEntry, InvalidConfig, TOPIC_KEYS, TopicConfig, TopicSettings, topic_key,
-};
-pub use transaction::{OpenTransaction, Transaction, TransactionStatus};
+pub use topic::Topic;
+pub use topic_config::{TOPIC_KEYS, TopicConfig, TopicSettings};
+pub use transaction::{Transaction, TransactionStatus};
 
 use self::group::{CommitKind, CommitTime};
 use self::groups::Groups;
@@ -97,6 +96,7 @@ pub struct State {
 
 impl State {
     /// Of a cluster in which nothing has happened.
+    #[cfg(test)]
     pub fn new() -> Self {
         Self::default()
     }
@@ -373,6 +373,7 @@ impl State {
     ///
     /// # Errors
     /// What the command would be refused with.
+    #[cfg(test)]
     pub fn check_alter_topic_configs(&self, alter: &AlterTopicConfigs) -> Result<(), Refusal> {
         self.topics.check_alter(alter).map(|_| ())
     }

@@ -252,6 +252,7 @@ impl EntryLog {
     }
 
     /// The space that the journal takes on the disk.
+    #[cfg(test)]
     pub fn size_bytes(&self) -> u64 {
         self.journal.size_bytes()
     }

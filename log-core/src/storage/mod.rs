@@ -38,7 +38,7 @@ mod read_error;
 pub mod recovery;
 mod recovery_error;
 mod segment;
-mod segment_summary;
+pub mod segment_summary;
 pub mod snapshot;
 mod sorted_entries;
 mod time_index;
@@ -50,17 +50,16 @@ mod tests;
 pub use backup::{BackedUp, BackupError, Restoring, RestoringError, back_up};
 pub use checkpoint::{Captured, Checkpoint, CheckpointError};
 pub use config::StorageConfig;
-pub use entry_log::{EntryLog, EntryLogError, RecoveredLog, Synced};
+pub use entry_log::{EntryLog, EntryLogError, Synced};
 pub use identity::{Formed, Founder, Identity, IdentityError, cluster_id_of};
-pub use journal_entries::{JournalEntries, read_entries};
+pub use journal_entries::read_entries;
 pub use partition::PartitionReader;
 pub use partitions::{Partitions, PartitionsError};
 pub use read_error::ReadError;
 pub use recovery::{Recovered, recover};
 pub use recovery_error::RecoveryError;
-pub use segment_summary::{AppendTimes, SegmentSummary, TimestampedOffset};
-pub use snapshot::{
-    CHUNK_BYTES, Incoming, InvalidManifest, Manifest, ManifestFile, Outgoing, SnapshotError,
-    Wanted, hold,
-};
+pub use segment_summary::{SegmentSummary, TimestampedOffset};
+pub use snapshot::Outgoing;
+#[cfg(any(test, feature = "testing"))]
+pub use snapshot::{Incoming, Manifest, Wanted, hold};
 pub use verify::{Report, compare, verify};

@@ -110,11 +110,13 @@ impl PartitionReader {
     }
 
     /// The first offset that can be read.
+    #[cfg(test)]
     pub fn log_start_offset(&self) -> Offset {
         self.contents().log_start_offset
     }
 
     /// The offset that the next record gets.
+    #[cfg(test)]
     pub fn log_end_offset(&self) -> Offset {
         active(&self.contents()).end_offset()
     }

@@ -231,11 +231,6 @@ impl Partitions {
         Ok(())
     }
 
-    /// How many of their files are open.
-    pub fn open_files(&self) -> usize {
-        self.pool.open_files()
-    }
-
     /// From here on all segments know the command times of their appends; what they hold already counts as of `since`.
     pub fn time_appends(&self, since: TimestampMs) {
         for partition in self.owned().partitions.values() {

@@ -21,4 +21,6 @@ pub use answer::{AnswerError, decode_answer, encode_request};
 pub use frame::{FrameError, LENGTH_BYTES, frame_length};
 pub use request::{DecodeError, Incoming, Request, RequestBody, decode_request};
 pub use response::{EncodeError, Reply, ResponseBody, encode_response};
-pub use versions::{SERVED, ServedApi, Versions, codec_version, served};
+pub use versions::{SERVED, ServedApi, served};
+#[cfg(any(test, feature = "testing"))]
+pub use versions::{Versions, codec_version};

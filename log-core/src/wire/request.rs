@@ -79,6 +79,7 @@ macro_rules! request_bodies {
     ($($api:ident, $request:ident, $response:ident, $advertised:expr, $accepted:expr;)+) => {
         /// The body of a request that we serve.
         #[derive(Debug)]
+        #[allow(dead_code, reason = "of some requests it matters only that they were made")]
         pub enum RequestBody {
             $(
                 #[doc = concat!("`", stringify!($api), "`")]

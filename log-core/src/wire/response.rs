@@ -16,11 +16,6 @@ impl Reply {
         self.0.remaining()
     }
 
-    /// Never: there is a length and a header at least.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The bytes to write.
     pub fn into_buf(self) -> impl Buf + Send {
         self.0

@@ -13,7 +13,7 @@ pub mod wire_client;
 
 use std::net::SocketAddr;
 
-use log_core::broker::{Broker, Config};
+use log_core::{Broker, Config};
 use tempfile::TempDir;
 
 /// A broker in this process, on a folder and a port of its own.

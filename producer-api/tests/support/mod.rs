@@ -13,7 +13,7 @@ use std::{
 
 use event_model::{Decoded, Event, PARTITIONS, Place, RecordView, Topic, decode};
 use jiff::Timestamp;
-use log_core::broker::Broker;
+use log_core::Broker;
 use producer_api::{Config, Service};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,

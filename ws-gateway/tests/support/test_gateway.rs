@@ -15,7 +15,7 @@ use event_model::{
     Place, SpringTypes, Status, Text, expected_topics,
 };
 use jiff::Timestamp;
-use log_core::broker::{Broker, Config as LogConfig};
+use log_core::{Broker, Config as LogConfig};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},

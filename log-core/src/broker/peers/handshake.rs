@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::secret::{End, PROOF_BYTES, Secret};
+use super::secret::{End, PROOF_BYTES, PeerSecret};
 use crate::ids::{NodeId, ReplicaId};
 
 /// The first bytes of every Hello and Greeting, in every version.
@@ -246,7 +246,7 @@ fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(u16, T), Refusal> {
 pub(super) struct Proof(Option<[u8; PROOF_BYTES]>);
 
 impl Proof {
-    pub(super) fn of(secret: Option<&Secret>, end: End, said: &Said) -> Self {
+    pub(super) fn of(secret: Option<&PeerSecret>, end: End, said: &Said) -> Self {
         Self(secret.map(|secret| secret.proof(end, &said.0)))
     }
 
@@ -256,7 +256,7 @@ impl Proof {
     /// [`Refusal::WrongSecret`], [`Refusal::OneSecret`].
     pub(super) fn check(
         &self,
-        secret: Option<&Secret>,
+        secret: Option<&PeerSecret>,
         end: End,
         said: &Said,
     ) -> Result<(), Refusal> {
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_proof_is_judged_by_the_secret_and_by_what_was_said() {
-        let secret = |text: &str| Secret::new(text.as_bytes()).expect("long enough");
+        let secret = |text: &str| PeerSecret::new(text.as_bytes()).expect("long enough");
         let ours = secret("a secret of ours");
         let said = Said::new(b"hello", b"greeting");
         let proof = Proof::of(Some(&ours), End::Caller, &said);

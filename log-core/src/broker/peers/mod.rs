@@ -37,8 +37,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::address::{InvalidPeer, Peer};
-pub use self::secret::{SECRET_BYTES_MIN, Secret, SecretTooShort};
+pub use self::address::Peer;
+pub use self::secret::{PeerSecret, SecretTooShort};
 pub use self::snapshot_fetcher::FetchError;
 
 pub(in crate::broker) use self::address_book::join;
@@ -73,7 +73,7 @@ pub(in crate::broker) struct Reach {
     /// The nodes to form a cluster with, this one included.
     pub(in crate::broker) listed: Vec<Peer>,
     /// What all of them know.
-    pub(in crate::broker) secret: Option<Secret>,
+    pub(in crate::broker) secret: Option<PeerSecret>,
     /// Handshakes at once.
     pub(in crate::broker) handshakes_max: usize,
 }

@@ -13,7 +13,7 @@ pub(super) const PROOF_BYTES: usize = 32;
 
 /// What the nodes of a cluster share and nobody else knows. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<[u8]>);
+pub struct PeerSecret(Arc<[u8]>);
 
 /// Why bytes are no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub struct SecretTooShort {
     pub found: usize,
 }
 
-impl Secret {
+impl PeerSecret {
     /// Takes a secret as a file or a variable holds it: white space around it is not part of it.
     ///
     /// # Errors
@@ -58,9 +58,9 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for PeerSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
+        f.write_str("PeerSecret(hidden)")
     }
 }
 
@@ -86,8 +86,8 @@ impl End {
 mod tests {
     use super::*;
 
-    fn secret(text: &str) -> Secret {
-        Secret::new(text.as_bytes()).expect("long enough")
+    fn secret(text: &str) -> PeerSecret {
+        PeerSecret::new(text.as_bytes()).expect("long enough")
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
     fn a_line_break_after_a_secret_is_not_part_of_it_and_a_short_one_is_refused() {
         assert_eq!(secret("0123456789abcdef\n"), secret("0123456789abcdef"));
         assert_eq!(
-            Secret::new(b"0123456789abcde \n"),
+            PeerSecret::new(b"0123456789abcde \n"),
             Err(SecretTooShort { found: 15 })
         );
     }
@@ -114,7 +114,7 @@ mod tests {
     fn a_secret_is_not_shown() {
         assert_eq!(
             format!("{:?}", secret("0123456789abcdef")),
-            "Secret(hidden)"
+            "PeerSecret(hidden)"
         );
     }
 }

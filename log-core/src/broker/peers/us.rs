@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use super::address::Peer;
 use super::handshake::Name;
 use super::question::Presentation;
-use super::secret::Secret;
+use super::secret::PeerSecret;
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::FeatureLevel;
 use crate::storage::{Formed, Identity};
@@ -17,7 +17,7 @@ pub(super) struct Us {
     pub(super) address: String,
     /// The nodes to form a cluster with, this one included.
     pub(super) listed: Vec<Peer>,
-    pub(super) secret: Option<Secret>,
+    pub(super) secret: Option<PeerSecret>,
     /// Chance, made at each start.
     pub(super) process: u64,
     formed: RwLock<Option<Formed>>,
@@ -28,7 +28,7 @@ impl Us {
         identity: &Identity,
         address: String,
         listed: Vec<Peer>,
-        secret: Option<Secret>,
+        secret: Option<PeerSecret>,
     ) -> Self {
         Self {
             node: identity.node,

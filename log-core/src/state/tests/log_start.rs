@@ -1,8 +1,8 @@
 use super::world::{World, partition, plain, topic};
 use crate::ids::{LeaderEpoch, Offset, PartitionIndex};
+use crate::state::topic::PARTITIONS_MAX;
 use crate::state::{
-    Change, Command, CreatePartitions, LogStartCause, MoveLogStart, PARTITIONS_MAX, Refusal,
-    Response,
+    Change, Command, CreatePartitions, LogStartCause, MoveLogStart, Refusal, Response,
 };
 
 /// Three records in partition 0.

@@ -2,7 +2,8 @@ use uuid::Uuid;
 
 use super::world::{World, partition, plain, topic};
 use crate::ids::TopicId;
-use crate::state::{Command, CreateTopic, DeleteTopic, PARTITIONS_MAX, Refusal};
+use crate::state::topic::PARTITIONS_MAX;
+use crate::state::{Command, CreateTopic, DeleteTopic, Refusal};
 
 fn create(partitions: u32) -> CreateTopic {
     let id = TopicId(Uuid::from_u128(99));

@@ -14,18 +14,17 @@
 //! its place, however often the power goes in between: see `install`. A fetch that was broken off goes on with what is
 //! there, also after a start, and also from another leader: files are known by name, length and checksum.
 
-mod chunk;
+pub(super) mod chunk;
 mod incoming;
 pub(super) mod install;
-mod manifest;
+pub(super) mod manifest;
 mod outgoing;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use self::chunk::CHUNK_BYTES;
 pub use self::incoming::{Incoming, Wanted};
-pub use self::manifest::{InvalidManifest, Manifest, ManifestFile};
+pub use self::manifest::{InvalidManifest, Manifest};
 pub use self::outgoing::{Outgoing, hold};
 
 /// Why a snapshot was not held, served or fetched. The data folder stands as it was.

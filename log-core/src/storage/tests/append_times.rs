@@ -1,8 +1,9 @@
 //! The command times of a segment's appends: kept with it wherever it goes, and what rolling by time goes by.
 
 use super::*;
+use crate::storage::back_up;
 use crate::storage::checkpoint::CheckpointFile;
-use crate::storage::{AppendTimes, back_up};
+use crate::storage::segment_summary::AppendTimes;
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::io;
 
 use journal::disk::{DiskFile, OpenMode};
-use journal::sim_disk::Call;
-use journal::sim_disk::{Fault, Operation};
+use journal::sim_disk::{Call, Fault, Operation};
 
 use super::*;
 use crate::entry::{Entry, EntryKind, HardState};
 use crate::ids::ReplicaId;
+use crate::storage::snapshot::SnapshotError;
+use crate::storage::snapshot::chunk::CHUNK_BYTES;
+use crate::storage::snapshot::manifest::ManifestFile;
 
 /// A leader whose checkpoint of entry 12 has two topics, several segments and an empty partition.
 fn leader() -> Node {

@@ -7,9 +7,9 @@ use kafka_protocol::messages::ApiKey;
 
 use super::puppet::{Puppet, TOPIC, create};
 use super::requests::{code_of, numbered_batch, produce, produce_batch};
-use crate::broker::ProposeError;
 use crate::broker::request_outcome::RequestOutcome;
 use crate::ids::ReplicaId;
+use crate::node::ProposeError;
 use crate::node::disk_room::RoomReport;
 
 const ALL: i16 = -1;

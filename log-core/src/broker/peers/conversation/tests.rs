@@ -4,7 +4,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::*;
-use crate::broker::peers::secret::Secret;
+use crate::broker::peers::secret::PeerSecret;
 use crate::ids::{NodeId, ReplicaId};
 use crate::storage::{Founder, Identity};
 
@@ -20,7 +20,7 @@ fn us(node: u32, cluster: Option<&str>, secret: Option<&str>) -> Us {
         };
         identity.form(cluster.to_owned(), vec![founder]);
     }
-    let secret = secret.map(|secret| Secret::new(secret.as_bytes()).expect("long enough"));
+    let secret = secret.map(|secret| PeerSecret::new(secret.as_bytes()).expect("long enough"));
     Us::new(&identity, format!("node-{node}:9093"), Vec::new(), secret)
 }
 
