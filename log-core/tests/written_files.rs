@@ -1,24 +1,33 @@
 //! The files that a real broker run leaves: decoders that we did not write read the same in them as we do and as was
-//! written, and `verify` misses no byte.
+//! written, and `verify` misses no byte. Also the files and the frames that an older version left.
 
 mod support;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use journal::disk::{Disk, OpenMode};
+use flate2::read::GzDecoder;
+use journal::disk::{Disk, OpenMode, SystemDisk};
 use journal::sim_disk::SimDisk;
 use journal::{JournalConfig, Severity};
+use kafka_protocol::messages::OffsetFetchRequest;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use log_core::ids::TimestampMs;
 use log_core::offline::{Report, verify};
 use log_core::record::{BatchBuilder, BatchHeader, Compression, NewRecord, Record, Records};
+use log_core::testing::peers::{
+    FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FrameKind, body_len, hear, read_frame,
+};
+use log_core::{Broker, Config};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use support::TestBroker;
 use support::clients::{java, python};
-use support::records::AT;
-use support::wire_client::{WireClient, create_topic_with, produce};
+use support::records::{AT, batch_of};
+use support::wire_client::{WireClient, create_topic_with, latest_offset, produce, text};
 
 const TOPIC: &str = "an-alert";
 
@@ -57,7 +66,10 @@ fn hex(bytes: Option<&Bytes>) -> Value {
 
 /// Our own reading of a segment, in the words of the other decoders.
 fn read_by_us(path: &str) -> Vec<Value> {
-    let mut rest = Bytes::from(fs::read(path).expect("read"));
+    batches_in(fs::read(path).expect("read").into())
+}
+
+fn batches_in(mut rest: Bytes) -> Vec<Value> {
     let mut batches = Vec::new();
     while !rest.is_empty() {
         let (header, batch, more) = BatchHeader::split_first(&rest).expect("whole batches");
@@ -178,10 +190,118 @@ fn check_control_batches(batches: &[Value]) {
     }
 }
 
+/// What the program of commit 1e48f1d wrote, and what its nodes said: `tests/clients/older_version.py` keeps it.
+const OLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/1e48f1d");
+
+fn unpacked(path: &Path) -> Vec<u8> {
+    let mut content = Vec::new();
+    let packed = fs::File::open(path).expect("a fixture");
+    GzDecoder::new(packed)
+        .read_to_end(&mut content)
+        .expect("unpacked");
+    content
+}
+
+fn lines_of_older(name: &str) -> Vec<Value> {
+    let lines = unpacked(&Path::new(OLDER).join(name).with_extension("gz"));
+    lines_of_json(std::str::from_utf8(&lines).expect("UTF-8"))
+}
+
+/// The data folder of the older version, for this one to go on with.
+fn older_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let packed = Path::new(OLDER).join("data");
+    for path in files_below(&packed) {
+        let inside = path.strip_prefix(&packed).expect("below");
+        let to = folder.path().join(inside).with_extension("");
+        fs::create_dir_all(to.parent().expect("in a folder")).expect("made");
+        fs::write(&to, unpacked(&path)).expect("written");
+    }
+    folder
+}
+
+async fn read_all(client: &mut WireClient) -> Vec<Value> {
+    let end = latest_offset(client, TOPIC).await;
+    let (mut batches, mut next) = (Vec::new(), 0);
+    while next < end {
+        batches.extend(batches_in(client.fetch_from(TOPIC, next).await));
+        let last = batches.last().expect("what is below the end is there");
+        next = last["last_offset"].as_i64().expect("a number") + 1;
+    }
+    batches
+}
+
+async fn committed_offset(client: &mut WireClient, group: &str) -> (i64, String) {
+    let topic = OffsetFetchRequestTopic::default()
+        .with_name(text(TOPIC).into())
+        .with_partition_indexes(vec![0]);
+    let request = OffsetFetchRequest::default()
+        .with_group_id(text(group).into())
+        .with_topics(Some(vec![topic]));
+    let answer = client.ask(5, request).await;
+    let found = &answer.topics[0].partitions[0];
+    let metadata = found.metadata.as_ref().map(ToString::to_string);
+    (found.committed_offset, metadata.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn the_folder_of_an_older_version_opens_serves_and_verifies() {
+    let mut written = lines_of_older("written");
+    written.sort_by_key(|record| record["offset"].as_u64());
+    let committed = lines_of_older("committed").remove(0);
+    let folder = older_folder();
+    assert!(verify(&SystemDisk, folder.path()).is_sound());
+
+    let mut config = Config::on(folder.path());
+    config.listen = "127.0.0.1:0".parse().expect("an address");
+    let broker = Broker::start(config).await.expect("opens");
+    let mut client = WireClient::connect(&broker.address().to_string()).await;
+    let batches = read_all(&mut client).await;
+    let end = latest_offset(&mut client, TOPIC).await;
+    let group = committed["group"].as_str().expect("a name");
+    let (offset, metadata) = committed_offset(&mut client, group).await;
+    let stored = produce(
+        &mut client,
+        TOPIC,
+        batch_of(&["written by a newer version"]),
+    )
+    .await;
+    drop(client);
+    broker.shutdown().await.expect("ends cleanly");
+
+    assert_eq!(written.len(), 140);
+    check_against_what_was_written(&batches, &written);
+    assert_eq!(json!(offset), committed["offset"]);
+    assert_eq!(json!(metadata), committed["metadata"]);
+    assert_eq!(stored, Ok(end));
+    let report = verify(&SystemDisk, folder.path());
+    assert_eq!(report.findings, []);
+    assert_eq!(
+        report.partitions[0].log_end_offset.0,
+        u64::try_from(end + 1).expect("positive")
+    );
+}
+
+#[test]
+fn what_nodes_of_an_older_version_say_is_understood() {
+    let mut rest = Bytes::from(unpacked(&Path::new(OLDER).join("frames.gz")));
+    let mut kinds = Vec::new();
+    while !rest.is_empty() {
+        let head = rest.split_to(FRAME_HEAD_BYTES);
+        let head = *head.first_chunk().expect("split off as many");
+        let len = body_len(head, FRAME_BYTES_MAX).expect("a length");
+        let frame = read_frame(head, rest.split_to(len)).expect("a frame");
+        assert!(hear(&frame), "{frame:?}");
+        kinds.push(frame.kind);
+    }
+    let missing = FrameKind::ALL.iter().find(|kind| !kinds.contains(kind));
+    assert_eq!(missing, None);
+}
+
 /// A folder after a life with a restart, two topics, a group's offsets and several checkpoints, small enough to try
 /// every byte of it.
-async fn a_life_in_small() -> tempfile::TempDir {
-    let small = |config: &mut log_core::Config| {
+async fn a_life_in_small() -> TempDir {
+    let small = |config: &mut Config| {
         config.storage.journal = JournalConfig {
             segment_bytes: 4 << 10,
             record_bytes_max: 2 << 10,

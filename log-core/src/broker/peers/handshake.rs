@@ -25,7 +25,7 @@ use crate::ids::{NodeId, ReplicaId};
 const MAGIC: [u8; 4] = *b"MdyP";
 /// The oldest and the newest version of what nodes say to each other that this software speaks. The layout of Hello is
 /// that of the first version for ever; a later one may append to it.
-const VERSIONS: RangeInclusive<u16> = 1..=2;
+pub(super) const VERSIONS: RangeInclusive<u16> = 1..=2;
 /// From which version on a node tells how many files of partitions it keeps open.
 pub(super) const WITH_PARTITION_FILES: u16 = 2;
 /// Longest name of a cluster, of a host and port.

@@ -176,7 +176,8 @@ pub fn hear(frame: &frame::Frame) -> bool {
         FrameKind::Welcome => true,
         FrameKind::Refusal => !handshake::Refusal::decode(body).to_string().contains('\n'),
         FrameKind::Message => crate::consensus::decode_message(body).is_ok(),
-        FrameKind::Status => question::Status::decode(body, 2).is_ok(),
+        FrameKind::Status => (*handshake::VERSIONS.start()..=*handshake::VERSIONS.end())
+            .any(|version| question::Status::decode(body, version).is_ok()),
         FrameKind::Request => question::decode_request(body).is_ok(),
         FrameKind::Answer => question::decode::<question::Answer>(body).is_ok(),
     }
