@@ -6,13 +6,13 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ make \
  && rm -rf /var/lib/apt/lists/*
 # The image's own toolchain, without the components that only CI needs. Function names stay, for backtraces.
-ENV RUSTUP_TOOLCHAIN=1.95.0 CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=debuginfo
+ENV RUSTUP_TOOLCHAIN=1.95.0 CARGO_PROFILE_DIST_DEBUG=none CARGO_PROFILE_DIST_STRIP=debuginfo
 WORKDIR /mayday
 COPY . .
-RUN cargo build --release --locked --bins \
+RUN cargo build --profile dist --locked --bins \
       --package log-core --package producer-api --package ws-gateway --package analytics-batch --package mayday \
  && mkdir /out \
- && for binary in log-core producer-api ws-gateway analytics-batch mayday; do cp "target/release/$binary" /out/; done
+ && for binary in log-core producer-api ws-gateway analytics-batch mayday; do cp "target/dist/$binary" /out/; done
 
 FROM debian:bookworm-slim
 # For health checks: succeeds when the service on a port of this container says that it is ready.

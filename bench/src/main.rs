@@ -5,13 +5,13 @@
 //! run as processes of their own, so build everything in one profile first:
 //!
 //! ```text
-//! cargo build --release -p log-core -p ws-gateway -p producer-api -p bench
-//! target/release/bench all --json bench.json
-//! target/release/bench append --seconds 30
-//! target/release/bench fan-out --sockets 10000 --lines 1 --ids unique
-//! target/release/bench end-to-end
-//! target/release/bench append --nodes 3
-//! target/release/bench failover
+//! cargo build --profile dist -p log-core -p ws-gateway -p producer-api -p bench
+//! target/dist/bench all --json bench.json
+//! target/dist/bench append --seconds 30
+//! target/dist/bench fan-out --sockets 10000 --lines 1 --ids unique
+//! target/dist/bench end-to-end
+//! target/dist/bench append --nodes 3
+//! target/dist/bench failover
 //! ```
 //!
 //! - `append`: a record of 300 bytes acknowledged with acks=all by a log of one node or three, at 10, 100 and 1,000 a second and
@@ -27,7 +27,7 @@
 //!   turns with an older program.
 //!
 //! The result says how busy the machine was, and a run whose floor is more than 25 % off an idle machine's says that it
-//! does not count. Where the cores cannot be had alone, `chrt -f 10 target/release/bench ...` gives the whole run,
+//! does not count. Where the cores cannot be had alone, `chrt -f 10 target/dist/bench ...` gives the whole run,
 //! services and floors alike, precedence over the machine's other guests. Everything happens on loopback and in one
 //! folder that is removed afterwards.
 //!
@@ -53,7 +53,7 @@ mod tokens;
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
 use anyhow::{Context, Result};
@@ -207,13 +207,10 @@ struct Bench {
 
 impl Bench {
     fn open(setting: &Setting) -> Result<Self> {
+        let env = BenchEnv::open(setting.programs.as_deref(), &setting.data)?;
         let outcome = Outcome {
             commit: commit(),
-            profile: if cfg!(debug_assertions) {
-                "debug"
-            } else {
-                "release"
-            },
+            profile: profile_of(env.programs()),
             machine: Machine::look()?,
             append: None,
             fan_out: None,
@@ -221,7 +218,6 @@ impl Bench {
             failover: None,
             flood: None,
         };
-        let env = BenchEnv::open(setting.programs.as_deref(), &setting.data)?;
         Ok(Self { env, outcome })
     }
 
@@ -256,6 +252,17 @@ impl Bench {
     }
 }
 
+/// Cargo's folders of programs, each named after the profile that they were built in.
+const PROFILES: [&str; 3] = ["debug", "release", "dist"];
+
+/// The profile that the services were built in, by the folder that they lie in.
+fn profile_of(programs: &Path) -> &'static str {
+    let programs = programs.canonicalize().unwrap_or_default();
+    let folder = programs.file_name().unwrap_or_default();
+    let known = PROFILES.into_iter().find(|profile| folder == *profile);
+    known.unwrap_or("unknown")
+}
+
 /// The commit that is measured, with a `+` when the tree has changes.
 fn commit() -> String {
     let git = |arguments: &[&str]| {
@@ -288,14 +295,14 @@ impl fmt::Display for Outcome {
         } = &self.machine;
         writeln!(
             f,
-            "commit {}, {} build; {cores} cores of {processor}, Linux {kernel}",
+            "commit {}, services of profile {}; {cores} cores of {processor}, Linux {kernel}",
             self.commit, self.profile
         )?;
         writeln!(
             f,
             "before the run: {busy_cores} cores busy, load {load_one_minute}"
         )?;
-        if self.profile == "debug" {
+        if self.profile == "debug" || cfg!(debug_assertions) {
             writeln!(f, "a debug build: THESE FIGURES DO NOT COUNT")?;
         }
         if let Some(append) = &self.append {
@@ -321,6 +328,19 @@ impl fmt::Display for Outcome {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn the_profile_is_that_of_the_folder_with_the_services() {
+        let target = tempfile::tempdir().expect("a folder");
+        let in_folder = |name: &str| {
+            let folder = target.path().join(name);
+            fs::create_dir_all(&folder).expect("made");
+            profile_of(&folder)
+        };
+        assert_eq!(in_folder("dist"), "dist");
+        assert_eq!(in_folder("release"), "release");
+        assert_eq!(in_folder("programs-of-another-machine"), "unknown");
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -46,6 +46,10 @@ impl BenchEnv {
         self.folder.path()
     }
 
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     /// A log of so many nodes, one of which leads.
     pub(crate) fn log(&self, nodes: u32) -> Result<Log> {
         let addresses = (0..nodes).map(|_| NodeAddresses::free());
