@@ -17,7 +17,7 @@ use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
 
-const PRODUCE_VERSION: i16 = 9;
+pub(crate) const PRODUCE_VERSION: i16 = 9;
 const CREATE_TOPICS_VERSION: i16 = 5;
 /// No answer for so long is a failure of the run.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,8 +67,7 @@ impl KafkaClient {
         let request = CreateTopicsRequest::default()
             .with_topics(vec![creatable])
             .with_timeout_ms(10_000);
-        self.send(&frame(CREATE_TOPICS_VERSION, 0, &request)?)?;
-        let response = decode::<CreateTopicsRequest>(CREATE_TOPICS_VERSION, self.answer()?)?.1;
+        let response = self.ask(CREATE_TOPICS_VERSION, &request)?;
         let result = response
             .topics
             .first()
@@ -81,6 +80,12 @@ impl KafkaClient {
             result.error_message
         );
         Ok(())
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) fn ask<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+        self.send(&frame(version, 0, request)?)?;
+        Ok(decode::<R>(version, self.answer()?)?.1)
     }
 
     /// Sends a batch with acks=all and waits until it is acknowledged.
@@ -127,17 +132,26 @@ impl KafkaClient {
 
 /// A produce of one batch with acks=all, complete but for [`correlate`].
 pub(crate) fn produce_frame(topic: &'static str, partition: u32, batch: Bytes) -> Result<Vec<u8>> {
+    let request = produce_request(topic, partition, batch)?;
+    frame(PRODUCE_VERSION, 0, &request)
+}
+
+/// A produce of one batch with acks=all.
+pub(crate) fn produce_request(
+    topic: &'static str,
+    partition: u32,
+    batch: Bytes,
+) -> Result<ProduceRequest> {
     let data = PartitionProduceData::default()
         .with_index(i32::try_from(partition)?)
         .with_records(Some(batch));
     let topic = TopicProduceData::default()
         .with_name(StrBytes::from_static_str(topic).into())
         .with_partition_data(vec![data]);
-    let request = ProduceRequest::default()
+    Ok(ProduceRequest::default()
         .with_acks(-1)
         .with_timeout_ms(10_000)
-        .with_topic_data(vec![topic]);
-    frame(PRODUCE_VERSION, 0, &request)
+        .with_topic_data(vec![topic]))
 }
 
 /// Gives a frame its number.

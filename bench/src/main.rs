@@ -12,6 +12,7 @@
 //! target/dist/bench end-to-end
 //! target/dist/bench append --nodes 3
 //! target/dist/bench failover
+//! target/dist/bench upgrade --from 1e48f1d
 //! ```
 //!
 //! - `append`: a record of 300 bytes acknowledged with acks=all by a log of one node or three, at 10, 100 and 1,000 a second and
@@ -25,6 +26,9 @@
 //!
 //! - `flood`: what a resident feels while one address floods the whole process, and whether the log goes on; with `--old` by
 //!   turns with an older program.
+//!
+//! - `upgrade`: three nodes of an older program become this one's, one at a time, under load: no record lost or doubled, old
+//!   and new nodes side by side. Nothing is measured.
 //!
 //! The result says how busy the machine was, and a run whose floor is more than 25 % off an idle machine's says that it
 //! does not count. Where the cores cannot be had alone, `chrt -f 10 target/dist/bench ...` gives the whole run,
@@ -50,6 +54,7 @@ mod schedule;
 mod services;
 mod swarm;
 mod tokens;
+mod upgrade;
 
 use std::fmt;
 use std::fs;
@@ -120,6 +125,11 @@ enum Command {
         #[command(flatten)]
         flood: flood::Options,
     },
+    /// A rolling upgrade from an older program, under load.
+    Upgrade {
+        #[command(flatten)]
+        upgrade: upgrade::Options,
+    },
     /// Append, fan-out and end-to-end, one after the other.
     All {
         #[command(flatten)]
@@ -155,6 +165,8 @@ struct Outcome {
     failover: Option<failover::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flood: Option<flood::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade: Option<upgrade::Report>,
 }
 
 fn main() -> Result<()> {
@@ -171,6 +183,7 @@ fn main() -> Result<()> {
         }
         Command::Failover { failover } => setting.measure(|bench| bench.failover(&failover)),
         Command::Flood { flood } => setting.measure(|bench| bench.flood(&flood)),
+        Command::Upgrade { upgrade } => setting.measure(|bench| bench.upgrade(&upgrade)),
         Command::All {
             append,
             fan_out,
@@ -217,6 +230,7 @@ impl Bench {
             end_to_end: None,
             failover: None,
             flood: None,
+            upgrade: None,
         };
         Ok(Self { env, outcome })
     }
@@ -248,6 +262,12 @@ impl Bench {
     fn flood(&mut self, options: &flood::Options) -> Result<()> {
         let report = flood::run(options, &self.env).context("flood")?;
         self.outcome.flood = Some(report);
+        Ok(())
+    }
+
+    fn upgrade(&mut self, options: &upgrade::Options) -> Result<()> {
+        let report = upgrade::run(options, &self.env).context("upgrade")?;
+        self.outcome.upgrade = Some(report);
         Ok(())
     }
 }
@@ -319,6 +339,9 @@ impl fmt::Display for Outcome {
         }
         if let Some(flood) = &self.flood {
             writeln!(f, "\n{flood}")?;
+        }
+        if let Some(upgrade) = &self.upgrade {
+            writeln!(f, "\n{upgrade}")?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use service_kit::clock;
 use tempfile::TempDir;
 
@@ -17,6 +18,7 @@ use crate::machine::processor_time;
 use crate::tokens::SECRET;
 
 const START_WITHIN: Duration = Duration::from_secs(30);
+const STOP_WITHIN: Duration = Duration::from_secs(30);
 const READINESS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -52,6 +54,11 @@ impl BenchEnv {
 
     /// A log of so many nodes, one of which leads.
     pub(crate) fn log(&self, nodes: u32) -> Result<Log> {
+        self.log_of(nodes, &self.programs)
+    }
+
+    /// The same, of the programs in another folder.
+    pub(crate) fn log_of(&self, nodes: u32, programs: &Path) -> Result<Log> {
         let addresses = (0..nodes).map(|_| NodeAddresses::free());
         let addresses = addresses.collect::<Result<Vec<_>>>()?;
         let secret = self.folder.path().join("peer-secret");
@@ -61,15 +68,25 @@ impl BenchEnv {
             nodes: Vec::new(),
         };
         for node in 0..addresses.len() {
-            let arguments = self.node_arguments(node, &addresses, &secret);
-            log.commands.push((addresses[node], arguments));
+            let (data, arguments) = self.node_arguments(node, &addresses, &secret);
+            log.commands.push(NodeCommand {
+                addresses: addresses[node],
+                programs: programs.to_owned(),
+                arguments,
+                data,
+            });
             log.nodes.push(Some(log.started(node, self)?));
         }
         log.wait_until_ready()?;
         Ok(log)
     }
 
-    fn node_arguments(&self, node: usize, all: &[NodeAddresses], secret: &Path) -> Vec<String> {
+    fn node_arguments(
+        &self,
+        node: usize,
+        all: &[NodeAddresses],
+        secret: &Path,
+    ) -> (PathBuf, Vec<String>) {
         let (own, number) = (all[node], node + 1);
         let data = self
             .folder
@@ -89,7 +106,7 @@ impl BenchEnv {
             tell("--peer-listen", own.peers.to_string());
             tell("--peer-secret-file", secret.display().to_string());
         }
-        arguments
+        (data, arguments)
     }
 
     /// A gateway on a log.
@@ -263,6 +280,22 @@ impl Service {
         Ok(())
     }
 
+    fn stop(&mut self) -> Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("a process's number")?, Signal::TERM)?;
+        let deadline = clock::steady() + STOP_WITHIN;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{} ended with {status}: {}", self.name, self.last_words()),
+                None if deadline < clock::steady() => {
+                    bail!("{} has not ended after {STOP_WITHIN:?}", self.name)
+                }
+                None => thread::sleep(LOOK_EVERY),
+            }
+        }
+    }
+
     fn last_words(&self) -> String {
         let lines = std::fs::read_to_string(&self.log_file).unwrap_or_default();
         let from = lines.len().saturating_sub(2_000);
@@ -283,9 +316,18 @@ impl Drop for Service {
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Where each node is, and with what it is started again.
-    commands: Vec<(NodeAddresses, Vec<String>)>,
+    commands: Vec<NodeCommand>,
     /// Those that run.
     nodes: Vec<Option<Service>>,
+}
+
+#[derive(Debug)]
+struct NodeCommand {
+    addresses: NodeAddresses,
+    /// The folder of its program.
+    programs: PathBuf,
+    arguments: Vec<String>,
+    data: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -307,15 +349,17 @@ impl NodeAddresses {
 
 impl Log {
     fn started(&self, node: usize, env: &BenchEnv) -> Result<Service> {
-        let (addresses, arguments) = &self.commands[node];
-        env.start("log-core", addresses.clients, arguments)
+        let command = &self.commands[node];
+        let program = command.programs.join("log-core");
+        let address = command.addresses.clients;
+        env.start_program(&program, "log-core", address, &command.arguments)
     }
 
     /// Waits until a node leads and the others know it.
     pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
-        for (node, (addresses, _)) in self.nodes.iter_mut().zip(&self.commands) {
+        for (node, command) in self.nodes.iter_mut().zip(&self.commands) {
             let node = node.as_mut().context("a node was killed and not started")?;
-            node.wait_until(|| is_ready(addresses.admin))?;
+            node.wait_until(|| is_ready(command.addresses.admin))?;
         }
         Ok(())
     }
@@ -325,23 +369,46 @@ impl Log {
         let addresses = self
             .commands
             .iter()
-            .map(|(node, _)| node.clients.to_string());
+            .map(|node| node.addresses.clients.to_string());
         addresses.collect::<Vec<_>>().join(",")
     }
 
     /// The number of the node that leads, and where its clients connect.
     pub(crate) fn leader(&self) -> Result<(usize, SocketAddr)> {
-        let leads = |(_, (node, _)): &(usize, &(NodeAddresses, Vec<String>))| {
-            readiness(node.admin).is_some_and(|role| role.starts_with("leader"))
+        let leads = |(_, node): &(usize, &NodeCommand)| {
+            readiness(node.addresses.admin).is_some_and(|role| role.starts_with("leader"))
         };
         let found = self.commands.iter().enumerate().find(leads);
-        let (number, (addresses, _)) = found.context("no node leads")?;
-        Ok((number, addresses.clients))
+        let (number, node) = found.context("no node leads")?;
+        Ok((number, node.addresses.clients))
+    }
+
+    /// Where clients connect to each node.
+    pub(crate) fn clients(&self) -> Vec<SocketAddr> {
+        let addresses = self.commands.iter().map(|node| node.addresses.clients);
+        addresses.collect()
+    }
+
+    /// The data folder of each node.
+    pub(crate) fn folders(&self) -> Vec<&Path> {
+        let folders = self.commands.iter().map(|node| node.data.as_path());
+        folders.collect()
     }
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self, node: usize) {
         self.nodes[node] = None;
+    }
+
+    /// SIGTERM, and waits until the node has ended in order.
+    pub(crate) fn stop(&mut self, node: usize) -> Result<()> {
+        let mut service = self.nodes[node].take().context("the node does not run")?;
+        service.stop()
+    }
+
+    /// From its next start on the node is the program in another folder.
+    pub(crate) fn change_program(&mut self, node: usize, programs: &Path) {
+        self.commands[node].programs = programs.to_owned();
     }
 
     pub(crate) fn start_again(&mut self, node: usize, env: &BenchEnv) -> Result<()> {
