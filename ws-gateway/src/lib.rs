@@ -13,15 +13,28 @@
 //!
 //! Nothing is kept on disk, and any gateway serves any client.
 //!
-//! ```
-//! use ws_gateway::stomp::{Command, Limits, Parser};
+//! ```no_run
+//! use std::sync::Arc;
 //!
-//! let mut parser = Parser::new(Limits::AFTER_CONNECT);
-//! let mut bytes: &[u8] = b"SUBSCRIBE\nid:0\ndestination:/sub/line/101\n\n\0\n";
-//! let frame = parser.next(&mut bytes)?.unwrap();
-//! assert_eq!(frame.command, Command::Subscribe);
-//! assert_eq!(frame.headers.get("destination"), Some("/sub/line/101"));
-//! # Ok::<(), ws_gateway::stomp::ParseError>(())
+//! use resident_token::{KeySource, Policy, Secret, Verifier};
+//! use tokio_util::sync::CancellationToken;
+//! use ws_gateway::{Config, Gateway};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let secret = Secret::new("a secret of at least thirty-two bytes!")?;
+//! let verifier = Arc::new(Verifier::open(vec![KeySource::Secret(secret)], Policy::default())?);
+//! let config = Config::new("127.0.0.1:0".parse()?, "127.0.0.1:9092", verifier);
+//!
+//! let gateway = Gateway::bind(config).await?;
+//! println!("ws://{}/an-ws", gateway.address());
+//! let ready = gateway.ready();
+//! tokio::spawn(async move {
+//!     ready.await;
+//!     println!("sockets are taken");
+//! });
+//! gateway.run(CancellationToken::new()).await?;
+//! # Ok(())
+//! # }
 //! ```
 
 mod backlog;
