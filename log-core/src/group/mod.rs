@@ -13,19 +13,6 @@
 //!
 //! Source: Kafka's `GroupCoordinator`; KIP-62 (rebalance timeout), KIP-345 (static members), KIP-394 (member ids in
 //! two steps), KIP-559 (protocol in SyncGroup), KIP-814 (static leader skips the assignment).
-//!
-//! ```
-//! use std::time::Duration;
-//! use log_core::ids::MemberId;
-//! use log_core::group::{Effect, Group, GroupConfig, Heartbeat, Caller, GroupError, Input, RequestId, Response};
-//!
-//! let mut group = Group::new(GroupConfig::default());
-//! let mut effects = Vec::new();
-//! let caller = Caller { member_id: MemberId::new("kim-1"), instance_id: None, generation: None };
-//! group.handle(Duration::ZERO, Input::Heartbeat(Heartbeat { from: RequestId(7), caller }), &mut effects);
-//! let response = Response::Heartbeat(Err(GroupError::UnknownMemberId));
-//! assert_eq!(effects, [Effect::Reply { to: RequestId(7), response }]);
-//! ```
 
 mod completed_rebalance;
 mod config;
