@@ -1,6 +1,6 @@
 //! The numbers and names of the log, each with a type of its own, so that an offset is never added to a byte count.
 //!
-//! Not here: the wire's `-1` for "none". That turns into `Option` in [`crate::wire`].
+//! Not here: the wire's `-1` for "none". That turns into `Option` in the room `wire`.
 
 use std::fmt;
 use std::sync::Arc;
