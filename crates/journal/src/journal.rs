@@ -64,7 +64,7 @@ pub struct RecoveredJournal {
     pub cut: Option<Cut>,
 }
 
-/// An append-only file of records that are still there after a power cut. See the [module](self) for an example.
+/// An append-only file of records that are still there after a power cut. See the crate for an example.
 pub struct Journal {
     disk: Arc<dyn Disk>,
     folder: PathBuf,

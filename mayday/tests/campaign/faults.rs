@@ -141,9 +141,12 @@ impl Fault {
             Self::SlowSyncs(millis) => {
                 return machine.sync_with(&format!("delay_enter={}000", millis));
             }
-            Self::FailingSyncs => return machine.sync_with("error=EIO"),
+            // A start on such a disk, or without descriptors, ends with an error that says so: what is promised is that nothing
+            // ends later.
+            Self::FailingSyncs => {
+                return machine.wait_until_started() && machine.sync_with("error=EIO");
+            }
             Self::FullDisk => return machine.fill_disk(),
-            // A start without descriptors ends with an error that says so: what is promised is that nothing ends later.
             Self::FewFiles => return machine.wait_until_started() && machine.limit_files(true),
             Self::Clock(seconds) => return machine.set_clock(seconds),
             Self::Unplugged => on(network).unplug(number),
