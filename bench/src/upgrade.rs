@@ -260,6 +260,7 @@ impl Mix {
 
 fn new_producer_id(leader: SocketAddr) -> Result<ProducerStamp> {
     let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
         .with_transaction_timeout_ms(60_000)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
