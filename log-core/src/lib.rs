@@ -75,6 +75,14 @@
     unreachable_pub,
     reason = "in a private room `pub` means: for the other rooms; what leaves the crate stands on this page"
 )]
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what only the tools use; whether they do is seen where they are built"
+    )
+)]
 
 mod broker;
 #[cfg(feature = "cli")]
