@@ -32,7 +32,7 @@ use crate::services::{BenchEnv, Log};
 const NODES: u32 = 3;
 const TOPIC: &str = "upgrade";
 const PARTITIONS: u32 = 2;
-/// Written under each leader before it is killed, or the next node stopped.
+/// ProducerReport under each leader before it is killed, or the next node stopped.
 const RECORDS_UNDER_A_LEADER: u64 = 300;
 /// Leaders that are killed in a mix until nodes of both kinds have led.
 const KILLS_MAX: u32 = 20;
@@ -281,11 +281,11 @@ fn new_producer_id(leader: SocketAddr) -> Result<ProducerStamp> {
 struct Producer {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
-    thread: JoinHandle<Result<Written>>,
+    thread: JoinHandle<Result<ProducerReport>>,
 }
 
 /// What was acknowledged: the records 0 to `records`, by turns in each partition.
-struct Written {
+struct ProducerReport {
     records: u64,
     retries: u64,
     longest: Duration,
@@ -321,7 +321,7 @@ impl Producer {
         Ok(())
     }
 
-    fn stop(self) -> Result<Written> {
+    fn stop(self) -> Result<ProducerReport> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("the producer does not panic")
     }
@@ -332,8 +332,8 @@ fn write_until(
     acknowledged: &AtomicU64,
     connection: &mut Connection,
     stamp: ProducerStamp,
-) -> Result<Written> {
-    let mut written = Written {
+) -> Result<ProducerReport> {
+    let mut written = ProducerReport {
         records: 0,
         retries: 0,
         longest: Duration::ZERO,
@@ -448,7 +448,7 @@ fn read_all(leader: SocketAddr, partition: u32) -> Result<Vec<u64>> {
 }
 
 /// Whether a partition holds what was acknowledged in it: each record once, in the order in which they were written.
-fn judge(partition: u32, found: &[u64], written: &Written) -> Result<()> {
+fn judge(partition: u32, found: &[u64], written: &ProducerReport) -> Result<()> {
     let step = usize::try_from(PARTITIONS)?;
     let expected = (u64::from(partition)..written.records).step_by(step);
     let expected = expected.collect::<Vec<_>>();
@@ -506,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_lost_doubled_or_out_of_its_order_is_found() {
-        let written = Written {
+        let written = ProducerReport {
             records: 6,
             retries: 0,
             longest: Duration::ZERO,

@@ -60,7 +60,6 @@ pub(crate) struct LookUp<'a> {
     pub(crate) recent: &'a RecentCalls,
     /// When the log was asked last for the end that its tail has been read to, or was waited for in vain.
     read_at: Option<Instant>,
-    tail_patience: Duration,
 }
 
 impl<'a> LookUp<'a> {
@@ -69,7 +68,6 @@ impl<'a> LookUp<'a> {
             log,
             recent,
             read_at: None,
-            tail_patience: TAIL_PATIENCE,
         }
     }
 
@@ -89,13 +87,16 @@ impl<'a> LookUp<'a> {
         Some(place)
     }
 
-    /// A tail that cannot be read is not waited for again.
+    /// A tail that was waited for in vain is not waited for again before it was read once more.
     async fn read_tail(&mut self) {
         self.read_at = Some(clock::steady());
-        let read = timeout(self.tail_patience, self.recent.read_to_end()).await;
-        if read.is_err() {
-            self.tail_patience = Duration::ZERO;
-            self.recent.give_up_catching_up();
+        let patience = if self.recent.tail_is_unreadable() {
+            Duration::ZERO
+        } else {
+            TAIL_PATIENCE
+        };
+        if timeout(patience, self.recent.read_to_end()).await.is_err() {
+            self.recent.note_tail_unreadable();
         }
     }
 }

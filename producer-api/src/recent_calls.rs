@@ -74,11 +74,11 @@ pub(crate) struct RecentCalls {
     calls_max: usize,
     started_at: Instant,
     table: Mutex<Table>,
-    /// So many times somebody wanted the tail read to its end: once at the start, and then at each look-up.
+    /// How often the tail was to be read to its end: by this process at its start, then by each call that is looked up.
     ends_wanted: AtomicU64,
     /// The last of them for which it has been.
     ends_read: watch::Sender<u64>,
-    /// A call waited for the tail in vain.
+    /// A call waited for the tail in vain since it was read last.
     tail_is_unreadable: AtomicBool,
 }
 
@@ -156,11 +156,16 @@ impl RecentCalls {
 
     /// Whether the log's tail has still to be read since the start, and may soon be.
     pub(crate) fn is_catching_up(&self) -> bool {
-        !self.is_caught_up() && !self.tail_is_unreadable.load(Ordering::Relaxed)
+        !self.is_caught_up() && !self.tail_is_unreadable()
     }
 
-    /// A call waited for the tail in vain: no other should.
-    pub(crate) fn give_up_catching_up(&self) {
+    /// Whether a call waited for the tail in vain since it was read last.
+    pub(crate) fn tail_is_unreadable(&self) -> bool {
+        self.tail_is_unreadable.load(Ordering::Relaxed)
+    }
+
+    /// A call waited for the tail in vain: no other should, until it has been read again.
+    pub(crate) fn note_tail_unreadable(&self) {
         self.tail_is_unreadable.store(true, Ordering::Relaxed);
     }
 
@@ -184,6 +189,7 @@ impl RecentCalls {
 
     /// What stood in the log when this end was wanted has been taken in.
     pub(crate) fn end_was_read(&self, wanted: u64) {
+        self.tail_is_unreadable.store(false, Ordering::Relaxed);
         self.ends_read.send_if_modified(|read| {
             let is_news = *read < wanted;
             *read = wanted.max(*read);

@@ -1,6 +1,6 @@
 //! The journal: an append-only file of records that are still there after a power cut.
 //!
-//! Knows nothing of what the records mean. Whoever appends has the records synced when [`Journal::append`] returns; after
+//! Knows nothing of what the records mean. The caller has its records synced when [`Journal::append`] returns; after
 //! a start they come back in order, with nothing added and nothing missing. Old records are let go of in whole segments.
 //!
 //! ```

@@ -113,6 +113,18 @@ async fn a_call_is_known_to_be_missing_only_once_the_tail_is_read_to_where_the_l
 }
 
 #[test]
+fn a_tail_that_was_waited_for_in_vain_is_waited_for_again_once_it_was_read() {
+    let calls = RecentCalls::new(10);
+    assert!(calls.is_catching_up());
+    calls.note_tail_unreadable();
+    assert!(!calls.is_catching_up() && calls.tail_is_unreadable());
+
+    calls.end_was_read(1);
+
+    assert!(!calls.tail_is_unreadable());
+}
+
+#[test]
 fn a_key_is_remembered_for_25_hours_of_elapsed_time_whatever_the_wall_clock_does() {
     let now = clock::steady();
     let at_start = vec![call(Topic::Alert, 1, today().minus(20 * HOUR))];
