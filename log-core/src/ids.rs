@@ -56,6 +56,10 @@ pub struct ReplicaId(pub u64);
 )]
 pub struct PartitionIndex(pub u32);
 
+/// Names a request that a node answers: its driver's own number, so that the answer finds who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
 /// Names one idempotent or transactional producer (KIP-98).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -9,7 +9,6 @@ mod answer_memory;
 mod broker_stopped;
 mod config;
 mod connection;
-mod coordinator;
 mod disk_watch;
 mod ending;
 mod error_code;
@@ -54,7 +53,6 @@ pub use self::readiness::Readiness;
 pub use self::replica_handle::ReplicaHandle;
 pub use self::start_error::StartError;
 
-use self::coordinator::Coordinator;
 use self::ending::Ending;
 use self::listener::Listener;
 use self::node::{Beginning, DataFolder, Node, NodeConfig};
@@ -343,6 +341,7 @@ async fn start_node(
             checkpoint_bytes: config.checkpoint_bytes,
             disk_reserve_bytes: config.disk_reserve_bytes,
             partition_files_max: config.storage.open_partition_files_max,
+            groups: config.group,
         },
     };
     let neighbours = Neighbours {
@@ -425,15 +424,11 @@ fn serve_clients(
 ) -> Arc<Service> {
     let (stop, tasks) = (&life.doors, &life.tasks);
     let replica = &node.handle;
-    let (coordinator, groups) =
-        Coordinator::new(replica.clone(), Arc::clone(&world.clock), config.group);
-    tasks.spawn(coordinator.run(stop.clone()));
     let service = Arc::new(Service::new(
         config.clone(),
         addresses.clients.clone(),
         replica.clone(),
         peers.clone(),
-        groups,
         Arc::clone(&world.clock),
         stop.clone(),
     ));

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use journal::disk::{Disk, make_private};
 use journal::{Cut, FolderLock};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::ending::Ending;
 use super::node_view::{NodeView, Watches, now};
-use super::replica_handle::{ASKED_MAX, PROPOSED_BYTES_MAX, ReplicaHandle};
+use super::replica_handle::ReplicaHandle;
 use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::clock::Clock;
 use crate::ids::NodeId;
@@ -105,21 +105,14 @@ impl Node {
         );
         tell_what_was_mended(&recovered);
 
-        let (asked, questions) = mpsc::channel(ASKED_MAX);
-        let (replica, shared, log) =
+        let (machine, shared, log) =
             assemble(folder, config.limits, &identity, recovered, now(&clock))?;
         let view = NodeView {
-            watches: Arc::new(Watches::of(&replica)),
+            watches: Arc::new(Watches::of(&machine)),
             shared,
             clock,
         };
-        let handle = ReplicaHandle {
-            asked,
-            budget: Arc::new(Semaphore::new(
-                usize::try_from(PROPOSED_BYTES_MAX).expect("64 MiB"),
-            )),
-            view: view.clone(),
-        };
+        let (handle, inputs) = ReplicaHandle::of(view.clone());
         view.shared.room.look(&**disk, folder);
         let (lock, released) = HeldFolder::new(data.lock);
         let home = Home {
@@ -130,7 +123,7 @@ impl Node {
             identity,
             lock,
         };
-        let thread = ReplicaThread::start(replica, log, questions, view, home, neighbours, ending)
+        let thread = ReplicaThread::start(machine, log, inputs, view, home, neighbours, ending)
             .map_err(NodeError::Thread)?;
         Ok(Self {
             handle,

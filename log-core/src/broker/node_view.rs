@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum};
 use crate::ids::{EntryIndex, LeaderEpoch};
-use crate::node::{Leadership, Now, Published, Replica, Shared};
+use crate::node::{Leadership, Node, Now, Published, Shared};
 
 /// What other threads see of the node. Clones see the same.
 #[derive(Clone)]
@@ -35,14 +35,14 @@ impl NodeView {
 
 impl Watches {
     /// What is known before the replica's first round.
-    pub(super) fn of(replica: &Replica) -> Self {
-        let (applied, epoch) = replica.applied();
+    pub(super) fn of(node: &Node) -> Self {
+        let (applied, epoch) = node.applied();
         Self {
             applied: watch::Sender::new(applied),
             applied_epoch: watch::Sender::new(epoch),
             leadership: watch::Sender::new(Leadership::Follower { leader: None }),
             quorum: watch::Sender::new(Arc::default()),
-            membership: watch::Sender::new(replica.membership().clone()),
+            membership: watch::Sender::new(node.membership().clone()),
         }
     }
 

@@ -1,31 +1,32 @@
 //! What connections and timers ask of this node's replica: propose, read, and know who leads.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLockReadGuard};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tracing::debug;
 
 use super::node_view::NodeView;
 use crate::consensus::{Membership, MembershipChange, Quorum};
-use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs};
+use crate::group::{self, Caller, Description, GroupError, Overview, Response};
+use crate::ids::{EntryIndex, GroupId, LeaderEpoch, ReplicaId, RequestId, TimestampMs};
 use crate::node::clocks::Clocks;
 use crate::node::disk_room::DiskRoom;
 use crate::node::partition_bound::{PartitionBound, ProposedPartitions};
 use crate::node::{
-    AppliedOutcome, Cluster, Leadership, Now, Outcome, ProposeError, Shared, TooManyPartitions,
+    AppliedOutcome, COMMAND_BYTES_MAX, Cluster, GroupRequest, Input, Leadership, NodeReply,
+    NodeRequest, Now, Outcome, ProposeError, Shared, TooManyPartitions,
 };
 use crate::state::{ClockJumps, Command, State, Topic};
 use crate::storage::Partitions;
 use crate::storage::snapshot::SnapshotError;
 
-/// Bytes of proposals that wait to be applied, all connections together. As much as consensus takes (rule 4);
-/// whoever asks for more waits, which stops its connection from being read.
-pub(super) const PROPOSED_BYTES_MAX: u32 = 64 << 20;
-/// Questions waiting for the replica's thread. Proposals are bounded in bytes; this only bounds the small ones.
-pub(super) const ASKED_MAX: usize = 4096;
-
-/// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
-const COMMAND_BYTES_MAX: u32 = 7 << 20;
+/// Bytes of proposals that wait to be applied, all connections together. Consensus takes 64 MiB (rule 4); the rest is for
+/// what the node itself proposes. A connection that asks for more waits, which stops it from being read.
+const PROPOSED_BYTES_MAX: usize = 56 << 20;
+/// Inputs waiting for the node's thread. Proposals are bounded in bytes; this only bounds the small ones.
+const QUEUED_MAX: usize = 4096;
 
 /// Why a part of a snapshot cannot be given.
 #[derive(Debug, thiserror::Error)]
@@ -38,41 +39,24 @@ pub(super) enum ChunkError {
     Snapshot(#[from] SnapshotError),
 }
 
-/// A question to the replica's thread.
-pub(super) enum Asked {
-    /// Propose a command.
-    Propose {
-        /// What to propose.
-        command: Command,
-        /// Only if this is still the epoch.
-        only_in: Option<LeaderEpoch>,
-        /// Gives back what the command holds of the bounds when dropped.
-        permit: ProposalPermit,
-        /// Where the outcome goes.
-        reply: oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
-    },
-    /// Change the members.
-    ChangeMembership {
-        /// How.
-        change: MembershipChange,
-        /// Where the word goes that it is done.
-        reply: oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
-    },
-    /// A follower has fetched a part of the snapshot held.
-    SnapshotServed {
-        /// Who.
-        to: ReplicaId,
-    },
-    /// Let another lead.
-    HandOver {
-        /// Whom.
-        to: ReplicaId,
-    },
-    /// Say when a read may be served.
-    Read {
-        /// Where the word goes.
-        reply: oneshot::Sender<Result<(), ProposeError>>,
-    },
+/// What waits for the node's thread.
+pub(super) struct QueuedInput {
+    pub(super) input: Input,
+    /// Of a request.
+    pub(super) waiter: Option<Waiter>,
+}
+
+/// Who waits for a reply, which frees what the request holds of the bounds.
+pub(super) struct Waiter {
+    reply: oneshot::Sender<NodeReply>,
+    _permit: Option<ProposalPermit>,
+}
+
+impl Waiter {
+    /// The client may have stopped waiting; then the reply is not needed.
+    pub(super) fn reply(self, reply: NodeReply) {
+        drop(self.reply.send(reply));
+    }
 }
 
 /// What a proposal holds until it is applied, or it is known that it will not be.
@@ -84,15 +68,16 @@ pub(super) struct ProposalPermit {
 /// A way to ask the replica; cheap to clone.
 #[derive(Clone)]
 pub struct ReplicaHandle {
-    pub(super) asked: mpsc::Sender<Asked>,
-    pub(super) budget: Arc<Semaphore>,
-    pub(super) view: NodeView,
+    queue: mpsc::Sender<QueuedInput>,
+    requests: Arc<AtomicU64>,
+    budget: Arc<Semaphore>,
+    view: NodeView,
 }
 
 /// A proposal on its way.
 #[must_use = "a proposal's outcome is an answer that somebody waits for"]
 pub struct Pending {
-    outcome: oneshot::Receiver<Result<AppliedOutcome, ProposeError>>,
+    reply: oneshot::Receiver<NodeReply>,
 }
 
 impl Pending {
@@ -115,13 +100,29 @@ impl Pending {
     /// # Cancel safety
     /// As [`Pending::outcome`].
     pub async fn applied(self) -> Result<AppliedOutcome, ProposeError> {
-        self.outcome.await.unwrap_or(Err(ProposeError::Stopped))
+        match self.reply.await {
+            Ok(NodeReply::Outcome(outcome)) => outcome,
+            Ok(other) => unreachable!("replied to a proposal: {other:?}"),
+            Err(_) => Err(ProposeError::Stopped),
+        }
     }
 }
 
 impl ReplicaHandle {
+    /// With the end of the line that the node's thread holds.
+    pub(super) fn of(view: NodeView) -> (Self, mpsc::Receiver<QueuedInput>) {
+        let (queue, inputs) = mpsc::channel(QUEUED_MAX);
+        let handle = Self {
+            queue,
+            requests: Arc::default(),
+            budget: Arc::new(Semaphore::new(PROPOSED_BYTES_MAX)),
+            view,
+        };
+        (handle, inputs)
+    }
+
     /// Puts a command in line. Commands of one caller are proposed in the order of its calls. Waits while
-    /// 64 MiB are under way.
+    /// 56 MiB are under way.
     ///
     /// # Errors
     /// [`ProposeError::TooLarge`], [`ProposeError::DiskFull`], [`ProposeError::TooManyPartitions`],
@@ -130,30 +131,7 @@ impl ReplicaHandle {
     /// # Cancel safety
     /// Dropped before it is ready, nothing was proposed.
     pub async fn propose(&self, command: Command) -> Result<Pending, ProposeError> {
-        self.put_in_line(command, None).await
-    }
-
-    /// The same, but only in this epoch: what was decided as its leader is stale in any other.
-    ///
-    /// # Errors
-    /// As [`ReplicaHandle::propose`]; in another epoch the outcome is [`ProposeError::NotLeader`].
-    ///
-    /// # Cancel safety
-    /// As [`ReplicaHandle::propose`].
-    pub async fn propose_in(
-        &self,
-        epoch: LeaderEpoch,
-        command: Command,
-    ) -> Result<Pending, ProposeError> {
-        self.put_in_line(command, Some(epoch)).await
-    }
-
-    async fn put_in_line(
-        &self,
-        command: Command,
-        only_in: Option<LeaderEpoch>,
-    ) -> Result<Pending, ProposeError> {
-        let bytes = u32::try_from(command.bytes_estimate()).unwrap_or(u32::MAX);
+        let bytes = command.bytes_estimate();
         if COMMAND_BYTES_MAX < bytes {
             return Err(ProposeError::TooLarge);
         }
@@ -162,23 +140,45 @@ impl ReplicaHandle {
         }
         let partitions = self.admit_partitions(&command)?;
         let budget = Arc::clone(&self.budget);
+        let bytes = u32::try_from(bytes).expect("7 MiB at most");
         let budgeted = budget.acquire_many_owned(bytes).await;
         let permit = ProposalPermit {
             _bytes: budgeted.map_err(|_| ProposeError::Stopped)?,
             _partitions: partitions,
         };
-        let (reply, outcome) = oneshot::channel();
-        let asked = Asked::Propose {
-            command,
-            only_in,
-            permit,
-            reply,
+        let request = NodeRequest::Propose(command);
+        let reply = self.queue_request(|_| request, Some(permit)).await?;
+        Ok(Pending { reply })
+    }
+
+    /// Puts a request in line; it may name its own id.
+    async fn queue_request(
+        &self,
+        request: impl FnOnce(RequestId) -> NodeRequest,
+        permit: Option<ProposalPermit>,
+    ) -> Result<oneshot::Receiver<NodeReply>, ProposeError> {
+        let id = RequestId(self.requests.fetch_add(1, Ordering::Relaxed));
+        let (reply, receiver) = oneshot::channel();
+        let queued = QueuedInput {
+            input: Input::Request {
+                id,
+                request: request(id),
+            },
+            waiter: Some(Waiter {
+                reply,
+                _permit: permit,
+            }),
         };
-        self.asked
-            .send(asked)
-            .await
-            .map_err(|_| ProposeError::Stopped)?;
-        Ok(Pending { outcome })
+        let queued = self.queue.send(queued).await;
+        queued.map_err(|_| ProposeError::Stopped)?;
+        Ok(receiver)
+    }
+
+    /// Puts an input in line that nobody is told anything about.
+    async fn queue_input(&self, input: Input) -> Result<(), ProposeError> {
+        let waiter = None;
+        let queued = self.queue.send(QueuedInput { input, waiter }).await;
+        queued.map_err(|_| ProposeError::Stopped)
     }
 
     /// That disks are full is a final word for a client: only a leader may say it, and one whose process stood still may
@@ -231,12 +231,14 @@ impl ReplicaHandle {
     /// # Errors
     /// [`ProposeError::NotLeader`] where another leads; [`ProposeError::OutcomeUnknown`] when leadership was lost.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
-        let (reply, allowed) = oneshot::channel();
-        self.asked
-            .send(Asked::Read { reply })
-            .await
-            .map_err(|_| ProposeError::Stopped)?;
-        allowed.await.unwrap_or(Err(ProposeError::Stopped))
+        let reply = self
+            .queue_request(|_| NodeRequest::ReadBarrier, None)
+            .await?;
+        match reply.await {
+            Ok(NodeReply::Readable(allowed)) => allowed,
+            Ok(other) => unreachable!("replied to a read: {other:?}"),
+            Err(_) => Err(ProposeError::Stopped),
+        }
     }
 
     /// Changes the members, and waits until the change is applied at its place. A promotion in another's place is a
@@ -246,12 +248,9 @@ impl ReplicaHandle {
     /// [`ProposeError::NotLeader`], [`ProposeError::Dropped`] (another change is under way): nothing was proposed.
     /// [`ProposeError::OutcomeUnknown`], [`ProposeError::Stopped`]: look at [`ReplicaHandle::membership`].
     pub async fn change_membership(&self, change: MembershipChange) -> Result<(), ProposeError> {
-        let (reply, outcome) = oneshot::channel();
-        self.asked
-            .send(Asked::ChangeMembership { change, reply })
-            .await
-            .map_err(|_| ProposeError::Stopped)?;
-        let applied = outcome.await.unwrap_or(Err(ProposeError::Stopped))?;
+        let request = NodeRequest::ChangeMembership(change);
+        let reply = self.queue_request(|_| request, None).await?;
+        let applied = Pending { reply }.applied().await?;
         assert!(applied.1.is_ok(), "nothing refuses a committed change");
         Ok(())
     }
@@ -262,10 +261,86 @@ impl ReplicaHandle {
     /// # Errors
     /// [`ProposeError::Stopped`].
     pub async fn hand_over_to(&self, to: ReplicaId) -> Result<(), ProposeError> {
-        self.asked
-            .send(Asked::HandOver { to })
-            .await
-            .map_err(|_| ProposeError::Stopped)
+        self.queue_input(Input::HandOver { to }).await
+    }
+
+    /// Asks the coordinator something for a member of a group; the answer may take as long as a rebalance does. `input` is
+    /// given the number under which the answer finds the member.
+    ///
+    /// # Errors
+    /// [`GroupError::NotCoordinator`]: the node has stopped.
+    pub(super) async fn ask_for_member(
+        &self,
+        group: GroupId,
+        input: impl FnOnce(RequestId) -> group::Input,
+    ) -> Result<Response, GroupError> {
+        let request = |id| GroupRequest::Member {
+            group,
+            input: input(id),
+        };
+        match self.ask_coordinator(request).await? {
+            NodeReply::Member(response) => Ok(response),
+            other => unreachable!("replied to a member: {other:?}"),
+        }
+    }
+
+    /// Whether the commit of a member may be proposed, or of a client that is none.
+    ///
+    /// # Errors
+    /// It must not be, for the reason given.
+    pub(super) async fn admit_commit(
+        &self,
+        group: GroupId,
+        caller: Option<Caller>,
+    ) -> Result<(), GroupError> {
+        let request = |_| GroupRequest::AdmitCommit { group, caller };
+        match self.ask_coordinator(request).await? {
+            NodeReply::Admitted(admitted) => admitted,
+            other => unreachable!("replied to a commit: {other:?}"),
+        }
+    }
+
+    /// What a group looks like; `None` when it never had a member.
+    ///
+    /// # Errors
+    /// [`GroupError::NotCoordinator`]
+    pub(super) async fn describe_group(
+        &self,
+        group: GroupId,
+    ) -> Result<Option<Description>, GroupError> {
+        let request = |_| GroupRequest::Describe(group);
+        match self.ask_coordinator(request).await? {
+            NodeReply::Described(described) => described,
+            other => unreachable!("replied to a question about a group: {other:?}"),
+        }
+    }
+
+    /// The groups that have or had members.
+    ///
+    /// # Errors
+    /// [`GroupError::NotCoordinator`]
+    pub(super) async fn list_groups(&self) -> Result<Vec<(GroupId, Overview)>, GroupError> {
+        match self.ask_coordinator(|_| GroupRequest::List).await? {
+            NodeReply::Listed(listed) => listed,
+            other => unreachable!("replied to a question about all groups: {other:?}"),
+        }
+    }
+
+    /// Has the coordinator forget a group that was deleted.
+    pub(super) async fn forget_group(&self, group: GroupId) {
+        if self.queue_input(Input::ForgetGroup(group)).await.is_err() {
+            debug!("the node has ended");
+        }
+    }
+
+    async fn ask_coordinator(
+        &self,
+        request: impl FnOnce(RequestId) -> GroupRequest,
+    ) -> Result<NodeReply, GroupError> {
+        let request = |id| NodeRequest::Group(request(id));
+        let reply = self.queue_request(request, None).await;
+        let reply = reply.map_err(|_| GroupError::NotCoordinator)?;
+        reply.await.map_err(|_| GroupError::NotCoordinator)
     }
 
     /// Who decides and how far they are: on the leader as of its last tick, elsewhere as the leader last told.
@@ -307,11 +382,7 @@ impl ReplicaHandle {
     /// # Panics
     /// When applying has panicked: a broken invariant stops the broker.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.view
-            .shared
-            .state
-            .read()
-            .expect("a broken invariant stops the broker")
+        self.view.shared.state()
     }
 
     /// The partitions' files, for reading.
@@ -376,7 +447,11 @@ impl ReplicaHandle {
         let held = held.filter(|held| held.manifest().applied == applied);
         let chunk = held.ok_or(ChunkError::Gone)?.chunk(file, position)?;
         // A full line means that the replica is busy; the next part says the same.
-        self.asked.try_send(Asked::SnapshotServed { to }).ok();
+        let served = QueuedInput {
+            input: Input::SnapshotServed { to },
+            waiter: None,
+        };
+        self.queue.try_send(served).ok();
         Ok(chunk)
     }
 

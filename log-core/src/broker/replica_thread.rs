@@ -21,13 +21,12 @@ use super::ending::Ending;
 use super::journal_thread::JournalThread;
 use super::node_view::NodeView;
 use super::peers::{FetchError, Peers, SnapshotFetcher};
-use super::replica_handle::{Asked, ProposalPermit};
+use super::replica_handle::{QueuedInput, Waiter};
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
-use crate::ids::EntryIndex;
+use crate::ids::{EntryIndex, RequestId};
 use crate::node::group_commit::Written;
 use crate::node::{
-    AppliedOutcome, Effect, Input, Leadership, Limits, ProposeError, Replica, SnapshotLost, Ticket,
-    assemble_again,
+    Effect, Input, Leadership, Limits, Node, NodeReply, SnapshotLost, assemble_again,
 };
 use crate::state::State;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
@@ -104,9 +103,9 @@ impl ReplicaThread {
     /// # Errors
     /// What the system says when it has no thread to give.
     pub(super) fn start(
-        replica: Replica,
+        node: Node,
         log: EntryLog,
-        asked: Receiver<Asked>,
+        queued: Receiver<QueuedInput>,
         view: NodeView,
         home: Home,
         neighbours: Neighbours,
@@ -120,12 +119,12 @@ impl ReplicaThread {
         } = neighbours;
         let runner = Runner {
             journal: start_journal(log, &heard_in)?,
-            replica,
+            node,
             view,
             home,
             peers,
             fetcher,
-            tickets: Tickets::default(),
+            waiters: BTreeMap::new(),
             effects: Vec::new(),
             heard_in,
             fetching: None,
@@ -141,7 +140,7 @@ impl ReplicaThread {
             // However the thread ends, the broker does.
             let _stopped = stop.clone().drop_guard();
             let doors = Doors {
-                asked,
+                queued,
                 incoming,
                 heard,
             };
@@ -181,7 +180,7 @@ fn start_journal(log: EntryLog, heard_in: &Sender<Heard>) -> std::io::Result<Jou
 
 /// Where inputs come from.
 struct Doors {
-    asked: Receiver<Asked>,
+    queued: Receiver<QueuedInput>,
     incoming: Receiver<Message>,
     heard: Receiver<Heard>,
 }
@@ -189,13 +188,14 @@ struct Doors {
 type Fetched = Result<Incoming, FetchError>;
 
 struct Runner {
-    replica: Replica,
+    node: Node,
     journal: JournalThread,
     view: NodeView,
     home: Home,
     peers: Peers,
     fetcher: SnapshotFetcher,
-    tickets: Tickets,
+    /// Who waits for which reply.
+    waiters: BTreeMap<RequestId, Waiter>,
     effects: Vec<Effect>,
     heard_in: Sender<Heard>,
     /// The snapshot on its way, and the one that is here.
@@ -221,8 +221,8 @@ impl Runner {
     ) -> Result<(), BrokerStopped> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        if self.replica.is_alone() {
-            self.replica.campaign();
+        if self.node.is_alone() {
+            self.node.campaign();
             self.work(doors).await?;
         }
         while !stop.is_cancelled() {
@@ -248,8 +248,8 @@ impl Runner {
             Some(message) = doors.incoming.recv() => {
                 self.take_several(message, &mut doors.incoming, |_, message| Input::Message(message));
             }
-            Some(question) = doors.asked.recv() => {
-                self.take_several(question, &mut doors.asked, Tickets::open);
+            Some(queued) = doors.queued.recv() => {
+                self.take_several(queued, &mut doors.queued, note_waiter);
             }
         }
         self.work(doors).await
@@ -262,17 +262,17 @@ impl Runner {
         doors: &mut Doors,
         mut ticks: Interval,
     ) -> Result<(), BrokerStopped> {
-        if self.replica.is_alone() {
-            self.hear_until(doors, |end| !end.tickets.has_proposals())
+        if self.node.is_alone() {
+            self.hear_until(doors, |end| !end.node.has_proposals())
                 .await?;
         } else {
             self.hand_over(doors, &mut ticks).await?;
         }
-        self.hear_until(doors, |end| !end.replica.is_checkpointing())
+        self.hear_until(doors, |end| !end.node.is_checkpointing())
             .await?;
-        self.replica.capture_checkpoint(&mut self.effects);
+        self.node.capture_checkpoint(&mut self.effects);
         self.work(doors).await?;
-        self.hear_until(doors, |end| !end.replica.is_checkpointing())
+        self.hear_until(doors, |end| !end.node.is_checkpointing())
             .await?;
         info!("replica ended with a checkpoint");
         Ok(())
@@ -284,17 +284,17 @@ impl Runner {
         doors: &mut Doors,
         ticks: &mut Interval,
     ) -> Result<(), BrokerStopped> {
-        let Some(to) = self.replica.successor() else {
+        let Some(to) = self.node.successor() else {
             return Ok(());
         };
         self.take(Input::HandOver { to });
         let mut late = std::pin::pin!(sleep(HAND_OVER_WAIT));
-        while self.replica.is_leading() && !late.is_elapsed() {
+        while self.node.is_leading() && !late.is_elapsed() {
             self.turn(doors, ticks, &mut late).await?;
         }
         info!(
             to = to.0,
-            done = !self.replica.is_leading(),
+            done = !self.node.is_leading(),
             "leadership handed over"
         );
         Ok(())
@@ -314,20 +314,20 @@ impl Runner {
     }
 
     fn take(&mut self, input: Input) {
-        self.replica.take(self.view.now(), input, &mut self.effects);
+        self.node.take(self.view.now(), input, &mut self.effects);
     }
 
     fn take_several<T>(
         &mut self,
         first: T,
         waiting: &mut Receiver<T>,
-        input: impl Fn(&mut Tickets, T) -> Input,
+        input: impl Fn(&mut BTreeMap<RequestId, Waiter>, T) -> Input,
     ) {
         let now = self.view.now();
         let more = std::iter::from_fn(|| waiting.try_recv().ok()).take(TAKEN_PER_ROUND_MAX - 1);
         for each in std::iter::once(first).chain(more) {
-            let input = input(&mut self.tickets, each);
-            self.replica.take(now, input, &mut self.effects);
+            let input = input(&mut self.waiters, each);
+            self.node.take(now, input, &mut self.effects);
         }
     }
 
@@ -362,7 +362,7 @@ impl Runner {
 
     /// Works until there is no more to do. A snapshot that is installed here gives a new replica, which works too.
     async fn work(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
-        let worked = self.replica.work(self.view.now(), &mut self.effects);
+        let worked = self.node.work(self.view.now(), &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             if let Effect::InstallSnapshot { applied } = effect {
                 self.install(applied, doors).await?;
@@ -378,8 +378,7 @@ impl Runner {
             Effect::Publish(published) => self.view.watches.publish(published),
             Effect::Persist(step) => self.journal.persist(step),
             Effect::Send(message) => self.peers.send(message),
-            Effect::Answer { ticket, outcome } => self.tickets.answer(ticket, outcome),
-            Effect::Readable { ticket, allowed } => self.tickets.allow(ticket, allowed),
+            Effect::Reply { to, reply } => self.reply(to, reply),
             Effect::CompleteCheckpoint {
                 hard_state,
                 captured,
@@ -399,6 +398,13 @@ impl Runner {
             Effect::InstallSnapshot { .. } => unreachable!("taken before"),
         }
         Ok(())
+    }
+
+    fn reply(&mut self, to: RequestId, reply: NodeReply) {
+        let waiter = self.waiters.remove(&to);
+        waiter
+            .expect("each request is replied to once")
+            .reply(reply);
     }
 
     fn complete_checkpoint(
@@ -527,7 +533,7 @@ impl Runner {
             info!(applied = applied.0, "snapshot installed");
             metrics::counter!("log_snapshots_installed_total").increment(1);
         }
-        let (replica, log) = assemble_again(
+        let (node, log) = assemble_again(
             folder,
             *limits,
             identity,
@@ -536,9 +542,9 @@ impl Runner {
             self.view.now(),
         )
         .map_err(BrokerStopped::Node)?;
-        self.replica = replica;
+        self.node = node;
         self.journal = start_journal(log, &self.heard_in).map_err(BrokerStopped::Thread)?;
-        self.replica
+        self.node
             .work(self.view.now(), &mut self.effects)
             .map_err(BrokerStopped::Replica)
     }
@@ -639,82 +645,16 @@ impl Drop for Runner {
             .watches
             .leadership
             .send_replace(Leadership::Follower { leader: None });
-        self.tickets.close();
+        // And nobody waits for a reply any more, though the journal may still wait for its disk.
+        self.waiters.clear();
     }
 }
 
-/// What a proposal holds of the bounds, and where its outcome goes.
-type Proposal = (
-    Option<ProposalPermit>,
-    oneshot::Sender<Result<AppliedOutcome, ProposeError>>,
-);
-
-/// Who waits for which answer.
-#[derive(Default)]
-struct Tickets {
-    issued: u64,
-    proposals: BTreeMap<Ticket, Proposal>,
-    reads: BTreeMap<Ticket, oneshot::Sender<Result<(), ProposeError>>>,
-}
-
-impl Tickets {
-    fn open(&mut self, question: Asked) -> Input {
-        self.issued += 1;
-        let ticket = Ticket(self.issued);
-        match question {
-            Asked::Propose {
-                command,
-                only_in,
-                permit,
-                reply,
-            } => {
-                self.proposals.insert(ticket, (Some(permit), reply));
-                Input::Propose {
-                    ticket,
-                    command,
-                    only_in,
-                }
-            }
-            Asked::ChangeMembership { change, reply } => {
-                self.proposals.insert(ticket, (None, reply));
-                Input::ChangeMembership { ticket, change }
-            }
-            Asked::SnapshotServed { to } => Input::SnapshotServed { to },
-            Asked::HandOver { to } => Input::HandOver { to },
-            Asked::Read { reply } => {
-                self.reads.insert(ticket, reply);
-                Input::Read { ticket }
-            }
-        }
+/// Remembers who waits for the reply to an input.
+fn note_waiter(waiters: &mut BTreeMap<RequestId, Waiter>, queued: QueuedInput) -> Input {
+    let QueuedInput { input, waiter } = queued;
+    if let (Input::Request { id, .. }, Some(waiter)) = (&input, waiter) {
+        waiters.insert(*id, waiter);
     }
-
-    /// Whoever asked may have stopped waiting; then nobody needs the answer.
-    fn answer(&mut self, ticket: Ticket, outcome: Result<AppliedOutcome, ProposeError>) {
-        let (_, reply) = self
-            .proposals
-            .remove(&ticket)
-            .expect("each ticket is answered once");
-        drop(reply.send(outcome));
-    }
-
-    fn allow(&mut self, ticket: Ticket, allowed: Result<(), ProposeError>) {
-        let reply = self
-            .reads
-            .remove(&ticket)
-            .expect("each ticket is answered once");
-        reply.send(allowed).ok();
-    }
-
-    fn has_proposals(&self) -> bool {
-        !self.proposals.is_empty()
-    }
-
-    fn close(&mut self) {
-        for (_, reply) in std::mem::take(&mut self.proposals).into_values() {
-            drop(reply.send(Err(ProposeError::Stopped)));
-        }
-        for reply in std::mem::take(&mut self.reads).into_values() {
-            reply.send(Err(ProposeError::Stopped)).ok();
-        }
-    }
+    input
 }

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer_memory::AnswerMemory;
 use super::config::{Advertised, Config};
-use super::coordinator::CoordinatorHandle;
 use super::peers::Peers;
 use super::registration;
 use super::replica_handle::ReplicaHandle;
@@ -26,7 +25,6 @@ pub(super) struct Service {
     advertised: Advertised,
     replica: ReplicaHandle,
     peers: Peers,
-    coordinator: CoordinatorHandle,
     clock: Arc<Clock>,
     shutdown: CancellationToken,
     member_changes: Semaphore,
@@ -59,7 +57,6 @@ impl Service {
         advertised: Advertised,
         replica: ReplicaHandle,
         peers: Peers,
-        coordinator: CoordinatorHandle,
         clock: Arc<Clock>,
         shutdown: CancellationToken,
     ) -> Self {
@@ -70,7 +67,6 @@ impl Service {
             advertised,
             replica,
             peers,
-            coordinator,
             clock,
             shutdown,
             member_changes: Semaphore::new(1),
@@ -102,11 +98,6 @@ impl Service {
 
     pub(super) fn replica(&self) -> &ReplicaHandle {
         &self.replica
-    }
-
-    /// Whoever owns the consumer groups.
-    pub(super) fn coordinator(&self) -> &CoordinatorHandle {
-        &self.coordinator
     }
 
     pub(super) fn clock(&self) -> &Clock {

@@ -20,6 +20,32 @@ pub struct Description {
     pub members: Vec<DescribedMember>,
 }
 
+/// A group in a list of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// As in [`Description::state`].
+    pub state: &'static str,
+    /// As in [`Description::protocol_type`].
+    pub protocol_type: String,
+}
+
+impl Overview {
+    /// A group that a new coordinator has not resumed yet: what it will look like.
+    pub fn of_recorded(has_members: bool, protocol_type: Option<&str>) -> Self {
+        let phase = if has_members {
+            Phase::Stable { sync_by: None }
+        } else {
+            Phase::Empty {
+                record_again_at: None,
+            }
+        };
+        Self {
+            state: phase.name(),
+            protocol_type: protocol_type.unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// One member as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedMember {
@@ -38,6 +64,14 @@ pub struct DescribedMember {
 }
 
 impl Group {
+    /// What an operator sees of it in a list of all.
+    pub fn overview(&self) -> Overview {
+        Overview {
+            state: self.phase.name(),
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+        }
+    }
+
     /// What an operator sees.
     pub fn describe(&self) -> Description {
         let settled = matches!(self.phase, Phase::Stable { .. });

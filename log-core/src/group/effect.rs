@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::completed_rebalance::CompletedRebalance;
 use super::error::GroupError;
-use super::input::Leaver;
-use super::request_id::{RecordId, RequestId};
-use crate::ids::{Generation, GroupInstanceId, MemberId};
+use super::input::{Input, Leaver};
+use super::record_id::RecordId;
+use crate::ids::{Generation, GroupInstanceId, MemberId, RequestId};
 
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,19 @@ pub enum Response {
     Heartbeat(Result<(), GroupError>),
     /// To LeaveGroup.
     Leave(Result<Vec<Left>, GroupError>),
+}
+
+impl Response {
+    /// The answer to a member whose request is refused; none to what is no request.
+    pub fn refusing(input: &Input, error: GroupError) -> Option<Self> {
+        match input {
+            Input::Join(_) => Some(Self::Join(Err(error))),
+            Input::Sync(_) => Some(Self::Sync(Err(error))),
+            Input::Heartbeat(_) => Some(Self::Heartbeat(Err(error))),
+            Input::Leave(_) => Some(Self::Leave(Err(error))),
+            Input::Recorded(_) | Input::RecordFailed(_) | Input::Tick | Input::Retire => None,
+        }
+    }
 }
 
 /// A member is part of a generation.

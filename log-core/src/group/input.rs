@@ -4,8 +4,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::member::Profile;
-use super::request_id::{RecordId, RequestId};
-use crate::ids::{Generation, GroupInstanceId, MemberId};
+use super::record_id::RecordId;
+use crate::ids::{Generation, GroupInstanceId, MemberId, RequestId};
 
 /// One thing that happened. Each request is answered exactly once, perhaps much later.
 #[derive(Clone, Debug)]

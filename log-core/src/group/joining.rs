@@ -10,9 +10,8 @@ use super::input::{Join, JoinAbility};
 use super::member::{Member, Profile, Waiting};
 use super::phase::Phase;
 use super::records::Awaited;
-use super::request_id::RequestId;
 use super::{Group, refuse};
-use crate::ids::{GroupInstanceId, MemberId};
+use crate::ids::{GroupInstanceId, MemberId, RequestId};
 
 /// A newcomer cannot be told from a dead one while its JoinGroup waits: it cannot beat before it has joined. After this
 /// it is dropped, and comes again if it lives (Kafka's `NewMemberJoinTimeoutMs`).

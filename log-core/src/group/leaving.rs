@@ -7,7 +7,7 @@ use super::effect::{Effect, Left, Response};
 use super::error::GroupError;
 use super::input::{Leave, Leaver};
 use super::phase::Phase;
-use super::request_id::RecordId;
+use super::record_id::RecordId;
 
 impl Group {
     pub(super) fn leave(&mut self, now: Duration, leave: Leave, effects: &mut Vec<Effect>) {

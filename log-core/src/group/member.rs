@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::request_id::RequestId;
-use crate::ids::GroupInstanceId;
+use crate::ids::{GroupInstanceId, RequestId};
 
 /// One way of dividing the partitions that a member knows, such as `range`, with what it says to the leader.
 #[derive(Clone, Debug, PartialEq, Eq)]

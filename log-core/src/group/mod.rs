@@ -26,9 +26,9 @@ mod leaving;
 mod member;
 mod phase;
 mod rebalance;
+mod record_id;
 mod recording;
 mod records;
-mod request_id;
 mod size;
 mod syncing;
 
@@ -42,12 +42,12 @@ use std::time::Duration;
 
 pub use completed_rebalance::{CompletedRebalance, RecordedMember};
 pub use config::GroupConfig;
-pub use description::{DescribedMember, Description};
+pub use description::{DescribedMember, Description, Overview};
 pub use effect::{Effect, Joined, JoinedMember, Left, Response, Synced};
 pub use error::GroupError;
 pub use input::{Caller, Heartbeat, Input, Join, JoinAbility, Leave, Leaver, Sync};
 pub use member::{Profile, Protocol};
-pub use request_id::{RecordId, RequestId};
+pub use record_id::RecordId;
 
 use crate::ids::{Generation, GroupInstanceId, MemberId};
 use member::{Member, Waiting};

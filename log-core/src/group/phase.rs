@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::request_id::RecordId;
+use super::record_id::RecordId;
 
 /// Where a group is in its protocol, under Kafka's names.
 ///

@@ -9,8 +9,8 @@ use super::effect::{Effect, Response};
 use super::error::GroupError;
 use super::member::{Member, Waiting};
 use super::phase::{Gathering, InitialDelay, Phase};
+use super::record_id::RecordId;
 use super::records::Awaited;
-use super::request_id::RecordId;
 use super::{Group, refuse};
 use crate::ids::{Generation, MemberId};
 

@@ -8,8 +8,8 @@ use super::effect::{Effect, Response};
 use super::error::GroupError;
 use super::member::{Member, Profile, Protocol, Waiting};
 use super::phase::Phase;
+use super::record_id::RecordId;
 use super::records::Awaited;
-use super::request_id::RecordId;
 use super::{Group, refuse_awaited};
 use crate::ids::MemberId;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::effect::{Joined, Left};
-use super::request_id::{RecordId, RequestId};
+use super::record_id::RecordId;
+use crate::ids::RequestId;
 
 /// What a record's fate decides.
 #[derive(Clone, Debug)]

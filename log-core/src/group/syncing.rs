@@ -9,10 +9,10 @@ use super::error::GroupError;
 use super::input::Sync;
 use super::member::{Member, Waiting};
 use super::phase::Phase;
+use super::record_id::RecordId;
 use super::records::Awaited;
-use super::request_id::{RecordId, RequestId};
 use super::{Group, refuse};
-use crate::ids::MemberId;
+use crate::ids::{MemberId, RequestId};
 
 impl Group {
     pub(super) fn sync(&mut self, now: Duration, sync: Sync, effects: &mut Vec<Effect>) {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::recording::RECORD_AGAIN_AFTER;
 use super::*;
+use crate::ids::RequestId;
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 const REBALANCE_TIMEOUT: Duration = Duration::from_secs(300);

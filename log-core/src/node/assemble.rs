@@ -1,8 +1,9 @@
-//! Puts a replica together from what recovery found in its data folder.
+//! Puts a node together from what recovery found in its data folder.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
+use super::Node;
 use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
 use super::node_error::NodeError;
@@ -11,6 +12,7 @@ use super::partition_bound::PartitionBound;
 use super::replica::Replica;
 use super::view::{Cluster, Shared};
 use crate::consensus::{Driver, Membership, Restored, Timing};
+use crate::group::GroupConfig;
 use crate::ids::{EntryIndex, LeaderEpoch};
 use crate::state::State;
 use crate::storage::{Checkpoint, EntryLog, Formed, Identity, Partitions, Recovered};
@@ -24,16 +26,18 @@ pub(crate) struct Limits {
     pub(crate) disk_reserve_bytes: u64,
     /// Files of partitions that are open at once.
     pub(crate) partition_files_max: usize,
+    /// What bounds the consumer groups.
+    pub(crate) groups: GroupConfig,
 }
 
-/// Puts a first replica together from what recovery found.
+/// Puts a first node together from what recovery found.
 pub(crate) fn assemble(
     folder: &Path,
     limits: Limits,
     identity: &Identity,
     recovered: Recovered,
     now: Now,
-) -> Result<(Replica, Arc<Shared>, EntryLog), NodeError> {
+) -> Result<(Node, Arc<Shared>, EntryLog), NodeError> {
     let parts = Parts::read(folder, identity, recovered)?;
     let clocks = Clocks::from(parts.state.clock(), now.elapsed);
     let shared = Arc::new(Shared {
@@ -56,10 +60,11 @@ pub(crate) fn assemble(
         parts.applied,
         limits.checkpoint_bytes,
     );
-    Ok((replica, shared, parts.log))
+    let node = Node::new(replica, limits.groups, Arc::clone(&shared));
+    Ok((node, shared, parts.log))
 }
 
-/// Puts a replica together again after a snapshot was installed: everybody who knows the old one sees the new.
+/// Puts a node together again after a snapshot was installed: everybody who knows the old one sees the new.
 pub(crate) fn assemble_again(
     folder: &Path,
     limits: Limits,
@@ -67,7 +72,7 @@ pub(crate) fn assemble_again(
     recovered: Recovered,
     shared: &Arc<Shared>,
     now: Now,
-) -> Result<(Replica, EntryLog), NodeError> {
+) -> Result<(Node, EntryLog), NodeError> {
     let parts = Parts::read(folder, identity, recovered)?;
     {
         // Under one lock, as when a command is applied: a reader that sees an offset finds its bytes.
@@ -85,7 +90,8 @@ pub(crate) fn assemble_again(
         limits.checkpoint_bytes,
     );
     replica.publish_anew();
-    Ok((replica, parts.log))
+    let node = Node::new(replica, limits.groups, Arc::clone(shared));
+    Ok((node, parts.log))
 }
 
 /// What a data folder gives.

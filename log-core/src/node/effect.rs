@@ -2,37 +2,29 @@
 
 use bytes::Bytes;
 
-use super::input::Ticket;
-use super::propose_error::{AppliedOutcome, ProposeError};
 use super::published::Published;
+use super::reply::NodeReply;
 use crate::consensus::{Message, Persist};
 use crate::entry::HardState;
-use crate::ids::{EntryIndex, ReplicaId};
+use crate::ids::{EntryIndex, ReplicaId, RequestId};
 use crate::storage::Captured;
 
 /// What must happen, in the order given.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// Show this to those who watch. In a round it comes before every answer: a client that has one must not find an older
+    /// Show this to those who watch. In a round it comes before every reply: a client that has one must not find an older
     /// leader, quorum or member list.
     Publish(Published),
     /// Write and sync.
     Persist(Persist),
     /// Tell another replica.
     Send(Message),
-    /// Answer a proposal.
-    Answer {
-        /// Who asked.
-        ticket: Ticket,
-        /// The outcome and its entry, or why there is none.
-        outcome: Result<AppliedOutcome, ProposeError>,
-    },
-    /// Answer a read.
-    Readable {
-        /// Who asked.
-        ticket: Ticket,
-        /// Whether it may be served here.
-        allowed: Result<(), ProposeError>,
+    /// Answer a request.
+    Reply {
+        /// Which.
+        to: RequestId,
+        /// The reply, of the request's kind.
+        reply: NodeReply,
     },
     /// Write this promise, then complete the checkpoint, away from the replica's own thread.
     CompleteCheckpoint {

@@ -1,42 +1,28 @@
-//! What can happen to a replica.
+//! What can happen to a node.
 
 use crate::consensus::{HeldSnapshot, MembershipChange, Message};
-use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
+use crate::group;
+use crate::group::Caller;
+use crate::ids::{EntryIndex, GroupId, ReplicaId, RequestId};
 use crate::state::Command;
 
-/// Names a question, so that its answer finds the asker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Ticket(pub(crate) u64);
-
-/// What can happen to a replica.
+/// What can happen to a node.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// A connection or the operator wants a command applied. Answered with [`super::Effect::Answer`].
-    Propose {
-        /// Who asks.
-        ticket: Ticket,
-        /// What.
-        command: Command,
-        /// Only if this is still the epoch: what was decided in another is stale.
-        only_in: Option<LeaderEpoch>,
-    },
-    /// The operator wants the members changed. Answered with [`super::Effect::Answer`].
-    ChangeMembership {
-        /// Who asks.
-        ticket: Ticket,
-        /// How.
-        change: MembershipChange,
+    /// A connection or the operator asks for something. Answered once, with [`super::Effect::Reply`].
+    Request {
+        /// Names it; no two have the same.
+        id: RequestId,
+        /// What is asked for.
+        request: NodeRequest,
     },
     /// Another voter shall lead, if this one does.
     HandOver {
         /// Whom.
         to: ReplicaId,
     },
-    /// A connection wants to read what is current. Answered with [`super::Effect::Readable`].
-    Read {
-        /// Who asks.
-        ticket: Ticket,
-    },
+    /// A group was deleted: forget it, unless somebody has joined meanwhile.
+    ForgetGroup(GroupId),
     /// This step and all before it are on disk.
     Persisted {
         /// The step's number.
@@ -61,6 +47,44 @@ pub(crate) enum Input {
     },
     /// The snapshot that [`super::Effect::FetchSnapshot`] asked for is here, whole and synced, or will not come.
     SnapshotFetched(Result<EntryIndex, SnapshotLost>),
+}
+
+/// What is asked of a node.
+#[derive(Debug)]
+pub(crate) enum NodeRequest {
+    /// Apply a command. Replied to with [`super::NodeReply::Outcome`].
+    Propose(Command),
+    /// Change the members. Replied to with [`super::NodeReply::Outcome`].
+    ChangeMembership(MembershipChange),
+    /// Say when what is current may be read. Replied to with [`super::NodeReply::Readable`].
+    ReadBarrier,
+    /// Something of the coordinator of the consumer groups.
+    Group(GroupRequest),
+}
+
+/// What is asked of the coordinator of the consumer groups. Where this node does not coordinate, the reply is
+/// NOT_COORDINATOR.
+#[derive(Debug)]
+pub(crate) enum GroupRequest {
+    /// A member's request, which names its sender as the request is named. The reply, [`super::NodeReply::Member`], may take
+    /// as long as a rebalance does.
+    Member {
+        /// The member's group.
+        group: GroupId,
+        /// What the member asks.
+        input: group::Input,
+    },
+    /// May this commit be proposed? Replied to with [`super::NodeReply::Admitted`].
+    AdmitCommit {
+        /// The group whose offsets are to move.
+        group: GroupId,
+        /// The member that commits; none for a client that is no member.
+        caller: Option<Caller>,
+    },
+    /// What does a group look like? Replied to with [`super::NodeReply::Described`].
+    Describe(GroupId),
+    /// Which groups have or had members? Replied to with [`super::NodeReply::Listed`].
+    List,
 }
 
 /// A snapshot could not be fetched; the leader will tell again.

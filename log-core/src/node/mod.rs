@@ -12,28 +12,204 @@ pub(crate) mod disk_room;
 pub(crate) mod due;
 mod effect;
 pub(crate) mod group_commit;
+mod group_coordinator;
 mod input;
 mod node_error;
 mod now;
 pub(crate) mod partition_bound;
 mod propose_error;
 mod published;
-pub(crate) mod recorded_group;
+mod recorded_group;
 mod replica;
+mod reply;
 mod retention;
 mod view;
+
+use std::sync::Arc;
 
 pub(crate) use self::assemble::{Limits, assemble, assemble_again};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::command_clock::CommandClock;
 pub(crate) use self::effect::Effect;
-pub(crate) use self::input::{Input, SnapshotLost, Ticket};
+pub(crate) use self::group_coordinator::GroupCoordinator;
+pub(crate) use self::input::{GroupRequest, Input, NodeRequest, SnapshotLost};
 pub use self::node_error::NodeError;
 pub(crate) use self::now::Now;
 pub use self::partition_bound::TooManyPartitions;
 pub use self::propose_error::{AppliedOutcome, Outcome, ProposeError};
 pub(crate) use self::published::Published;
-pub(crate) use self::replica::ReplicaError;
-pub(crate) use self::replica::{Replica, perform};
+pub(crate) use self::replica::{ReplicaError, perform};
+pub(crate) use self::reply::NodeReply;
 pub(crate) use self::view::Shared;
 pub use self::view::{Cluster, Leadership};
+
+use self::replica::{Proposer, Replica};
+use crate::consensus::Membership;
+use crate::group::GroupConfig;
+use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, RequestId};
+
+/// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
+pub(crate) const COMMAND_BYTES_MAX: usize = 7 << 20;
+
+/// One node. See the module.
+pub(crate) struct Node {
+    replica: Replica,
+    groups: GroupCoordinator,
+    shared: Arc<Shared>,
+}
+
+impl Node {
+    fn new(replica: Replica, groups: GroupConfig, shared: Arc<Shared>) -> Self {
+        Self {
+            replica,
+            groups: GroupCoordinator::new(groups),
+            shared,
+        }
+    }
+
+    /// Takes one input. Call [`Node::work`] after one or several: what several ask goes to disk with one write.
+    pub(crate) fn take(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Request { id, request } => self.take_request(now, id, request, effects),
+            Input::HandOver { to } => self.replica.hand_over_to(to),
+            Input::ForgetGroup(group) => self.groups.forget(&group),
+            Input::Persisted { number } => self.replica.persisted(number),
+            Input::Message(message) => self.replica.hear(message, effects),
+            Input::Tick => {
+                self.replica.tick(effects);
+                self.groups.wake(now.elapsed, effects);
+            }
+            Input::CheckpointDurable { index } => self.replica.checkpoint_durable(index, effects),
+            Input::SnapshotHeld(held) => self.replica.snapshot_held(held),
+            Input::SnapshotServed { to } => self.replica.snapshot_served(to),
+            Input::SnapshotFetched(fetched) => self.replica.snapshot_fetched(fetched, effects),
+        }
+    }
+
+    fn take_request(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        request: NodeRequest,
+        effects: &mut Vec<Effect>,
+    ) {
+        match request {
+            NodeRequest::Propose(command) => {
+                self.replica
+                    .propose(now, Proposer::Request(id), command, effects);
+            }
+            NodeRequest::ChangeMembership(change) => {
+                self.replica.change_membership(id, &change, effects);
+            }
+            NodeRequest::ReadBarrier => self.replica.read(id, effects),
+            NodeRequest::Group(request) => {
+                // A message of this round may have ended the epoch.
+                self.groups
+                    .follow(now.elapsed, self.replica.leads(), effects);
+                self.groups
+                    .request(now.elapsed, id, request, &self.shared, effects);
+            }
+        }
+    }
+
+    /// Does all that the inputs so far have made possible.
+    ///
+    /// # Errors
+    /// [`ReplicaError`]: this node must not go on. Effects pushed before it are still right.
+    pub(crate) fn work(&mut self, now: Now, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        loop {
+            self.propose_records(now, effects);
+            self.replica.work(now, effects)?;
+            self.groups
+                .follow(now.elapsed, self.replica.leads(), effects);
+            let decided = self.replica.take_decided_records();
+            if decided.is_empty() {
+                break;
+            }
+            // The write locks of the entries are gone: the groups may look at the state.
+            for (record, outcome) in decided {
+                self.groups
+                    .recorded(now.elapsed, &record, &outcome, effects);
+            }
+        }
+        self.groups.resume_some(now.elapsed, &self.shared, effects);
+        debug_assert!(
+            is_published_first(effects),
+            "who has a reply must not find an older leader, quorum or member list"
+        );
+        Ok(())
+    }
+
+    /// What was decided in one epoch must not be recorded in another, where the groups were resumed without it.
+    fn propose_records(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let records = self.groups.take_records();
+        if records.is_empty() {
+            return;
+        }
+        for (record, command) in records {
+            let error = if Some(record.epoch) != self.replica.leads() {
+                ProposeError::NotLeader
+            } else if COMMAND_BYTES_MAX < command.bytes_estimate() {
+                ProposeError::TooLarge
+            } else {
+                let proposer = Proposer::Group(record);
+                self.replica.propose(now, proposer, command, effects);
+                continue;
+            };
+            self.groups
+                .recorded(now.elapsed, &record, &Err(error), effects);
+        }
+    }
+
+    /// Stands for election at once: a cluster of one has nobody to wait for.
+    pub(crate) fn campaign(&mut self) {
+        self.replica.campaign();
+    }
+
+    /// Takes a checkpoint of this moment. None may be under way.
+    pub(crate) fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
+        self.replica.capture_checkpoint(effects);
+    }
+
+    /// Whether the checkpoint's files are being written or held.
+    pub(crate) fn is_checkpointing(&self) -> bool {
+        self.replica.is_checkpointing()
+    }
+
+    /// Whether the outcome of a proposal is not known yet.
+    pub(crate) fn has_proposals(&self) -> bool {
+        self.replica.has_proposals()
+    }
+
+    /// Whether it leads, or is about to.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.replica.is_leading()
+    }
+
+    /// Whether this node alone decides.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.replica.is_alone()
+    }
+
+    /// The voter that is nearest to leading: the one to hand over to, if any is known to be there.
+    pub(crate) fn successor(&self) -> Option<ReplicaId> {
+        self.replica.successor()
+    }
+
+    /// The members as of the last applied entry.
+    pub(crate) fn membership(&self) -> &Membership {
+        self.replica.membership()
+    }
+
+    /// The last applied entry and its epoch.
+    pub(crate) fn applied(&self) -> (EntryIndex, LeaderEpoch) {
+        self.replica.applied()
+    }
+}
+
+fn is_published_first(effects: &[Effect]) -> bool {
+    let is_publish = |effect: &Effect| matches!(effect, Effect::Publish(_));
+    let first_other = effects.iter().position(|effect| !is_publish(effect));
+    let last_publish = effects.iter().rposition(is_publish);
+    first_other.is_none_or(|other| last_publish.is_none_or(|publish| publish < other))
+}

@@ -15,16 +15,19 @@ use self::snapshots::SnapshotPlan;
 use super::clocks::TELL_MS_MIN;
 use super::command_clock::CommandStamp;
 use super::effect::Effect;
-use super::input::{Input, Ticket};
+use super::group_coordinator::GroupRecord;
 use super::now::Now;
-use super::propose_error::{Outcome, ProposeError};
+use super::propose_error::{AppliedOutcome, Outcome, ProposeError};
 use super::published::Publisher;
+use super::reply::NodeReply;
 use super::view::{Leadership, Shared};
 use crate::consensus::followers::Followers;
 use crate::consensus::leader_disk::{LeaderDisk, Verdict};
-use crate::consensus::{Driver, Dropped, Membership, Persist, Place, Quorum, Role};
+use crate::consensus::{
+    Driver, Dropped, Membership, MembershipChange, Persist, Place, Quorum, Role,
+};
 use crate::entry::{Entry, EntryKind};
-use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
+use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, RequestId, TimestampMs};
 use crate::state::{
     Applied, Change, Command, Envelope, EnvelopeError, NoteClockJump, Response, State,
 };
@@ -53,14 +56,25 @@ pub enum ReplicaError {
     },
 }
 
+/// Who proposes, and is told what became of it.
+#[derive(Debug)]
+pub(super) enum Proposer {
+    /// Its reply tells.
+    Request(RequestId),
+    /// The coordinator of the groups asks with [`Replica::take_decided_records`].
+    Group(GroupRecord),
+}
+
 /// One replica. See the module.
-pub(crate) struct Replica {
+pub(super) struct Replica {
     driver: Driver,
     membership: Membership,
     shared: Arc<Shared>,
     applied: EntryIndex,
     applied_epoch: LeaderEpoch,
-    proposed: BTreeMap<EntryIndex, (LeaderEpoch, Ticket)>,
+    proposed: BTreeMap<EntryIndex, (LeaderEpoch, Proposer)>,
+    /// What became of the records of groups, to be heard by their coordinator.
+    decided_records: Vec<(GroupRecord, Result<Outcome, ProposeError>)>,
     reads: Reads,
     checkpoint: CheckpointPlan,
     /// The epoch in which this replica was last seen to lead.
@@ -92,6 +106,7 @@ impl Replica {
             applied: applied.0,
             applied_epoch: applied.1,
             proposed: BTreeMap::new(),
+            decided_records: Vec::new(),
             reads: Reads::default(),
             checkpoint: CheckpointPlan {
                 bytes_between: CheckpointPlan::spread(checkpoint_bytes, me),
@@ -127,45 +142,35 @@ impl Replica {
         (self.applied, self.applied_epoch)
     }
 
-    /// Takes one input. Call [`Replica::work`] after one or several.
-    pub(crate) fn take(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
-        match input {
-            Input::Propose {
-                ticket,
-                command,
-                only_in,
-            } => match only_in {
-                Some(epoch) if epoch != self.driver.epoch() => {
-                    let outcome = Err(ProposeError::NotLeader);
-                    effects.push(Effect::Answer { ticket, outcome });
-                }
-                _ => self.propose(now, ticket, command, effects),
-            },
-            Input::ChangeMembership { ticket, change } => {
-                let proposed = self.driver.change_membership(&change);
-                self.note_proposed(ticket, proposed, effects);
-            }
-            Input::HandOver { to } => self.driver.hand_over_to(to),
-            Input::Read { ticket } => self.read(ticket, effects),
-            Input::Persisted { number } => self.persisted(number),
-            Input::Message(message) => self.hear(message, effects),
-            Input::Tick => self.tick(effects),
-            Input::CheckpointDurable { index } => {
-                self.checkpoint.under_way = false;
-                self.checkpoint.durable = index;
-                self.trim(effects);
-            }
-            Input::SnapshotHeld(held) => self.snapshot_held(held),
-            Input::SnapshotServed { to } => self.followers.served(to),
-            Input::SnapshotFetched(fetched) => self.snapshot_fetched(fetched, effects),
-        }
+    pub(super) fn change_membership(
+        &mut self,
+        id: RequestId,
+        change: &MembershipChange,
+        effects: &mut Vec<Effect>,
+    ) {
+        let proposed = self.driver.change_membership(change);
+        self.note_proposed(Proposer::Request(id), proposed, effects);
+    }
+
+    pub(super) fn hand_over_to(&mut self, to: ReplicaId) {
+        self.driver.hand_over_to(to);
+    }
+
+    pub(super) fn checkpoint_durable(&mut self, index: EntryIndex, effects: &mut Vec<Effect>) {
+        self.checkpoint.under_way = false;
+        self.checkpoint.durable = index;
+        self.trim(effects);
+    }
+
+    pub(super) fn snapshot_served(&mut self, to: ReplicaId) {
+        self.followers.served(to);
     }
 
     /// Does all that the inputs so far have made possible.
     ///
     /// # Errors
     /// [`ReplicaError`]: this replica must not go on. Effects pushed before it are still right.
-    pub(crate) fn work(&mut self, now: Now, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+    pub(super) fn work(&mut self, now: Now, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
         if self.ended {
             return Ok(());
         }
@@ -197,12 +202,12 @@ impl Replica {
             }
             self.driver.applied(self.applied);
             for (asked, index) in work.readable {
-                let tickets = self.reads.asked.remove(&asked).unwrap_or_default();
+                let readers = self.reads.asked.remove(&asked).unwrap_or_default();
                 self.reads
                     .at_index
                     .entry(index)
                     .or_default()
-                    .extend(tickets);
+                    .extend(readers);
             }
         }
         self.answer_reads(effects);
@@ -239,9 +244,34 @@ impl Replica {
         self.membership.voters == [self.me()] && !self.membership.is_joint()
     }
 
-    fn propose(&mut self, now: Now, ticket: Ticket, command: Command, effects: &mut Vec<Effect>) {
+    /// The epoch that this replica leads, once it has applied an entry of it: what it says is current then.
+    pub(super) fn leads(&self) -> Option<LeaderEpoch> {
+        let epoch = self.driver.epoch();
+        (self.is_leading() && self.applied_epoch == epoch).then_some(epoch)
+    }
+
+    /// What became of records since this was asked last.
+    pub(super) fn take_decided_records(
+        &mut self,
+    ) -> Vec<(GroupRecord, Result<Outcome, ProposeError>)> {
+        std::mem::take(&mut self.decided_records)
+    }
+
+    /// Whether the outcome of a proposal is not known yet.
+    pub(super) fn has_proposals(&self) -> bool {
+        !self.proposed.is_empty()
+    }
+
+    /// Proposes a command; what comes of it, its proposer is told.
+    pub(super) fn propose(
+        &mut self,
+        now: Now,
+        proposer: Proposer,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) {
         let proposed = self.stamped(now, command);
-        self.note_proposed(ticket, proposed, effects);
+        self.note_proposed(proposer, proposed, effects);
     }
 
     /// A leader that has not applied its epoch's first entry does not know the time of the command before it, nor whether
@@ -286,20 +316,33 @@ impl Replica {
 
     fn note_proposed(
         &mut self,
-        ticket: Ticket,
+        proposer: Proposer,
         proposed: Result<Place, Dropped>,
         effects: &mut Vec<Effect>,
     ) {
         match proposed {
             Ok(Place { index, epoch }) => {
-                self.proposed.insert(index, (epoch, ticket));
+                self.proposed.insert(index, (epoch, proposer));
             }
-            Err(dropped) => {
-                let outcome = Err(match dropped {
-                    Dropped::NotLeader => ProposeError::NotLeader,
-                    Dropped::Busy => ProposeError::Dropped,
-                });
-                effects.push(Effect::Answer { ticket, outcome });
+            Err(Dropped::NotLeader) => self.tell(proposer, Err(ProposeError::NotLeader), effects),
+            Err(Dropped::Busy) => self.tell(proposer, Err(ProposeError::Dropped), effects),
+        }
+    }
+
+    fn tell(
+        &mut self,
+        proposer: Proposer,
+        outcome: Result<AppliedOutcome, ProposeError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match proposer {
+            Proposer::Request(to) => effects.push(Effect::Reply {
+                to,
+                reply: NodeReply::Outcome(outcome),
+            }),
+            Proposer::Group(record) => {
+                let outcome = outcome.map(|(_, outcome)| outcome);
+                self.decided_records.push((record, outcome));
             }
         }
     }
@@ -370,14 +413,14 @@ impl Replica {
     }
 
     fn answer(&mut self, entry: &Entry, outcome: Option<Outcome>, effects: &mut Vec<Effect>) {
-        let Some((epoch, ticket)) = self.proposed.remove(&entry.index) else {
+        let Some((epoch, proposer)) = self.proposed.remove(&entry.index) else {
             return;
         };
         let outcome = match outcome {
             Some(outcome) if epoch == entry.epoch => Ok((entry.index, outcome)),
             _ => Err(ProposeError::NotLeader),
         };
-        effects.push(Effect::Answer { ticket, outcome });
+        self.tell(proposer, outcome, effects);
     }
 
     /// A leader is named only once an entry of its epoch is applied here: a leader before its first entry serves nobody
@@ -448,22 +491,19 @@ impl Replica {
 
     /// Leadership is lost: what was proposed may still be committed by the next leader, or not.
     fn let_askers_go(&mut self, effects: &mut Vec<Effect>) {
-        for (_, ticket) in std::mem::take(&mut self.proposed).into_values() {
-            effects.push(Effect::Answer {
-                ticket,
-                outcome: Err(ProposeError::OutcomeUnknown),
-            });
+        for (_, proposer) in std::mem::take(&mut self.proposed).into_values() {
+            self.tell(proposer, Err(ProposeError::OutcomeUnknown), effects);
         }
         self.let_readers_go(effects);
     }
 
-    fn persisted(&mut self, number: u64) {
+    pub(super) fn persisted(&mut self, number: u64) {
         self.driver.persisted(number);
         self.unsynced.forget(number);
         self.leader_disk.synced(number, self.followers.now());
     }
 
-    fn tick(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn tick(&mut self, effects: &mut Vec<Effect>) {
         self.driver.tick();
         self.followers.tick();
         if !self.is_leading() {

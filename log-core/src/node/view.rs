@@ -1,6 +1,6 @@
 //! What a node shows of itself: who it is, who leads, its state and its partitions.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::clocks::Clocks;
@@ -52,19 +52,21 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The state as of the last applied entry. A short lock on plain data.
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        let state = self.state.read();
+        state.expect("a broken invariant stops the broker")
+    }
+
     /// Whether the cluster's level has jumps of command time noted.
     pub(crate) fn notes_jumps(&self) -> bool {
-        let state = self.state.read();
-        state
-            .expect("a broken invariant stops the broker")
-            .notes_jumps()
+        self.state().notes_jumps()
     }
 
     /// Command time as of what is applied, and which parts of it count for nothing: what ages are counted by. What the wall shows beyond it
     /// does not count before it is noted.
     pub(crate) fn command_time(&self, elapsed: Duration) -> (TimestampMs, ClockJumps) {
-        let state = self.state.read();
-        let state = state.expect("a broken invariant stops the broker");
+        let state = self.state();
         let command = self.clocks.command();
         let jumps = match state.notes_jumps() {
             true => state.clock_jumps().clone(),

@@ -39,6 +39,8 @@ mod transaction;
 mod transaction_coordinator;
 mod transactions;
 
+use std::ops::Bound;
+
 pub use applied::{Applied, Change};
 pub use broker_config::BROKER_KEYS;
 pub use checkpoint::StateDecodeError;
@@ -305,6 +307,14 @@ impl State {
     /// All consumer groups by their id.
     pub fn groups(&self) -> impl Iterator<Item = (&GroupId, &ConsumerGroup)> + '_ {
         self.groups.0.iter()
+    }
+
+    /// The consumer groups from a bound on, by id.
+    pub fn groups_from(
+        &self,
+        from: Bound<&GroupId>,
+    ) -> impl Iterator<Item = (&GroupId, &ConsumerGroup)> + '_ {
+        self.groups.0.range::<GroupId, _>((from, Bound::Unbounded))
     }
 
     /// One consumer group.

@@ -220,10 +220,8 @@ pub(super) async fn admit(
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
     }
-    let admitted = service.coordinator().admit_commit(group.clone(), by).await;
-    admitted
-        .map_err(|_| ResponseError::NotCoordinator)?
-        .map_err(|error| of_group_error(&error))
+    let admitted = service.replica().admit_commit(group.clone(), by).await;
+    admitted.map_err(|error| of_group_error(&error))
 }
 
 /// The partitions that a commit has left out.
@@ -483,8 +481,8 @@ async fn subscribed_topics(
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
     }
-    let described = service.coordinator().describe(group.clone()).await;
-    let Some(description) = described.map_err(|_| ResponseError::NotCoordinator)? else {
+    let described = service.replica().describe_group(group.clone()).await;
+    let Some(description) = described.map_err(|error| of_group_error(&error))? else {
         return Ok(BTreeSet::new());
     };
     if description.members.is_empty() {

@@ -15,9 +15,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::barrier::{Listed, list_barrier, read_barrier};
 use super::proposal::settle;
-use crate::broker::error_code::{Asked, not_leading};
+use crate::broker::error_code::{Asked, not_leading, of_group_error};
 use crate::broker::service::Service;
-use crate::group::{DescribedMember, Description};
+use crate::group::{DescribedMember, Description, Overview};
 use crate::ids::{GroupId, GroupInstanceId};
 use crate::state::{Command, DeleteGroup};
 
@@ -41,7 +41,7 @@ pub(in crate::broker) async fn list(
     let wanted = groups
         .into_iter()
         .filter(|(_, group)| is_wanted(&request, group.state));
-    let listed = |(id, group): (GroupId, Description)| {
+    let listed = |(id, group): (GroupId, Overview)| {
         let listed = ListedGroup::default()
             .with_group_id(wire_group(&id))
             .with_protocol_type(StrBytes::from_string(group.protocol_type));
@@ -70,20 +70,20 @@ fn is_wanted(request: &ListGroupsRequest, state: &str) -> bool {
 }
 
 /// Those that have or had members, and those that only have committed offsets.
-async fn all_groups(service: &Service) -> Result<BTreeMap<GroupId, Description>, ResponseError> {
+async fn all_groups(service: &Service) -> Result<BTreeMap<GroupId, Overview>, ResponseError> {
     if list_barrier(service).await? == Listed::Elsewhere {
         return Ok(BTreeMap::new());
     }
-    let mut groups: BTreeMap<GroupId, Description> = {
+    let mut groups: BTreeMap<GroupId, Overview> = {
         let state = service.replica().state();
         state
             .groups()
-            .map(|(id, _)| (id.clone(), without_members()))
+            .map(|(id, _)| (id.clone(), Overview::of_recorded(false, None)))
             .collect()
     };
     let coordinated = service
-        .coordinator()
-        .list()
+        .replica()
+        .list_groups()
         .await
         .map_err(|_| ResponseError::CoordinatorLoadInProgress)?;
     groups.extend(coordinated);
@@ -124,8 +124,8 @@ pub(in crate::broker) async fn describe(
 
 async fn describe_one(service: &Service, id: &str) -> Result<Option<Description>, ResponseError> {
     let id = GroupId::new(id);
-    let described = service.coordinator().describe(id.clone()).await;
-    let described = described.map_err(|_| ResponseError::NotCoordinator)?;
+    let described = service.replica().describe_group(id.clone()).await;
+    let described = described.map_err(|error| of_group_error(&error))?;
     let has_offsets = service.replica().state().group(&id).is_some();
     Ok(described.or_else(|| has_offsets.then(without_members)))
 }
@@ -194,8 +194,8 @@ async fn delete_one(service: &Service, id: &str) -> Result<(), ResponseError> {
     }
     let group = GroupId::new(id);
     // Members that are still joining are known to the coordinator alone.
-    let described = service.coordinator().describe(group.clone()).await;
-    let described = described.map_err(|_| ResponseError::NotCoordinator)?;
+    let described = service.replica().describe_group(group.clone()).await;
+    let described = described.map_err(|error| of_group_error(&error))?;
     if described.is_some_and(|description| !description.members.is_empty()) {
         return Err(ResponseError::NonEmptyGroup);
     }
@@ -205,7 +205,7 @@ async fn delete_one(service: &Service, id: &str) -> Result<(), ResponseError> {
     settle(service, command, Asked::Coordinator, WAIT)
         .await
         .map_err(|failed| failed.code)?;
-    service.coordinator().forget(group).await;
+    service.replica().forget_group(group).await;
     Ok(())
 }
 

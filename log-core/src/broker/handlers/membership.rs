@@ -17,9 +17,9 @@ use crate::broker::error_code::{Asked, not_leading, of_group_error};
 use crate::broker::service::{Client, Service};
 use crate::group::{
     Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, JoinedMember, Leave, Leaver,
-    Left, Profile, Protocol, RequestId, Response, Sync, Synced,
+    Left, Profile, Protocol, Response, Sync, Synced,
 };
-use crate::ids::{GroupId, GroupInstanceId, MemberId};
+use crate::ids::{GroupId, GroupInstanceId, MemberId, RequestId};
 use crate::wire::values;
 
 pub(in crate::broker) async fn join(
@@ -43,7 +43,7 @@ pub(in crate::broker) async fn join(
     }
 }
 
-/// The request's number is filled in by the coordinator.
+/// The request's number is filled in when it is known.
 fn joining(client: &Client, version: i16, request: JoinGroupRequest) -> Join {
     let session_timeout = milliseconds(request.session_timeout_ms);
     let rebalance_timeout = if version == 0 {
@@ -235,7 +235,7 @@ fn left_response(left: Left) -> MemberResponse {
 async fn asked(
     service: &Service,
     group: &str,
-    input: impl FnOnce(RequestId) -> Input + Send + 'static,
+    input: impl FnOnce(RequestId) -> Input,
 ) -> Result<Response, ResponseError> {
     if group.is_empty() {
         return Err(ResponseError::InvalidGroupId);
@@ -243,11 +243,12 @@ async fn asked(
     if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
         return Err(code);
     }
-    let answered = service
-        .coordinator()
-        .request(GroupId::new(group), input)
-        .await;
-    answered.map_err(|_| ResponseError::NotCoordinator)
+    let answered = service.replica().ask_for_member(GroupId::new(group), input);
+    tokio::select! {
+        answered = answered => answered.map_err(|error| of_group_error(&error)),
+        // The members of this node's groups go on with the next coordinator.
+        () = service.shutdown().cancelled() => Err(ResponseError::NotCoordinator),
+    }
 }
 
 /// A caller as requests name it.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::group::{CompletedRebalance, Input, RequestId, Response};
-use crate::ids::{Generation, GroupInstanceId, MemberId};
+use crate::group::{CompletedRebalance, Input, Response};
+use crate::ids::{Generation, GroupInstanceId, MemberId, RequestId};
 
 /// Longer than any wait that the timeouts of the consumers and the delays of the log can add up to.
 const ANSWER_BOUND: Duration = Duration::from_secs(150);

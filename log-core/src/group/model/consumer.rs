@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::group::{
     Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, Leave, Leaver, Profile,
-    RequestId, Response, Sync,
+    Response, Sync,
 };
-use crate::ids::{Generation, MemberId};
+use crate::ids::{Generation, MemberId, RequestId};
 
 /// How many partitions the group divides.
 pub(super) const PARTITIONS: u8 = 5;

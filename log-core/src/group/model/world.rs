@@ -14,9 +14,9 @@ use super::checker::{Checker, Coverage};
 use super::consumer::{Consumer, PARTITIONS, Step};
 use crate::group::{
     CompletedRebalance, Effect, Group, GroupConfig, GroupError, Input, JoinAbility, Profile,
-    Protocol, RecordId, RequestId, Response,
+    Protocol, RecordId, Response,
 };
-use crate::ids::GroupInstanceId;
+use crate::ids::{GroupInstanceId, RequestId};
 
 const FAULTS_STOP_AT: Duration = Duration::from_secs(240);
 const ENDS_AT: Duration = Duration::from_secs(480);

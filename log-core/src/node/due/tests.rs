@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::*;
 use crate::consensus::Persist;
+use crate::group::GroupConfig;
 use crate::ids::{
-    EntryIndex, GroupId, NodeId, Offset, PartitionIndex, ReplicaId, TimestampMs, TopicName,
-    TransactionalId,
+    EntryIndex, GroupId, NodeId, Offset, PartitionIndex, ReplicaId, RequestId, TimestampMs,
+    TopicName, TransactionalId,
 };
 use crate::node::group_commit::{Job, JournalLine, Written};
-use crate::node::{Effect, Input, Limits, ProposeError, Replica, Ticket, assemble};
+use crate::node::{Effect, Input, Limits, Node, NodeReply, NodeRequest, ProposeError, assemble};
 use crate::record::{BatchBuilder, NewRecord};
 use crate::state::{
     AddOffsetsToTransaction, CreateTopic, FeatureLevel, InitProducerId, JudgeClockJumps,
@@ -45,13 +46,20 @@ const REMEMBERED: Remembered = Remembered {
     transactional_ids: Duration::from_secs(7 * 86_400),
 };
 
+fn propose(id: u64, command: Command) -> Input {
+    Input::Request {
+        id: RequestId(id),
+        request: NodeRequest::Propose(command),
+    }
+}
+
 struct Alone {
     disk: SimDisk,
     clock: SimClock,
     shared: Arc<Shared>,
-    replica: Replica,
+    node: Node,
     log: EntryLog,
-    tickets: u64,
+    proposed: u64,
     /// The last entry that others were shown.
     published: Option<EntryIndex>,
 }
@@ -109,17 +117,18 @@ impl Alone {
             checkpoint_bytes: u64::MAX,
             disk_reserve_bytes: 0,
             partition_files_max: 1_000,
+            groups: GroupConfig::default(),
         };
-        let (mut replica, shared, log) =
+        let (mut node, shared, log) =
             assemble(Path::new(FOLDER), limits, &identity, recovered, clock.now()).unwrap();
-        replica.campaign();
+        node.campaign();
         Self {
             disk,
             clock,
             shared,
-            replica,
+            node,
             log,
-            tickets: 0,
+            proposed: 0,
             published: None,
         }
     }
@@ -131,7 +140,7 @@ impl Alone {
 
     fn stopped(mut self) -> SimDisk {
         let mut effects = Vec::new();
-        self.replica.capture_checkpoint(&mut effects);
+        self.node.capture_checkpoint(&mut effects);
         self.work(effects);
         let Self {
             disk, shared, log, ..
@@ -146,14 +155,10 @@ impl Alone {
     }
 
     fn tell(&mut self, command: Command) -> Response {
-        self.tickets += 1;
-        let propose = Input::Propose {
-            ticket: Ticket(self.tickets),
-            command,
-            only_in: None,
-        };
+        self.proposed += 1;
+        let propose = propose(self.proposed, command);
         let mut effects = Vec::new();
-        self.replica.take(self.clock.now(), propose, &mut effects);
+        self.node.take(self.clock.now(), propose, &mut effects);
         let answers = self.work(effects);
         let [outcome] = &answers[..] else {
             panic!("{answers:?}")
@@ -165,7 +170,7 @@ impl Alone {
     fn work(&mut self, mut effects: Vec<Effect>) -> Vec<Result<Response, crate::state::Refusal>> {
         let mut outcomes = Vec::new();
         loop {
-            self.replica.work(self.clock.now(), &mut effects).unwrap();
+            self.node.work(self.clock.now(), &mut effects).unwrap();
             if effects.is_empty() {
                 return outcomes;
             }
@@ -180,7 +185,10 @@ impl Alone {
                         let applied = published.applied.map(|(applied, _)| applied);
                         self.published = self.published.max(applied);
                     }
-                    Effect::Answer { outcome, .. } => {
+                    Effect::Reply {
+                        reply: NodeReply::Outcome(outcome),
+                        ..
+                    } => {
                         let (index, outcome) = outcome.unwrap();
                         assert!(Some(index) <= self.published, "answered before it is shown");
                         outcomes.push(outcome);
@@ -211,7 +219,7 @@ impl Alone {
                 },
                 _ => unreachable!("said by the thread"),
             };
-            self.replica.take(self.clock.now(), input, effects);
+            self.node.take(self.clock.now(), input, effects);
         }
     }
 
@@ -408,13 +416,8 @@ fn a_jump_whose_note_is_still_under_way_makes_nothing_due() {
     node.begin_transaction();
     node.clock.jump_wall(401 * DAY_MS);
     // Proposed, and not yet on disk: the note before it is neither.
-    let propose = Input::Propose {
-        ticket: Ticket(u64::MAX),
-        command: Command::AllocateProducerId,
-        only_in: None,
-    };
-    node.replica
-        .take(node.clock.now(), propose, &mut Vec::new());
+    let propose = propose(u64::MAX, Command::AllocateProducerId);
+    node.node.take(node.clock.now(), propose, &mut Vec::new());
     assert!(
         due::records(&node.shared, node.clock.now())
             .moves
@@ -438,16 +441,12 @@ fn a_leader_that_has_not_applied_its_epochs_first_entry_stamps_nothing() {
     let mut node = Alone::founded(TODAY);
     node.call();
     let mut node = Alone::elected(node.stopped(), days(401));
-    let propose = Input::Propose {
-        ticket: Ticket(1),
-        command: Command::AllocateProducerId,
-        only_in: None,
-    };
+    let propose = propose(1, Command::AllocateProducerId);
     let mut effects = Vec::new();
-    node.replica.take(node.clock.now(), propose, &mut effects);
-    let dropped = Err(ProposeError::Dropped);
+    node.node.take(node.clock.now(), propose, &mut effects);
+    let dropped = NodeReply::Outcome(Err(ProposeError::Dropped));
     assert!(
-        matches!(&effects[..], [Effect::Answer { outcome, .. }] if *outcome == dropped),
+        matches!(&effects[..], [Effect::Reply { reply, .. }] if *reply == dropped),
         "{effects:?}"
     );
 }

@@ -5,30 +5,24 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use crate::consensus::ReadTicket;
-use crate::ids::EntryIndex;
+use crate::ids::{EntryIndex, RequestId};
 use crate::node::effect::Effect;
-use crate::node::input::Ticket;
 use crate::node::propose_error::ProposeError;
-use crate::node::view::Leadership;
+use crate::node::reply::NodeReply;
 
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Reads {
-    pub(super) waiting: Vec<Ticket>,
-    pub(super) asked: BTreeMap<ReadTicket, Vec<Ticket>>,
-    pub(super) at_index: BTreeMap<EntryIndex, Vec<Ticket>>,
+    pub(super) waiting: Vec<RequestId>,
+    pub(super) asked: BTreeMap<ReadTicket, Vec<RequestId>>,
+    pub(super) at_index: BTreeMap<EntryIndex, Vec<RequestId>>,
 }
 
 impl Replica {
-    pub(super) fn read(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
-        match self.current_leadership() {
-            Leadership::Leader { .. } => self.reads.waiting.push(ticket),
-            Leadership::Starting | Leadership::Follower { .. } => {
-                effects.push(Effect::Readable {
-                    ticket,
-                    allowed: Err(ProposeError::NotLeader),
-                });
-            }
+    pub(in crate::node) fn read(&mut self, id: RequestId, effects: &mut Vec<Effect>) {
+        match self.leads() {
+            Some(_) => self.reads.waiting.push(id),
+            None => effects.push(readable(id, Err(ProposeError::NotLeader))),
         }
     }
 
@@ -48,11 +42,8 @@ impl Replica {
             if self.applied < *first.key() {
                 break;
             }
-            let tickets = first.remove();
-            effects.extend(tickets.into_iter().map(|ticket| Effect::Readable {
-                ticket,
-                allowed: Ok(()),
-            }));
+            let readers = first.remove().into_iter();
+            effects.extend(readers.map(|id| readable(id, Ok(()))));
         }
     }
 
@@ -64,11 +55,15 @@ impl Replica {
             .into_values()
             .chain(reads.at_index.into_values())
             .flatten();
-        for ticket in asked.chain(reads.waiting) {
-            effects.push(Effect::Readable {
-                ticket,
-                allowed: Err(ProposeError::OutcomeUnknown),
-            });
+        for id in asked.chain(reads.waiting) {
+            effects.push(readable(id, Err(ProposeError::OutcomeUnknown)));
         }
+    }
+}
+
+fn readable(to: RequestId, allowed: Result<(), ProposeError>) -> Effect {
+    Effect::Reply {
+        to,
+        reply: NodeReply::Readable(allowed),
     }
 }

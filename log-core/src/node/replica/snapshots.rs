@@ -24,7 +24,7 @@ pub(super) struct SnapshotPlan {
 impl Replica {
     /// A snapshot that would put this replica ahead is fetched first and installed by a restart; everything else is for
     /// consensus.
-    pub(super) fn hear(&mut self, message: Message, effects: &mut Vec<Effect>) {
+    pub(in crate::node) fn hear(&mut self, message: Message, effects: &mut Vec<Effect>) {
         let from = ReplicaId(message.from);
         self.followers.heard(from);
         let told = told_snapshot(&message);
@@ -47,7 +47,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn snapshot_fetched(
+    pub(in crate::node) fn snapshot_fetched(
         &mut self,
         fetched: Result<EntryIndex, SnapshotLost>,
         effects: &mut Vec<Effect>,
@@ -83,7 +83,7 @@ impl Replica {
         effects.push(Effect::HoldSnapshot);
     }
 
-    pub(super) fn snapshot_held(&mut self, held: Option<HeldSnapshot>) {
+    pub(in crate::node) fn snapshot_held(&mut self, held: Option<HeldSnapshot>) {
         self.snapshot.holding = false;
         self.snapshot.failed = held.is_none().then(|| self.followers.now());
         self.followers.hold();

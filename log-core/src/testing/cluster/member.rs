@@ -16,10 +16,11 @@ use super::isolation::Isolation;
 use super::request::{Asker, Asking, Hearing, Request, Said, Season, Then};
 use super::topic;
 use crate::group::{
-    self, Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, Profile, Protocol,
-    RequestId, Sync,
+    self, Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, Profile, Protocol, Sync,
 };
-use crate::ids::{Generation, GroupId, GroupInstanceId, MemberId, Offset, PartitionIndex};
+use crate::ids::{
+    Generation, GroupId, GroupInstanceId, MemberId, Offset, PartitionIndex, RequestId,
+};
 use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, CommitOffsets, Committer, NewOffset, Refusal};
 
@@ -176,6 +177,7 @@ impl Member {
     pub(super) fn hear(&mut self, said: Said, hearing: &mut Hearing<'_>) -> Then {
         match said {
             Said::Group(group::Response::Join(Ok(joined))) => {
+                is_coordinated(joined.generation, hearing);
                 self.id = Some(joined.member_id.clone());
                 self.joined = Some(joined);
                 self.step = Step::Syncs;
@@ -183,7 +185,10 @@ impl Member {
             Said::Group(group::Response::Sync(Ok(synced))) => {
                 self.assigned(&synced.assignment, hearing);
             }
-            Said::Group(group::Response::Heartbeat(Ok(()))) => self.step = Step::Reads,
+            Said::Group(group::Response::Heartbeat(Ok(()))) => {
+                is_coordinated(self.generation(), hearing);
+                self.step = Step::Reads;
+            }
             Said::Group(
                 group::Response::Join(Err(error))
                 | group::Response::Sync(Err(error))
@@ -193,7 +198,7 @@ impl Member {
             Said::Group(group::Response::Leave(_)) => {
                 unreachable!("nobody leaves in so many words")
             }
-            Said::NotCoordinator | Said::Readable(Err(_)) => return Then::Elsewhere,
+            Said::Readable(Err(_)) => return Then::Elsewhere,
             Said::Readable(Ok(())) => self.read(hearing),
             Said::Shown => self.consume(hearing),
             Said::Outcome(outcome) => return self.committed(outcome, hearing),
@@ -203,6 +208,7 @@ impl Member {
 
     fn assigned(&mut self, assignment: &[u8], hearing: &mut Hearing<'_>) {
         hearing.coverage.count("assignments");
+        is_coordinated(self.generation(), hearing);
         let partitions = assignment.iter().copied().map(u32::from);
         self.partitions = partitions.map(PartitionIndex).collect();
         hearing
@@ -290,6 +296,10 @@ impl Member {
     }
 
     fn failed(&mut self, error: GroupError, hearing: &mut Hearing<'_>) -> Then {
+        if error == GroupError::NotCoordinator {
+            self.unanswered();
+            return Then::Elsewhere;
+        }
         self.step = Step::Joins;
         match error {
             GroupError::MemberIdRequired { member_id } => self.id = Some(member_id),
@@ -299,10 +309,9 @@ impl Member {
             GroupError::IllegalGeneration | GroupError::RebalanceInProgress => {
                 hearing.coverage.count("rebalances followed");
             }
-            GroupError::CoordinatorNotAvailable | GroupError::NotCoordinator => {
-                return Then::Elsewhere;
-            }
-            GroupError::InconsistentGroupProtocol
+            GroupError::CoordinatorNotAvailable => return Then::Elsewhere,
+            GroupError::NotCoordinator
+            | GroupError::InconsistentGroupProtocol
             | GroupError::InvalidSessionTimeout
             | GroupError::GroupMaxSizeReached => hearing.history.wronged(hearing.client, &error),
         }
@@ -327,12 +336,20 @@ impl Member {
     }
 }
 
+/// A node answers a member of this generation.
+fn is_coordinated(generation: Generation, hearing: &mut Hearing<'_>) {
+    let group = hearing.view.state.group(&watching_group());
+    let recorded = group.map_or(Generation(0), |group| group.generation());
+    let node = hearing.view.node;
+    hearing.history.coordinated(node, generation, recorded);
+}
+
 fn group_request(input: Input) -> Request {
     Request::Group(watching_group(), input)
 }
 
 /// The request's number names who asked, and in which try.
-fn request_id(asker: Asker) -> RequestId {
+pub(super) fn request_id(asker: Asker) -> RequestId {
     RequestId(topic::value_of(asker.client, asker.attempt))
 }
 

@@ -11,7 +11,6 @@
 //! - `planted` puts old bugs back.
 
 mod client;
-mod coordinator;
 mod coverage;
 mod errand;
 mod event;

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::errand::{Errand, Step};
 use super::failure::Failure;
 use super::planted::LeftOut;
-use super::process::{Home, Outbound, Process};
+use super::process::{GROUPS, Home, Outbound, Process};
 use super::request::{Asker, Request};
 use super::snapshots::Part;
 use super::view::View;
@@ -434,6 +434,7 @@ impl SimNode {
                 checkpoint_bytes: self.checkpoint_bytes,
                 disk_reserve_bytes: 0,
                 partition_files_max: usize::MAX,
+                groups: GROUPS,
             },
             identity: identity.ok_or_else(|| Failure("no identity".to_owned()))?,
         };

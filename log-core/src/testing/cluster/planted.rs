@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use journal::disk::{Disk, OpenMode};
 use journal::sim_disk::{Call, Fault, Operation, SimDisk};
 
+use super::process::GROUPS;
 use super::request::{Request, Said};
 use super::topic;
 use super::view::View;
 use crate::consensus::{Message, Persist};
 use crate::entry::Entry;
-use crate::ids::{EntryIndex, TimestampMs};
-use crate::node::{CommandClock, Input, Now, Outcome, ProposeError, Shared, Ticket};
+use crate::ids::{EntryIndex, LeaderEpoch, RequestId, TimestampMs};
+use crate::node::{
+    CommandClock, Effect, GroupCoordinator, GroupRequest, Input, NodeRequest, Now, Outcome,
+    ProposeError, Shared,
+};
 use crate::state::{
     Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart, Response,
 };
@@ -48,6 +52,8 @@ pub enum Planted {
     ProducerWindowLostOnFailover,
     /// The commit of a member of an old generation is taken for one of the present.
     FencedMemberCommits,
+    /// A coordinator that is deposed answers on with the groups of its epoch, also when it leads again.
+    GroupsOfAnOldEpochAnswerOn,
     /// A damaged entry of the journal ends it, as if it were the torn tail.
     DamagedEntrySkipped,
     /// A node whose disk was lost comes back empty under its old name, and votes.
@@ -72,7 +78,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 22] = [
+    pub const ALL: [Planted; 23] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
@@ -85,6 +91,7 @@ impl Planted {
         Planted::AppliedWithoutTheCheckpointsIndex,
         Planted::ProducerWindowLostOnFailover,
         Planted::FencedMemberCommits,
+        Planted::GroupsOfAnOldEpochAnswerOn,
         Planted::DamagedEntrySkipped,
         Planted::RefilledNodeVotesEarly,
         Planted::DoneBeforeKnown,
@@ -164,6 +171,16 @@ impl Planted {
                 instance: member.instance_id,
             };
         }
+    }
+
+    /// The groups that answer on, once a node ceases to lead an epoch.
+    pub(super) fn old_groups(
+        self,
+        epoch: LeaderEpoch,
+        now: Now,
+        shared: &Shared,
+    ) -> Option<OldGroups> {
+        (self == Self::GroupsOfAnOldEpochAnswerOn).then(|| OldGroups::of(epoch, now, shared))
     }
 
     /// What a new leader does first.
@@ -300,11 +317,42 @@ fn cut_journal(disk: &SimDisk, (path, byte): &(PathBuf, usize)) -> std::io::Resu
     Ok(())
 }
 
+/// The groups of an epoch that is over, as they were recorded when it ended.
+pub(super) struct OldGroups(GroupCoordinator);
+
+impl OldGroups {
+    fn of(epoch: LeaderEpoch, now: Now, shared: &Shared) -> Self {
+        let mut groups = GroupCoordinator::new(GROUPS);
+        let mut effects = Vec::new();
+        groups.follow(now.elapsed, Some(epoch), &mut effects);
+        groups.resume_some(now.elapsed, shared, &mut effects);
+        Self(groups)
+    }
+
+    /// Answers a member; what follows for others too.
+    pub(super) fn answer(
+        &mut self,
+        id: RequestId,
+        request: GroupRequest,
+        now: Now,
+        shared: &Shared,
+    ) -> Vec<Effect> {
+        let (now, mut effects) = (now.elapsed, Vec::new());
+        self.0.wake(now, &mut effects);
+        self.0.request(now, id, request, shared, &mut effects);
+        for (record, _) in self.0.take_records() {
+            let not_leading = Err(ProposeError::NotLeader);
+            self.0.recorded(now, &record, &not_leading, &mut effects);
+        }
+        effects
+    }
+}
+
 /// Which proposals were taken in one round, and what the first of them was told.
 #[derive(Default)]
 pub(super) struct RoundOutcomes {
     round: u64,
-    rounds: BTreeMap<Ticket, u64>,
+    rounds: BTreeMap<RequestId, u64>,
     first: Option<(u64, Response)>,
 }
 
@@ -313,15 +361,19 @@ impl RoundOutcomes {
     pub(super) fn begin(&mut self, inputs: &[Input]) {
         self.round += 1;
         for input in inputs {
-            if let Input::Propose { ticket, .. } = input {
-                self.rounds.insert(*ticket, self.round);
+            if let Input::Request {
+                id,
+                request: NodeRequest::Propose(_),
+            } = input
+            {
+                self.rounds.insert(*id, self.round);
             }
         }
     }
 
     /// Puts the first outcome of a round in the place of a later one.
-    pub(super) fn spoil(&mut self, ticket: Ticket, outcome: &mut Result<Outcome, ProposeError>) {
-        let round = self.rounds.remove(&ticket);
+    pub(super) fn spoil(&mut self, id: RequestId, outcome: &mut Result<Outcome, ProposeError>) {
+        let round = self.rounds.remove(&id);
         let (Some(round), Ok(Ok(response @ Response::Produced(_)))) = (round, outcome) else {
             return;
         };

@@ -9,24 +9,24 @@ use std::time::Duration;
 
 use journal::disk::Disk;
 
-use super::coordinator::{Coordinator, Record};
 use super::errand::{Errand, Step, most_have, step_to_join, step_to_leave};
 use super::failure::{Failure, Untimely};
 use super::inboxes::Inboxes;
-use super::member;
-use super::planted::{Planted, RoundOutcomes};
+use super::member::{self, SESSION_TIMEOUT};
+use super::planted::{OldGroups, Planted, RoundOutcomes};
 use super::request::{Asker, Request, Said};
 use super::view::View;
 
 use crate::consensus::{Membership, Message, Persist, Quorum};
-use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, TimestampMs, TransactionalId};
+use crate::group::{GroupConfig, GroupError};
+use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, RequestId, TimestampMs, TransactionalId};
 use crate::node::due::{self, Remembered};
 use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
 use crate::node::{
-    Effect, Input, Leadership, Limits, Outcome, ProposeError, Published, Replica, Shared, Ticket,
-    assemble, recorded_group,
+    Effect, GroupRequest, Input, Leadership, Limits, Node, NodeReply, NodeRequest, Outcome,
+    ProposeError, Published, Shared, assemble,
 };
-use crate::state::{Command, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
+use crate::state::{Command, CommitOffsets, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
 use crate::storage::{Captured, EntryLog, Identity, Incoming, StorageConfig, Synced, recover};
 use crate::testing::SimClock;
 
@@ -77,7 +77,8 @@ pub(super) const FETCH_FAILURES_MAX: u32 = 6;
 /// Who waits for an answer of the replica.
 enum Awaiting {
     Client(Asker),
-    Record(Record),
+    /// A member of a group, whose commit is proposed once it is admitted.
+    Commit(Asker, CommitOffsets),
     /// The operator's tool, which is to say that the errand is done.
     Proof(Errand, LeaderEpoch),
     /// Housekeeping, which asks again when its time comes.
@@ -103,12 +104,12 @@ struct LastPublished {
 }
 
 impl LastPublished {
-    fn of(replica: &Replica) -> Self {
+    fn of(node: &Node) -> Self {
         Self {
-            membership: replica.membership().clone(),
+            membership: node.membership().clone(),
             quorum: Arc::default(),
             leadership: Leadership::Follower { leader: None },
-            applied: replica.applied().0,
+            applied: node.applied().0,
         }
     }
 
@@ -129,7 +130,7 @@ impl LastPublished {
 pub(super) struct Process {
     number: usize,
     pub(super) home: Home,
-    pub(super) replica: Replica,
+    pub(super) node: Node,
     pub(super) clock: Arc<SimClock>,
     pub(super) shared: Arc<Shared>,
     published: LastPublished,
@@ -141,15 +142,17 @@ pub(super) struct Process {
     held_back: Vec<Message>,
     heard_late: Vec<Message>,
     pub(super) sealed: VecDeque<(Captured, Synced)>,
-    awaiting: BTreeMap<Ticket, Awaiting>,
+    awaiting: BTreeMap<RequestId, Awaiting>,
     issued: u64,
-    coordinator: Coordinator,
     ticks: u64,
     pub(super) outbound: Outbound,
     inboxes: Inboxes,
     /// For a planted bug.
     round_outcomes: Option<RoundOutcomes>,
+    old_groups: Option<OldGroups>,
     shown: Option<EntryIndex>,
+    /// The epoch in which it has begun to lead, as long as it does.
+    began: Option<LeaderEpoch>,
     led: Option<LeaderEpoch>,
     /// The time of the last command that this node proposed, in which epoch and when.
     stamped: Option<(LeaderEpoch, TimestampMs, Duration)>,
@@ -163,6 +166,15 @@ pub(super) struct Process {
     /// How many snapshots it has installed since somebody asked.
     pub(super) installed: u64,
 }
+
+/// Sessions are short, so that they end in a short life.
+pub(super) const GROUPS: GroupConfig = GroupConfig {
+    session_timeout_min: SESSION_TIMEOUT,
+    session_timeout_max: SESSION_TIMEOUT,
+    size_max: 100,
+    bytes_max: 1 << 20,
+    initial_rebalance_delay: Duration::ZERO,
+};
 
 /// As long as the defaults.
 const REMEMBERED: Remembered = Remembered {
@@ -201,13 +213,13 @@ impl Process {
             recovered,
             clock.now(),
         );
-        let (replica, shared, log) = assembled.map_err(|error| Failure::of(&error))?;
+        let (node, shared, log) = assembled.map_err(|error| Failure::of(&error))?;
         Ok(Self {
             number,
             home,
             clock,
-            published: LastPublished::of(&replica),
-            replica,
+            published: LastPublished::of(&node),
+            node,
             shared,
             log,
             journal: JournalLine::default(),
@@ -217,12 +229,13 @@ impl Process {
             sealed: VecDeque::new(),
             awaiting: BTreeMap::new(),
             issued: 0,
-            coordinator: Coordinator::default(),
             ticks: 0,
             outbound: Outbound::default(),
             inboxes: Inboxes::default(),
             round_outcomes: planted.and_then(Planted::round_outcomes),
+            old_groups: None,
             shown: None,
+            began: None,
             led: None,
             stamped: None,
             proof: None,
@@ -237,15 +250,14 @@ impl Process {
 
     /// The first thing it does.
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
-        if self.replica.is_alone() {
-            self.replica.campaign();
+        if self.node.is_alone() {
+            self.node.campaign();
         }
         self.work()
     }
 
     pub(super) fn tick(&mut self) -> Result<(), Failure> {
         self.ticks += 1;
-        self.coordinator.wake(self.now());
         self.take(Input::Tick)?;
         if self.ticks.is_multiple_of(TICKS_BETWEEN_ROUNDS) {
             self.keep_house();
@@ -290,26 +302,30 @@ impl Process {
         }
         match request {
             Request::Propose(command) => self.propose(Awaiting::Client(asker), command),
-            Request::Commit { caller, commit } if self.coordinator.leads() => {
-                let now = self.now();
-                match self.coordinator.admit(now, &commit.group, &caller) {
-                    Ok(()) => self.propose(Awaiting::Client(asker), Command::CommitOffsets(commit)),
-                    Err(error) => self.answer(asker, Said::NotAdmitted(error)),
-                }
+            Request::Commit { caller, commit } => {
+                let request = GroupRequest::AdmitCommit {
+                    group: commit.group.clone(),
+                    caller: Some(caller),
+                };
+                self.request(Awaiting::Commit(asker, commit), NodeRequest::Group(request));
             }
-            Request::Group(group, input) if self.coordinator.leads() => {
-                let now = self.now();
-                self.coordinator.request(now, &group, input);
-                self.coordinate();
+            Request::Group(group, input) => {
+                self.coordinate(asker, GroupRequest::Member { group, input });
             }
-            Request::Commit { .. } | Request::Group(..) => self.answer(asker, Said::NotCoordinator),
             Request::Read if self.serves_too_early() => self.answer(asker, Said::Readable(Ok(()))),
-            Request::Read => {
-                let ticket = self.ticket(Awaiting::Client(asker));
-                self.ask(Input::Read { ticket });
-            }
+            Request::Read => self.request(Awaiting::Client(asker), NodeRequest::ReadBarrier),
             Request::Look => self.answer(asker, Said::Shown),
         }
+    }
+
+    fn coordinate(&mut self, asker: Asker, request: GroupRequest) {
+        let id = member::request_id(asker);
+        if let Some(groups) = &mut self.old_groups {
+            let effects = groups.answer(id, request, self.clock.now(), &self.shared);
+            return effects.into_iter().for_each(|effect| self.perform(effect));
+        }
+        let request = NodeRequest::Group(request);
+        self.ask(Input::Request { id, request });
     }
 
     fn serves_too_early(&self) -> bool {
@@ -322,23 +338,14 @@ impl Process {
     }
 
     fn propose(&mut self, awaiting: Awaiting, command: Command) {
-        let ticket = self.ticket(awaiting);
-        let only_in = match &self.awaiting[&ticket] {
-            Awaiting::Record(record) => Some(record.epoch),
-            Awaiting::Client(_) | Awaiting::Proof(..) | Awaiting::House | Awaiting::Nobody => None,
-        };
-        self.ask(Input::Propose {
-            ticket,
-            command,
-            only_in,
-        });
+        self.request(awaiting, NodeRequest::Propose(command));
     }
 
-    fn ticket(&mut self, awaiting: Awaiting) -> Ticket {
+    fn request(&mut self, awaiting: Awaiting, request: NodeRequest) {
         self.issued += 1;
-        let ticket = Ticket(self.issued);
-        self.awaiting.insert(ticket, awaiting);
-        ticket
+        let id = RequestId(self.issued);
+        self.awaiting.insert(id, awaiting);
+        self.ask(Input::Request { id, request });
     }
 
     /// Proposes what is due, as the leader does.
@@ -464,7 +471,7 @@ impl Process {
         if let Some(bug) = self.planted {
             bug.spoil_command_time(now, &self.shared);
         }
-        self.replica.take(now, input, effects);
+        self.node.take(now, input, effects);
     }
 
     pub(super) fn work(&mut self) -> Result<(), Failure> {
@@ -472,7 +479,7 @@ impl Process {
     }
 
     fn work_on(&mut self, mut effects: Vec<Effect>) -> Result<(), Failure> {
-        let worked = self.replica.work(self.clock.now(), &mut effects);
+        let worked = self.node.work(self.clock.now(), &mut effects);
         effects.into_iter().for_each(|effect| self.perform(effect));
         worked.map_err(|error| Failure::of(&error))?;
         if let Some(number) = self.told_early.take() {
@@ -481,37 +488,31 @@ impl Process {
         if std::mem::take(&mut self.installs) {
             self.install()?;
         }
-        self.coordinate();
+        self.follow_leadership();
         Ok(())
     }
 
-    /// Lets the coordinator follow the lead, and proposes what it wants recorded.
-    fn coordinate(&mut self) {
-        let (now, leading) = (self.now(), self.leading());
-        let begins = {
-            let state = self.shared.state.read().expect("nobody panicked");
-            self.coordinator.follow(now, leading, &state)
-        };
-        if begins && !self.shared.notes_jumps() {
+    /// What it does first when it has begun to lead.
+    fn follow_leadership(&mut self) {
+        let leading = self.leading();
+        let before = std::mem::replace(&mut self.began, leading);
+        if before == leading {
+            return;
+        }
+        if let (Some(bug), Some(epoch)) = (self.planted, before) {
+            let groups = bug.old_groups(epoch, self.clock.now(), &self.shared);
+            self.old_groups = self.old_groups.take().or(groups);
+        }
+        if leading.is_none() {
+            return;
+        }
+        if !self.shared.notes_jumps() {
             let level = FeatureLevel::LATEST;
             let raise = Command::RaiseFeatureLevel(RaiseFeatureLevel { level });
             self.propose(Awaiting::Nobody, raise);
         }
-        let first = self.planted.filter(|_| begins);
-        if let Some(command) = first.and_then(Planted::first_command) {
+        if let Some(command) = self.planted.and_then(Planted::first_command) {
             self.propose(Awaiting::Nobody, command);
-        }
-        let wanted = self.coordinator.wanted();
-        for (request, response) in wanted.replies {
-            let answer = (member::asker_of(request), Said::Group(response));
-            self.outbound.answers.push(answer);
-        }
-        for (record, rebalance) in wanted.records {
-            let command = recorded_group::command(record.group.clone(), rebalance);
-            self.propose(
-                Awaiting::Record(record),
-                Command::CompleteRebalance(command),
-            );
         }
     }
 
@@ -525,12 +526,7 @@ impl Process {
             } => self.ask_journal(Job::Seal(hard_state, captured)),
             Effect::TrimJournal { before } => self.ask_journal(Job::TrimBefore(before)),
             Effect::Send(message) => self.send(message),
-            Effect::Answer { ticket, outcome } => self.decided(ticket, outcome),
-            Effect::Readable { ticket, allowed } => {
-                if let Awaiting::Client(asker) = self.awaited(ticket) {
-                    self.outbound.answers.push((asker, Said::Readable(allowed)));
-                }
-            }
+            Effect::Reply { to, reply } => self.replied(to, reply),
             Effect::HoldSnapshot => self.outbound.hold_waits = true,
             Effect::ReleaseSnapshot => self.release_snapshot(),
             Effect::FetchSnapshot { from, manifest, .. } => self.begin_fetch(from, &manifest),
@@ -549,18 +545,43 @@ impl Process {
         self.outbound.messages.extend(forged);
     }
 
-    fn awaited(&mut self, ticket: Ticket) -> Awaiting {
-        let awaiting = self.awaiting.remove(&ticket);
-        awaiting.expect("each ticket is answered once")
+    fn replied(&mut self, to: RequestId, reply: NodeReply) {
+        let said = match reply {
+            NodeReply::Outcome(outcome) => return self.decided(to, outcome),
+            NodeReply::Admitted(admitted) => return self.admitted(to, admitted),
+            NodeReply::Readable(allowed) => Said::Readable(allowed),
+            NodeReply::Member(response) => {
+                return self.answer(member::asker_of(to), Said::Group(response));
+            }
+            NodeReply::Described(_) | NodeReply::Listed(_) => unreachable!("nobody asks for it"),
+        };
+        if let Awaiting::Client(asker) = self.awaited(to) {
+            self.answer(asker, said);
+        }
     }
 
-    fn decided(&mut self, ticket: Ticket, decided: Result<(EntryIndex, Outcome), ProposeError>) {
+    fn awaited(&mut self, id: RequestId) -> Awaiting {
+        let awaiting = self.awaiting.remove(&id);
+        awaiting.expect("each request is replied to once")
+    }
+
+    fn admitted(&mut self, id: RequestId, admitted: Result<(), GroupError>) {
+        let Awaiting::Commit(asker, commit) = self.awaited(id) else {
+            unreachable!("only commits are admitted");
+        };
+        match admitted {
+            Ok(()) => self.propose(Awaiting::Client(asker), Command::CommitOffsets(commit)),
+            Err(error) => self.answer(asker, Said::NotAdmitted(error)),
+        }
+    }
+
+    fn decided(&mut self, id: RequestId, decided: Result<(EntryIndex, Outcome), ProposeError>) {
         let index = decided.as_ref().ok().map(|(index, _)| *index);
         let mut outcome = decided.map(|(_, outcome)| outcome);
         if let Some(outcomes) = &mut self.round_outcomes {
-            outcomes.spoil(ticket, &mut outcome);
+            outcomes.spoil(id, &mut outcome);
         }
-        match self.awaited(ticket) {
+        match self.awaited(id) {
             Awaiting::Client(asker) => self.outbound.answers.push((asker, Said::Outcome(outcome))),
             Awaiting::Proof(errand, epoch) => {
                 self.proof = index.map(|entry| Proof {
@@ -569,18 +590,14 @@ impl Process {
                     entry,
                 });
             }
-            Awaiting::Record(record) => {
-                let now = self.now();
-                let is_recorded = matches!(outcome, Ok(Ok(_)));
-                self.coordinator.recorded(now, record, is_recorded);
-            }
+            Awaiting::Commit(..) => unreachable!("it is not proposed yet"),
             Awaiting::House => self.kept_house(outcome),
             Awaiting::Nobody => {}
         }
     }
 
     fn persist(&mut self, mut step: Persist) {
-        if self.replica.is_leading() {
+        if self.node.is_leading() {
             self.watch_command_time(&step);
         }
         if let Some(bug) = self.planted {
@@ -613,8 +630,7 @@ impl Process {
         };
         match step {
             Step::Change(change) => {
-                let ticket = self.ticket(Awaiting::Nobody);
-                self.ask(Input::ChangeMembership { ticket, change });
+                self.request(Awaiting::Nobody, NodeRequest::ChangeMembership(change));
             }
             Step::HandOver(to) => self.ask(Input::HandOver { to }),
             Step::Done => return Some(self.prove(errand, &membership, &quorum)),
@@ -641,7 +657,7 @@ impl Process {
     /// Another is to lead, as before a planned stop.
     pub(super) fn hand_over(&mut self) {
         let leads = self.leading().is_some();
-        if let Some(to) = self.replica.successor().filter(|_| leads) {
+        if let Some(to) = self.node.successor().filter(|_| leads) {
             self.ask(Input::HandOver { to });
         }
     }
@@ -669,8 +685,8 @@ impl Process {
     /// Who of the clients still waits for an answer that will never come.
     pub(super) fn waiting(self) -> Vec<Asker> {
         let asker = |awaiting| match awaiting {
-            Awaiting::Client(asker) => Some(asker),
-            Awaiting::Record(_) | Awaiting::Proof(..) | Awaiting::House | Awaiting::Nobody => None,
+            Awaiting::Client(asker) | Awaiting::Commit(asker, _) => Some(asker),
+            Awaiting::Proof(..) | Awaiting::House | Awaiting::Nobody => None,
         };
         self.awaiting.into_values().filter_map(asker).collect()
     }

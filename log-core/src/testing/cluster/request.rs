@@ -47,10 +47,8 @@ pub(super) enum Said {
     Shown,
     /// To [`Request::Group`].
     Group(group::Response),
-    /// To [`Request::Commit`], by the coordinator.
+    /// To [`Request::Commit`], by the coordinator, or a node that is none.
     NotAdmitted(GroupError),
-    /// To whatever only a coordinator answers.
-    NotCoordinator,
 }
 
 /// What the world is like.

@@ -142,8 +142,8 @@ impl Process {
             &self.shared,
             self.clock.now(),
         );
-        let (replica, log) = again.map_err(|error| Failure::of(&error))?;
-        (self.replica, self.log) = (replica, log);
+        let (node, log) = again.map_err(|error| Failure::of(&error))?;
+        (self.node, self.log) = (node, log);
         self.installed += 1;
         self.work()
     }

@@ -2,31 +2,36 @@
 //! coordinator and handlers are the real ones; in the place of consensus stands a task that applies what a leader is
 //! asked to, and answers everybody else as a replica that does not lead.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use journal::disk::{Disk, SystemDisk};
 use kafka_protocol::messages::ApiKey;
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::interval;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::broker::answer;
 use crate::broker::config::{Advertised, Config};
-use crate::broker::coordinator::Coordinator;
 use crate::broker::node_view::{NodeView, Watches, now};
 use crate::broker::peers::Peers;
-use crate::broker::replica_handle::{Asked, ReplicaHandle};
+use crate::broker::replica_handle::{QueuedInput, ReplicaHandle};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
 use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
-use crate::node::{AppliedOutcome, Leadership, Limits, ProposeError, assemble, perform};
+use crate::node::{
+    AppliedOutcome, Effect, GroupCoordinator, Input, Leadership, Limits, NodeReply, NodeRequest,
+    ProposeError, assemble, perform,
+};
 use crate::state::{
     Command, CreateTopic, Envelope, FeatureLevel, Listener, RaiseFeatureLevel, RegisterNode,
 };
@@ -81,33 +86,18 @@ impl Puppet {
             applied: AtomicU64::new(0),
             fails_with: Mutex::new(None),
         });
-        let (asked, questions) = mpsc::channel(64);
-        let handle = ReplicaHandle {
-            asked,
-            budget: Arc::new(Semaphore::new(64 << 20)),
-            view: view.clone(),
-        };
+        let (handle, inputs) = ReplicaHandle::of(view.clone());
         let stop = CancellationToken::new();
         let config = Config::on(folder.path());
-        let (coordinator, groups) =
-            Coordinator::new(handle.clone(), Arc::clone(&clock), config.group);
+        let groups = GroupCoordinator::new(config.group);
         let tasks = TaskTracker::new();
-        tasks.spawn(Arc::clone(&replica).run(questions));
-        tasks.spawn(coordinator.run(stop.clone()));
+        tasks.spawn(Arc::clone(&replica).run(inputs, groups));
         let advertised = Advertised {
             host: "127.0.0.1".to_owned(),
             port: 9092,
         };
         let (nobody, _) = Peers::none();
-        let service = Service::new(
-            config,
-            advertised,
-            handle,
-            nobody,
-            groups,
-            clock,
-            stop.clone(),
-        );
+        let service = Service::new(config, advertised, handle, nobody, clock, stop.clone());
         Self {
             service: Arc::new(service),
             view,
@@ -140,7 +130,7 @@ impl Puppet {
 
     /// Has this leader carry a command out.
     pub(super) fn apply(&self, command: Command) {
-        let (_, outcome) = self.replica.apply(command, None).expect("it leads");
+        let (_, outcome) = self.replica.apply(command).expect("it leads");
         outcome.expect("nothing refuses it");
     }
 
@@ -235,6 +225,7 @@ fn view(folder: &Path, clock: Arc<Clock>) -> NodeView {
         checkpoint_bytes: config.checkpoint_bytes,
         disk_reserve_bytes: 0,
         partition_files_max: config.storage.open_partition_files_max,
+        groups: config.group,
     };
     let assembled = assemble(folder, limits, &alone, recovered, now(&clock));
     let (replica, shared, _) = assembled.expect("nothing is wrong with it");
@@ -274,21 +265,73 @@ pub(super) fn create(name: &str, configs: &[(&str, &str)]) -> Command {
 }
 
 impl PuppetReplica {
-    async fn run(self: Arc<Self>, mut questions: mpsc::Receiver<Asked>) {
-        while let Some(question) = questions.recv().await {
-            match question {
-                Asked::Propose {
-                    command,
-                    only_in,
-                    reply,
-                    ..
-                } => drop(reply.send(self.apply(command, only_in))),
-                Asked::ChangeMembership { reply, .. } => {
-                    drop(reply.send(Err(ProposeError::NotLeader)));
+    async fn run(
+        self: Arc<Self>,
+        mut inputs: mpsc::Receiver<QueuedInput>,
+        mut groups: GroupCoordinator,
+    ) {
+        let mut waiters = BTreeMap::new();
+        let mut leadership = self.view.watches.leadership.subscribe();
+        let mut ticks = interval(Duration::from_millis(25));
+        loop {
+            let queued = tokio::select! {
+                biased;
+                changed = leadership.changed() => if changed.is_ok() { None } else { return },
+                queued = inputs.recv() => match queued {
+                    Some(queued) => Some(queued),
+                    None => return,
+                },
+                _ = ticks.tick() => None,
+            };
+            let mut effects = Vec::new();
+            self.coordinate(&mut groups, &mut effects);
+            if let Some(QueuedInput { input, waiter }) = queued {
+                if let (Input::Request { id, .. }, Some(waiter)) = (&input, waiter) {
+                    waiters.insert(*id, waiter);
                 }
-                Asked::Read { reply } => drop(reply.send(self.may_lead().map(|_| ()))),
-                Asked::SnapshotServed { .. } | Asked::HandOver { .. } => {}
+                self.take(input, &mut groups, &mut effects);
+                self.coordinate(&mut groups, &mut effects);
             }
+            for effect in effects {
+                if let Effect::Reply { to, reply } = effect {
+                    waiters.remove(&to).expect("it waits").reply(reply);
+                }
+            }
+        }
+    }
+
+    fn take(&self, input: Input, groups: &mut GroupCoordinator, effects: &mut Vec<Effect>) {
+        let (to, reply) = match input {
+            Input::Request { id, request } => match request {
+                NodeRequest::Propose(command) => (id, NodeReply::Outcome(self.apply(command))),
+                NodeRequest::ChangeMembership(_) => {
+                    (id, NodeReply::Outcome(Err(ProposeError::NotLeader)))
+                }
+                NodeRequest::ReadBarrier => (id, NodeReply::Readable(self.may_lead().map(|_| ()))),
+                NodeRequest::Group(request) => {
+                    let now = self.view.clock.elapsed();
+                    return groups.request(now, id, request, &self.view.shared, effects);
+                }
+            },
+            Input::ForgetGroup(group) => return groups.forget(&group),
+            _ => return,
+        };
+        effects.push(Effect::Reply { to, reply });
+    }
+
+    /// The coordinator follows who leads, does what is due, and has its records applied.
+    fn coordinate(&self, groups: &mut GroupCoordinator, effects: &mut Vec<Effect>) {
+        let now = self.view.clock.elapsed();
+        let leading = match *self.view.watches.leadership.borrow() {
+            Leadership::Leader { epoch } => Some(epoch),
+            Leadership::Starting | Leadership::Follower { .. } => None,
+        };
+        groups.follow(now, leading, effects);
+        groups.resume_some(now, &self.view.shared, effects);
+        groups.wake(now, effects);
+        for (record, command) in groups.take_records() {
+            let outcome = self.apply(command).map(|(_, outcome)| outcome);
+            groups.recorded(now, &record, &outcome, effects);
         }
     }
 
@@ -308,15 +351,8 @@ impl PuppetReplica {
         }
     }
 
-    fn apply(
-        &self,
-        command: Command,
-        only_in: Option<LeaderEpoch>,
-    ) -> Result<AppliedOutcome, ProposeError> {
+    fn apply(&self, command: Command) -> Result<AppliedOutcome, ProposeError> {
         let epoch = self.may_lead()?;
-        if only_in.is_some_and(|wanted| wanted != epoch) {
-            return Err(ProposeError::NotLeader);
-        }
         let index = EntryIndex(self.applied.fetch_add(1, Ordering::Relaxed) + 1);
         let envelope = Envelope {
             proposer: epoch,

@@ -148,6 +148,22 @@ impl History {
         self.hold(assigned);
     }
 
+    /// A node has answered a member of a generation, where its own state has this one recorded.
+    pub(super) fn coordinated(
+        &mut self,
+        node: usize,
+        generation: Generation,
+        recorded: Generation,
+    ) {
+        if generation < recorded {
+            self.violated(Violation::OldCoordinator {
+                node,
+                generation,
+                recorded,
+            });
+        }
+    }
+
     /// A member's commit counts; `begun` was the latest generation when it was asked for.
     pub(super) fn member_committed(
         &mut self,

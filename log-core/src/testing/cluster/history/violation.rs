@@ -145,6 +145,18 @@ pub enum Violation {
         /// What they are.
         after: Bounds,
     },
+    /// A node answered a member as its coordinator, of a generation that by the node's own state is over.
+    #[error(
+        "node {node} answers a member of generation {generation}, and has generation {recorded} recorded"
+    )]
+    OldCoordinator {
+        /// Who.
+        node: usize,
+        /// The member's.
+        generation: Generation,
+        /// What its state says.
+        recorded: Generation,
+    },
     /// A group's committed offset went back.
     #[error(
         "group {group}, partition {partition}: committed offset {before}, then {after} at entry {index}"
