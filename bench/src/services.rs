@@ -376,7 +376,7 @@ impl Log {
     /// The number of the node that leads, and where its clients connect.
     pub(crate) fn leader(&self) -> Result<(usize, SocketAddr)> {
         let leads = |(_, node): &(usize, &NodeCommand)| {
-            readiness(node.addresses.admin).is_some_and(|role| role.starts_with("leader"))
+            readiness(node.addresses.admin).is_some_and(|said| leads(&said))
         };
         let found = self.commands.iter().enumerate().find(leads);
         let (number, node) = found.context("no node leads")?;
@@ -447,6 +447,11 @@ fn free_address() -> Result<SocketAddr> {
         }
     }
     bail!("no port is free")
+}
+
+/// Whether a log node that says this leads. An older program says it in a word.
+fn leads(readiness: &str) -> bool {
+    readiness.starts_with("leader") || readiness.contains(r#""status":"leader""#)
 }
 
 fn is_ready(address: SocketAddr) -> bool {

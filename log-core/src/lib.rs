@@ -87,7 +87,6 @@
 mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
-mod clock;
 mod consensus;
 mod entry;
 mod group;

@@ -56,6 +56,7 @@ const CLOCK: &[&str] = &[
     "SystemTime",
     "jiff::Timestamp::now",
     "Timestamp::now",
+    "service_kit::clock",
 ];
 const DICE: &[&str] = &[
     "rand",
@@ -196,12 +197,6 @@ const PLAN: &[Room] = &[
     },
     Room {
         house: "log-core",
-        name: "clock",
-        leans_on: &["ids"],
-        never: &[ASYNC, FILES, SOCKETS, DICE],
-    },
-    Room {
-        house: "log-core",
         name: "storage",
         leans_on: &["ids", "entry", "record"],
         never: &[ASYNC, SOCKETS, CLOCK, DICE, CODEC],
@@ -235,7 +230,6 @@ const PLAN: &[Room] = &[
             "state",
             "group",
             "consensus",
-            "clock",
             "storage",
             "node",
         ],
@@ -252,7 +246,7 @@ const PLAN: &[Room] = &[
         house: "log-core",
         name: "cli",
         leans_on: &[
-            "ids", "entry", "record", "state", "clock", "storage", "broker", "offline", "tools",
+            "ids", "entry", "record", "state", "storage", "broker", "offline", "tools",
         ],
         never: &[KAFKA_CLIENT],
     },
@@ -742,7 +736,7 @@ fn what_is_planted_where_it_must_not_be_is_found() {
             "node",
             "fn f(shown: tokio::sync::watch::Sender<u8>) {}",
         ),
-        ("log-core", "node", "use crate::clock::Clock;"),
+        ("log-core", "node", "use service_kit::clock::Clock;"),
         ("log-core", "node", "use crate::broker::Broker;"),
         (
             "log-core",

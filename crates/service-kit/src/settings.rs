@@ -134,7 +134,8 @@ impl<A: Parser> CommandLine<A> {
         })
     }
 
-    /// The settings: what the file says, and over it what was given here. A mistake leaves its setting out.
+    /// The settings: what the file says, and over it what was given here. A mistake leaves its setting out. Where a
+    /// subcommand was given, the settings are its.
     pub fn settings<S: Args + DeserializeOwned + Default>(
         &self,
         file: Option<&Path>,
@@ -184,16 +185,20 @@ impl<A: Parser> CommandLine<A> {
 
     /// What was given on the command line or in the variable of an argument, as text: clap has checked it.
     fn given<S: Args>(&self, mistakes: &mut Mistakes) -> BTreeMap<String, Value> {
+        let mut matches = &self.matches;
+        while let Some((_, of_subcommand)) = matches.subcommand() {
+            matches = of_subcommand;
+        }
         let mut given = BTreeMap::new();
         for (name, is_list) in names_of::<S>() {
-            let source = self.matches.value_source(&name);
+            let source = matches.value_source(&name);
             if !matches!(
                 source,
                 Some(ValueSource::CommandLine | ValueSource::EnvVariable)
             ) {
                 continue;
             }
-            let texts = self.matches.get_raw(&name).into_iter().flatten();
+            let texts = matches.get_raw(&name).into_iter().flatten();
             let texts: Option<Vec<String>> =
                 texts.map(|text| Some(text.to_str()?.to_owned())).collect();
             match texts {
@@ -384,6 +389,28 @@ mod tests {
         let settings = read("", &[("KIT_ORIGINS", "a,b")], &[]).unwrap();
         assert_eq!(settings.origins, ["a", "b"]);
         assert_eq!(read("", &[], &[]).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn settings_of_a_subcommand_are_read_where_it_was_given() {
+        #[derive(Debug, clap::Subcommand)]
+        enum Verb {
+            Serve(Settings),
+        }
+        #[derive(Debug, Parser)]
+        struct WithVerb {
+            #[command(subcommand)]
+            verb: Verb,
+        }
+
+        let mut mistakes = Mistakes::default();
+        let arguments = ["kit", "serve", "--places", "7", "--open"];
+        let line = CommandLine::<WithVerb>::parse_from(arguments).unwrap();
+        let settings: Settings = line.settings(None, &mut mistakes);
+        assert_eq!((settings.places, settings.open), (Some(7), true));
+        let Verb::Serve(by_clap) = &line.arguments.verb;
+        assert_eq!(by_clap.places, Some(7));
+        mistakes.none().unwrap();
     }
 
     #[test]

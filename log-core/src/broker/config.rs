@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -99,7 +100,7 @@ pub struct Config {
     /// The longest transaction that a producer may ask for (`transaction.max.timeout.ms`). Default 15 minutes. Too low
     /// refuses producers; too high lets a dead one hold readers of committed records back for as long.
     pub transaction_max_timeout: Duration,
-    /// What `/metrics` renders; the process installs the recorder once. Default: none, and `/metrics` is empty.
+    /// What `/metrics` renders; the process installs the recorder once. Default: none, and there is nothing at `/metrics`.
     pub metrics: Option<PrometheusHandle>,
     /// The journal's files. See [`StorageConfig`] for the numbers.
     pub storage: StorageConfig,
@@ -122,6 +123,25 @@ pub struct Advertised {
     pub host: String,
     /// The port.
     pub port: u16,
+}
+
+/// Why a text is no [`Advertised`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?}: needs host:port")]
+pub struct InvalidAddress {
+    text: String,
+}
+
+impl FromStr for Advertised {
+    type Err = InvalidAddress;
+
+    /// `host:port`, an IPv6 address in brackets.
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let parts = host_and_port(text).map(|(host, port)| Self { host, port });
+        parts.ok_or_else(|| InvalidAddress {
+            text: text.to_owned(),
+        })
+    }
 }
 
 impl Config {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::disk::Disk;
+use service_kit::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use super::replica_handle::ReplicaHandle;
-use crate::clock::Clock;
 use crate::node::Leadership;
 use crate::node::disk_room::DiskRoom;
 
@@ -22,7 +22,7 @@ pub(super) async fn watch(
     replica: ReplicaHandle,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
-    clock: Arc<Clock>,
+    clock: Clock,
     stop: CancellationToken,
 ) {
     let room = replica.room();

@@ -3,7 +3,6 @@
 //! [`Broker`] is a whole node: it opens the data folder, runs the replica on threads of its own, and serves Kafka
 //! clients and the operator on two listeners. No rules here: an `if` about epochs belongs in the rooms below.
 
-mod admin;
 mod answer;
 mod answer_memory;
 mod broker_stopped;
@@ -39,6 +38,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::disk::{Disk, SystemDisk};
+use service_kit::admin;
+use service_kit::clock::Clock;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -60,7 +61,6 @@ use self::peers::{Peers, Reach};
 use self::registration::Addresses;
 use self::replica_thread::Neighbours;
 use self::service::Service;
-use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::node::Limits;
 pub use crate::node::{Leadership, NodeError};
@@ -99,18 +99,15 @@ impl Broker {
         let life = Life::begin();
         let readiness = config.readiness.clone();
         readiness.wait_for("starting");
-        if let Some(admin) = doors.admin {
-            let stop = life.doors.clone();
-            life.tasks.spawn(admin::serve(
-                admin,
-                readiness.clone(),
-                config.metrics.clone(),
-                life.tasks.clone(),
-                stop,
-            ));
+        if let Some(listener) = doors.admin {
+            let (readiness, metrics) = (readiness.clone(), config.metrics.clone());
+            let (tasks, stop) = (life.tasks.clone(), life.doors.clone());
+            let readyz = move || readiness.report();
+            let serving = admin::serve(listener, metrics, readyz, tasks, stop);
+            life.tasks.spawn(serving);
         }
         let world = World {
-            clock: Arc::new(Clock::start()),
+            clock: Clock::start(),
             disk: Arc::new(SystemDisk),
         };
         let (node, peers) = start_node(&config, &world, doors.peers, &life).await?;
@@ -245,7 +242,7 @@ impl Life {
 
 /// The world that a node lives in.
 struct World {
-    clock: Arc<Clock>,
+    clock: Clock,
     disk: Arc<dyn Disk>,
 }
 
@@ -349,7 +346,7 @@ async fn start_node(
         incoming,
         fetcher: peers.fetcher(Arc::clone(&world.disk), config.data.clone()),
     };
-    let (disk, clock) = (Arc::clone(&world.disk), Arc::clone(&world.clock));
+    let (disk, clock) = (Arc::clone(&world.disk), world.clock);
     let ending = Arc::clone(&life.ending);
     let started =
         spawn_blocking(move || Node::start(data, node, &disk, clock, neighbours, ending)).await;
@@ -403,14 +400,8 @@ fn meet_peers(
         secret: config.peer_secret.clone(),
         handshakes_max: config.peer_handshakes_max,
     };
-    let clock = Arc::clone(&world.clock);
-    Ok(Peers::meet(
-        identity,
-        reach,
-        listener,
-        clock,
-        life.peers.clone(),
-    ))
+    let stop = life.peers.clone();
+    Ok(Peers::meet(identity, reach, listener, world.clock, stop))
 }
 
 /// Everything that clients are served with, but the door itself.
@@ -429,7 +420,7 @@ fn serve_clients(
         addresses.clients.clone(),
         replica.clone(),
         peers.clone(),
-        Arc::clone(&world.clock),
+        world.clock,
         stop.clone(),
     ));
     housekeeping::spawn(&service, tasks);
@@ -437,7 +428,7 @@ fn serve_clients(
         replica.clone(),
         Arc::clone(&world.disk),
         config.data.clone(),
-        Arc::clone(&world.clock),
+        world.clock,
         stop.clone(),
     ));
     tasks.spawn(metrics::follow_applied(replica.applied(), stop.clone()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use journal::disk::{Disk, make_private};
 use journal::{Cut, FolderLock};
+use service_kit::clock::Clock;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -13,7 +14,6 @@ use super::ending::Ending;
 use super::node_view::{NodeView, Watches, now};
 use super::replica_handle::ReplicaHandle;
 use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
-use crate::clock::Clock;
 use crate::ids::NodeId;
 use crate::node::assemble::place;
 use crate::node::{Limits, NodeError, assemble};
@@ -91,7 +91,7 @@ impl Node {
         data: DataFolder,
         config: NodeConfig,
         disk: &Arc<dyn Disk>,
-        clock: Arc<Clock>,
+        clock: Clock,
         neighbours: Neighbours,
         ending: Arc<Ending>,
     ) -> Result<Self, NodeError> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use service_kit::clock::Clock;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum};
-use crate::ids::{EntryIndex, LeaderEpoch};
+use crate::ids::{EntryIndex, LeaderEpoch, TimestampMs};
 use crate::node::{Leadership, Node, Now, Published, Shared};
 
 /// What other threads see of the node. Clones see the same.
@@ -14,7 +14,7 @@ use crate::node::{Leadership, Node, Now, Published, Shared};
 pub(super) struct NodeView {
     pub(super) shared: Arc<Shared>,
     pub(super) watches: Arc<Watches>,
-    pub(super) clock: Arc<Clock>,
+    pub(super) clock: Clock,
 }
 
 /// What the replica's thread publishes.
@@ -75,6 +75,6 @@ impl Watches {
 pub(super) fn now(clock: &Clock) -> Now {
     Now {
         elapsed: clock.elapsed(),
-        wall: clock.wall(),
+        wall: TimestampMs(clock.wall_ms()),
     }
 }

@@ -2,6 +2,7 @@
 //! by the program that embeds the broker.
 
 use serde::Serialize;
+use service_kit::admin;
 use tokio::sync::watch;
 
 use super::replica_handle::ReplicaHandle;
@@ -12,6 +13,15 @@ use crate::node::clocks::ClockReason;
 /// [`super::Broker::start`] still waits for the other nodes. One broker at a time tells it.
 #[derive(Clone)]
 pub struct Readiness(watch::Sender<Stage>);
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+pub(super) struct ReadinessReport {
+    ready: bool,
+    /// `leader`, `follower`, or why it is not ready.
+    status: String,
+    reasons: Vec<ReadinessReason>,
+}
 
 /// What an operator should look at, though the node serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,6 +81,18 @@ impl Readiness {
             detail: reason.to_string(),
         };
         reasons.into_iter().map(told).collect()
+    }
+
+    /// What `/readyz` answers.
+    pub(super) fn report(&self) -> admin::Readiness<ReadinessReport> {
+        let role = self.get();
+        let is_ready = role.is_ok();
+        let body = ReadinessReport {
+            ready: is_ready,
+            status: role.map_or_else(|reason| reason, str::to_owned),
+            reasons: self.reasons(),
+        };
+        admin::Readiness { is_ready, body }
     }
 
     pub(super) fn wait_for(&self, reason: impl Into<String>) {

@@ -457,7 +457,7 @@ impl ReplicaHandle {
 
     /// The wall clock.
     pub fn wall(&self) -> TimestampMs {
-        self.view.clock.wall()
+        self.view.now().wall
     }
 
     /// What this node's clocks show.

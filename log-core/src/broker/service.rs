@@ -1,9 +1,10 @@
 //! What every handler works with: the replica, the settings, and the word that it is time to go.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use kafka_protocol::protocol::StrBytes;
+use service_kit::clock::Clock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,6 @@ use super::peers::Peers;
 use super::registration;
 use super::replica_handle::ReplicaHandle;
 use super::unserved_requests::UnservedRequests;
-use crate::clock::Clock;
 use crate::ids::NodeId;
 use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, Node};
@@ -25,7 +25,7 @@ pub(super) struct Service {
     advertised: Advertised,
     replica: ReplicaHandle,
     peers: Peers,
-    clock: Arc<Clock>,
+    clock: Clock,
     shutdown: CancellationToken,
     member_changes: Semaphore,
     unserved: Mutex<UnservedRequests>,
@@ -57,7 +57,7 @@ impl Service {
         advertised: Advertised,
         replica: ReplicaHandle,
         peers: Peers,
-        clock: Arc<Clock>,
+        clock: Clock,
         shutdown: CancellationToken,
     ) -> Self {
         let answers = AnswerMemory::new(config.queued_max_answer_bytes);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::storage::{BackedUp, back_up};
 use clap::Args;
 use journal::disk::{Disk, SystemDisk};
+use service_kit::Failure;
 
 /// What `backup` can be told.
 #[derive(Args)]
@@ -24,7 +25,7 @@ pub(super) struct Arguments {
 }
 
 /// Copies and tells what was copied.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
     let BackedUp {
         cluster_id,

@@ -15,6 +15,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use service_kit::settings::CommandLine;
 
 /// A node of the replicated log that speaks the Kafka protocol, and tools for those who run it.
 #[derive(Parser)]
@@ -47,24 +48,13 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = match arguments.command {
-        Command::Serve(arguments) => serve::run(*arguments),
+    let line = CommandLine::<Arguments>::parse();
+    service_kit::main("log-core", || match line.arguments.command {
+        Command::Serve(ref arguments) => serve::run(&line, arguments),
         Command::Running(command) => running::run(command),
-        Command::Verify(arguments) => return verify::run(&arguments),
-        Command::Dump(arguments) => dump::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Dump(arguments) => Ok(dump::run(&arguments)?),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
-    }
-}
-
-/// One sentence, with its causes after colons.
-fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("log-core: {error:#}");
-    let misused = error.downcast_ref::<settings::SettingsError>().is_some();
-    ExitCode::from(if misused { 2 } else { 1 })
+    })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::broker::restore::{Restore, Restored, restore};
 use crate::ids::{LeaderEpoch, NodeId};
 use clap::Args;
+use service_kit::Failure;
 
 /// What `restore` can be told.
 #[derive(Args)]
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
 }
 
 /// Restores and tells what to do next.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Restored {
         cluster_id,
         node,

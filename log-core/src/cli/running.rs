@@ -2,15 +2,15 @@
 
 use std::io::{BufWriter, stdout};
 
+use service_kit::Failure;
+
 use crate::tools::{self, Command};
-use anyhow::Context;
 
 /// Asks the log and prints its answer.
-pub(super) fn run(command: Command) -> anyhow::Result<()> {
+pub(super) fn run(command: Command) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .context("start the runtime")?;
+        .build()?;
     let mut out = BufWriter::new(stdout().lock());
     match runtime.block_on(tools::run(command, None, &mut out)) {
         Err(error) if error.is_closed_pipe() => Ok(()),

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use crate::storage::{Report, compare, verify};
 use clap::Args;
 use journal::disk::SystemDisk;
 use journal::{Finding, Severity};
 use serde::Serialize;
+use service_kit::Failure;
 
 use super::resting::{NotResting, RestingFolder};
 
@@ -40,23 +40,21 @@ struct Verified {
     differences: Option<Vec<Finding>>,
 }
 
-/// Looks and tells. What it means for whoever called is in the exit code.
-pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let verified = match arguments.look() {
-        Ok(verified) => verified,
-        Err(error) => {
-            eprintln!("log-core: {:#}", anyhow::Error::new(error));
-            return ExitCode::from(NOT_LOOKED);
-        }
-    };
-    if let Err(error) = verified.write(arguments.json, &mut io::stdout().lock()) {
-        eprintln!("log-core: write what was found: {error}");
-        return ExitCode::from(NOT_LOOKED);
-    }
+/// Looks and tells. What it means for the caller is in the exit code.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let verified = arguments
+        .look()
+        .map_err(|error| Failure::with_code(NOT_LOOKED, error))?;
+    let written = verified.write(arguments.json, &mut io::stdout().lock());
+    written.map_err(|error| Failure::with_code(NOT_LOOKED, error))?;
     if verified.sound {
-        ExitCode::SUCCESS
+        Ok(())
     } else {
-        ExitCode::from(DAMAGED)
+        let folder = arguments.data.display();
+        Err(Failure::with_code(
+            DAMAGED,
+            format!("{folder} is damaged or different"),
+        ))
     }
 }
 

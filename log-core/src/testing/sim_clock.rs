@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::ids::TimestampMs;
 use crate::node::Now;
 
-/// The simulated twin of [`crate::clock::Clock`]: starts at zero, its wall wherever it is put.
+/// The simulated twin of [`service_kit::clock::Clock`]: starts at zero, its wall wherever it is put.
 #[derive(Debug)]
 pub struct SimClock {
     hands: Mutex<Hands>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use service_kit::clock::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +16,8 @@ use super::teller::Tellers;
 use super::us::Us;
 use super::waiting::WaitingRoom;
 use crate::broker::replica_handle::ReplicaHandle;
-use crate::clock::Clock;
 use crate::consensus::Message;
-use crate::ids::ReplicaId;
+use crate::ids::{ReplicaId, TimestampMs};
 use crate::node::Leadership;
 
 pub(super) struct Inner {
@@ -27,7 +27,7 @@ pub(super) struct Inner {
     pub(super) tellers: Tellers,
     /// Where the messages of others go: to the replica's thread.
     pub(super) incoming: mpsc::Sender<Message>,
-    pub(super) clock: Arc<Clock>,
+    pub(super) clock: Clock,
     pub(super) tasks: TaskTracker,
     /// Where links run: the replica's thread, which starts them, is none of it.
     pub(super) runtime: Handle,
@@ -41,7 +41,7 @@ impl Inner {
     pub(super) fn new(
         us: Us,
         incoming: mpsc::Sender<Message>,
-        clock: Arc<Clock>,
+        clock: Clock,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -131,7 +131,10 @@ impl Inner {
             room: replica.room().own_report(),
             quorum: leads.then(|| replica.quorum().as_ref().clone()),
             partition_files_max: Some(replica.partition_bound().own()),
-            wall: replica.state().notes_jumps().then(|| self.clock.wall()),
+            wall: replica
+                .state()
+                .notes_jumps()
+                .then(|| TimestampMs(self.clock.wall_ms())),
         })
     }
 

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use journal::disk::Disk;
+use service_kit::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -41,16 +42,16 @@ pub use self::address::Peer;
 pub use self::secret::{PeerSecret, SecretTooShort};
 pub use self::snapshot_fetcher::FetchError;
 
+pub(in crate::broker) use self::address::host_and_port;
 pub(in crate::broker) use self::address_book::join;
 pub(in crate::broker) use self::forming::form;
 pub(in crate::broker) use self::snapshot_fetcher::SnapshotFetcher;
-pub(in crate::broker) use self::waiting::{Waiting, host_and_port};
+pub(in crate::broker) use self::waiting::Waiting;
 
 use self::door::Door;
 use self::inner::Inner;
 use self::us::Us;
 use super::replica_handle::ReplicaHandle;
-use crate::clock::Clock;
 use crate::consensus::Message;
 use crate::node::{Outcome, ProposeError};
 use crate::state::Command;
@@ -91,7 +92,7 @@ impl Peers {
         identity: &Identity,
         reach: Reach,
         listener: TcpListener,
-        clock: Arc<Clock>,
+        clock: Clock,
         stop: CancellationToken,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (incoming_in, incoming) = mpsc::channel(INCOMING_MAX);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::address::host_and_port;
 use super::question::Presentation;
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::FeatureLevel;
@@ -71,18 +72,6 @@ impl WaitingRoom {
     }
 }
 
-/// The two parts of an address; brackets around an IPv6 address are not part of the host.
-pub(in crate::broker) fn host_and_port(address: &str) -> Option<(String, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let host = bare.unwrap_or(host);
-    let sound = !host.is_empty() && (bare.is_some() || !host.contains(':'));
-    sound.then(|| (host.to_owned(), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,23 +102,5 @@ mod tests {
 
         room.forget(ReplicaId(22));
         assert!(nodes(at(3)).iter().all(|&node| node != 2));
-    }
-
-    #[test]
-    fn an_address_has_a_host_and_a_port() {
-        assert_eq!(
-            host_and_port("log.example:9093"),
-            Some(("log.example".to_owned(), 9093))
-        );
-        assert_eq!(host_and_port("[::1]:1"), Some(("::1".to_owned(), 1)));
-        for bad in [
-            "log.example",
-            ":9093",
-            "log.example:port",
-            "::1:9093",
-            "[]:1",
-        ] {
-            assert_eq!(host_and_port(bad), None, "{bad}");
-        }
     }
 }

@@ -185,14 +185,14 @@ impl Node {
     }
 
     pub fn leads(&self) -> bool {
-        self.readiness().is_some_and(|role| role == "leader")
+        self.readiness()
+            .is_some_and(|said| said.contains(r#""status":"leader""#))
     }
 
-    /// `leader` or `follower`; nothing when it is neither for certain.
+    /// What it says of itself when it is ready.
     fn readiness(&self) -> Option<String> {
         let answer = self.ask("/readyz")?;
-        let role = answer.strip_prefix("200 ")?;
-        Some(role.trim().to_owned())
+        answer.strip_prefix("200 ").map(str::to_owned)
     }
 
     /// How much of the journal it has applied.

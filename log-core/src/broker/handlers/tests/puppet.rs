@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use journal::disk::{Disk, SystemDisk};
 use kafka_protocol::messages::ApiKey;
+use service_kit::clock::Clock;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::interval;
@@ -25,7 +26,6 @@ use crate::broker::peers::Peers;
 use crate::broker::replica_handle::{QueuedInput, ReplicaHandle};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
-use crate::clock::Clock;
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
 use crate::node::{
@@ -79,8 +79,8 @@ impl Puppet {
 
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock: Arc<Clock> = Arc::new(Clock::start());
-        let view = view(folder.path(), Arc::clone(&clock));
+        let clock = Clock::start();
+        let view = view(folder.path(), clock);
         let replica = Arc::new(PuppetReplica {
             view: view.clone(),
             applied: AtomicU64::new(0),
@@ -216,7 +216,7 @@ impl Puppet {
     }
 }
 
-fn view(folder: &Path, clock: Arc<Clock>) -> NodeView {
+fn view(folder: &Path, clock: Clock) -> NodeView {
     let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
     let config = Config::on(folder);
     let alone = Identity::founder_alone(OURS, Uuid::from_u128(1), Uuid::from_u64_pair(1, 0));
@@ -356,7 +356,7 @@ impl PuppetReplica {
         let index = EntryIndex(self.applied.fetch_add(1, Ordering::Relaxed) + 1);
         let envelope = Envelope {
             proposer: epoch,
-            at: self.view.clock.wall(),
+            at: self.view.now().wall,
             command,
         };
         let applied = {
