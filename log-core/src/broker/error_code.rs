@@ -6,7 +6,7 @@ use kafka_protocol::ResponseError;
 use crate::group::GroupError;
 use crate::node::{Leadership, ProposeError};
 use crate::record::InvalidBatch;
-use crate::state::Refusal;
+use crate::state::CommandError;
 use crate::storage::ReadError;
 
 /// What a client asked: a node that does not lead answers each in its own words (rule 8).
@@ -84,32 +84,32 @@ pub(super) fn of_deadline(asked: Asked) -> ResponseError {
 }
 
 /// A command that the state machine refused.
-pub(super) fn of_refusal(refusal: &Refusal) -> ResponseError {
+pub(super) fn of_command_error(refusal: &CommandError) -> ResponseError {
     match refusal {
-        Refusal::ProposerDeposed => ResponseError::NotLeaderOrFollower,
-        Refusal::TopicExists { .. } => ResponseError::TopicAlreadyExists,
-        Refusal::UnknownPartition { .. } | Refusal::UnknownPartitions { .. } => {
+        CommandError::ProposerDeposed => ResponseError::NotLeaderOrFollower,
+        CommandError::TopicExists { .. } => ResponseError::TopicAlreadyExists,
+        CommandError::UnknownPartition { .. } | CommandError::UnknownPartitions { .. } => {
             ResponseError::UnknownTopicOrPartition
         }
-        Refusal::UnknownTopicId { .. } => ResponseError::UnknownTopicId,
-        Refusal::InvalidPartitions { .. } => ResponseError::InvalidPartitions,
-        Refusal::InvalidConfig(_) => ResponseError::InvalidConfig,
-        Refusal::CorruptBatch { .. } => ResponseError::CorruptMessage,
-        Refusal::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
-        Refusal::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
-        Refusal::InvalidTransactionState { .. } => ResponseError::InvalidTxnState,
-        Refusal::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
-        Refusal::RecordsProtected { .. } => ResponseError::PolicyViolation,
-        Refusal::ProducerFenced { .. } => ResponseError::ProducerFenced,
-        Refusal::InvalidProducerIdMapping { .. } => ResponseError::InvalidProducerIdMapping,
-        Refusal::IllegalGeneration { .. } => ResponseError::IllegalGeneration,
-        Refusal::UnknownMember { .. } => ResponseError::UnknownMemberId,
-        Refusal::FencedInstance { .. } => ResponseError::FencedInstanceId,
-        Refusal::GroupNotFound { .. } => ResponseError::GroupIdNotFound,
-        Refusal::GroupNotEmpty { .. } => ResponseError::NonEmptyGroup,
-        Refusal::UnknownNode { .. } => ResponseError::BrokerIdNotRegistered,
-        Refusal::FeatureLevelUnsupported { .. } => ResponseError::FeatureUpdateFailed,
-        Refusal::FeatureLevelFalls { .. } => ResponseError::InvalidUpdateVersion,
+        CommandError::UnknownTopicId { .. } => ResponseError::UnknownTopicId,
+        CommandError::InvalidPartitions { .. } => ResponseError::InvalidPartitions,
+        CommandError::InvalidConfig(_) => ResponseError::InvalidConfig,
+        CommandError::CorruptBatch { .. } => ResponseError::CorruptMessage,
+        CommandError::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+        CommandError::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+        CommandError::InvalidTransactionState { .. } => ResponseError::InvalidTxnState,
+        CommandError::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
+        CommandError::RecordsProtected { .. } => ResponseError::PolicyViolation,
+        CommandError::ProducerFenced { .. } => ResponseError::ProducerFenced,
+        CommandError::InvalidProducerIdMapping { .. } => ResponseError::InvalidProducerIdMapping,
+        CommandError::IllegalGeneration { .. } => ResponseError::IllegalGeneration,
+        CommandError::UnknownMember { .. } => ResponseError::UnknownMemberId,
+        CommandError::FencedInstance { .. } => ResponseError::FencedInstanceId,
+        CommandError::GroupNotFound { .. } => ResponseError::GroupIdNotFound,
+        CommandError::GroupNotEmpty { .. } => ResponseError::NonEmptyGroup,
+        CommandError::UnknownNode { .. } => ResponseError::BrokerIdNotRegistered,
+        CommandError::FeatureLevelUnsupported { .. } => ResponseError::FeatureUpdateFailed,
+        CommandError::FeatureLevelFalls { .. } => ResponseError::InvalidUpdateVersion,
     }
 }
 

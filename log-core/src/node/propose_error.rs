@@ -2,10 +2,10 @@
 
 use super::partition_bound::TooManyPartitions;
 use crate::ids::EntryIndex;
-use crate::state::{Refusal, Response};
+use crate::state::{CommandError, Response};
 
 /// The outcome of an applied command.
-pub type Outcome = Result<Response, Refusal>;
+pub type Outcome = Result<Response, CommandError>;
 
 /// An outcome and the entry that it is of.
 pub type AppliedOutcome = (EntryIndex, Outcome);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::refusal::Refusal;
+use super::command_error::CommandError;
 use super::response::Response;
 use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::record::SegmentSettings;
@@ -11,7 +11,7 @@ use crate::record::SegmentSettings;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// What its proposer's client is told.
-    pub outcome: Result<Response, Refusal>,
+    pub outcome: Result<Response, CommandError>,
     /// What must now happen to the partitions' files, in this order.
     pub changes: Vec<Change>,
 }

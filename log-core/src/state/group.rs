@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock_jumps::ClockJumps;
 use super::command::{Committer, CompleteRebalance, CompletedMember, NewOffset};
-use super::refusal::Refusal;
+use super::command_error::CommandError;
 use crate::ids::{
     EntryIndex, Generation, GroupId, LeaderEpoch, MemberId, Offset, ProducerId, TimestampMs,
     TopicName, TopicPartition,
@@ -150,7 +150,7 @@ impl ConsumerGroup {
         &mut self,
         rebalance: &CompleteRebalance,
         at: TimestampMs,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         let CompleteRebalance {
             group,
             generation,
@@ -161,7 +161,7 @@ impl ConsumerGroup {
         } = rebalance.clone();
         if generation < self.generation {
             let (found, current) = (Some(generation), Some(self.generation));
-            return Err(Refusal::IllegalGeneration {
+            return Err(CommandError::IllegalGeneration {
                 group,
                 found,
                 current,
@@ -185,7 +185,7 @@ impl ConsumerGroup {
         id: &GroupId,
         by: &Committer,
         kind: CommitKind,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         // A consumer without a group's protocol, or a tool: fine while no members could be contradicted.
         if by.generation.is_none() && self.is_empty() {
             return Ok(());
@@ -193,13 +193,13 @@ impl ConsumerGroup {
         if by.is_nobody() {
             return match kind {
                 CommitKind::Transactional => Ok(()),
-                CommitKind::Plain => Err(Refusal::UnknownMember { group: id.clone() }),
+                CommitKind::Plain => Err(CommandError::UnknownMember { group: id.clone() }),
             };
         }
         self.check_member(id, by)?;
         if by.generation != Some(self.generation) {
             let (found, current) = (by.generation, Some(self.generation));
-            return Err(Refusal::IllegalGeneration {
+            return Err(CommandError::IllegalGeneration {
                 group: id.clone(),
                 found,
                 current,
@@ -208,14 +208,14 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    fn check_member(&self, id: &GroupId, by: &Committer) -> Result<(), Refusal> {
-        let unknown = || Refusal::UnknownMember { group: id.clone() };
+    fn check_member(&self, id: &GroupId, by: &Committer) -> Result<(), CommandError> {
+        let unknown = || CommandError::UnknownMember { group: id.clone() };
         if let Some(instance) = &by.instance {
             let holder = self
                 .members()
                 .find(|member| member.instance_id.as_ref() == Some(instance));
             if Some(&holder.ok_or_else(unknown)?.id) != by.member.as_ref() {
-                return Err(Refusal::FencedInstance {
+                return Err(CommandError::FencedInstance {
                     group: id.clone(),
                     instance: instance.clone(),
                 });

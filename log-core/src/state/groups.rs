@@ -8,8 +8,8 @@ use super::clock_jumps::ClockJumps;
 use super::command::{
     Committer, CompleteRebalance, DeleteGroup, DeleteOffsets, ExpireOffsets, NewOffset,
 };
+use super::command_error::CommandError;
 use super::group::{CommitKind, CommitTime, ConsumerGroup};
-use super::refusal::Refusal;
 use crate::ids::{GroupId, ProducerId, TimestampMs, TopicName};
 
 /// All consumer groups.
@@ -21,7 +21,7 @@ impl Groups {
         &mut self,
         rebalance: &CompleteRebalance,
         at: TimestampMs,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         self.0
             .entry(rebalance.group.clone())
             .or_default()
@@ -34,13 +34,13 @@ impl Groups {
         group: &GroupId,
         by: &Committer,
         kind: CommitKind,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         if let Some(known) = self.0.get(group) {
             return known.admit(group, by, kind);
         }
         match by.generation {
             None => Ok(()),
-            found => Err(Refusal::IllegalGeneration {
+            found => Err(CommandError::IllegalGeneration {
                 group: group.clone(),
                 found,
                 current: None,
@@ -80,8 +80,8 @@ impl Groups {
         }
     }
 
-    pub(super) fn delete_offsets(&mut self, delete: &DeleteOffsets) -> Result<(), Refusal> {
-        let not_found = || Refusal::GroupNotFound {
+    pub(super) fn delete_offsets(&mut self, delete: &DeleteOffsets) -> Result<(), CommandError> {
+        let not_found = || CommandError::GroupNotFound {
             group: delete.group.clone(),
         };
         self.0
@@ -91,13 +91,13 @@ impl Groups {
         Ok(())
     }
 
-    pub(super) fn delete(&mut self, delete: &DeleteGroup) -> Result<(), Refusal> {
+    pub(super) fn delete(&mut self, delete: &DeleteGroup) -> Result<(), CommandError> {
         let DeleteGroup { group } = delete.clone();
         let Some(known) = self.0.get(&group) else {
-            return Err(Refusal::GroupNotFound { group });
+            return Err(CommandError::GroupNotFound { group });
         };
         if !known.is_empty() || known.has_pending() {
-            return Err(Refusal::GroupNotEmpty { group });
+            return Err(CommandError::GroupNotEmpty { group });
         }
         self.0.remove(&group);
         Ok(())

@@ -16,6 +16,7 @@ mod broker_config;
 mod checkpoint;
 mod clock_jumps;
 mod command;
+mod command_error;
 mod config_bounds;
 mod config_change;
 mod config_key;
@@ -30,7 +31,6 @@ mod open_transactions;
 mod partition;
 mod produce;
 mod producer;
-mod refusal;
 mod response;
 mod topic;
 mod topic_config;
@@ -53,6 +53,7 @@ pub use command::{
     JumpVerdict, LogStartCause, MoveLogStart, NewOffset, NoteClockJump, Produce, RaiseFeatureLevel,
     RegisterNode, TransactionOutcome, TransactionalProducer, UnregisterNode,
 };
+pub use command_error::CommandError;
 pub use config_change::{ConfigAction, ConfigChange, ConfigOp};
 pub use config_key::{ConfigKey, ConfigType};
 pub use config_minimums::AcksMin;
@@ -65,7 +66,6 @@ pub use node::Node;
 pub use open_transactions::AbortedTransaction;
 pub use partition::Partition;
 pub use producer::ProducerWindow;
-pub use refusal::Refusal;
 pub use response::{Produced, Response};
 pub use topic::Topic;
 pub use topic_config::{TOPIC_KEYS, TopicConfig, TopicSettings};
@@ -123,7 +123,7 @@ impl State {
         let mut changes = Vec::new();
         let outcome = match envelope.proposer == epoch {
             true => self.carry_out(envelope, &mut changes),
-            false => Err(Refusal::ProposerDeposed),
+            false => Err(CommandError::ProposerDeposed),
         };
         Applied { outcome, changes }
     }
@@ -138,7 +138,7 @@ impl State {
         &mut self,
         envelope: &Envelope,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         // A new leader's clock may be behind the old one's: what was later stays later.
         self.clock = self.clock.max(envelope.at);
         match &envelope.command {
@@ -180,7 +180,7 @@ impl State {
         &mut self,
         raise: &RaiseFeatureLevel,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let knew = self.notes_jumps();
         self.nodes.raise(raise)?;
         if !knew && self.notes_jumps() {
@@ -225,14 +225,14 @@ impl State {
         &mut self,
         delete: &DeleteTopic,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let name = self.topics.delete(delete.id, changes)?;
         self.transactions.forget_topic(&name);
         self.groups.forget_topic(&name);
         Ok(Response::Done)
     }
 
-    fn commit_offsets(&mut self, commit: &CommitOffsets) -> Result<Response, Refusal> {
+    fn commit_offsets(&mut self, commit: &CommitOffsets) -> Result<Response, CommandError> {
         self.groups
             .admit(&commit.group, &commit.by, CommitKind::Plain)?;
         let (known, unknown) = self.topics.split_known(&commit.offsets);
@@ -359,7 +359,7 @@ impl State {
     ///
     /// # Errors
     /// What the command would be refused with.
-    pub fn check_create_topic(&self, create: &CreateTopic) -> Result<(), Refusal> {
+    pub fn check_create_topic(&self, create: &CreateTopic) -> Result<(), CommandError> {
         self.topics.check_create(create).map(|_| ())
     }
 
@@ -367,7 +367,7 @@ impl State {
     ///
     /// # Errors
     /// What the command would be refused with.
-    pub fn check_create_partitions(&self, create: &CreatePartitions) -> Result<(), Refusal> {
+    pub fn check_create_partitions(&self, create: &CreatePartitions) -> Result<(), CommandError> {
         self.topics.check_create_partitions(create)
     }
 
@@ -375,7 +375,7 @@ impl State {
     ///
     /// # Errors
     /// What the command would be refused with.
-    pub fn check_raise_feature_level(&self, raise: &RaiseFeatureLevel) -> Result<(), Refusal> {
+    pub fn check_raise_feature_level(&self, raise: &RaiseFeatureLevel) -> Result<(), CommandError> {
         self.nodes.check_raise(raise)
     }
 
@@ -384,7 +384,7 @@ impl State {
     /// # Errors
     /// What the command would be refused with.
     #[cfg(test)]
-    pub fn check_alter_topic_configs(&self, alter: &AlterTopicConfigs) -> Result<(), Refusal> {
+    pub fn check_alter_topic_configs(&self, alter: &AlterTopicConfigs) -> Result<(), CommandError> {
         self.topics.check_alter(alter).map(|_| ())
     }
 
@@ -396,7 +396,7 @@ impl State {
         &self,
         alter: &AlterTopicConfigs,
         voters: usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         let changed = self.topics.check_alter(alter)?;
         let before = self.topic_by_id(alter.topic_id);
         let before = before.map(|(_, topic)| topic.config());

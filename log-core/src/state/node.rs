@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::{RaiseFeatureLevel, RegisterNode};
+use super::command_error::CommandError;
 use super::feature_level::FeatureLevel;
 use super::listener::Listener;
-use super::refusal::Refusal;
 use crate::ids::{NodeId, ReplicaId};
 
 /// A registered broker.
@@ -41,10 +41,10 @@ impl Default for Nodes {
 
 impl Nodes {
     /// A broker says where it is reached; the last word counts.
-    pub(super) fn register(&mut self, register: &RegisterNode) -> Result<(), Refusal> {
+    pub(super) fn register(&mut self, register: &RegisterNode) -> Result<(), CommandError> {
         if register.feature_level_max < self.feature_level {
             let (level, node) = (self.feature_level, register.node);
-            return Err(Refusal::FeatureLevelUnsupported { level, node });
+            return Err(CommandError::FeatureLevelUnsupported { level, node });
         }
         let RegisterNode {
             node,
@@ -66,24 +66,24 @@ impl Nodes {
     }
 
     /// A broker has left.
-    pub(super) fn unregister(&mut self, node: NodeId) -> Result<(), Refusal> {
+    pub(super) fn unregister(&mut self, node: NodeId) -> Result<(), CommandError> {
         self.registered
             .remove(&node)
             .map(|_| ())
-            .ok_or(Refusal::UnknownNode { node })
+            .ok_or(CommandError::UnknownNode { node })
     }
 
     /// Raises the level; the present one is fine too, so that a retry is.
-    pub(super) fn raise(&mut self, raise: &RaiseFeatureLevel) -> Result<(), Refusal> {
+    pub(super) fn raise(&mut self, raise: &RaiseFeatureLevel) -> Result<(), CommandError> {
         self.check_raise(raise)?;
         self.feature_level = raise.level;
         Ok(())
     }
 
-    pub(super) fn check_raise(&self, raise: &RaiseFeatureLevel) -> Result<(), Refusal> {
+    pub(super) fn check_raise(&self, raise: &RaiseFeatureLevel) -> Result<(), CommandError> {
         let level = raise.level;
         if level < self.feature_level {
-            return Err(Refusal::FeatureLevelFalls {
+            return Err(CommandError::FeatureLevelFalls {
                 from: self.feature_level,
                 to: level,
             });
@@ -93,7 +93,7 @@ impl Nodes {
             .iter()
             .find(|(_, node)| node.feature_level_max < level);
         if let Some((&node, _)) = lacking {
-            return Err(Refusal::FeatureLevelUnsupported { level, node });
+            return Err(CommandError::FeatureLevelUnsupported { level, node });
         }
         Ok(())
     }
@@ -103,7 +103,7 @@ impl Nodes {
 mod tests {
     use super::*;
 
-    fn register(nodes: &mut Nodes, node: u32, level: u16) -> Result<(), Refusal> {
+    fn register(nodes: &mut Nodes, node: u32, level: u16) -> Result<(), CommandError> {
         nodes.register(&RegisterNode {
             node: NodeId(node),
             replica: ReplicaId(node.into()),
@@ -113,7 +113,7 @@ mod tests {
         })
     }
 
-    fn raise(nodes: &mut Nodes, level: u16) -> Result<(), Refusal> {
+    fn raise(nodes: &mut Nodes, level: u16) -> Result<(), CommandError> {
         let level = FeatureLevel(level);
         nodes.raise(&RaiseFeatureLevel { level })
     }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_level_is_raised_once_the_last_registered_node_has_it_and_then_keeps_older_ones_out() {
         let (level, node) = (FeatureLevel(2), NodeId(2));
-        let lacking = Err(Refusal::FeatureLevelUnsupported { level, node });
+        let lacking = Err(CommandError::FeatureLevelUnsupported { level, node });
         let mut nodes = Nodes::default();
         register(&mut nodes, 1, 2).unwrap();
         register(&mut nodes, 2, 1).unwrap();
@@ -136,7 +136,7 @@ mod tests {
         nodes.unregister(node).unwrap();
         let node = NodeId(1);
         let level = FeatureLevel(3);
-        let lacking = Err(Refusal::FeatureLevelUnsupported { level, node });
+        let lacking = Err(CommandError::FeatureLevelUnsupported { level, node });
         assert_eq!(raise(&mut nodes, 3), lacking);
     }
 }

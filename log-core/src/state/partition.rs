@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::command_error::CommandError;
 use super::epochs::EpochTable;
 use super::open_transactions::{AbortedTransaction, Marker, PartitionTransactions};
 use super::producer::{self, Beginning, Judgement, ProducerWindow, Stamp, Windows};
-use super::refusal::Refusal;
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs};
 use crate::record::{BatchHeader, BatchPatch};
 
@@ -89,7 +89,11 @@ impl Partition {
     }
 
     /// Whether a batch is its producer's next one here, or one that is stored.
-    pub(super) fn judge(&self, stamp: Stamp, beginning: Beginning) -> Result<Judgement, Refusal> {
+    pub(super) fn judge(
+        &self,
+        stamp: Stamp,
+        beginning: Beginning,
+    ) -> Result<Judgement, CommandError> {
         ProducerWindow::judge(self.producers.get(&stamp.producer), stamp, beginning)
     }
 

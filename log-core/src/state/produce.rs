@@ -1,9 +1,9 @@
 //! Appending a producer's batch: where it goes, whether it is there already, and what it may not overtake.
 
 use super::command::Produce;
+use super::command_error::CommandError;
 use super::partition::{Append, AppendedBatch, Partition};
 use super::producer::{Judgement, Stamp};
-use super::refusal::Refusal;
 use super::response::{Produced, Response};
 use super::{Change, State};
 use crate::ids::{ProducerId, TopicPartition};
@@ -14,7 +14,7 @@ impl State {
         &mut self,
         produce: &Produce,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let (header, stamp) = read(produce)?;
         if let Some(stamp) = stamp {
             self.check_producer(stamp, &header)?;
@@ -39,7 +39,7 @@ impl State {
     }
 
     /// The producer of a transactional id writes in its present epoch, and in transactions only; others never do.
-    fn check_producer(&self, stamp: Stamp, header: &BatchHeader) -> Result<(), Refusal> {
+    fn check_producer(&self, stamp: Stamp, header: &BatchHeader) -> Result<(), CommandError> {
         let (producer, found) = (stamp.producer, stamp.epoch);
         let transactional = header.attributes.transactional;
         let Some(transaction) = self.transactions.of_producer(producer) else {
@@ -48,7 +48,7 @@ impl State {
         };
         let current = transaction.epoch();
         if found != current {
-            return Err(Refusal::InvalidProducerEpoch {
+            return Err(CommandError::InvalidProducerEpoch {
                 producer,
                 found,
                 current,
@@ -59,7 +59,7 @@ impl State {
     }
 
     /// Where the batch is, if an earlier try has stored it; refused if it is not the producer's next one.
-    fn repeated(&self, produce: &Produce, stamp: Stamp) -> Result<Option<Produced>, Refusal> {
+    fn repeated(&self, produce: &Produce, stamp: Stamp) -> Result<Option<Produced>, CommandError> {
         let place = self.place(produce)?;
         let beginning = self.producers.beginning(stamp.producer);
         Ok(match place.judge(stamp, beginning)? {
@@ -79,7 +79,7 @@ impl State {
         stamp: Stamp,
         header: &BatchHeader,
         partition: &TopicPartition,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         let transaction = self.transactions.of_producer(stamp.producer);
         let is_open = transaction.is_some_and(|transaction| transaction.writes_to(partition));
         let what = "a batch for a partition that is not in its open transaction";
@@ -96,7 +96,7 @@ impl State {
         header: &BatchHeader,
         stamp: Option<Stamp>,
         changes: &mut Vec<Change>,
-    ) -> Result<Produced, Refusal> {
+    ) -> Result<Produced, CommandError> {
         let (partition, clock, epoch) = (produce.partition.clone(), self.clock, self.epoch);
         let append_time = self.append_time();
         let topic = self.topics.meant_mut(&partition.topic, produce.topic_id);
@@ -105,7 +105,7 @@ impl State {
             (timestamp_type == TimestampType::LogAppendTime).then_some(clock)
         });
         let Some(place) = topic.and_then(|topic| topic.partition_mut(partition.partition)) else {
-            return Err(Refusal::UnknownPartition { partition });
+            return Err(CommandError::UnknownPartition { partition });
         };
         let AppendedBatch { base_offset, batch } = place.append(&Append {
             batch: &produce.batch,
@@ -130,27 +130,27 @@ impl State {
     }
 
     /// The partition that the leader meant, if it still is there.
-    fn place(&self, produce: &Produce) -> Result<&Partition, Refusal> {
+    fn place(&self, produce: &Produce) -> Result<&Partition, CommandError> {
         let partition = &produce.partition;
         let topic = self.topics.meant(&partition.topic, produce.topic_id);
         let place = topic.and_then(|topic| topic.partition(partition.partition));
-        place.ok_or_else(|| Refusal::UnknownPartition {
+        place.ok_or_else(|| CommandError::UnknownPartition {
             partition: partition.clone(),
         })
     }
 }
 
-fn holds(condition: bool, producer: ProducerId, what: &'static str) -> Result<(), Refusal> {
+fn holds(condition: bool, producer: ProducerId, what: &'static str) -> Result<(), CommandError> {
     match condition {
         true => Ok(()),
-        false => Err(Refusal::InvalidTransactionState { producer, what }),
+        false => Err(CommandError::InvalidTransactionState { producer, what }),
     }
 }
 
 /// What the batch's header says. The leader has checked the batch before proposing it; what is looked at again here is
 /// what the offsets and sequences rest on.
-fn read(produce: &Produce) -> Result<(BatchHeader, Option<Stamp>), Refusal> {
-    let corrupt = || Refusal::CorruptBatch {
+fn read(produce: &Produce) -> Result<(BatchHeader, Option<Stamp>), CommandError> {
+    let corrupt = || CommandError::CorruptBatch {
         partition: produce.partition.clone(),
     };
     let header = BatchHeader::parse(&produce.batch).map_err(|_| corrupt())?;

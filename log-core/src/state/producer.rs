@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::refusal::Refusal;
+use super::command_error::CommandError;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 /// Batches of a producer that are remembered per partition: as many as Kafka's producers keep in flight.
@@ -96,7 +96,7 @@ impl ProducerWindow {
         window: Option<&Self>,
         stamp: Stamp,
         beginning: Beginning,
-    ) -> Result<Judgement, Refusal> {
+    ) -> Result<Judgement, CommandError> {
         let Some(window) = window else {
             return match beginning {
                 Beginning::Zero => stamp.must_begin_at(Sequence(0)),
@@ -105,7 +105,7 @@ impl ProducerWindow {
         };
         if stamp.epoch < window.epoch {
             let (producer, found, current) = (stamp.producer, stamp.epoch, window.epoch);
-            return Err(Refusal::InvalidProducerEpoch {
+            return Err(CommandError::InvalidProducerEpoch {
                 producer,
                 found,
                 current,
@@ -172,11 +172,11 @@ impl ProducerWindow {
 }
 
 impl Stamp {
-    fn must_begin_at(self, expected: Sequence) -> Result<Judgement, Refusal> {
+    fn must_begin_at(self, expected: Sequence) -> Result<Judgement, CommandError> {
         if self.first == expected {
             return Ok(Judgement::Append);
         }
-        Err(Refusal::OutOfOrderSequence {
+        Err(CommandError::OutOfOrderSequence {
             producer: self.producer,
             found: self.first,
             expected,

@@ -8,9 +8,9 @@ use super::Change;
 use super::command::{
     AlterTopicConfigs, CreatePartitions, CreateTopic, LogStartCause, MoveLogStart, NewOffset,
 };
+use super::command_error::CommandError;
 use super::config_minimums::AcksMin;
 use super::partition::Partition;
-use super::refusal::Refusal;
 use super::response::Response;
 use super::topic::{PARTITIONS_MAX, Topic};
 use super::topic_config::TopicConfig;
@@ -94,9 +94,9 @@ impl Topics {
     }
 
     /// Whether a topic can be made, and its settings as read.
-    pub(super) fn check_create(&self, create: &CreateTopic) -> Result<TopicConfig, Refusal> {
+    pub(super) fn check_create(&self, create: &CreateTopic) -> Result<TopicConfig, CommandError> {
         if self.by_name.contains_key(&create.name) {
-            return Err(Refusal::TopicExists {
+            return Err(CommandError::TopicExists {
                 name: create.name.clone(),
             });
         }
@@ -109,7 +109,7 @@ impl Topics {
         create: &CreateTopic,
         at: TimestampMs,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let config = self.check_create(create)?;
         let CreateTopic {
             name,
@@ -138,11 +138,11 @@ impl Topics {
         &mut self,
         id: TopicId,
         changes: &mut Vec<Change>,
-    ) -> Result<TopicName, Refusal> {
+    ) -> Result<TopicName, CommandError> {
         let name = self
             .names
             .remove(&id)
-            .ok_or(Refusal::UnknownTopicId { id })?;
+            .ok_or(CommandError::UnknownTopicId { id })?;
         let topic = self
             .by_name
             .remove(&name)
@@ -158,9 +158,12 @@ impl Topics {
     }
 
     /// What a topic's settings would become.
-    pub(super) fn check_alter(&self, alter: &AlterTopicConfigs) -> Result<TopicConfig, Refusal> {
+    pub(super) fn check_alter(
+        &self,
+        alter: &AlterTopicConfigs,
+    ) -> Result<TopicConfig, CommandError> {
         let id = alter.topic_id;
-        let (_, topic) = self.by_id(id).ok_or(Refusal::UnknownTopicId { id })?;
+        let (_, topic) = self.by_id(id).ok_or(CommandError::UnknownTopicId { id })?;
         Ok(alter.change.applied_to(&topic.config)?)
     }
 
@@ -168,7 +171,7 @@ impl Topics {
         &mut self,
         alter: &AlterTopicConfigs,
         changes: &mut Vec<Change>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         let config = self.check_alter(alter)?;
         let (name, topic) = self.by_id_mut(alter.topic_id)?;
         let segment = config.settings().segment;
@@ -185,9 +188,12 @@ impl Topics {
     }
 
     /// Whether a topic can be given so many partitions.
-    pub(super) fn check_create_partitions(&self, create: &CreatePartitions) -> Result<(), Refusal> {
+    pub(super) fn check_create_partitions(
+        &self,
+        create: &CreatePartitions,
+    ) -> Result<(), CommandError> {
         let id = create.topic_id;
-        let (_, topic) = self.by_id(id).ok_or(Refusal::UnknownTopicId { id })?;
+        let (_, topic) = self.by_id(id).ok_or(CommandError::UnknownTopicId { id })?;
         check_partitions(create.count, topic.partition_count() + 1)
     }
 
@@ -195,7 +201,7 @@ impl Topics {
         &mut self,
         create: &CreatePartitions,
         changes: &mut Vec<Change>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         self.check_create_partitions(create)?;
         let (name, topic) = self.by_id_mut(create.topic_id)?;
         add_partitions(&name, topic, create.count, changes);
@@ -206,22 +212,22 @@ impl Topics {
         &mut self,
         request: &MoveLogStart,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let (name, topic) = self.by_id_mut(request.topic_id)?;
         let partition = TopicPartition::new(name, request.partition);
         let protected = topic.config.settings().acks_min == AcksMin::All;
         let Some(place) = topic.partition_mut(request.partition) else {
-            return Err(Refusal::UnknownPartition { partition });
+            return Err(CommandError::UnknownPartition { partition });
         };
         let high_watermark = place.high_watermark();
         let requested = request.offset.unwrap_or(high_watermark);
         let offset = match request.cause {
             LogStartCause::Retention => requested.min(place.last_stable_offset()),
             LogStartCause::DeleteRecords if protected => {
-                return Err(Refusal::RecordsProtected { partition });
+                return Err(CommandError::RecordsProtected { partition });
             }
             LogStartCause::DeleteRecords if high_watermark < requested => {
-                return Err(Refusal::OffsetOutOfRange {
+                return Err(CommandError::OffsetOutOfRange {
                     partition,
                     requested,
                     high_watermark,
@@ -239,8 +245,8 @@ impl Topics {
         Ok(Response::LogStart { log_start_offset })
     }
 
-    fn by_id_mut(&mut self, id: TopicId) -> Result<(TopicName, &mut Topic), Refusal> {
-        let unknown = || Refusal::UnknownTopicId { id };
+    fn by_id_mut(&mut self, id: TopicId) -> Result<(TopicName, &mut Topic), CommandError> {
+        let unknown = || CommandError::UnknownTopicId { id };
         let name = self.names.get(&id).ok_or_else(unknown)?;
         let topic = self.by_name.get_mut(name).ok_or_else(unknown)?;
         Ok((name.clone(), topic))
@@ -271,10 +277,10 @@ fn add_partitions(name: &TopicName, topic: &mut Topic, count: u32, changes: &mut
     }
 }
 
-fn check_partitions(requested: u32, least: u32) -> Result<(), Refusal> {
+fn check_partitions(requested: u32, least: u32) -> Result<(), CommandError> {
     match (least..=PARTITIONS_MAX).contains(&requested) {
         true => Ok(()),
-        false => Err(Refusal::InvalidPartitions {
+        false => Err(CommandError::InvalidPartitions {
             requested,
             least,
             most: PARTITIONS_MAX,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock_jumps::ClockJumps;
 use super::command::{InitProducerId, TransactionOutcome, TransactionalProducer};
-use super::refusal::Refusal;
+use super::command_error::CommandError;
 use crate::ids::{GroupId, ProducerEpoch, ProducerId, TimestampMs, TopicName, TopicPartition};
 
 /// The last epoch that a producer is given; the one after it only fences. Then its transactional id gets a new producer id
@@ -128,17 +128,17 @@ impl Transaction {
     }
 
     /// Whether this is the producer that writes under the id now.
-    pub(super) fn check(&self, by: &TransactionalProducer) -> Result<(), Refusal> {
+    pub(super) fn check(&self, by: &TransactionalProducer) -> Result<(), CommandError> {
         let TransactionalProducer {
             id,
             producer,
             epoch,
         } = by.clone();
         if producer != self.producer {
-            return Err(Refusal::InvalidProducerIdMapping { id, producer });
+            return Err(CommandError::InvalidProducerIdMapping { id, producer });
         }
         if epoch != self.epoch {
-            return Err(Refusal::ProducerFenced {
+            return Err(CommandError::ProducerFenced {
                 id,
                 producer,
                 found: epoch,
@@ -150,7 +150,7 @@ impl Transaction {
 
     /// Whether a producer that begins is answered with what is already there: it asks again, or it learns that its
     /// transaction timed out. Others renew the id; one that was replaced is fenced.
-    pub(super) fn already_renewed(&self, init: &InitProducerId) -> Result<bool, Refusal> {
+    pub(super) fn already_renewed(&self, init: &InitProducerId) -> Result<bool, CommandError> {
         let Some(expected) = init.expected else {
             return Ok(false);
         };
@@ -162,7 +162,7 @@ impl Transaction {
             return Ok(self.epoch <= EPOCH_LAST);
         }
         let (producer, found) = expected;
-        Err(Refusal::ProducerFenced {
+        Err(CommandError::ProducerFenced {
             id: init.id.clone(),
             producer,
             found,
@@ -212,7 +212,7 @@ impl Transaction {
     }
 
     /// Whether it may end in this way: it is open, or an earlier try has ended it so.
-    pub(super) fn check_end(&self, outcome: TransactionOutcome) -> Result<(), Refusal> {
+    pub(super) fn check_end(&self, outcome: TransactionOutcome) -> Result<(), CommandError> {
         match (&self.status, outcome) {
             (TransactionStatus::Ongoing(_), _)
             | (TransactionStatus::Committed, TransactionOutcome::Commit)
@@ -224,7 +224,7 @@ impl Transaction {
                 _,
             ) => {
                 let what = "no transaction to end in this way";
-                Err(Refusal::InvalidTransactionState {
+                Err(CommandError::InvalidTransactionState {
                     producer: self.producer,
                     what,
                 })

@@ -7,9 +7,9 @@ use super::command::{
     AddOffsetsToTransaction, AddPartitionsToTransaction, CommitTransactionOffsets, EndTransaction,
     ExpireTransactionalIds, InitProducerId, TransactionOutcome,
 };
+use super::command_error::CommandError;
 use super::group::{CommitKind, CommitTime};
 use super::open_transactions::Marker;
-use super::refusal::Refusal;
 use super::response::Response;
 use super::transaction::Transaction;
 use super::{Change, State};
@@ -20,7 +20,7 @@ impl State {
         &mut self,
         init: &InitProducerId,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let Some(known) = self.transactions.get(&init.id) else {
             let producer = self.producers.allocate(self.clock);
             self.transactions.insert(
@@ -73,12 +73,12 @@ impl State {
     pub(super) fn add_partitions(
         &mut self,
         add: &AddPartitionsToTransaction,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let transaction = self.transactions.meant(&add.by)?;
         let unknown = |partition: &&_| !self.topics.contains(partition);
         let partitions: Vec<_> = add.partitions.iter().filter(unknown).cloned().collect();
         if !partitions.is_empty() {
-            return Err(Refusal::UnknownPartitions { partitions });
+            return Err(CommandError::UnknownPartitions { partitions });
         }
         transaction
             .open_or_begin(self.clock)
@@ -90,7 +90,7 @@ impl State {
     pub(super) fn add_offsets(
         &mut self,
         add: &AddOffsetsToTransaction,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let transaction = self.transactions.meant(&add.by)?;
         transaction
             .open_or_begin(self.clock)
@@ -102,7 +102,7 @@ impl State {
     pub(super) fn commit_transaction_offsets(
         &mut self,
         commit: &CommitTransactionOffsets,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         let CommitTransactionOffsets {
             by,
             group,
@@ -112,7 +112,7 @@ impl State {
         let transaction = self.transactions.meant(by)?;
         if !transaction.commits_for(group) {
             let what = "offsets of a group that is not in its open transaction";
-            return Err(Refusal::InvalidTransactionState {
+            return Err(CommandError::InvalidTransactionState {
                 producer: by.producer,
                 what,
             });
@@ -135,7 +135,7 @@ impl State {
         &mut self,
         end: &EndTransaction,
         changes: &mut Vec<Change>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, CommandError> {
         self.transactions.meant(&end.by)?.check_end(end.outcome)?;
         self.close(&end.by.id, end.outcome, changes);
         Ok(Response::Done)

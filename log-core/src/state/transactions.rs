@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock_jumps::ClockJumps;
 use super::command::TransactionalProducer;
-use super::refusal::Refusal;
+use super::command_error::CommandError;
 use super::transaction::Transaction;
 use crate::ids::{ProducerId, TimestampMs, TopicName, TransactionalId};
 
@@ -65,9 +65,9 @@ impl Transactions {
     pub(super) fn meant(
         &mut self,
         by: &TransactionalProducer,
-    ) -> Result<&mut Transaction, Refusal> {
+    ) -> Result<&mut Transaction, CommandError> {
         let TransactionalProducer { id, producer, .. } = by;
-        let unknown = || Refusal::InvalidProducerIdMapping {
+        let unknown = || CommandError::InvalidProducerIdMapping {
             id: id.clone(),
             producer: *producer,
         };

@@ -6,10 +6,10 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::timeout;
 
-use crate::broker::error_code::{Asked, of_deadline, of_propose_error, of_refusal};
+use crate::broker::error_code::{Asked, of_command_error, of_deadline, of_propose_error};
 use crate::broker::service::Service;
 use crate::node::{Leadership, Outcome, ProposeError, TooManyPartitions};
-use crate::state::{Command, Refusal, Response};
+use crate::state::{Command, CommandError, Response};
 
 /// The longest that a client may make us wait for one proposal: beyond it a thousand abandoned requests would pile up.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -45,10 +45,10 @@ impl From<TooManyPartitions> for Failed {
     }
 }
 
-impl From<&Refusal> for Failed {
-    fn from(refusal: &Refusal) -> Self {
+impl From<&CommandError> for Failed {
+    fn from(refusal: &CommandError) -> Self {
         Self {
-            code: of_refusal(refusal),
+            code: of_command_error(refusal),
             message: Some(refusal.to_string()),
         }
     }
@@ -109,7 +109,7 @@ pub(super) async fn settle_within(
 ) -> Result<Response, Failed> {
     match timeout(wait, outcome).await {
         Ok(Ok(Ok(response))) => Ok(response),
-        Ok(Ok(Err(Refusal::ProposerDeposed))) => {
+        Ok(Ok(Err(CommandError::ProposerDeposed))) => {
             Err(of_propose_error(ProposeError::NotLeader, asked).into())
         }
         Ok(Ok(Err(refusal))) => Err(Failed::from(&refusal)),

@@ -24,7 +24,7 @@ use super::proposal::{Failed, carry_out, deadline, settle};
 use crate::broker::error_code::{Asked, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{TopicId, TopicName};
-use crate::state::{Command, CreateTopic, DeleteTopic, Refusal, State, TopicConfig};
+use crate::state::{Command, CommandError, CreateTopic, DeleteTopic, State, TopicConfig};
 
 pub(in crate::broker) async fn create(
     service: &Service,
@@ -59,7 +59,10 @@ pub(super) async fn create_as_asked_for(service: &Service, name: TopicName, wait
     };
     let made = async {
         let carried_out = carry_out(service, Command::CreateTopic(create)).await;
-        if !matches!(carried_out, Ok(Ok(_) | Err(Refusal::TopicExists { .. }))) {
+        if !matches!(
+            carried_out,
+            Ok(Ok(_) | Err(CommandError::TopicExists { .. }))
+        ) {
             tracing::debug!(outcome = ?carried_out, "topic that was asked for was not made");
             return;
         }
@@ -126,7 +129,7 @@ async fn create_one(
 fn check_storable(service: &Service, create: &CreateTopic) -> Result<(), Failed> {
     let config = TopicConfig::new(create.configs.clone());
     let storable = config.and_then(|it| it.check_storable(None, replicas(service).into()));
-    storable.map_err(|invalid| Failed::from(&Refusal::from(invalid)))
+    storable.map_err(|invalid| Failed::from(&CommandError::from(invalid)))
 }
 
 fn command(service: &Service, asked: &CreatableTopic) -> Result<CreateTopic, Failed> {

@@ -11,7 +11,7 @@ use crate::ids::{
 };
 use crate::node::disk_room::RoomReport;
 use crate::node::{Outcome, ProposeError};
-use crate::state::{Command, FeatureLevel, Refusal, Response};
+use crate::state::{Command, CommandError, FeatureLevel, Response};
 use crate::storage::Formed;
 
 /// Who a node is and what it knows: its side of forming a cluster.
@@ -127,7 +127,7 @@ impl Settled {
     pub(super) fn of(outcome: Result<Outcome, ProposeError>) -> Self {
         match outcome {
             Ok(Ok(response)) => Self::of_response(&response),
-            Ok(Err(refusal)) => Self::of_refusal(refusal),
+            Ok(Err(refusal)) => Self::of_command_error(refusal),
             Err(ProposeError::NotLeader) => Self::NotLeader,
             Err(
                 ProposeError::Dropped
@@ -146,10 +146,10 @@ impl Settled {
         }
     }
 
-    fn of_refusal(refusal: Refusal) -> Self {
+    fn of_command_error(refusal: CommandError) -> Self {
         match refusal {
-            Refusal::ProposerDeposed => Self::Deposed,
-            Refusal::ProducerFenced {
+            CommandError::ProposerDeposed => Self::Deposed,
+            CommandError::ProducerFenced {
                 id,
                 producer,
                 found,
@@ -160,13 +160,13 @@ impl Settled {
                 found,
                 current,
             },
-            Refusal::InvalidProducerIdMapping { id, producer } => {
+            CommandError::InvalidProducerIdMapping { id, producer } => {
                 Self::InvalidProducerIdMapping { id, producer }
             }
-            Refusal::FeatureLevelUnsupported { level, node } => {
+            CommandError::FeatureLevelUnsupported { level, node } => {
                 Self::FeatureLevelUnsupported { level, node }
             }
-            Refusal::TopicExists { name } => Self::TopicExists { name },
+            CommandError::TopicExists { name } => Self::TopicExists { name },
             // None that the commands in `Forwarded` are answered with; whoever asked tries again and sees.
             _ => Self::OutcomeUnknown,
         }
@@ -180,25 +180,25 @@ impl Settled {
         match self {
             Self::Done => Ok(Ok(Response::Done)),
             Self::ProducerId { id, epoch } => Ok(Ok(Response::ProducerId { id, epoch })),
-            Self::Deposed => Ok(Err(Refusal::ProposerDeposed)),
+            Self::Deposed => Ok(Err(CommandError::ProposerDeposed)),
             Self::ProducerFenced {
                 id,
                 producer,
                 found,
                 current,
-            } => Ok(Err(Refusal::ProducerFenced {
+            } => Ok(Err(CommandError::ProducerFenced {
                 id,
                 producer,
                 found,
                 current,
             })),
             Self::InvalidProducerIdMapping { id, producer } => {
-                Ok(Err(Refusal::InvalidProducerIdMapping { id, producer }))
+                Ok(Err(CommandError::InvalidProducerIdMapping { id, producer }))
             }
             Self::FeatureLevelUnsupported { level, node } => {
-                Ok(Err(Refusal::FeatureLevelUnsupported { level, node }))
+                Ok(Err(CommandError::FeatureLevelUnsupported { level, node }))
             }
-            Self::TopicExists { name } => Ok(Err(Refusal::TopicExists { name })),
+            Self::TopicExists { name } => Ok(Err(CommandError::TopicExists { name })),
             Self::NotLeader => Err(ProposeError::NotLeader),
             Self::Dropped => Err(ProposeError::Dropped),
             Self::OutcomeUnknown => Err(ProposeError::OutcomeUnknown),
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn what_became_of_a_forwarded_command_is_told_as_if_it_had_been_proposed_here() {
-        let fenced = Refusal::ProducerFenced {
+        let fenced = CommandError::ProducerFenced {
             id: TransactionalId::new("a"),
             producer: ProducerId(1),
             found: ProducerEpoch(2),

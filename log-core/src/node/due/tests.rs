@@ -167,7 +167,10 @@ impl Alone {
     }
 
     /// Does all there is to do; answers the outcomes.
-    fn work(&mut self, mut effects: Vec<Effect>) -> Vec<Result<Response, crate::state::Refusal>> {
+    fn work(
+        &mut self,
+        mut effects: Vec<Effect>,
+    ) -> Vec<Result<Response, crate::state::CommandError>> {
         let mut outcomes = Vec::new();
         loop {
             self.node.work(self.clock.now(), &mut effects).unwrap();

@@ -2,7 +2,8 @@ use super::world::{World, partition, topic};
 use crate::ids::TopicId;
 use crate::record::SegmentSettings;
 use crate::state::{
-    AlterTopicConfigs, Change, Command, ConfigAction, ConfigChange, ConfigOp, Refusal, Response,
+    AlterTopicConfigs, Change, Command, CommandError, ConfigAction, ConfigChange, ConfigOp,
+    Response,
 };
 
 fn op(key: &str, action: ConfigAction) -> ConfigOp {
@@ -78,7 +79,7 @@ fn nothing_can_be_added_to_what_is_no_list() {
     let refused = world.tell(Command::AlterTopicConfigs(change));
 
     assert!(
-        matches!(refused, Err(Refusal::InvalidConfig(_))),
+        matches!(refused, Err(CommandError::InvalidConfig(_))),
         "{refused:?}"
     );
 }

@@ -3,8 +3,8 @@ use bytes::Bytes;
 use super::world::{World, partition, topic};
 use crate::ids::{Generation, GroupId, GroupInstanceId, MemberId, Offset, TopicPartition};
 use crate::state::{
-    Command, CommitOffsets, Committer, CompleteRebalance, CompletedMember, DeleteGroup,
-    DeleteOffsets, DeleteTopic, ExpireOffsets, NewOffset, Refusal, Response,
+    Command, CommandError, CommitOffsets, Committer, CompleteRebalance, CompletedMember,
+    DeleteGroup, DeleteOffsets, DeleteTopic, ExpireOffsets, NewOffset, Response,
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -34,7 +34,7 @@ fn rebalance(
     world: &mut World,
     generation: u32,
     members: Vec<CompletedMember>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, CommandError> {
     world.tell(Command::CompleteRebalance(CompleteRebalance {
         group: gateways(),
         generation: Generation(generation),
@@ -62,7 +62,7 @@ fn by(generation: u32, member: &str, instance: Option<&str>) -> Committer {
     }
 }
 
-fn commit(world: &mut World, by: Committer, to: u64) -> Result<Response, Refusal> {
+fn commit(world: &mut World, by: Committer, to: u64) -> Result<Response, CommandError> {
     let offsets = vec![offset(alerts(), to)];
     world.tell(Command::CommitOffsets(CommitOffsets {
         group: gateways(),
@@ -72,7 +72,7 @@ fn commit(world: &mut World, by: Committer, to: u64) -> Result<Response, Refusal
     }))
 }
 
-fn committed() -> Result<Response, Refusal> {
+fn committed() -> Result<Response, CommandError> {
     Ok(Response::OffsetsCommitted {
         unknown: Vec::new(),
     })
@@ -95,13 +95,13 @@ fn a_commit_of_the_present_generation_counts_and_one_of_any_other_is_fenced() {
     for generation in [2, 4] {
         let refused = commit(&mut world, by(generation, "kim", None), 99);
         assert!(
-            matches!(refused, Err(Refusal::IllegalGeneration { .. })),
+            matches!(refused, Err(CommandError::IllegalGeneration { .. })),
             "{generation}: {refused:?}"
         );
     }
     assert_eq!(
         commit(&mut world, by(3, "lee", None), 99),
-        Err(Refusal::UnknownMember { group: gateways() })
+        Err(CommandError::UnknownMember { group: gateways() })
     );
     assert_eq!(committed_offset(&world), Some(7));
 }
@@ -128,7 +128,10 @@ fn a_consumer_outside_the_group_may_commit_only_while_it_has_no_members() {
     rebalance(&mut world, 1, vec![member("kim", None)]).unwrap();
 
     let refused = commit(&mut world, Committer::default(), 2);
-    assert_eq!(refused, Err(Refusal::UnknownMember { group: gateways() }));
+    assert_eq!(
+        refused,
+        Err(CommandError::UnknownMember { group: gateways() })
+    );
 
     rebalance(&mut world, 2, Vec::new()).unwrap();
     assert_eq!(commit(&mut world, Committer::default(), 3), committed());
@@ -144,7 +147,7 @@ fn a_member_of_a_group_that_nobody_knows_is_fenced() {
     assert!(
         matches!(
             refused,
-            Err(Refusal::IllegalGeneration { current: None, .. })
+            Err(CommandError::IllegalGeneration { current: None, .. })
         ),
         "{refused:?}"
     );
@@ -159,7 +162,7 @@ fn a_static_member_that_returned_under_a_new_id_fences_the_old_one_in_the_same_g
     let refused = commit(&mut world, by(1, "kim-1", Some("kim")), 5);
 
     assert!(
-        matches!(refused, Err(Refusal::FencedInstance { .. })),
+        matches!(refused, Err(CommandError::FencedInstance { .. })),
         "{refused:?}"
     );
     assert_eq!(
@@ -176,7 +179,7 @@ fn a_record_of_an_older_generation_is_refused() {
     let refused = rebalance(&mut world, 1, vec![member("lee", None)]);
 
     assert!(
-        matches!(refused, Err(Refusal::IllegalGeneration { .. })),
+        matches!(refused, Err(CommandError::IllegalGeneration { .. })),
         "{refused:?}"
     );
     assert_eq!(
@@ -222,12 +225,12 @@ fn a_group_is_deleted_only_without_members() {
     let delete = || Command::DeleteGroup(DeleteGroup { group: gateways() });
     assert_eq!(
         world.tell(delete()),
-        Err(Refusal::GroupNotFound { group: gateways() })
+        Err(CommandError::GroupNotFound { group: gateways() })
     );
     rebalance(&mut world, 1, vec![member("kim", None)]).unwrap();
     assert_eq!(
         world.tell(delete()),
-        Err(Refusal::GroupNotEmpty { group: gateways() })
+        Err(CommandError::GroupNotEmpty { group: gateways() })
     );
 
     rebalance(&mut world, 2, Vec::new()).unwrap();
@@ -244,7 +247,10 @@ fn single_offsets_are_deleted_and_so_are_those_of_a_deleted_topic() {
         partitions: vec![alerts()],
     };
     let refused = world.tell(Command::DeleteOffsets(delete()));
-    assert_eq!(refused, Err(Refusal::GroupNotFound { group: gateways() }));
+    assert_eq!(
+        refused,
+        Err(CommandError::GroupNotFound { group: gateways() })
+    );
 
     commit(&mut world, Committer::default(), 5).unwrap();
     world.tell(Command::DeleteOffsets(delete())).unwrap();
@@ -258,7 +264,7 @@ fn single_offsets_are_deleted_and_so_are_those_of_a_deleted_topic() {
     assert_eq!(committed_offset(&world), None);
 }
 
-fn expire(world: &mut World, after_ms: i64) -> Result<Response, Refusal> {
+fn expire(world: &mut World, after_ms: i64) -> Result<Response, CommandError> {
     let committed_before = crate::ids::TimestampMs(world.now.0 - after_ms);
     world.tell(Command::ExpireOffsets(ExpireOffsets { committed_before }))
 }

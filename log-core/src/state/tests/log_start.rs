@@ -2,7 +2,7 @@ use super::world::{World, partition, plain, topic};
 use crate::ids::{LeaderEpoch, Offset, PartitionIndex};
 use crate::state::topic::PARTITIONS_MAX;
 use crate::state::{
-    Change, Command, CreatePartitions, LogStartCause, MoveLogStart, Refusal, Response,
+    Change, Command, CommandError, CreatePartitions, LogStartCause, MoveLogStart, Response,
 };
 
 /// Three records in partition 0.
@@ -21,7 +21,7 @@ fn move_to(
     world: &mut World,
     offset: Option<u64>,
     cause: LogStartCause,
-) -> Result<Response, Refusal> {
+) -> Result<Response, CommandError> {
     let topic_id = world.state.topic(&topic("an-alert")).unwrap().id();
     let offset = offset.map(Offset);
     world.tell(Command::MoveLogStart(MoveLogStart {
@@ -32,7 +32,7 @@ fn move_to(
     }))
 }
 
-fn log_start(offset: u64) -> Result<Response, Refusal> {
+fn log_start(offset: u64) -> Result<Response, CommandError> {
     Ok(Response::LogStart {
         log_start_offset: Offset(offset),
     })
@@ -69,7 +69,7 @@ fn what_is_not_there_yet_cannot_be_deleted() {
     let refused = move_to(&mut world, Some(4), LogStartCause::DeleteRecords);
 
     assert!(
-        matches!(refused, Err(Refusal::OffsetOutOfRange { .. })),
+        matches!(refused, Err(CommandError::OffsetOutOfRange { .. })),
         "{refused:?}"
     );
 }
@@ -82,7 +82,7 @@ fn records_of_a_topic_that_must_not_lose_any_go_by_retention_only() {
 
     assert_eq!(
         refused,
-        Err(Refusal::RecordsProtected {
+        Err(CommandError::RecordsProtected {
             partition: partition("an-alert", 0)
         })
     );
@@ -121,7 +121,7 @@ fn a_topic_grows_to_more_partitions_and_never_shrinks() {
     for count in [0, 1, 2, PARTITIONS_MAX + 1] {
         let refused = world.tell(Command::CreatePartitions(grow(count)));
         assert!(
-            matches!(refused, Err(Refusal::InvalidPartitions { .. })),
+            matches!(refused, Err(CommandError::InvalidPartitions { .. })),
             "{count}: {refused:?}"
         );
         assert_eq!(

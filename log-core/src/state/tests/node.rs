@@ -1,7 +1,7 @@
 use super::world::World;
 use crate::ids::{LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::state::{
-    Command, Envelope, EnvelopeError, FeatureLevel, Listener, RaiseFeatureLevel, Refusal,
+    Command, CommandError, Envelope, EnvelopeError, FeatureLevel, Listener, RaiseFeatureLevel,
     RegisterNode, Response, State, StateDecodeError, UnregisterNode,
 };
 
@@ -38,7 +38,7 @@ fn a_broker_is_known_by_its_last_registration_until_it_leaves() {
     assert_eq!(world.tell(leave()), Ok(Response::Done));
     assert_eq!(
         world.tell(leave()),
-        Err(Refusal::UnknownNode { node: NodeId(1) })
+        Err(CommandError::UnknownNode { node: NodeId(1) })
     );
 }
 
@@ -51,7 +51,7 @@ fn the_feature_level_does_not_fall_and_does_not_rise_past_the_weakest_broker() {
     assert_eq!(world.tell(raise(1)), Ok(Response::Done));
     assert!(matches!(
         world.tell(raise(0)),
-        Err(Refusal::FeatureLevelFalls { .. })
+        Err(CommandError::FeatureLevelFalls { .. })
     ));
     assert_eq!(world.state.feature_level(), FeatureLevel::FIRST);
 }

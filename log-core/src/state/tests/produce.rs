@@ -6,22 +6,22 @@ use proptest::prelude::*;
 use super::world::{World, partition, plain, sequenced, transactional};
 use crate::ids::{LeaderEpoch, Offset, ProducerId, Sequence, TimestampMs, TopicPartition};
 use crate::record::{BatchHeader, TimestampType};
-use crate::state::{Command, ExpireProducers, Produce, Refusal, Response, State};
+use crate::state::{Command, CommandError, ExpireProducers, Produce, Response, State};
 
 fn alerts() -> TopicPartition {
     partition("an-alert", 0)
 }
 
-fn offset_of(outcome: Result<crate::state::Produced, Refusal>) -> u64 {
+fn offset_of(outcome: Result<crate::state::Produced, CommandError>) -> u64 {
     outcome.unwrap().base_offset.0
 }
 
-fn is_out_of_order(outcome: Result<crate::state::Produced, Refusal>) -> bool {
-    matches!(outcome, Err(Refusal::OutOfOrderSequence { .. }))
+fn is_out_of_order(outcome: Result<crate::state::Produced, CommandError>) -> bool {
+    matches!(outcome, Err(CommandError::OutOfOrderSequence { .. }))
 }
 
-fn is_fenced(outcome: Result<crate::state::Produced, Refusal>) -> bool {
-    matches!(outcome, Err(Refusal::InvalidProducerEpoch { .. }))
+fn is_fenced(outcome: Result<crate::state::Produced, CommandError>) -> bool {
+    matches!(outcome, Err(CommandError::InvalidProducerEpoch { .. }))
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_command_of_a_deposed_leader_changes_nothing() {
 
     let applied = world.tell_as(LeaderEpoch(1), command);
 
-    assert_eq!(applied.outcome, Err(Refusal::ProposerDeposed));
+    assert_eq!(applied.outcome, Err(CommandError::ProposerDeposed));
     assert_eq!(
         (applied.changes, world.values(&alerts())),
         (Vec::new(), before)
@@ -103,7 +103,7 @@ fn a_batch_for_a_topic_that_was_deleted_and_made_again_is_refused() {
 
     assert_eq!(
         world.tell(late),
-        Err(Refusal::UnknownPartition {
+        Err(CommandError::UnknownPartition {
             partition: alerts()
         })
     );
@@ -296,7 +296,7 @@ fn a_transactional_batch_without_a_transaction_is_refused() {
     let refused = world.produce(&alerts(), transactional(id, 0, 0, &["a"]));
 
     assert!(
-        matches!(refused, Err(Refusal::InvalidTransactionState { .. })),
+        matches!(refused, Err(CommandError::InvalidTransactionState { .. })),
         "{refused:?}"
     );
     assert!(world.values(&alerts()).is_empty());
@@ -386,7 +386,7 @@ impl Clients {
         epoch: u16,
         first: u32,
         values: &[String],
-    ) -> Result<Offset, Refusal> {
+    ) -> Result<Offset, CommandError> {
         let values: Vec<_> = values.iter().map(String::as_str).collect();
         let batch = sequenced(self.ids[producer], epoch, first, &values);
         self.world
@@ -458,7 +458,7 @@ impl Clients {
         match back < 5 {
             true => assert_eq!(outcome, Ok(offset), "the answer of the first try"),
             false => assert!(
-                matches!(outcome, Err(Refusal::OutOfOrderSequence { .. })),
+                matches!(outcome, Err(CommandError::OutOfOrderSequence { .. })),
                 "{outcome:?}"
             ),
         }
@@ -475,7 +475,7 @@ impl Clients {
         };
         let outcome = self.produce(producer, to, old, 0, &["zombie".to_owned()]);
         assert!(
-            matches!(outcome, Err(Refusal::InvalidProducerEpoch { .. })),
+            matches!(outcome, Err(CommandError::InvalidProducerEpoch { .. })),
             "{outcome:?}"
         );
     }

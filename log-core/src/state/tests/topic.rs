@@ -3,7 +3,7 @@ use uuid::Uuid;
 use super::world::{World, partition, plain, topic};
 use crate::ids::TopicId;
 use crate::state::topic::PARTITIONS_MAX;
-use crate::state::{Command, CreateTopic, DeleteTopic, Refusal};
+use crate::state::{Command, CommandError, CreateTopic, DeleteTopic};
 
 fn create(partitions: u32) -> CreateTopic {
     let id = TopicId(Uuid::from_u128(99));
@@ -31,7 +31,7 @@ fn a_topic_can_be_found_by_name_and_by_identity_until_it_is_deleted() {
     assert!(world.files.is_empty());
     assert_eq!(
         world.tell(Command::DeleteTopic(DeleteTopic { id })),
-        Err(Refusal::UnknownTopicId { id })
+        Err(CommandError::UnknownTopicId { id })
     );
 }
 
@@ -43,7 +43,7 @@ fn a_second_topic_of_the_same_name_is_refused() {
 
     assert_eq!(
         refused,
-        Err(Refusal::TopicExists {
+        Err(CommandError::TopicExists {
             name: topic("an-alert")
         })
     );
@@ -55,7 +55,7 @@ fn a_topic_has_at_least_one_partition_and_no_more_than_the_limit() {
     for partitions in [0, PARTITIONS_MAX + 1] {
         let refused = world.tell(Command::CreateTopic(create(partitions)));
         assert!(
-            matches!(refused, Err(Refusal::InvalidPartitions { .. })),
+            matches!(refused, Err(CommandError::InvalidPartitions { .. })),
             "{partitions}: {refused:?}"
         );
     }
@@ -74,7 +74,7 @@ fn asking_whether_a_topic_could_be_made_answers_like_making_it_and_makes_nothing
         asked.as_ref().err(),
         world.tell(Command::CreateTopic(wrong)).as_ref().err()
     );
-    assert!(matches!(asked, Err(Refusal::InvalidConfig(_))));
+    assert!(matches!(asked, Err(CommandError::InvalidConfig(_))));
     assert_eq!(world.state.check_create_topic(&create(1)), Ok(()));
     assert_eq!(world.state.topics().count(), 0);
 }

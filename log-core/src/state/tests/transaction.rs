@@ -5,10 +5,10 @@ use crate::ids::{
 };
 use crate::record::BatchHeader;
 use crate::state::{
-    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitOffsets,
+    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommandError, CommitOffsets,
     CommitTransactionOffsets, Committer, DeleteGroup, DeleteTopic, EndTransaction, ExpireProducers,
-    ExpireTransactionalIds, InitProducerId, LogStartCause, MoveLogStart, NewOffset, Refusal,
-    Response, TransactionOutcome, TransactionStatus, TransactionalProducer,
+    ExpireTransactionalIds, InitProducerId, LogStartCause, MoveLogStart, NewOffset, Response,
+    TransactionOutcome, TransactionStatus, TransactionalProducer,
 };
 
 const TIMEOUT_MS: u32 = 60_000;
@@ -28,7 +28,7 @@ fn readers() -> GroupId {
 fn init(
     world: &mut World,
     expected: Option<&TransactionalProducer>,
-) -> Result<TransactionalProducer, Refusal> {
+) -> Result<TransactionalProducer, CommandError> {
     let expected = expected.map(|by| (by.producer, by.epoch));
     let init = InitProducerId {
         id: copier(),
@@ -52,7 +52,7 @@ fn begun() -> (World, TransactionalProducer) {
     (world, by)
 }
 
-fn add(world: &mut World, by: &TransactionalProducer) -> Result<Response, Refusal> {
+fn add(world: &mut World, by: &TransactionalProducer) -> Result<Response, CommandError> {
     let partitions = vec![alerts()];
     world.tell(Command::AddPartitionsToTransaction(
         AddPartitionsToTransaction {
@@ -67,7 +67,7 @@ fn send(
     by: &TransactionalProducer,
     sequence: u32,
     value: &str,
-) -> Result<u64, Refusal> {
+) -> Result<u64, CommandError> {
     let batch = transactional(by.producer, by.epoch.0, sequence, &[value]);
     world
         .produce(&alerts(), batch)
@@ -78,7 +78,7 @@ fn end(
     world: &mut World,
     by: &TransactionalProducer,
     outcome: TransactionOutcome,
-) -> Result<Response, Refusal> {
+) -> Result<Response, CommandError> {
     world.tell(Command::EndTransaction(EndTransaction {
         by: by.clone(),
         outcome,
@@ -101,15 +101,15 @@ fn aborted(world: &World) -> Vec<(u64, u64)> {
         .collect()
 }
 
-fn is_fenced<T>(outcome: Result<T, Refusal>) -> bool {
+fn is_fenced<T>(outcome: Result<T, CommandError>) -> bool {
     matches!(
         outcome,
-        Err(Refusal::ProducerFenced { .. } | Refusal::InvalidProducerEpoch { .. })
+        Err(CommandError::ProducerFenced { .. } | CommandError::InvalidProducerEpoch { .. })
     )
 }
 
-fn is_invalid_state<T>(outcome: Result<T, Refusal>) -> bool {
-    matches!(outcome, Err(Refusal::InvalidTransactionState { .. }))
+fn is_invalid_state<T>(outcome: Result<T, CommandError>) -> bool {
+    matches!(outcome, Err(CommandError::InvalidTransactionState { .. }))
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn a_transactional_id_that_has_used_up_its_epochs_continues_under_a_new_producer
     assert_eq!(aborted(&world), [(0, 1)]);
     let mapping = end(&mut world, &last, TransactionOutcome::Commit);
     assert!(
-        matches!(mapping, Err(Refusal::InvalidProducerIdMapping { .. })),
+        matches!(mapping, Err(CommandError::InvalidProducerIdMapping { .. })),
         "{mapping:?}"
     );
     assert!(send(&mut world, &last, 1, "zombie").is_err());
@@ -396,7 +396,7 @@ fn unknown_partitions_are_named_and_the_transaction_does_not_begin() {
 
     assert_eq!(
         refused,
-        Err(Refusal::UnknownPartitions {
+        Err(CommandError::UnknownPartitions {
             partitions: vec![unknown]
         })
     );
@@ -428,7 +428,7 @@ fn a_transaction_outlives_a_topic_that_is_deleted_meanwhile() {
     );
 }
 
-fn add_group(world: &mut World, by: &TransactionalProducer) -> Result<Response, Refusal> {
+fn add_group(world: &mut World, by: &TransactionalProducer) -> Result<Response, CommandError> {
     let add = AddOffsetsToTransaction {
         by: by.clone(),
         group: readers(),
@@ -451,7 +451,7 @@ fn commit_offset(
     by: &TransactionalProducer,
     committer: Committer,
     offset: u64,
-) -> Result<Response, Refusal> {
+) -> Result<Response, CommandError> {
     let (by, group, offsets) = (by.clone(), readers(), new_offset(offset));
     world.tell(Command::CommitTransactionOffsets(
         CommitTransactionOffsets {
@@ -529,7 +529,7 @@ fn a_consumer_that_was_fenced_from_its_group_cannot_commit_through_a_transaction
     let refused = commit_offset(&mut world, &by, stale, 5);
 
     assert!(
-        matches!(refused, Err(Refusal::IllegalGeneration { .. })),
+        matches!(refused, Err(CommandError::IllegalGeneration { .. })),
         "{refused:?}"
     );
 }
@@ -560,7 +560,10 @@ fn a_group_with_offsets_of_an_open_transaction_cannot_be_deleted() {
 
     let refused = world.tell(Command::DeleteGroup(DeleteGroup { group: readers() }));
 
-    assert_eq!(refused, Err(Refusal::GroupNotEmpty { group: readers() }));
+    assert_eq!(
+        refused,
+        Err(CommandError::GroupNotEmpty { group: readers() })
+    );
 }
 
 #[test]
@@ -579,7 +582,7 @@ fn an_idle_transactional_id_is_forgotten_and_one_with_an_open_transaction_is_not
     assert_eq!(forget(&mut world), Ok(Response::Expired { count: 1 }));
     let gone = add(&mut world, &by);
     assert!(
-        matches!(gone, Err(Refusal::InvalidProducerIdMapping { .. })),
+        matches!(gone, Err(CommandError::InvalidProducerIdMapping { .. })),
         "{gone:?}"
     );
     assert_ne!(init(&mut world, None).unwrap().producer, by.producer);
@@ -612,7 +615,7 @@ fn a_stranger_cannot_speak_for_a_transactional_id() {
     let refused = add(&mut world, &stranger);
 
     assert!(
-        matches!(refused, Err(Refusal::InvalidProducerIdMapping { .. })),
+        matches!(refused, Err(CommandError::InvalidProducerIdMapping { .. })),
         "{refused:?}"
     );
 }

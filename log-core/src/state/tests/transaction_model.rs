@@ -11,9 +11,9 @@ use super::world::{World, partition, plain, transactional};
 use crate::ids::{GroupId, Offset, ProducerId, TopicPartition, TransactionalId};
 use crate::record::{BatchHeader, ControlRecord, Records};
 use crate::state::{
-    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitTransactionOffsets,
-    Committer, EndTransaction, InitProducerId, NewOffset, Partition, Refusal, Response,
-    TransactionOutcome, TransactionalProducer,
+    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommandError,
+    CommitTransactionOffsets, Committer, EndTransaction, InitProducerId, NewOffset, Partition,
+    Response, TransactionOutcome, TransactionalProducer,
 };
 
 const TIMEOUT_MS: u32 = 10_000;
@@ -199,7 +199,7 @@ impl Model {
         &mut self,
         id: usize,
         expected: Option<&TransactionalProducer>,
-    ) -> Result<TransactionalProducer, Refusal> {
+    ) -> Result<TransactionalProducer, CommandError> {
         let name = TransactionalId::new(format!("copier-{id}"));
         let expected = expected.map(|by| (by.producer, by.epoch));
         let init = InitProducerId {
@@ -243,7 +243,7 @@ impl Model {
         let outcome = self.init(id, Some(&by));
         if !allowed {
             assert!(
-                matches!(outcome, Err(Refusal::ProducerFenced { .. })),
+                matches!(outcome, Err(CommandError::ProducerFenced { .. })),
                 "{outcome:?}"
             );
             return;
@@ -307,7 +307,7 @@ impl Model {
         to: u32,
         first: u32,
         values: &[String],
-    ) -> Result<Offset, Refusal> {
+    ) -> Result<Offset, CommandError> {
         let by = &self.clients[at].by;
         let values: Vec<_> = values.iter().map(String::as_str).collect();
         let batch = transactional(by.producer, by.epoch.0, first, &values);

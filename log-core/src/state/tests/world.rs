@@ -11,7 +11,8 @@ use crate::ids::{
 };
 use crate::record::{Attributes, BatchBuilder, BatchHeader, NewRecord, ProducerStamp, Records};
 use crate::state::{
-    Applied, Change, Command, CreateTopic, Envelope, Produce, Produced, Refusal, Response, State,
+    Applied, Change, Command, CommandError, CreateTopic, Envelope, Produce, Produced, Response,
+    State,
 };
 
 /// The batches of each partition, as the storage would hold them.
@@ -57,7 +58,7 @@ impl World {
         world
     }
 
-    pub(super) fn tell(&mut self, command: Command) -> Result<Response, Refusal> {
+    pub(super) fn tell(&mut self, command: Command) -> Result<Response, CommandError> {
         self.tell_as(self.epoch, command).outcome
     }
 
@@ -145,7 +146,7 @@ impl World {
         &mut self,
         name: &str,
         configs: &[(&str, &str)],
-    ) -> Result<TopicId, Refusal> {
+    ) -> Result<TopicId, CommandError> {
         let number = u128::try_from(self.journal.len()).unwrap() + 1;
         let id = TopicId(Uuid::from_u128(number));
         let configs = configs
@@ -166,7 +167,7 @@ impl World {
         &mut self,
         to: &TopicPartition,
         batch: Bytes,
-    ) -> Result<Produced, Refusal> {
+    ) -> Result<Produced, CommandError> {
         let topic_id = self
             .state
             .topic(&to.topic)

@@ -22,7 +22,7 @@ use crate::ids::{
     Generation, GroupId, GroupInstanceId, MemberId, Offset, PartitionIndex, RequestId,
 };
 use crate::node::{Outcome, ProposeError};
-use crate::state::{Command, CommitOffsets, Committer, NewOffset, Refusal};
+use crate::state::{Command, CommandError, CommitOffsets, Committer, NewOffset};
 
 /// The group.
 pub(super) fn watching_group() -> GroupId {
@@ -282,14 +282,14 @@ impl Member {
                 self.step = Step::Beats;
             }
             Ok(Err(
-                Refusal::IllegalGeneration { .. }
-                | Refusal::UnknownMember { .. }
-                | Refusal::FencedInstance { .. },
+                CommandError::IllegalGeneration { .. }
+                | CommandError::UnknownMember { .. }
+                | CommandError::FencedInstance { .. },
             )) => {
                 hearing.coverage.count("members fenced");
                 self.step = Step::Beats;
             }
-            Ok(Err(Refusal::ProposerDeposed)) | Err(_) => return Then::Elsewhere,
+            Ok(Err(CommandError::ProposerDeposed)) | Err(_) => return Then::Elsewhere,
             Ok(Err(refusal)) => hearing.history.refused(hearing.client, &refusal),
         }
         Then::Stay

@@ -6,7 +6,7 @@ use super::topic::{self, PARTITIONS, Value};
 use crate::ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence};
 use crate::node::ProposeError;
 use crate::record::ProducerStamp;
-use crate::state::{Command, Refusal, Response};
+use crate::state::{Command, CommandError, Response};
 
 /// Where a producer is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +74,9 @@ impl Producer {
         };
         match outcome {
             Ok(Ok(response)) => self.succeeded(&response, hearing),
-            Ok(Err(Refusal::TopicExists { .. })) => self.has_topic(),
+            Ok(Err(CommandError::TopicExists { .. })) => self.has_topic(),
             // The epoch changed between proposing and applying: nothing happened.
-            Ok(Err(Refusal::ProposerDeposed))
+            Ok(Err(CommandError::ProposerDeposed))
             | Err(
                 ProposeError::NotLeader
                 | ProposeError::Dropped

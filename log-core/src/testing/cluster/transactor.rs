@@ -13,9 +13,9 @@ use crate::ids::{
 use crate::node::ProposeError;
 use crate::record::ProducerStamp;
 use crate::state::{
-    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommitTransactionOffsets,
-    Committer, EndTransaction, InitProducerId, NewOffset, Refusal, Response, TransactionOutcome,
-    TransactionalProducer,
+    AddOffsetsToTransaction, AddPartitionsToTransaction, Command, CommandError,
+    CommitTransactionOffsets, Committer, EndTransaction, InitProducerId, NewOffset, Response,
+    TransactionOutcome, TransactionalProducer,
 };
 
 /// A transaction that is open for longer is aborted by the log; every other id has the longer one.
@@ -172,8 +172,10 @@ impl Transactor {
         };
         match outcome {
             Ok(Ok(response)) => self.succeeded(&response, hearing),
-            Ok(Err(Refusal::TopicExists { .. })) => self.step = Step::Begins { recovers: false },
-            Ok(Err(Refusal::ProposerDeposed))
+            Ok(Err(CommandError::TopicExists { .. })) => {
+                self.step = Step::Begins { recovers: false }
+            }
+            Ok(Err(CommandError::ProposerDeposed))
             | Err(
                 ProposeError::NotLeader
                 | ProposeError::Dropped
@@ -273,12 +275,12 @@ impl Transactor {
         self.value = None;
     }
 
-    fn refused(&mut self, refusal: &Refusal, hearing: &mut Hearing<'_>) {
+    fn refused(&mut self, refusal: &CommandError, hearing: &mut Hearing<'_>) {
         match refusal {
-            Refusal::ProducerFenced { .. }
-            | Refusal::InvalidProducerEpoch { .. }
-            | Refusal::InvalidProducerIdMapping { .. }
-            | Refusal::InvalidTransactionState { .. } => self.fenced(hearing),
+            CommandError::ProducerFenced { .. }
+            | CommandError::InvalidProducerEpoch { .. }
+            | CommandError::InvalidProducerIdMapping { .. }
+            | CommandError::InvalidTransactionState { .. } => self.fenced(hearing),
             refusal => hearing.history.refused(hearing.client, refusal),
         }
     }

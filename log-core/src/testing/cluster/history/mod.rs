@@ -22,7 +22,7 @@ use crate::group::GroupError;
 use crate::ids::{
     EntryIndex, Generation, LeaderEpoch, MemberId, Offset, PartitionIndex, TransactionalId,
 };
-use crate::state::Refusal;
+use crate::state::CommandError;
 
 /// What a reader was given, partition by partition.
 struct Reading {
@@ -86,7 +86,7 @@ impl History {
         self.not_stored.insert(value);
     }
 
-    pub(super) fn refused(&mut self, client: usize, refusal: &Refusal) {
+    pub(super) fn refused(&mut self, client: usize, refusal: &CommandError) {
         self.violated(Violation::Refused {
             client,
             refusal: refusal.to_string(),

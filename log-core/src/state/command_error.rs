@@ -11,7 +11,7 @@ use crate::ids::{
 
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CommandError {
     /// NOT_LEADER_OR_FOLLOWER: the proposer had lost the lead when its command was ordered; safe to send again.
     #[error("proposed by a leader of another epoch")]
     ProposerDeposed,
