@@ -75,7 +75,7 @@ pub enum Role {
 /// Where a proposal went. It is decided when an entry is applied at this index: committed if the epoch is this one,
 /// overwritten if it is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct LogId {
     /// The index.
     pub index: EntryIndex,
     /// The epoch.
@@ -84,7 +84,7 @@ pub struct Place {
 
 /// Why a proposal was not taken. Nothing was proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Dropped {
+pub enum ProposalDropped {
     /// Another replica leads, or none does.
     #[error("this replica does not lead")]
     NotLeader,
@@ -96,11 +96,11 @@ pub enum Dropped {
 
 /// Names a question for a read index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReadTicket(pub u64);
+pub struct ReadRequestId(pub u64);
 
 /// What must happen now, in the order of the fields.
 #[derive(Debug, Default)]
-pub struct Work {
+pub struct Ready {
     /// Messages that may leave at once.
     pub send: Vec<Message>,
     /// What must be on disk, and what may be said only then.
@@ -108,10 +108,10 @@ pub struct Work {
     /// Committed entries, in order, each given exactly once.
     pub apply: Vec<Entry>,
     /// Reads that may be served once this index is applied.
-    pub readable: Vec<(ReadTicket, EntryIndex)>,
+    pub readable: Vec<(ReadRequestId, EntryIndex)>,
 }
 
-impl Work {
+impl Ready {
     /// Who has applied a change of the members must know it after a crash too: it would ask the former ones for their
     /// votes, and these may be gone for good. So here alone a step of the commit index is synced.
     fn changes_members(&self) -> bool {
@@ -330,15 +330,15 @@ impl Driver {
     /// Proposes a command as the leader.
     ///
     /// # Errors
-    /// [`Dropped`]: nothing was proposed.
-    pub fn propose(&mut self, command: Vec<u8>) -> Result<Place, Dropped> {
+    /// [`ProposalDropped`]: nothing was proposed.
+    pub fn propose(&mut self, command: Vec<u8>) -> Result<LogId, ProposalDropped> {
         if self.role() != Role::Leader {
-            return Err(Dropped::NotLeader);
+            return Err(ProposalDropped::NotLeader);
         }
         self.node
             .propose(Vec::new(), command)
-            .map_err(|_| Dropped::Busy)?;
-        Ok(Place {
+            .map_err(|_| ProposalDropped::Busy)?;
+        Ok(LogId {
             index: self.last_index(),
             epoch: self.epoch(),
         })
@@ -346,14 +346,14 @@ impl Driver {
 
     /// Asks from which applied index on a read is up to date (Raft thesis, section 6.4). The answer may never come,
     /// when leadership is lost: the caller has a deadline.
-    pub fn read_index(&mut self) -> ReadTicket {
+    pub fn read_index(&mut self) -> ReadRequestId {
         self.reads_asked += 1;
         // A follower's `raft` would forward the question; here the client asks the leader itself.
         if self.role() == Role::Leader {
             self.node
                 .read_index(self.reads_asked.to_be_bytes().to_vec());
         }
-        ReadTicket(self.reads_asked)
+        ReadRequestId(self.reads_asked)
     }
 
     /// Notes that the step `number` and all before it are on disk.
@@ -477,11 +477,14 @@ impl Driver {
     /// (rule 15).
     ///
     /// # Errors
-    /// [`Dropped`]: nothing was proposed. [`Dropped::Busy`] while another change is under way: `raft` would put an empty
+    /// [`ProposalDropped`]: nothing was proposed. [`ProposalDropped::Busy`] while another change is under way: `raft` would put an empty
     /// entry in its place.
-    pub fn change_membership(&mut self, change: &MembershipChange) -> Result<Place, Dropped> {
+    pub fn change_membership(
+        &mut self,
+        change: &MembershipChange,
+    ) -> Result<LogId, ProposalDropped> {
         if self.role() != Role::Leader {
-            return Err(Dropped::NotLeader);
+            return Err(ProposalDropped::NotLeader);
         }
         let joint = !self
             .node
@@ -492,19 +495,19 @@ impl Driver {
             .voters_outgoing
             .is_empty();
         if joint || self.node.raft.has_pending_conf() {
-            return Err(Dropped::Busy);
+            return Err(ProposalDropped::Busy);
         }
         self.node
             .propose_conf_change(Vec::new(), change.to_raft())
-            .map_err(|_| Dropped::Busy)?;
-        Ok(Place {
+            .map_err(|_| ProposalDropped::Busy)?;
+        Ok(LogId {
             index: self.last_index(),
             epoch: self.epoch(),
         })
     }
 
     /// The next piece of work, if there is any.
-    pub fn work(&mut self) -> Option<Work> {
+    pub fn work(&mut self) -> Option<Ready> {
         if !self.node.has_ready() {
             return None;
         }
@@ -515,7 +518,7 @@ impl Driver {
         );
         let entries = ready.take_entries();
         self.node.mut_store().append(entries.iter().cloned());
-        let mut work = Work {
+        let mut work = Ready {
             send: ready.take_messages(),
             persist: None,
             apply: ready
@@ -553,7 +556,7 @@ impl Driver {
     }
 
     /// A step with nothing to write still waits for the steps before it: its messages may speak of their entries.
-    fn hand_out(&mut self, persist: Persist, work: &mut Work) {
+    fn hand_out(&mut self, persist: Persist, work: &mut Ready) {
         // A step that only waits for its turn is none where it has nothing to say either.
         let waits_for_its_turn = self.persisted < self.persisting && !persist.then_send.is_empty();
         if persist.needs_sync() || waits_for_its_turn {
@@ -626,14 +629,14 @@ fn at_least_checkpoint(hard_state: HardState, checkpoint: (EntryIndex, LeaderEpo
     }
 }
 
-fn readable(state: &raft::ReadState) -> (ReadTicket, EntryIndex) {
+fn readable(state: &raft::ReadState) -> (ReadRequestId, EntryIndex) {
     let ticket = state
         .request_ctx
         .as_slice()
         .try_into()
         .expect("this replica's own eight bytes");
     (
-        ReadTicket(u64::from_be_bytes(ticket)),
+        ReadRequestId(u64::from_be_bytes(ticket)),
         EntryIndex(state.index),
     )
 }

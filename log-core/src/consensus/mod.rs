@@ -4,7 +4,7 @@
 //! and 10.2.1) and speaks the log's own words. A cluster of one runs the same driver with one voter.
 //!
 //! ```text
-//!  propose, step, tick, persisted ──> Driver ──> Work { send, persist { then_send }, apply, readable }
+//!  propose, step, tick, persisted ──> Driver ──> Ready { send, persist { then_send }, apply, readable }
 //! ```
 
 mod driver;
@@ -18,8 +18,8 @@ mod tail;
 pub(crate) mod voter_plan;
 
 pub use driver::{
-    Driver, Dropped, FollowerProgress, HeldSnapshot, Persist, Place, ReadTicket, Restored, Role,
-    SnapshotOutcome, Timing,
+    Driver, FollowerProgress, HeldSnapshot, LogId, Persist, ProposalDropped, ReadRequestId,
+    Restored, Role, SnapshotOutcome, Timing,
 };
 pub use membership::{InvalidMembership, Membership, MembershipChange};
 pub use message::{decode_message, encode_message, told_snapshot};

@@ -55,7 +55,7 @@ pub(crate) enum Removal {
 
 /// Why a member must not leave now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unremovable {
+pub(crate) enum RemovalRefused {
     /// It is none.
     #[error("it is no member")]
     NoMember,
@@ -117,13 +117,13 @@ pub(crate) fn removal(
     members: &Members<'_>,
     replica: ReplicaId,
     leader: ReplicaId,
-) -> Result<Removal, Unremovable> {
+) -> Result<Removal, RemovalRefused> {
     let Members { membership, .. } = members;
     if membership.is_joint() {
-        return Err(Unremovable::Changing);
+        return Err(RemovalRefused::Changing);
     }
     if !membership.has(replica) {
-        return Err(Unremovable::NoMember);
+        return Err(RemovalRefused::NoMember);
     }
     if !membership.is_voter(replica) {
         return Ok(Removal::Remove);
@@ -134,7 +134,7 @@ pub(crate) fn removal(
     }
     let to = members
         .best_besides(leader)
-        .ok_or(Unremovable::NobodyElse)?;
+        .ok_or(RemovalRefused::NobodyElse)?;
     Ok(Removal::HandOver { to })
 }
 
@@ -169,13 +169,13 @@ pub(crate) fn is_on(quorum: &Quorum, replica: ReplicaId, entry: EntryIndex) -> b
 }
 
 impl Members<'_> {
-    fn survive_without(&self, replica: ReplicaId) -> Result<(), Unremovable> {
+    fn survive_without(&self, replica: ReplicaId) -> Result<(), RemovalRefused> {
         let left = voters_without(self.membership, replica);
         let voters = left.len();
         let answering = left.iter().filter(|it| self.is_heard_of(**it)).count();
         match voters {
-            0 => Err(Unremovable::LastVoter),
-            _ if answering <= voters / 2 => Err(Unremovable::NoMajority { answering, voters }),
+            0 => Err(RemovalRefused::LastVoter),
+            _ if answering <= voters / 2 => Err(RemovalRefused::NoMajority { answering, voters }),
             _ => Ok(()),
         }
     }
@@ -261,7 +261,7 @@ mod tests {
             admission(&self.members(), replica, instead_of)
         }
 
-        fn to_remove(&self, number: u64) -> Result<Removal, Unremovable> {
+        fn to_remove(&self, number: u64) -> Result<Removal, RemovalRefused> {
             removal(&self.members(), ReplicaId(number), ReplicaId(1))
         }
     }
@@ -314,25 +314,25 @@ mod tests {
         let mut house = House::of_voters(&[1, 2, 4]);
         house.membership.voters_outgoing = [1, 2, 3].map(ReplicaId).to_vec();
         assert_eq!(house.to_add(4, Some(3)), Admission::EndJoint);
-        assert_eq!(house.to_remove(2), Err(Unremovable::Changing));
+        assert_eq!(house.to_remove(2), Err(RemovalRefused::Changing));
     }
 
     #[test]
     fn a_member_leaves_only_while_a_majority_of_those_left_answers() {
         let mut house = House::of_voters(&[1, 2, 3]);
         assert_eq!(house.to_remove(2), Ok(Removal::Remove));
-        assert_eq!(house.to_remove(9), Err(Unremovable::NoMember));
+        assert_eq!(house.to_remove(9), Err(RemovalRefused::NoMember));
 
         house.is_silent(3);
         assert_eq!(house.to_remove(3), Ok(Removal::Remove), "the dead one may");
-        let none = Unremovable::NoMajority {
+        let none = RemovalRefused::NoMajority {
             answering: 1,
             voters: 2,
         };
         assert_eq!(house.to_remove(2), Err(none));
         assert_eq!(
             House::of_voters(&[1]).to_remove(1),
-            Err(Unremovable::LastVoter)
+            Err(RemovalRefused::LastVoter)
         );
     }
 
@@ -378,6 +378,6 @@ mod tests {
 
         house.is_at(2, 0, true);
         house.is_at(3, 0, true);
-        assert_eq!(house.to_remove(1), Err(Unremovable::NobodyElse));
+        assert_eq!(house.to_remove(1), Err(RemovalRefused::NobodyElse));
     }
 }

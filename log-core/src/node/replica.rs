@@ -24,7 +24,7 @@ use super::view::{Leadership, Shared};
 use crate::consensus::followers::Followers;
 use crate::consensus::leader_disk::{LeaderDisk, Verdict};
 use crate::consensus::{
-    Driver, Dropped, Membership, MembershipChange, Persist, Place, Quorum, Role,
+    Driver, LogId, Membership, MembershipChange, Persist, ProposalDropped, Quorum, Role,
 };
 use crate::entry::{Entry, EntryKind};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, RequestId, TimestampMs};
@@ -276,12 +276,12 @@ impl Replica {
 
     /// A leader that has not applied its epoch's first entry does not know the time of the command before it, nor whether
     /// jumps are noted: it stamps nothing.
-    fn stamped(&mut self, now: Now, command: Command) -> Result<Place, Dropped> {
+    fn stamped(&mut self, now: Now, command: Command) -> Result<LogId, ProposalDropped> {
         if !self.is_leading() {
-            return Err(Dropped::NotLeader);
+            return Err(ProposalDropped::NotLeader);
         }
         if self.applied_epoch != self.driver.epoch() {
-            return Err(Dropped::Busy);
+            return Err(ProposalDropped::Busy);
         }
         let stamp = self.shared.clocks.stamp(now);
         self.note_jump(now, stamp)?;
@@ -289,7 +289,7 @@ impl Replica {
     }
 
     /// No command goes over a jump of the clock that is not noted before it, once the cluster can read such a note.
-    fn note_jump(&mut self, now: Now, stamp: CommandStamp) -> Result<(), Dropped> {
+    fn note_jump(&mut self, now: Now, stamp: CommandStamp) -> Result<(), ProposalDropped> {
         let Some(unwitnessed_ms) = stamp.unwitnessed_ms else {
             return Ok(());
         };
@@ -303,7 +303,12 @@ impl Replica {
         Ok(())
     }
 
-    fn append(&mut self, now: Now, at: TimestampMs, command: Command) -> Result<Place, Dropped> {
+    fn append(
+        &mut self,
+        now: Now,
+        at: TimestampMs,
+        command: Command,
+    ) -> Result<LogId, ProposalDropped> {
         let envelope = Envelope {
             proposer: self.driver.epoch(),
             at,
@@ -317,15 +322,17 @@ impl Replica {
     fn note_proposed(
         &mut self,
         proposer: Proposer,
-        proposed: Result<Place, Dropped>,
+        proposed: Result<LogId, ProposalDropped>,
         effects: &mut Vec<Effect>,
     ) {
         match proposed {
-            Ok(Place { index, epoch }) => {
+            Ok(LogId { index, epoch }) => {
                 self.proposed.insert(index, (epoch, proposer));
             }
-            Err(Dropped::NotLeader) => self.tell(proposer, Err(ProposeError::NotLeader), effects),
-            Err(Dropped::Busy) => self.tell(proposer, Err(ProposeError::Dropped), effects),
+            Err(ProposalDropped::NotLeader) => {
+                self.tell(proposer, Err(ProposeError::NotLeader), effects)
+            }
+            Err(ProposalDropped::Busy) => self.tell(proposer, Err(ProposeError::Dropped), effects),
         }
     }
 

@@ -12,7 +12,7 @@ struct Alone {
     disk: Vec<Entry>,
     hard_state: HardState,
     applied: Vec<Entry>,
-    readable: Vec<(ReadTicket, EntryIndex)>,
+    readable: Vec<(ReadRequestId, EntryIndex)>,
 }
 
 impl Alone {
@@ -118,7 +118,7 @@ fn a_follower_proposes_nothing() {
 
     assert_eq!(
         alone.driver.propose(b"one".to_vec()),
-        Err(Dropped::NotLeader)
+        Err(ProposalDropped::NotLeader)
     );
     assert!(alone.work().waiting.is_empty());
 }
@@ -400,7 +400,7 @@ fn a_learner_receives_entries_and_takes_a_voters_place_in_one_joint_change() {
     several.of(1).change_membership(&promote).unwrap();
     assert_eq!(
         several.of(1).change_membership(&learner),
-        Err(Dropped::Busy)
+        Err(ProposalDropped::Busy)
     );
     // The end of the joint change goes out with a heart-beat.
     several.tick_leader(1, 4);
@@ -522,7 +522,7 @@ fn a_leader_that_steps_down_proposes_nothing_and_its_epoch_stands() {
 
     assert_eq!(
         several.of(1).propose(b"one".to_vec()),
-        Err(Dropped::NotLeader)
+        Err(ProposalDropped::NotLeader)
     );
     assert_eq!(several.of(1).epoch(), LeaderEpoch(1));
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Replica;
-use crate::consensus::ReadTicket;
+use crate::consensus::ReadRequestId;
 use crate::ids::{EntryIndex, RequestId};
 use crate::node::effect::Effect;
 use crate::node::propose_error::ProposeError;
@@ -14,7 +14,7 @@ use crate::node::reply::NodeReply;
 #[derive(Default)]
 pub(super) struct Reads {
     pub(super) waiting: Vec<RequestId>,
-    pub(super) asked: BTreeMap<ReadTicket, Vec<RequestId>>,
+    pub(super) asked: BTreeMap<ReadRequestId, Vec<RequestId>>,
     pub(super) at_index: BTreeMap<EntryIndex, Vec<RequestId>>,
 }
 

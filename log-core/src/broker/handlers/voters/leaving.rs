@@ -13,7 +13,7 @@ use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::Failed;
 use crate::broker::service::Service;
 use crate::consensus::voter_plan::{
-    Members, Removal, Unremovable, is_on_a_majority, removal, voters_without,
+    Members, Removal, RemovalRefused, is_on_a_majority, removal, voters_without,
 };
 use crate::consensus::{MembershipChange, Quorum};
 use crate::ids::ReplicaId;
@@ -73,8 +73,10 @@ impl<'a> Leaving<'a> {
             check_leading(self.service)?;
             match self.next() {
                 // Our own change has been applied.
-                Err(Unremovable::NoMember) if proposed => return prove_known(self.service).await,
-                Err(Unremovable::Changing) if proposed => sleep(LOOK_EVERY).await,
+                Err(RemovalRefused::NoMember) if proposed => {
+                    return prove_known(self.service).await;
+                }
+                Err(RemovalRefused::Changing) if proposed => sleep(LOOK_EVERY).await,
                 Err(unremovable) => return Err(self.not_removed(unremovable)),
                 Ok(Removal::HandOver { to }) => {
                     self.prove_majority().await?;
@@ -90,7 +92,7 @@ impl<'a> Leaving<'a> {
         }
     }
 
-    fn next(&self) -> Result<Removal, Unremovable> {
+    fn next(&self) -> Result<Removal, RemovalRefused> {
         let replica = self.service.replica();
         let members = Members {
             membership: &replica.membership(),
@@ -121,13 +123,13 @@ impl<'a> Leaving<'a> {
         Failed::of(ResponseError::RequestTimedOut, message)
     }
 
-    fn not_removed(&self, unremovable: Unremovable) -> Failed {
+    fn not_removed(&self, unremovable: RemovalRefused) -> Failed {
         let code = match unremovable {
-            Unremovable::NoMember => ResponseError::VoterNotFound,
-            Unremovable::LastVoter | Unremovable::NoMajority { .. } => {
+            RemovalRefused::NoMember => ResponseError::VoterNotFound,
+            RemovalRefused::LastVoter | RemovalRefused::NoMajority { .. } => {
                 ResponseError::InvalidRequest
             }
-            Unremovable::NobodyElse | Unremovable::Changing => ResponseError::RequestTimedOut,
+            RemovalRefused::NobodyElse | RemovalRefused::Changing => ResponseError::RequestTimedOut,
         };
         Failed::of(code, unremovable.to_string())
     }
