@@ -11,7 +11,7 @@ use crate::consensus::Persist;
 use crate::entry::HardState;
 use crate::ids::EntryIndex;
 use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
-use crate::storage::{Captured, EntryLog};
+use crate::storage::{EntryLog, PendingCheckpoint};
 
 /// What the replica asks and the thread has not taken yet.
 #[derive(Default)]
@@ -83,7 +83,7 @@ impl JournalThread {
     }
 
     /// Puts the promise that a checkpoint relies on to disk (rule 12: the journal first).
-    pub(super) fn seal(&self, hard_state: HardState, captured: Captured) {
+    pub(super) fn seal(&self, hard_state: HardState, captured: PendingCheckpoint) {
         self.ask(Job::Seal(hard_state, captured));
     }
 

@@ -31,7 +31,7 @@ use crate::node::{
 use crate::state::State;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
 use crate::storage::{
-    Captured, CheckpointError, EntryLog, Identity, StorageConfig, Synced, recover,
+    CheckpointError, EntryLog, Identity, PendingCheckpoint, StorageConfig, Synced, recover,
 };
 
 /// The length of the driver's tick.
@@ -409,7 +409,7 @@ impl Runner {
 
     fn complete_checkpoint(
         &mut self,
-        captured: Captured,
+        captured: PendingCheckpoint,
         synced: Synced,
     ) -> Result<(), BrokerStopped> {
         self.on_a_thread("checkpoint", move || {

@@ -18,7 +18,8 @@ use crate::ids::{EntryIndex, LeaderEpoch, NodeId};
 use crate::node::{ReplicaError, perform};
 use crate::state::{Command, Envelope, State, StateDecodeError, UnregisterNode};
 use crate::storage::{
-    Checkpoint, Formed, Founder, Identity, Partitions, Restoring, RestoringError, StorageConfig,
+    Checkpoint, ClusterIdentity, Identity, InitialVoter, Partitions, Restoring, RestoringError,
+    StorageConfig,
 };
 
 /// How far above the backup's last epoch a restored cluster begins: more elections than the old one can have had since.
@@ -248,7 +249,7 @@ fn epoch_above(
 
 fn identity_after(backup: &Identity, node: Option<NodeId>, replica: Uuid) -> Identity {
     let mut identity = Identity::unformed(node.unwrap_or(backup.node), replica);
-    let founder = Founder {
+    let founder = InitialVoter {
         replica: identity.replica,
         node: identity.node,
         address: None,
@@ -257,7 +258,7 @@ fn identity_after(backup: &Identity, node: Option<NodeId>, replica: Uuid) -> Ide
     identity
 }
 
-fn cluster_of(identity: &Identity) -> &Formed {
+fn cluster_of(identity: &Identity) -> &ClusterIdentity {
     let formed = identity.formed.as_ref();
     formed.expect("only the folder of a member is backed up")
 }

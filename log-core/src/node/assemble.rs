@@ -15,7 +15,7 @@ use crate::consensus::{Driver, Membership, Restored, Timing};
 use crate::group::GroupConfig;
 use crate::ids::{EntryIndex, LeaderEpoch};
 use crate::state::State;
-use crate::storage::{Checkpoint, EntryLog, Formed, Identity, Partitions, Recovered};
+use crate::storage::{Checkpoint, ClusterIdentity, EntryLog, Identity, Partitions, Recovered};
 
 /// What bounds a node.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +143,7 @@ impl Parts {
     }
 }
 
-fn formed(identity: &Identity) -> &Formed {
+fn formed(identity: &Identity) -> &ClusterIdentity {
     let formed = identity.formed.as_ref();
     formed.expect("a node starts only once it belongs to a cluster")
 }

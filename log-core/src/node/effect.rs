@@ -7,7 +7,7 @@ use super::reply::NodeReply;
 use crate::consensus::{Message, Persist};
 use crate::entry::HardState;
 use crate::ids::{EntryIndex, ReplicaId, RequestId};
-use crate::storage::Captured;
+use crate::storage::PendingCheckpoint;
 
 /// What must happen, in the order given.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) enum Effect {
         /// Covers the checkpoint.
         hard_state: HardState,
         /// What the checkpoint keeps.
-        captured: Captured,
+        captured: PendingCheckpoint,
     },
     /// The journal is no longer needed up to here (exclusive).
     TrimJournal {

@@ -7,7 +7,7 @@ use raft::eraftpb::MessageType;
 use crate::consensus::{Message, Persist};
 use crate::entry::{Entry, HardState};
 use crate::ids::EntryIndex;
-use crate::storage::{Captured, EntryLog, EntryLogError, Synced};
+use crate::storage::{EntryLog, EntryLogError, PendingCheckpoint, Synced};
 
 /// Bytes of entries in one write, past which what waits goes into the next: keeps the sync of the first ones short.
 const WRITE_BYTES_MAX: usize = 4 << 20;
@@ -15,7 +15,7 @@ const WRITE_BYTES_MAX: usize = 4 << 20;
 /// What the journal is asked.
 pub(crate) enum Job {
     Persist(Persist),
-    Seal(HardState, Captured),
+    Seal(HardState, PendingCheckpoint),
     TrimBefore(EntryIndex),
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum Written {
         then_send: Vec<Message>,
     },
     /// The journal's promise on disk covers this checkpoint: it may be completed.
-    Sealed(Captured, Synced),
+    Sealed(PendingCheckpoint, Synced),
     /// The disk let us down; nothing more will be written.
     Broken(EntryLogError),
     /// An invariant broke while writing; nothing more will be written.
@@ -74,7 +74,7 @@ pub(crate) struct JournalGroup {
     bytes: usize,
     hard_state: Option<HardState>,
     then_send: Vec<Message>,
-    sealed: Vec<Captured>,
+    sealed: Vec<PendingCheckpoint>,
     trim: Option<EntryIndex>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The order is what makes it safe (each step is durable before the next one begins):
 //!
-//! 1. the journal is synced with a commit index of at least the entry: [`Captured::complete`] asks for the proof;
+//! 1. the journal is synced with a commit index of at least the entry: [`PendingCheckpoint::complete`] asks for the proof;
 //! 2. the partitions' files are synced, then the folders that hold new names;
 //! 3. the checkpoint is written beside the old one, synced, renamed over it, and the data folder is synced;
 //! 4. what it no longer lists is unlinked, and the caller trims the journal.
@@ -79,23 +79,23 @@ pub enum CheckpointError {
 
 /// A file or folder that no checkpoint will list any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Doomed {
+pub(super) enum Obsolete {
     File(PathBuf),
     Folder(PathBuf),
 }
 
 /// A checkpoint on its way to the disk. May be sent to another thread.
-pub struct Captured {
+pub struct PendingCheckpoint {
     disk: Arc<dyn Disk>,
     data_folder: PathBuf,
     contents: CheckpointFile,
     dirty: Vec<Arc<Segment>>,
     folders: BTreeSet<PathBuf>,
-    doomed: Vec<Doomed>,
+    obsolete: Vec<Obsolete>,
     completed: Arc<AtomicBool>,
 }
 
-impl Captured {
+impl PendingCheckpoint {
     pub(super) fn new(
         disk: Arc<dyn Disk>,
         data_folder: PathBuf,
@@ -112,7 +112,7 @@ impl Captured {
             contents,
             dirty: Vec::new(),
             folders: BTreeSet::new(),
-            doomed: Vec::new(),
+            obsolete: Vec::new(),
             completed: Arc::default(),
         }
     }
@@ -129,8 +129,8 @@ impl Captured {
     }
 
     /// What it makes superfluous.
-    pub(super) fn with_doomed(mut self, doomed: Vec<Doomed>) -> Self {
-        self.doomed = doomed;
+    pub(super) fn with_obsolete(mut self, obsolete: Vec<Obsolete>) -> Self {
+        self.obsolete = obsolete;
         self
     }
 
@@ -202,13 +202,13 @@ impl Captured {
 
     /// Nothing is synced here: what comes back after a power cut is not listed, and dropped at the start.
     fn unlink_what_it_no_longer_lists(&self) -> Result<(), CheckpointError> {
-        for doomed in &self.doomed {
-            match doomed {
-                Doomed::File(path) => self
+        for obsolete in &self.obsolete {
+            match obsolete {
+                Obsolete::File(path) => self
                     .disk
                     .remove_file(path)
                     .map_err(io_error("remove", path))?,
-                Doomed::Folder(path) => self.remove_partition(path)?,
+                Obsolete::Folder(path) => self.remove_partition(path)?,
             }
         }
         Ok(())
@@ -236,9 +236,9 @@ impl Captured {
     }
 }
 
-impl fmt::Debug for Captured {
+impl fmt::Debug for PendingCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Captured")
+        f.debug_struct("PendingCheckpoint")
             .field("applied", &self.applied())
             .finish_non_exhaustive()
     }

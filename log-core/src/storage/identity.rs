@@ -36,23 +36,23 @@ pub struct Identity {
     /// This broker, for Kafka's clients.
     pub node: NodeId,
     /// The cluster that the replica is part of. Without one it has never voted, and holds nothing.
-    pub formed: Option<Formed>,
+    pub formed: Option<ClusterIdentity>,
 }
 
 /// A cluster, as it was formed. Never changes, whoever joins or leaves later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Formed {
+pub struct ClusterIdentity {
     /// Its name: 22 characters, see [`cluster_id_of`].
     pub cluster_id: String,
     /// Who voted when it was formed. Whoever joined later is not among them, and learns from the log that it is a member.
-    pub founders: Vec<Founder>,
+    pub founders: Vec<InitialVoter>,
 }
 
 /// One of those who formed a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Founder {
+pub struct InitialVoter {
     /// Its name for Raft.
     pub replica: ReplicaId,
     /// Its name for Kafka's clients.
@@ -142,7 +142,7 @@ impl Identity {
     /// A cluster of one, founded by `node`. The two UUIDs are chance, given by the caller.
     pub fn founder_alone(node: NodeId, cluster: Uuid, replica: Uuid) -> Self {
         let mut identity = Self::unformed(node, replica);
-        let founder = Founder {
+        let founder = InitialVoter {
             replica: identity.replica,
             node,
             address: None,
@@ -155,8 +155,8 @@ impl Identity {
     ///
     /// # Panics
     /// When it is part of another one: what it voted there would be forgotten.
-    pub fn form(&mut self, cluster_id: String, founders: Vec<Founder>) {
-        let formed = Formed {
+    pub fn form(&mut self, cluster_id: String, founders: Vec<InitialVoter>) {
+        let formed = ClusterIdentity {
             cluster_id,
             founders,
         };
@@ -323,7 +323,7 @@ struct FirstFile {
 impl FirstFile {
     fn decode(bytes: &[u8]) -> Option<Identity> {
         let file: Self = serde_json::from_slice(bytes).ok()?;
-        let founder = Founder {
+        let founder = InitialVoter {
             replica: file.replica,
             node: file.node,
             address: None,
@@ -331,7 +331,7 @@ impl FirstFile {
         (file.founders == [file.replica]).then(|| Identity {
             replica: file.replica,
             node: file.node,
-            formed: Some(Formed {
+            formed: Some(ClusterIdentity {
                 cluster_id: file.cluster_id,
                 founders: vec![founder],
             }),
@@ -421,7 +421,7 @@ mod tests {
 
     fn three_founders() -> Identity {
         let mut identity = Identity::unformed(NodeId(2), Uuid::from_u128(7));
-        let founder = |node| Founder {
+        let founder = |node| InitialVoter {
             replica: ReplicaId(u64::from(node) << 60 | 1),
             node: NodeId(node),
             address: Some(format!("10.0.0.{node}:9093")),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use journal::disk::Disk;
 use uuid::Uuid;
 
-use super::checkpoint::Doomed;
+use super::checkpoint::Obsolete;
 use super::layout::{INDEX, LOG, TIME_INDEX, TOPICS, partition_folder, segment_paths};
 use super::partition::PartitionRecord;
 
@@ -34,14 +34,14 @@ impl ListedFiles {
     }
 
     /// What is not listed. Only what has a name of ours is: what somebody else put there is not ours to judge.
-    pub(super) fn unlisted(&self, disk: &dyn Disk) -> Result<Vec<Doomed>, (PathBuf, io::Error)> {
+    pub(super) fn unlisted(&self, disk: &dyn Disk) -> Result<Vec<Obsolete>, (PathBuf, io::Error)> {
         let mut found = Vec::new();
         if !disk.exists(&self.topics) {
             return Ok(found);
         }
         for topic in ours(disk, &self.topics, is_topic_folder)? {
             if !self.paths.contains(&topic) {
-                found.push(Doomed::Folder(topic));
+                found.push(Obsolete::Folder(topic));
                 continue;
             }
             for partition in ours(disk, &topic, is_partition_folder)? {
@@ -55,7 +55,7 @@ impl ListedFiles {
         &self,
         disk: &dyn Disk,
         partition: PathBuf,
-        found: &mut Vec<Doomed>,
+        found: &mut Vec<Obsolete>,
     ) -> Result<(), (PathBuf, io::Error)> {
         if self.paths.contains(&partition) {
             let files = ours(disk, &partition, is_segment_file)?;
@@ -63,10 +63,10 @@ impl ListedFiles {
                 files
                     .into_iter()
                     .filter(|file| !self.paths.contains(file))
-                    .map(Doomed::File),
+                    .map(Obsolete::File),
             );
         } else {
-            found.push(Doomed::Folder(partition));
+            found.push(Obsolete::Folder(partition));
         }
         Ok(())
     }

@@ -48,10 +48,10 @@ pub mod verify;
 mod tests;
 
 pub use backup::{BackedUp, BackupError, Restoring, RestoringError, back_up};
-pub use checkpoint::{Captured, Checkpoint, CheckpointError};
+pub use checkpoint::{Checkpoint, CheckpointError, PendingCheckpoint};
 pub use config::StorageConfig;
 pub use entry_log::{EntryLog, EntryLogError, Synced};
-pub use identity::{Formed, Founder, Identity, IdentityError, cluster_id_of};
+pub use identity::{ClusterIdentity, Identity, IdentityError, InitialVoter, cluster_id_of};
 pub use journal_entries::read_entries;
 pub use partition::PartitionReader;
 pub use partitions::{Partitions, PartitionsError};
@@ -61,5 +61,5 @@ pub use recovery_error::RecoveryError;
 pub use segment_summary::{SegmentSummary, TimestampedOffset};
 pub use snapshot::Outgoing;
 #[cfg(any(test, feature = "testing"))]
-pub use snapshot::{Incoming, Manifest, Wanted, hold};
+pub use snapshot::{Incoming, Manifest, NextChunk, hold};
 pub use verify::{Report, compare, verify};

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use journal::disk::Disk;
 
-use super::checkpoint::{Captured, Checkpoint, Doomed};
+use super::checkpoint::{Checkpoint, Obsolete, PendingCheckpoint};
 use super::file_pool::FilePool;
 use super::layout::{partition_folder, segment_paths};
 use super::partition::{Partition, PartitionReader, Rolled};
@@ -74,7 +74,7 @@ struct Owned {
     /// Folders in which names were made since the last capture.
     new_names: BTreeSet<PathBuf>,
     /// What the next checkpoint no longer lists.
-    doomed: Vec<Doomed>,
+    obsolete: Vec<Obsolete>,
 }
 
 impl Partitions {
@@ -93,7 +93,7 @@ impl Partitions {
             partitions,
             completed: Arc::new(AtomicBool::new(true)),
             new_names: BTreeSet::new(),
-            doomed: Vec::new(),
+            obsolete: Vec::new(),
         });
         Self {
             disk,
@@ -167,8 +167,8 @@ impl Partitions {
         })?;
         owned.new_names.remove(deleted.folder());
         owned
-            .doomed
-            .push(Doomed::Folder(deleted.folder().to_owned()));
+            .obsolete
+            .push(Obsolete::Folder(deleted.folder().to_owned()));
         self.readers_mut().remove(partition);
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Partitions {
         let files = gone
             .iter()
             .flat_map(|segment| segment_paths(&folder, segment.base_offset()));
-        owned.doomed.extend(files.map(Doomed::File));
+        owned.obsolete.extend(files.map(Obsolete::File));
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl Partitions {
     ///
     /// # Panics
     /// When the one before was not completed: what it should have synced is known to nobody else.
-    pub fn capture(&self, checkpoint: Checkpoint) -> Captured {
+    pub fn capture(&self, checkpoint: Checkpoint) -> PendingCheckpoint {
         let mut owned = self.owned();
         assert!(
             owned.completed.load(Ordering::Acquire),
@@ -265,15 +265,15 @@ impl Partitions {
             .flat_map(Partition::take_dirty)
             .collect();
         let folders = std::mem::take(&mut owned.new_names);
-        let doomed = std::mem::take(&mut owned.doomed);
-        Captured::new(
+        let obsolete = std::mem::take(&mut owned.obsolete);
+        PendingCheckpoint::new(
             self.disk.clone(),
             self.data_folder.clone(),
             checkpoint,
             partitions,
         )
         .with_unsynced(dirty, folders)
-        .with_doomed(doomed)
+        .with_obsolete(obsolete)
         .telling(owned.completed.clone())
     }
 

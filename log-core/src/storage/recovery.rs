@@ -14,7 +14,7 @@ use journal::Cut;
 use journal::disk::{Disk, OpenMode};
 use journal::make_lasting;
 
-use super::checkpoint::{Checkpoint, Doomed, read_checkpoint};
+use super::checkpoint::{Checkpoint, Obsolete, read_checkpoint};
 use super::config::StorageConfig;
 use super::entry_log::{EntryLog, RecoveredLog};
 use super::file_pool::FilePool;
@@ -167,10 +167,10 @@ fn drop_bytes_beyond(segments: &[Arc<Segment>]) -> Result<(), RecoveryError> {
 
 fn drop_what_is_not_listed(disk: &dyn Disk, listed: &ListedFiles) -> Result<(), RecoveryError> {
     let unlisted = listed.unlisted(disk);
-    for doomed in unlisted.map_err(|(path, source)| io_error("list", &path)(source))? {
-        match doomed {
-            Doomed::File(path) => disk.remove_file(&path).map_err(io_error("remove", &path))?,
-            Doomed::Folder(path) => disk
+    for obsolete in unlisted.map_err(|(path, source)| io_error("list", &path)(source))? {
+        match obsolete {
+            Obsolete::File(path) => disk.remove_file(&path).map_err(io_error("remove", &path))?,
+            Obsolete::Folder(path) => disk
                 .remove_folder(&path)
                 .map_err(io_error("remove", &path))?,
         }

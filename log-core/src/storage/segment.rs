@@ -19,7 +19,7 @@ use super::layout::{INDEX, LOG, TIME_INDEX, segment_path};
 use super::offset_index;
 use super::read_error::ReadError;
 use super::segment_summary::{AppendTimes, SegmentSummary, TimestampedOffset};
-use super::sorted_entries::Found;
+use super::sorted_entries::EntryAt;
 use super::time_index::{self, TimeEntry};
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::{BatchHeader, timestamps};
@@ -464,10 +464,10 @@ impl Segment {
     /// format has no checksum there.
     fn checked(
         &self,
-        found: io::Result<Option<Found<TimeEntry>>>,
+        found: io::Result<Option<EntryAt<TimeEntry>>>,
     ) -> Result<Option<TimeEntry>, ReadError> {
         let path = || self.time_index.path().to_owned();
-        let Some(Found { byte, entry }) = found.map_err(|source| ReadError::Io {
+        let Some(EntryAt { byte, entry }) = found.map_err(|source| ReadError::Io {
             path: path(),
             source,
         })?

@@ -6,7 +6,7 @@ use super::growing_file::GrowingFile;
 
 /// An entry, and the byte that it begins at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found<E> {
+pub(super) struct EntryAt<E> {
     pub(super) byte: u64,
     pub(super) entry: E,
 }
@@ -16,7 +16,7 @@ pub(super) fn last_where<const N: usize, E>(
     file: &GrowingFile,
     decode: impl Fn([u8; N]) -> E,
     holds: impl Fn(&E) -> bool,
-) -> io::Result<Option<Found<E>>> {
+) -> io::Result<Option<EntryAt<E>>> {
     let count = file.bytes() / N as u64;
     let (mut first, mut end) = (0, count);
     // Readers are mostly at the tail: try the last entry first.
@@ -25,7 +25,7 @@ pub(super) fn last_where<const N: usize, E>(
     while first < end {
         let entry = decode(entry_at(file, middle)?);
         if holds(&entry) {
-            found = Some(Found {
+            found = Some(EntryAt {
                 byte: middle * N as u64,
                 entry,
             });

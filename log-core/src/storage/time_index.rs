@@ -12,7 +12,7 @@ use std::io;
 
 use super::growing_file::GrowingFile;
 use super::offset_index::relative;
-use super::sorted_entries::{self, Found};
+use super::sorted_entries::{self, EntryAt};
 use crate::ids::{Offset, TimestampMs};
 
 pub(super) const ENTRY_BYTES: usize = 12;
@@ -47,7 +47,7 @@ pub(super) fn last_not_after(
     index: &GrowingFile,
     base_offset: Offset,
     at: TimestampMs,
-) -> io::Result<Option<Found<TimeEntry>>> {
+) -> io::Result<Option<EntryAt<TimeEntry>>> {
     let decode = |bytes| TimeEntry::decode(bytes, base_offset);
     sorted_entries::last_where(index, decode, |entry| entry.timestamp <= at)
 }
@@ -57,7 +57,7 @@ pub(super) fn last_below(
     index: &GrowingFile,
     base_offset: Offset,
     below: Offset,
-) -> io::Result<Option<Found<TimeEntry>>> {
+) -> io::Result<Option<EntryAt<TimeEntry>>> {
     let decode = |bytes| TimeEntry::decode(bytes, base_offset);
     sorted_entries::last_where(index, decode, |entry| entry.last_offset < below)
 }
@@ -66,7 +66,7 @@ pub(super) fn last_below(
 pub(super) fn last(
     index: &GrowingFile,
     base_offset: Offset,
-) -> io::Result<Option<Found<TimeEntry>>> {
+) -> io::Result<Option<EntryAt<TimeEntry>>> {
     sorted_entries::last_where(
         index,
         |bytes| TimeEntry::decode(bytes, base_offset),

@@ -94,12 +94,12 @@ mod tests {
 
     use super::*;
     use crate::broker::peers::Peer;
-    use crate::storage::{Founder, Identity};
+    use crate::storage::{Identity, InitialVoter};
 
     #[test]
     fn what_a_peer_says_of_itself_comes_first_and_no_place_twice() {
         let mut identity = Identity::unformed(NodeId(1), Uuid::from_u128(1));
-        let founder = Founder {
+        let founder = InitialVoter {
             replica: ReplicaId(22),
             node: NodeId(2),
             address: Some("old.example:9093".to_owned()),

@@ -25,7 +25,7 @@ use std::fmt;
 
 use super::question::{Introduction, Presentation};
 use crate::ids::NodeId;
-use crate::storage::{Formed, Founder};
+use crate::storage::{ClusterIdentity, InitialVoter};
 
 /// What the listed nodes have answered this time, this one left out. `Err` says why there is no answer.
 pub(super) type Answers = BTreeMap<NodeId, Result<Introduction, String>>;
@@ -34,9 +34,9 @@ pub(super) type Answers = BTreeMap<NodeId, Result<Introduction, String>>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Found a cluster of these: choose its name, keep it, then start.
-    Found(Vec<Founder>),
+    Found(Vec<InitialVoter>),
     /// Keep this cluster, then start.
-    TakeOver(Formed),
+    TakeOver(ClusterIdentity),
     /// Ask again; this is in the way.
     Wait(Vec<Obstacle>),
 }
@@ -77,7 +77,10 @@ pub(super) fn decide(us: &Presentation, answers: &Answers) -> Step {
 
 /// A cluster that has this very folder among its founders, or has made it a member since. Any such cluster will do:
 /// being part of one is what keeps a node from being part of another.
-fn cluster_that_counts_us<'a>(us: &Presentation, answers: &'a Answers) -> Option<&'a Formed> {
+fn cluster_that_counts_us<'a>(
+    us: &Presentation,
+    answers: &'a Answers,
+) -> Option<&'a ClusterIdentity> {
     answers.values().flatten().find_map(|answer| {
         let formed = answer.me.formed.as_ref()?;
         let founded = formed
@@ -143,11 +146,11 @@ fn same_folder(us: &Presentation, answers: &Answers) -> Option<Obstacle> {
     })
 }
 
-fn founders(us: &Presentation, answers: &Answers) -> Vec<Founder> {
+fn founders(us: &Presentation, answers: &Answers) -> Vec<InitialVoter> {
     let others = answers.values().flatten().map(|answer| &answer.me);
     let mut founders: Vec<_> = std::iter::once(us)
         .chain(others)
-        .map(|one| Founder {
+        .map(|one| InitialVoter {
             replica: one.replica,
             node: one.node,
             address: Some(one.address.clone()),

@@ -14,7 +14,7 @@ use super::asking::who_are_you;
 use super::formation::{Answers, Obstacle, Step, decide};
 use super::inner::Inner;
 use super::{Peer, Peers};
-use crate::storage::{Formed, Identity, IdentityError, cluster_id_of};
+use crate::storage::{ClusterIdentity, Identity, IdentityError, cluster_id_of};
 
 /// Between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ pub(in crate::broker) async fn form(
     Ok(identity)
 }
 
-async fn agree(inner: &Arc<Inner>, say: impl Fn(String)) -> Formed {
+async fn agree(inner: &Arc<Inner>, say: impl Fn(String)) -> ClusterIdentity {
     let mut rounds = interval(ASK_EVERY);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut said = Said::default();
@@ -69,7 +69,7 @@ async fn agree(inner: &Arc<Inner>, say: impl Fn(String)) -> Formed {
         match decide(&inner.us.presentation(), &answers) {
             Step::TakeOver(formed) => return formed,
             Step::Found(founders) => {
-                return Formed {
+                return ClusterIdentity {
                     cluster_id: cluster_id_of(Uuid::new_v4()),
                     founders,
                 };

@@ -12,7 +12,7 @@ use crate::ids::{
 use crate::node::disk_room::RoomReport;
 use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, CommandError, FeatureLevel, Response};
-use crate::storage::Formed;
+use crate::storage::ClusterIdentity;
 
 /// Who a node is and what it knows: its side of forming a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub(in crate::broker) struct Presentation {
     /// Where it listens for its peers.
     pub(super) address: String,
     /// The cluster it is part of. Without one its data folder is empty.
-    pub(super) formed: Option<Formed>,
+    pub(super) formed: Option<ClusterIdentity>,
     /// The nodes it was told to form a cluster with, itself included, ordered.
     pub(super) listed: Vec<NodeId>,
     pub(super) feature_level_max: FeatureLevel,
@@ -293,16 +293,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::storage::Founder;
+    use crate::storage::InitialVoter;
 
     fn presentation() -> Presentation {
         Presentation {
             node: NodeId(1),
             replica: ReplicaId(11),
             address: "localhost:9093".to_owned(),
-            formed: Some(Formed {
+            formed: Some(ClusterIdentity {
                 cluster_id: "a".to_owned(),
-                founders: vec![Founder {
+                founders: vec![InitialVoter {
                     replica: ReplicaId(11),
                     node: NodeId(1),
                     address: None,

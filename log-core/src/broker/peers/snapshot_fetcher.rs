@@ -16,7 +16,7 @@ use super::conversation::TalkError;
 use super::inner::Inner;
 use super::question::{Answer, Request};
 use crate::ids::{EntryIndex, ReplicaId};
-use crate::storage::snapshot::{Incoming, InvalidManifest, Manifest, SnapshotError, Wanted};
+use crate::storage::snapshot::{Incoming, InvalidManifest, Manifest, NextChunk, SnapshotError};
 
 /// How often a connection that breaks, or a part that comes damaged, is tried again without any part coming whole in
 /// between. After that the leader is heard again: it may have a newer snapshot, or be another.
@@ -164,7 +164,7 @@ impl Home {
 
 async fn take(
     mut incoming: Incoming,
-    wanted: Wanted,
+    wanted: NextChunk,
     chunk: Bytes,
     tries: &mut Tries,
 ) -> Result<Incoming, FetchError> {

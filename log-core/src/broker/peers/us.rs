@@ -8,7 +8,7 @@ use super::question::Presentation;
 use super::secret::PeerSecret;
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::FeatureLevel;
-use crate::storage::{Formed, Identity};
+use crate::storage::{ClusterIdentity, Identity};
 
 pub(super) struct Us {
     pub(super) node: NodeId,
@@ -20,7 +20,7 @@ pub(super) struct Us {
     pub(super) secret: Option<PeerSecret>,
     /// Chance, made at each start.
     pub(super) process: u64,
-    formed: RwLock<Option<Formed>>,
+    formed: RwLock<Option<ClusterIdentity>>,
 }
 
 impl Us {
@@ -42,13 +42,13 @@ impl Us {
     }
 
     /// The cluster that this node is part of, if it is.
-    pub(super) fn formed(&self) -> Option<Formed> {
+    pub(super) fn formed(&self) -> Option<ClusterIdentity> {
         let formed = self.formed.read().unwrap_or_else(PoisonError::into_inner);
         formed.clone()
     }
 
     /// From now on this node speaks as part of a cluster. Its folder says so already.
-    pub(super) fn form(&self, cluster: Formed) {
+    pub(super) fn form(&self, cluster: ClusterIdentity) {
         let mut formed = self.formed.write().unwrap_or_else(PoisonError::into_inner);
         *formed = Some(cluster);
     }

@@ -22,7 +22,7 @@ const JOURNAL_SEGMENTS_LEFT: u64 = 4;
 
 /// The next chunk to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct NextChunk {
     /// The file's place in the manifest.
     pub file: u32,
     /// Where the chunk begins.
@@ -98,9 +98,9 @@ impl Incoming {
     }
 
     /// The chunk to ask for; `None` when everything is here.
-    pub fn next(&self) -> Option<Wanted> {
+    pub fn next(&self) -> Option<NextChunk> {
         let here = self.here.get(self.at)?;
-        Some(Wanted {
+        Some(NextChunk {
             file: u32::try_from(self.at).expect("a manifest has fewer files than bytes"),
             position: here.bytes,
         })
@@ -111,7 +111,7 @@ impl Incoming {
     /// # Errors
     /// [`SnapshotError::Chunk`]: nothing was written. [`SnapshotError::File`]: the file was dropped, and [`Self::next`]
     /// begins it again. [`SnapshotError::Io`]: this fetch is over.
-    pub fn take(&mut self, wanted: Wanted, chunk: &[u8]) -> Result<(), SnapshotError> {
+    pub fn take(&mut self, wanted: NextChunk, chunk: &[u8]) -> Result<(), SnapshotError> {
         let bytes = self.check(wanted, chunk)?;
         let (path, at) = (self.path(self.at), self.at);
         let file = match self.open.take() {
@@ -170,7 +170,7 @@ impl Incoming {
         self.sync_folder(&self.data_folder)
     }
 
-    fn check<'a>(&self, wanted: Wanted, chunk: &'a [u8]) -> Result<&'a [u8], SnapshotError> {
+    fn check<'a>(&self, wanted: NextChunk, chunk: &'a [u8]) -> Result<&'a [u8], SnapshotError> {
         let index = usize::try_from(wanted.file).expect("32 bits fit");
         let name = self.manifest.files.get(index).map(|file| file.name.clone());
         let refused = |found| SnapshotError::Chunk {

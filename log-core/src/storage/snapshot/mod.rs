@@ -23,7 +23,7 @@ mod outgoing;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use self::incoming::{Incoming, Wanted};
+pub use self::incoming::{Incoming, NextChunk};
 pub use self::manifest::{InvalidManifest, Manifest};
 pub use self::outgoing::{Outgoing, hold};
 

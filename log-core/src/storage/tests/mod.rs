@@ -190,7 +190,7 @@ impl Node {
         self.recovered.log.sync().unwrap()
     }
 
-    fn capture(&self) -> Captured {
+    fn capture(&self) -> PendingCheckpoint {
         self.partitions().capture(Checkpoint {
             applied: EntryIndex(self.applied),
             epoch: EPOCH,

@@ -317,7 +317,7 @@ struct Life {
     log: EntryLog,
     twin: Twin,
     /// Captured, and not completed yet.
-    captured: Option<(Captured, Synced)>,
+    captured: Option<(PendingCheckpoint, Synced)>,
 }
 
 struct Model {

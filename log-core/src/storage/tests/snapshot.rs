@@ -645,7 +645,7 @@ fn a_damaged_chunk_is_refused_and_nothing_of_it_is_written() {
     }
     let other = held.chunk(wanted.file + 1, 0).unwrap();
     incoming.take(wanted, &other).unwrap_err();
-    let elsewhere = Wanted {
+    let elsewhere = NextChunk {
         position: wanted.position + 1,
         ..wanted
     };

@@ -18,7 +18,7 @@ use journal::inspect;
 pub use self::comparison::compare;
 use self::partition_check::PartitionCheck;
 pub use self::report::{CheckpointSummary, JournalSummary, PartitionSummary, Report};
-use super::checkpoint::{CheckpointFile, Doomed};
+use super::checkpoint::{CheckpointFile, Obsolete};
 use super::entry_log::{self, EntryLogError};
 use super::identity::{self, Identity, IdentityError};
 use super::layout::{INCOMING, INSTALLED, JOURNAL, SNAPSHOTS, read_all};
@@ -149,8 +149,8 @@ fn check_journal(disk: &dyn Disk, data_folder: &Path, waiting: Option<&Path>, re
 fn check_for_unlisted_files(disk: &dyn Disk, listed: &ListedFiles, report: &mut Report) {
     match listed.unlisted(disk) {
         Ok(unlisted) => {
-            for doomed in unlisted {
-                let (Doomed::File(path) | Doomed::Folder(path)) = doomed;
+            for obsolete in unlisted {
+                let (Obsolete::File(path) | Obsolete::Folder(path)) = obsolete;
                 report.leftover(
                     &path,
                     None,

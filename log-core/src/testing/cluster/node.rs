@@ -23,7 +23,7 @@ use super::{Plan, Planted};
 use crate::consensus::Message;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
 use crate::node::Limits;
-use crate::storage::{Formed, Founder, Identity, StorageConfig};
+use crate::storage::{ClusterIdentity, Identity, InitialVoter, StorageConfig};
 use crate::testing::SimClock;
 
 /// Why a node is no longer up.
@@ -128,17 +128,17 @@ const PLENTY: u64 = 1 << 40;
 
 /// The nodes of a cluster that was just formed: each disk holds an identity and nothing else.
 pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng) -> Vec<SimNode> {
-    let founder = |number: usize| Founder {
+    let founder = |number: usize| InitialVoter {
         replica: ReplicaId(chance.random_range(1..=u64::MAX)),
         node: NodeId(u32::try_from(number).expect("few nodes")),
         address: None,
     };
-    let all: Vec<Founder> = (0..plan.nodes).map(founder).collect();
-    let formed = Formed {
+    let all: Vec<InitialVoter> = (0..plan.nodes).map(founder).collect();
+    let formed = ClusterIdentity {
         cluster_id: "simulated".to_owned(),
         founders: all[..plan.founders].to_vec(),
     };
-    let node = |(number, founder): (usize, &Founder)| {
+    let node = |(number, founder): (usize, &InitialVoter)| {
         let identity = Identity {
             replica: founder.replica,
             node: founder.node,

@@ -27,7 +27,9 @@ use crate::node::{
     ProposeError, Published, Shared, assemble,
 };
 use crate::state::{Command, CommitOffsets, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
-use crate::storage::{Captured, EntryLog, Identity, Incoming, StorageConfig, Synced, recover};
+use crate::storage::{
+    EntryLog, Identity, Incoming, PendingCheckpoint, StorageConfig, Synced, recover,
+};
 use crate::testing::SimClock;
 
 /// What a node wants from the world around it.
@@ -141,7 +143,7 @@ pub(super) struct Process {
     /// What a planted bug lets wait for the disk.
     held_back: Vec<Message>,
     heard_late: Vec<Message>,
-    pub(super) sealed: VecDeque<(Captured, Synced)>,
+    pub(super) sealed: VecDeque<(PendingCheckpoint, Synced)>,
     awaiting: BTreeMap<RequestId, Awaiting>,
     issued: u64,
     ticks: u64,

@@ -8,7 +8,7 @@ use crate::consensus::{HeldSnapshot, Membership};
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::node::group_commit::Written;
 use crate::node::{Input, SnapshotLost, assemble_again};
-use crate::storage::{Incoming, Manifest, Outgoing, Wanted, hold, recover};
+use crate::storage::{Incoming, Manifest, NextChunk, Outgoing, hold, recover};
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(super) struct Part {
     pub(super) from: ReplicaId,
     applied: EntryIndex,
-    wanted: Wanted,
+    wanted: NextChunk,
 }
 
 /// The leader's side.

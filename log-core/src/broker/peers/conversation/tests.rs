@@ -6,14 +6,14 @@ use uuid::Uuid;
 use super::*;
 use crate::broker::peers::secret::PeerSecret;
 use crate::ids::{NodeId, ReplicaId};
-use crate::storage::{Founder, Identity};
+use crate::storage::{Identity, InitialVoter};
 
 const SECRET: &str = "a secret of ours, long enough";
 
 fn us(node: u32, cluster: Option<&str>, secret: Option<&str>) -> Us {
     let mut identity = Identity::unformed(NodeId(node), Uuid::from_u128(u128::from(node) << 64));
     if let Some(cluster) = cluster {
-        let founder = Founder {
+        let founder = InitialVoter {
             replica: identity.replica,
             node: identity.node,
             address: None,

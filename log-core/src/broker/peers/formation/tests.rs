@@ -15,7 +15,7 @@ fn listed(count: u32) -> Vec<NodeId> {
     (1..=count).map(NodeId).collect()
 }
 
-fn presentation(node: u32, replica: u64, formed: Option<Formed>) -> Presentation {
+fn presentation(node: u32, replica: u64, formed: Option<ClusterIdentity>) -> Presentation {
     Presentation {
         node: NodeId(node),
         replica: ReplicaId(replica),
@@ -31,13 +31,13 @@ fn answer(me: Presentation) -> (NodeId, Result<Introduction, String>) {
     (me.node, Ok(Introduction { me, admitted }))
 }
 
-fn formed(founders: &[(u32, u64)]) -> Formed {
-    let founder = |&(node, replica)| Founder {
+fn formed(founders: &[(u32, u64)]) -> ClusterIdentity {
+    let founder = |&(node, replica)| InitialVoter {
         node: NodeId(node),
         replica: ReplicaId(replica),
         address: None,
     };
-    Formed {
+    ClusterIdentity {
         cluster_id: "a".to_owned(),
         founders: founders.iter().map(founder).collect(),
     }
@@ -177,12 +177,12 @@ struct ModelNode {
     id: NodeId,
     /// On its disk.
     replica: ReplicaId,
-    formed: Option<Formed>,
+    formed: Option<ClusterIdentity>,
     up: bool,
     /// In its memory: the answers of this round that have arrived, and those that are on their way.
     heard: Answers,
     on_the_way: Answers,
-    decided: Option<Formed>,
+    decided: Option<ClusterIdentity>,
 }
 
 impl ModelNode {
@@ -296,7 +296,7 @@ impl Model {
         self.rounds_judged += 1;
         let decided = match (self.decide)(&us.presentation(&all), &us.heard) {
             Step::TakeOver(formed) => Some(formed),
-            Step::Found(founders) => Some(Formed {
+            Step::Found(founders) => Some(ClusterIdentity {
                 cluster_id: format!("cluster {}", self.rounds_judged),
                 founders,
             }),
@@ -446,7 +446,7 @@ fn the_model_finds_each_way_to_get_this_wrong() {
             let there: Vec<_> = std::iter::once(us)
                 .chain(answers.values().flatten().map(|answer| &answer.me))
                 .collect();
-            let founder = |one: &&Presentation| Founder {
+            let founder = |one: &&Presentation| InitialVoter {
                 node: one.node,
                 replica: one.replica,
                 address: None,
