@@ -57,7 +57,7 @@ pub use self::start_error::StartError;
 use self::ending::Ending;
 use self::listener::Listener;
 use self::node::{Beginning, DataFolder, Node, NodeConfig};
-use self::peers::{Peers, Reach};
+use self::peers::{PeerSettings, Peers};
 use self::registration::Addresses;
 use self::replica_thread::Neighbours;
 use self::service::Service;
@@ -394,14 +394,14 @@ fn meet_peers(
     if founders.is_none() && config.peers.is_empty() {
         return Err(StartError::NoPeers { folder: folder() });
     }
-    let reach = Reach {
+    let settings = PeerSettings {
         address: peers::join(&told.host, told.port),
         listed: config.peers.clone(),
         secret: config.peer_secret.clone(),
         handshakes_max: config.peer_handshakes_max,
     };
     let stop = life.peers.clone();
-    Ok(Peers::meet(identity, reach, listener, world.clock, stop))
+    Ok(Peers::meet(identity, settings, listener, world.clock, stop))
 }
 
 /// Everything that clients are served with, but the door itself.

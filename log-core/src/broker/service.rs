@@ -18,7 +18,7 @@ use crate::ids::NodeId;
 use crate::node::{Outcome, ProposeError};
 use crate::state::{Command, Node};
 
-pub(super) use super::peers::Waiting;
+pub(super) use super::peers::PendingNode;
 
 pub(super) struct Service {
     config: Config,
@@ -112,7 +112,7 @@ impl Service {
     }
 
     /// The replicas that wait to be added, as this node has heard of them. Who was one a moment ago may be a member by now.
-    pub(super) fn waiting(&self) -> Vec<Waiting> {
+    pub(super) fn waiting(&self) -> Vec<PendingNode> {
         let members = self.replica.membership();
         let waiting = self.peers.waiting().into_iter();
         waiting.filter(|it| !members.has(it.replica)).collect()

@@ -16,7 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::barrier::read_barrier;
 use super::metadata::View;
 use crate::broker::error_code::Asked;
-use crate::broker::service::{Service, Waiting};
+use crate::broker::service::{PendingNode, Service};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, NodeId, ReplicaId};
 use crate::state::{Listener, State, listener};
@@ -54,7 +54,7 @@ struct Known<'a> {
     state: &'a State,
     membership: Membership,
     quorum: std::sync::Arc<Quorum>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingNode>,
 }
 
 impl Known<'_> {
@@ -136,7 +136,7 @@ impl Known<'_> {
             .with_unknown_tagged_fields(standing.tagged())
     }
 
-    fn waits(&self, waiting: &Waiting) -> ReplicaState {
+    fn waits(&self, waiting: &PendingNode) -> ReplicaState {
         let standing = Standing {
             active: true,
             waiting: true,

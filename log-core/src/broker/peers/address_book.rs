@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::handshake::Name;
-use super::us::Us;
+use super::local_node::LocalNode;
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::{Node, State, listener};
 
@@ -31,13 +31,13 @@ impl AddressBook {
     pub(super) fn addresses_of(
         &self,
         replica: ReplicaId,
-        us: &Us,
+        local: &LocalNode,
         state: Option<&State>,
     ) -> Vec<String> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = heard.get(&replica).cloned();
         let registered = state.and_then(|state| registered(state, replica));
-        let formed = us.formed();
+        let formed = local.formed();
         let founder = formed
             .iter()
             .flat_map(|formed| &formed.founders)
@@ -47,7 +47,7 @@ impl AddressBook {
             .or(registered.as_ref())
             .map(|(node, _)| *node)
             .or(founder.map(|founder| founder.node));
-        let listed = us.listed.iter().find(|peer| Some(peer.node) == node);
+        let listed = local.listed.iter().find(|peer| Some(peer.node) == node);
 
         let mut places = Vec::new();
         let known = [
@@ -109,10 +109,10 @@ mod tests {
             node: NodeId(2),
             address: "listed.example:9093".to_owned(),
         };
-        let us = Us::new(&identity, "here:1".to_owned(), vec![listed], None);
+        let local = LocalNode::new(&identity, "here:1".to_owned(), vec![listed], None);
         let book = AddressBook::default();
         assert_eq!(
-            book.addresses_of(ReplicaId(22), &us, None),
+            book.addresses_of(ReplicaId(22), &local, None),
             ["old.example:9093", "listed.example:9093"]
         );
 
@@ -123,18 +123,18 @@ mod tests {
                 cluster: None,
                 address: address.to_owned(),
             });
-            let places = book.addresses_of(ReplicaId(22), &us, None);
+            let places = book.addresses_of(ReplicaId(22), &local, None);
             assert_eq!(places[0], address);
         }
         assert_eq!(
-            book.addresses_of(ReplicaId(22), &us, None),
+            book.addresses_of(ReplicaId(22), &local, None),
             [
                 "new.example:9093",
                 "old.example:9093",
                 "listed.example:9093"
             ]
         );
-        assert!(book.addresses_of(ReplicaId(33), &us, None).is_empty());
+        assert!(book.addresses_of(ReplicaId(33), &local, None).is_empty());
     }
 
     #[test]

@@ -23,16 +23,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::question::{Introduction, Presentation};
+use super::rpc::{NodeInfo, NodeInfoReply};
 use crate::ids::NodeId;
 use crate::storage::{ClusterIdentity, InitialVoter};
 
 /// What the listed nodes have answered this time, this one left out. `Err` says why there is no answer.
-pub(super) type Answers = BTreeMap<NodeId, Result<Introduction, String>>;
+pub(super) type Answers = BTreeMap<NodeId, Result<NodeInfoReply, String>>;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum FormationStep {
     /// Found a cluster of these: choose its name, keep it, then start.
     Found(Vec<InitialVoter>),
     /// Keep this cluster, then start.
@@ -47,7 +47,7 @@ pub(super) enum Obstacle {
     /// No answer.
     NotReached { node: NodeId, trouble: String },
     /// These are part of a cluster that does not know this node's folder.
-    NotAMember { nodes: Vec<NodeId>, us: NodeId },
+    NotAMember { nodes: Vec<NodeId>, local: NodeId },
     /// Told other peers.
     OtherList {
         node: NodeId,
@@ -61,24 +61,26 @@ pub(super) enum Obstacle {
 }
 
 /// Judges what the others have answered.
-pub(super) fn decide(us: &Presentation, answers: &Answers) -> Step {
-    if let Some(cluster) = cluster_that_counts_us(us, answers) {
-        return Step::TakeOver(cluster.clone());
+pub(super) fn decide(local: &NodeInfo, answers: &Answers) -> FormationStep {
+    if let Some(cluster) = cluster_that_counts_us(local, answers) {
+        return FormationStep::TakeOver(cluster.clone());
     }
-    let obstacles = obstacles(us, answers);
+    let obstacles = obstacles(local, answers);
     if !obstacles.is_empty() {
-        return Step::Wait(obstacles);
+        return FormationStep::Wait(obstacles);
     }
     match answers.keys().next() {
-        Some(&lowest) if lowest < us.node => Step::Wait(vec![Obstacle::Founding { node: lowest }]),
-        _ => Step::Found(founders(us, answers)),
+        Some(&lowest) if lowest < local.node => {
+            FormationStep::Wait(vec![Obstacle::Founding { node: lowest }])
+        }
+        _ => FormationStep::Found(founders(local, answers)),
     }
 }
 
 /// A cluster that has this very folder among its founders, or has made it a member since. Any such cluster will do:
 /// being part of one is what keeps a node from being part of another.
 fn cluster_that_counts_us<'a>(
-    us: &Presentation,
+    local: &NodeInfo,
     answers: &'a Answers,
 ) -> Option<&'a ClusterIdentity> {
     answers.values().flatten().find_map(|answer| {
@@ -86,34 +88,37 @@ fn cluster_that_counts_us<'a>(
         let founded = formed
             .founders
             .iter()
-            .any(|founder| (founder.node, founder.replica) == (us.node, us.replica));
+            .any(|founder| (founder.node, founder.replica) == (local.node, local.replica));
         (founded || answer.admitted).then_some(formed)
     })
 }
 
-fn obstacles(us: &Presentation, answers: &Answers) -> Vec<Obstacle> {
-    let others = us.listed.iter().filter(|node| **node != us.node);
+fn obstacles(local: &NodeInfo, answers: &Answers) -> Vec<Obstacle> {
+    let others = local.listed.iter().filter(|node| **node != local.node);
     let mut obstacles: Vec<_> = others
-        .filter_map(|&node| obstacle(us, node, answers.get(&node)))
+        .filter_map(|&node| obstacle(local, node, answers.get(&node)))
         .collect();
-    obstacles.extend(not_a_member(us, answers));
-    obstacles.extend(same_folder(us, answers));
+    obstacles.extend(not_a_member(local, answers));
+    obstacles.extend(same_folder(local, answers));
     obstacles
 }
 
-fn not_a_member(us: &Presentation, answers: &Answers) -> Option<Obstacle> {
+fn not_a_member(local: &NodeInfo, answers: &Answers) -> Option<Obstacle> {
     let formed = answers
         .values()
         .flatten()
         .filter(|answer| answer.me.formed.is_some());
     let nodes: Vec<_> = formed.map(|answer| answer.me.node).collect();
-    (!nodes.is_empty()).then_some(Obstacle::NotAMember { nodes, us: us.node })
+    (!nodes.is_empty()).then_some(Obstacle::NotAMember {
+        nodes,
+        local: local.node,
+    })
 }
 
 fn obstacle(
-    us: &Presentation,
+    local: &NodeInfo,
     node: NodeId,
-    answer: Option<&Result<Introduction, String>>,
+    answer: Option<&Result<NodeInfoReply, String>>,
 ) -> Option<Obstacle> {
     let them = match answer {
         Some(Ok(introduction)) => &introduction.me,
@@ -126,17 +131,17 @@ fn obstacle(
             return Some(Obstacle::NotReached { node, trouble });
         }
     };
-    let differs = them.formed.is_none() && them.listed != us.listed;
+    let differs = them.formed.is_none() && them.listed != local.listed;
     differs.then(|| Obstacle::OtherList {
         node,
         theirs: them.listed.clone(),
-        ours: us.listed.clone(),
+        ours: local.listed.clone(),
     })
 }
 
 /// Two nodes on copies of one folder would be one voter that votes twice.
-fn same_folder(us: &Presentation, answers: &Answers) -> Option<Obstacle> {
-    let mut seen = BTreeMap::from([(us.replica, us.node)]);
+fn same_folder(local: &NodeInfo, answers: &Answers) -> Option<Obstacle> {
+    let mut seen = BTreeMap::from([(local.replica, local.node)]);
     answers.values().flatten().find_map(|answer| {
         let node = answer.me.node;
         let other = seen.insert(answer.me.replica, node)?;
@@ -146,9 +151,9 @@ fn same_folder(us: &Presentation, answers: &Answers) -> Option<Obstacle> {
     })
 }
 
-fn founders(us: &Presentation, answers: &Answers) -> Vec<InitialVoter> {
+fn founders(local: &NodeInfo, answers: &Answers) -> Vec<InitialVoter> {
     let others = answers.values().flatten().map(|answer| &answer.me);
-    let mut founders: Vec<_> = std::iter::once(us)
+    let mut founders: Vec<_> = std::iter::once(local)
         .chain(others)
         .map(|one| InitialVoter {
             replica: one.replica,
@@ -159,7 +164,7 @@ fn founders(us: &Presentation, answers: &Answers) -> Vec<InitialVoter> {
     founders.sort_by_key(|founder| founder.node);
     let nodes: BTreeSet<_> = founders.iter().map(|founder| founder.node).collect();
     assert!(
-        nodes.iter().eq(&us.listed),
+        nodes.iter().eq(&local.listed),
         "the founders are the nodes listed, each once"
     );
     founders
@@ -169,10 +174,10 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotReached { node, trouble } => write!(f, "node {node}: {trouble}"),
-            Self::NotAMember { nodes, us } => write!(
+            Self::NotAMember { nodes, local } => write!(
                 f,
-                "nodes {} are part of a cluster that does not know this node's data folder: run `log-core nodes add {us}` to \
-                 add it, or `log-core nodes replace {us}` if it stands in for a lost one; if this node had its data \
+                "nodes {} are part of a cluster that does not know this node's data folder: run `log-core nodes add {local}` to \
+                 add it, or `log-core nodes replace {local}` if it stands in for a lost one; if this node had its data \
                  elsewhere, stop it and give it that folder",
                 Numbers(nodes)
             ),

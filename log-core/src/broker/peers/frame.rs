@@ -62,7 +62,7 @@ impl FrameKind {
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct PeerFrame {
     /// What it is.
     pub kind: FrameKind,
     /// What it says.
@@ -130,7 +130,7 @@ pub fn body_len(head: [u8; FRAME_HEAD_BYTES], max: usize) -> Result<usize, Frame
 ///
 /// # Errors
 /// [`FrameError::Checksum`], [`FrameError::Kind`], [`FrameError::Empty`].
-pub fn read_frame(head: [u8; FRAME_HEAD_BYTES], mut said: Bytes) -> Result<Frame, FrameError> {
+pub fn read_frame(head: [u8; FRAME_HEAD_BYTES], mut said: Bytes) -> Result<PeerFrame, FrameError> {
     let checksum = u32::from_be_bytes(head[4..].try_into().expect("four bytes"));
     if crc32c::crc32c(&said) != checksum {
         return Err(FrameError::Checksum);
@@ -140,7 +140,7 @@ pub fn read_frame(head: [u8; FRAME_HEAD_BYTES], mut said: Bytes) -> Result<Frame
     }
     let found = said.get_u8();
     let kind = FrameKind::of(found).ok_or(FrameError::Kind { found })?;
-    Ok(Frame { kind, body: said })
+    Ok(PeerFrame { kind, body: said })
 }
 
 #[cfg(test)]
@@ -149,14 +149,14 @@ mod tests {
 
     use super::*;
 
-    fn bytes_of(frame: &Frame) -> BytesMut {
+    fn bytes_of(frame: &PeerFrame) -> BytesMut {
         let mut bytes = BytesMut::new();
         put_frame(&mut bytes, frame.kind, |to| to.put_slice(&frame.body));
         bytes
     }
 
     /// As a connection reads: the head, then as much as it says.
-    fn read(mut bytes: Bytes, max: usize) -> Result<Frame, FrameError> {
+    fn read(mut bytes: Bytes, max: usize) -> Result<PeerFrame, FrameError> {
         let head = *bytes
             .split_to(FRAME_HEAD_BYTES)
             .first_chunk()
@@ -165,10 +165,10 @@ mod tests {
         read_frame(head, bytes.split_to(len))
     }
 
-    fn any_frame() -> impl Strategy<Value = Frame> {
+    fn any_frame() -> impl Strategy<Value = PeerFrame> {
         let kind = any::<u8>().prop_filter_map("a kind", FrameKind::of);
         let body = proptest::collection::vec(any::<u8>(), 0..300);
-        (kind, body).prop_map(|(kind, body)| Frame {
+        (kind, body).prop_map(|(kind, body)| PeerFrame {
             kind,
             body: body.into(),
         })

@@ -56,7 +56,7 @@ pub(super) struct Name {
 
 /// Whom a caller wants to reach, as far as it knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct ExpectedPeer {
     pub(super) node: Option<NodeId>,
     pub(super) replica: Option<ReplicaId>,
 }
@@ -66,7 +66,7 @@ pub(super) struct Wanted {
 pub(super) struct Hello {
     pub(super) purpose: Purpose,
     pub(super) from: Name,
-    pub(super) to: Wanted,
+    pub(super) to: ExpectedPeer,
     /// Chance of the caller's process: tells a restart from a second process on a copy of its folder.
     pub(super) process: u64,
     pub(super) nonce: Nonce,
@@ -81,7 +81,7 @@ pub(super) struct Greeting {
 
 /// Why a handshake ended without a connection. Both ends log it: each text tells whoever reads it what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum HandshakeError {
     #[error(
         "a node of protocol version {heard} met one of version {spoken}: run releases that are next to each other"
     )]
@@ -139,7 +139,7 @@ pub(super) enum Refusal {
     Itself { node: NodeId },
 }
 
-impl Refusal {
+impl HandshakeError {
     /// Whether it is part of a normal start, and nobody's mistake.
     pub(super) fn is_expected(&self) -> bool {
         matches!(self, Self::NotFormed | Self::Itself { .. })
@@ -185,12 +185,12 @@ impl Hello {
     }
 
     /// With the version that both ends speak from here on.
-    pub(super) fn decode(body: &[u8]) -> Result<(u16, Self), Refusal> {
+    pub(super) fn decode(body: &[u8]) -> Result<(u16, Self), HandshakeError> {
         let (version, hello): (_, Self) = decode(body)?;
         if hello.from.is_sane() {
             Ok((version, hello))
         } else {
-            Err(Refusal::Nonsense)
+            Err(HandshakeError::Nonsense)
         }
     }
 }
@@ -201,12 +201,12 @@ impl Greeting {
     }
 
     /// With the version that both ends speak from here on.
-    pub(super) fn decode(body: &[u8]) -> Result<(u16, Self), Refusal> {
+    pub(super) fn decode(body: &[u8]) -> Result<(u16, Self), HandshakeError> {
         let (version, greeting): (_, Self) = decode(body)?;
         if greeting.from.is_sane() {
             Ok((version, greeting))
         } else {
-            Err(Refusal::Nonsense)
+            Err(HandshakeError::Nonsense)
         }
     }
 }
@@ -222,22 +222,22 @@ fn encode(versions: &RangeInclusive<u16>, value: &impl Serialize) -> Bytes {
 }
 
 /// Reads a value and the newest version that both ends speak.
-fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(u16, T), Refusal> {
+fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(u16, T), HandshakeError> {
     let Some((magic, mut rest)) = body.split_first_chunk::<4>() else {
-        return Err(Refusal::Nonsense);
+        return Err(HandshakeError::Nonsense);
     };
     if *magic != MAGIC || rest.len() < 4 {
-        return Err(Refusal::Nonsense);
+        return Err(HandshakeError::Nonsense);
     }
     let heard = rest.get_u16()..=rest.get_u16();
     let version = *heard.end().min(VERSIONS.end());
     if !heard.contains(&version) || !VERSIONS.contains(&version) {
-        return Err(Refusal::Version {
+        return Err(HandshakeError::Version {
             heard: *heard.end(),
             spoken: *VERSIONS.end(),
         });
     }
-    let value = postcard::from_bytes(rest).map_err(|_| Refusal::Nonsense)?;
+    let value = postcard::from_bytes(rest).map_err(|_| HandshakeError::Nonsense)?;
     Ok((version, value))
 }
 
@@ -246,25 +246,25 @@ fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(u16, T), Refusal> {
 pub(super) struct Proof(Option<[u8; PROOF_BYTES]>);
 
 impl Proof {
-    pub(super) fn of(secret: Option<&PeerSecret>, end: End, said: &Said) -> Self {
+    pub(super) fn of(secret: Option<&PeerSecret>, end: End, said: &Transcript) -> Self {
         Self(secret.map(|secret| secret.proof(end, &said.0)))
     }
 
     /// Judges the other end's proof.
     ///
     /// # Errors
-    /// [`Refusal::WrongSecret`], [`Refusal::OneSecret`].
+    /// [`HandshakeError::WrongSecret`], [`HandshakeError::OneSecret`].
     pub(super) fn check(
         &self,
         secret: Option<&PeerSecret>,
         end: End,
-        said: &Said,
-    ) -> Result<(), Refusal> {
+        said: &Transcript,
+    ) -> Result<(), HandshakeError> {
         match (secret, &self.0) {
             (None, None) => Ok(()),
             (Some(secret), Some(proof)) if secret.accepts(proof, end, &said.0) => Ok(()),
-            (Some(_), Some(_)) => Err(Refusal::WrongSecret),
-            (Some(_), None) | (None, Some(_)) => Err(Refusal::OneSecret),
+            (Some(_), Some(_)) => Err(HandshakeError::WrongSecret),
+            (Some(_), None) | (None, Some(_)) => Err(HandshakeError::OneSecret),
         }
     }
 
@@ -272,15 +272,15 @@ impl Proof {
         postcard::to_stdvec(self).expect("plain values encode")
     }
 
-    pub(super) fn decode(body: &[u8]) -> Result<Self, Refusal> {
-        postcard::from_bytes(body).map_err(|_| Refusal::Nonsense)
+    pub(super) fn decode(body: &[u8]) -> Result<Self, HandshakeError> {
+        postcard::from_bytes(body).map_err(|_| HandshakeError::Nonsense)
     }
 }
 
 /// What both ends have said so far, as it went over the wire.
-pub(super) struct Said(Vec<u8>);
+pub(super) struct Transcript(Vec<u8>);
 
-impl Said {
+impl Transcript {
     pub(super) fn new(hello: &[u8], greeting: &[u8]) -> Self {
         // The lengths keep bytes from moving between the two.
         let mut said = Vec::with_capacity(16 + hello.len() + greeting.len());
@@ -296,16 +296,20 @@ impl Said {
 ///
 /// # Errors
 /// The reason to refuse it.
-pub(super) fn judge_caller(us: &Name, process: u64, hello: &Hello) -> Result<(), Refusal> {
+pub(super) fn judge_caller(
+    local: &Name,
+    process: u64,
+    hello: &Hello,
+) -> Result<(), HandshakeError> {
     // A node on an empty disk has the address of the replica whose place it is to take, and looks for that one there.
-    if hello.from.replica == us.replica && hello.process == process {
-        return Err(Refusal::Itself { node: us.node });
+    if hello.from.replica == local.replica && hello.process == process {
+        return Err(HandshakeError::Itself { node: local.node });
     }
-    judge_kin(&hello.from, us)?;
-    judge_wanted(hello.to, us)?;
-    let both_formed = us.cluster.is_some() && hello.from.cluster.is_some();
+    judge_kin(&hello.from, local)?;
+    judge_wanted(hello.to, local)?;
+    let both_formed = local.cluster.is_some() && hello.from.cluster.is_some();
     if hello.purpose == Purpose::Messages && !both_formed {
-        return Err(Refusal::NotFormed);
+        return Err(HandshakeError::NotFormed);
     }
     Ok(())
 }
@@ -315,26 +319,26 @@ pub(super) fn judge_caller(us: &Name, process: u64, hello: &Hello) -> Result<(),
 /// # Errors
 /// The reason to refuse it.
 pub(super) fn judge_answerer(
-    us: &Name,
-    wanted: Wanted,
+    local: &Name,
+    wanted: ExpectedPeer,
     greeting: &Greeting,
-) -> Result<(), Refusal> {
-    judge_kin(us, &greeting.from)?;
+) -> Result<(), HandshakeError> {
+    judge_kin(local, &greeting.from)?;
     judge_wanted(wanted, &greeting.from)
 }
 
-fn judge_kin(caller: &Name, called: &Name) -> Result<(), Refusal> {
+fn judge_kin(caller: &Name, called: &Name) -> Result<(), HandshakeError> {
     if caller.replica == called.replica {
-        return Err(Refusal::SameReplica {
+        return Err(HandshakeError::SameReplica {
             caller: caller.node,
             called: called.node,
         });
     }
     if caller.node == called.node {
-        return Err(Refusal::SameNode { node: caller.node });
+        return Err(HandshakeError::SameNode { node: caller.node });
     }
     match (&caller.cluster, &called.cluster) {
-        (Some(caller), Some(called)) if caller != called => Err(Refusal::OtherCluster {
+        (Some(caller), Some(called)) if caller != called => Err(HandshakeError::OtherCluster {
             caller: caller.clone(),
             called: called.clone(),
         }),
@@ -342,13 +346,13 @@ fn judge_kin(caller: &Name, called: &Name) -> Result<(), Refusal> {
     }
 }
 
-fn judge_wanted(wanted: Wanted, found: &Name) -> Result<(), Refusal> {
+fn judge_wanted(wanted: ExpectedPeer, found: &Name) -> Result<(), HandshakeError> {
     match (wanted.node, wanted.replica) {
-        (Some(called), _) if called != found.node => Err(Refusal::OtherNode {
+        (Some(called), _) if called != found.node => Err(HandshakeError::OtherNode {
             called,
             found: found.node,
         }),
-        (_, Some(called)) if called != found.replica => Err(Refusal::OtherReplica {
+        (_, Some(called)) if called != found.replica => Err(HandshakeError::OtherReplica {
             node: found.node,
             called,
             found: found.replica,
@@ -378,7 +382,7 @@ mod tests {
         Hello {
             purpose: Purpose::Messages,
             from: name(node, cluster),
-            to: Wanted::default(),
+            to: ExpectedPeer::default(),
             process: 5,
             nonce: [7; 16],
         }
@@ -386,50 +390,53 @@ mod tests {
 
     #[test]
     fn nodes_of_one_cluster_take_each_other() {
-        let us = name(1, Some("a"));
-        assert_eq!(judge_caller(&us, OUR_PROCESS, &hello(2, Some("a"))), Ok(()));
+        let local = name(1, Some("a"));
+        assert_eq!(
+            judge_caller(&local, OUR_PROCESS, &hello(2, Some("a"))),
+            Ok(())
+        );
         let greeting = Greeting {
             from: name(2, Some("a")),
             nonce: [8; 16],
         };
-        let wanted = Wanted {
+        let wanted = ExpectedPeer {
             node: Some(NodeId(2)),
             replica: Some(ReplicaId(22)),
         };
-        assert_eq!(judge_answerer(&us, wanted, &greeting), Ok(()));
+        assert_eq!(judge_answerer(&local, wanted, &greeting), Ok(()));
     }
 
     #[test]
     fn each_mismatch_is_refused_by_its_name() {
-        let us = name(1, Some("a"));
+        let local = name(1, Some("a"));
         let refused = |change: &dyn Fn(&mut Hello)| {
             let mut hello = hello(2, Some("a"));
             change(&mut hello);
-            judge_caller(&us, OUR_PROCESS, &hello).expect_err("refused")
+            judge_caller(&local, OUR_PROCESS, &hello).expect_err("refused")
         };
         assert!(matches!(
             refused(&|hello| hello.from.cluster = Some("b".to_owned())),
-            Refusal::OtherCluster { .. }
+            HandshakeError::OtherCluster { .. }
         ));
         assert_eq!(
             refused(&|hello| hello.from.cluster = None),
-            Refusal::NotFormed
+            HandshakeError::NotFormed
         );
         assert!(matches!(
             refused(&|hello| hello.to.replica = Some(ReplicaId(9))),
-            Refusal::OtherReplica { .. }
+            HandshakeError::OtherReplica { .. }
         ));
         assert!(matches!(
             refused(&|hello| hello.to.node = Some(NodeId(3))),
-            Refusal::OtherNode { .. }
+            HandshakeError::OtherNode { .. }
         ));
         assert!(matches!(
             refused(&|hello| hello.from.node = NodeId(1)),
-            Refusal::SameNode { .. }
+            HandshakeError::SameNode { .. }
         ));
         assert!(matches!(
-            refused(&|hello| hello.from.replica = us.replica),
-            Refusal::SameReplica { .. }
+            refused(&|hello| hello.from.replica = local.replica),
+            HandshakeError::SameReplica { .. }
         ));
     }
 
@@ -448,31 +455,35 @@ mod tests {
     fn a_proof_is_judged_by_the_secret_and_by_what_was_said() {
         let secret = |text: &str| PeerSecret::new(text.as_bytes()).expect("long enough");
         let ours = secret("a secret of ours");
-        let said = Said::new(b"hello", b"greeting");
+        let said = Transcript::new(b"hello", b"greeting");
         let proof = Proof::of(Some(&ours), End::Caller, &said);
 
         assert_eq!(proof.check(Some(&ours), End::Caller, &said), Ok(()));
         assert_eq!(
             proof.check(Some(&ours), End::Answerer, &said),
-            Err(Refusal::WrongSecret),
+            Err(HandshakeError::WrongSecret),
             "our own proof sent back"
         );
         assert_eq!(
             proof.check(Some(&secret("a secret of others")), End::Caller, &said),
-            Err(Refusal::WrongSecret)
+            Err(HandshakeError::WrongSecret)
         );
         assert_eq!(
-            proof.check(Some(&ours), End::Caller, &Said::new(b"hell", b"ogreeting")),
-            Err(Refusal::WrongSecret)
+            proof.check(
+                Some(&ours),
+                End::Caller,
+                &Transcript::new(b"hell", b"ogreeting")
+            ),
+            Err(HandshakeError::WrongSecret)
         );
         assert_eq!(
             proof.check(None, End::Caller, &said),
-            Err(Refusal::OneSecret)
+            Err(HandshakeError::OneSecret)
         );
         let none = Proof::of(None, End::Caller, &said);
         assert_eq!(
             none.check(Some(&ours), End::Caller, &said),
-            Err(Refusal::OneSecret)
+            Err(HandshakeError::OneSecret)
         );
         assert_eq!(none.check(None, End::Caller, &said), Ok(()));
     }
@@ -491,7 +502,7 @@ mod tests {
         assert_eq!(Hello::decode(&body_of(1, 9)), Ok((2, hello(2, None))));
         for (oldest, newest) in [(3, 9), (0, 0), (9, 1)] {
             let refused = Hello::decode(&body_of(oldest, newest));
-            let named = Refusal::Version {
+            let named = HandshakeError::Version {
                 heard: newest,
                 spoken: 2,
             };
@@ -501,15 +512,24 @@ mod tests {
 
     #[test]
     fn a_text_that_could_pass_for_another_log_line_is_nonsense() {
-        let forged = Refusal::OtherCluster {
+        let forged = HandshakeError::OtherCluster {
             caller: "a\nERROR the cluster is on fire".to_owned(),
             called: "b".to_owned(),
         };
-        assert_eq!(Refusal::decode(&forged.encode()), Refusal::Nonsense);
-        assert_eq!(Refusal::decode(&[200, 1, 2]), Refusal::Unknown);
+        assert_eq!(
+            HandshakeError::decode(&forged.encode()),
+            HandshakeError::Nonsense
+        );
+        assert_eq!(
+            HandshakeError::decode(&[200, 1, 2]),
+            HandshakeError::Unknown
+        );
         let mut hello = hello(2, None);
         hello.from.address = "10.0.0.2:1\u{1b}[2J".to_owned();
-        assert_eq!(Hello::decode(&hello.encode()), Err(Refusal::Nonsense));
+        assert_eq!(
+            Hello::decode(&hello.encode()),
+            Err(HandshakeError::Nonsense)
+        );
     }
 
     proptest! {
@@ -529,7 +549,7 @@ mod tests {
             ours.extend_from_slice(&body);
             let _may_be_a_greeting_by_chance = Greeting::decode(&ours).is_ok();
             let _may_be_a_proof_by_chance = Proof::decode(&body).is_ok();
-            let _always_some_refusal = Refusal::decode(&body);
+            let _always_some_refusal = HandshakeError::decode(&body);
         }
     }
 }

@@ -9,12 +9,12 @@ use rand::Rng;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::conversation::{Conversation, TalkError, call};
+use super::connection::{PeerConnection, PeerError, call};
 use super::frame::{FrameKind, put_frame};
-use super::handshake::{Purpose, Wanted};
-use super::inner::Inner;
-use super::meters;
-use super::outbox::{Full, Outbox};
+use super::handshake::{ExpectedPeer, Purpose};
+use super::metrics;
+use super::registry::PeerRegistry;
+use super::send_queue::{Full, SendQueue};
 use crate::broker::replica_handle::ReplicaHandle;
 use crate::consensus::{Message, encode_message};
 use crate::ids::ReplicaId;
@@ -34,11 +34,11 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 const TROUBLES_MAX: usize = 32;
 
 /// The ways in: a link is opened when there is something to say, or somebody to say it to.
-impl Inner {
+impl PeerRegistry {
     /// Puts a message in line to a replica, or says that there is no room.
     pub(super) fn push(self: &Arc<Self>, message: Message) -> Result<(), Full> {
         // A link that ends at this very moment may take the message along: Raft repeats it.
-        self.outbox_to(ReplicaId(message.to)).push(message)
+        self.queue_to(ReplicaId(message.to)).push(message)
     }
 
     /// Opens the link to each other member, before there is anything to say: an election must not wait for it.
@@ -47,8 +47,8 @@ impl Inner {
         loop {
             let members = changes.borrow_and_update().clone();
             let members = members.voters.iter().chain(&members.learners);
-            for member in members.filter(|member| **member != self.us.replica) {
-                self.outbox_to(*member);
+            for member in members.filter(|member| **member != self.local.replica) {
+                self.queue_to(*member);
             }
             if changes.changed().await.is_err() {
                 return;
@@ -56,39 +56,39 @@ impl Inner {
         }
     }
 
-    fn outbox_to(self: &Arc<Self>, to: ReplicaId) -> Arc<Outbox> {
-        let outbox = {
-            let mut outboxes = self.outboxes();
-            if let Some(outbox) = outboxes.get(&to) {
-                return Arc::clone(outbox);
+    fn queue_to(self: &Arc<Self>, to: ReplicaId) -> Arc<SendQueue> {
+        let queue = {
+            let mut queues = self.queues();
+            if let Some(queue) = queues.get(&to) {
+                return Arc::clone(queue);
             }
-            let outbox = Arc::new(Outbox::default());
-            outboxes.insert(to, Arc::clone(&outbox));
-            outbox
+            let queue = Arc::new(SendQueue::default());
+            queues.insert(to, Arc::clone(&queue));
+            queue
         };
         // Not under the lock: where nothing can be started any more the link ends at once, and takes it.
-        spawn(self, to, Arc::clone(&outbox));
-        outbox
+        spawn(self, to, Arc::clone(&queue));
+        queue
     }
 }
 
 /// Runs the link to one replica until it is no longer needed, or the broker stops.
-fn spawn(inner: &Arc<Inner>, to: ReplicaId, outbox: Arc<Outbox>) {
+fn spawn(registry: &Arc<PeerRegistry>, to: ReplicaId, queue: Arc<SendQueue>) {
     let link = Link {
-        inner: Arc::clone(inner),
+        registry: Arc::clone(registry),
         to,
-        outbox,
+        queue,
         troubles: BTreeSet::new(),
         calls_failed: 0,
     };
     let span = info_span!("peer", replica = %to);
-    inner.spawn(link.run().instrument(span));
+    registry.spawn(link.run().instrument(span));
 }
 
 struct Link {
-    inner: Arc<Inner>,
+    registry: Arc<PeerRegistry>,
     to: ReplicaId,
-    outbox: Arc<Outbox>,
+    queue: Arc<SendQueue>,
     /// Why there was no connection since the last one: each reason is said once.
     troubles: BTreeSet<String>,
     calls_failed: usize,
@@ -97,7 +97,7 @@ struct Link {
 impl Drop for Link {
     fn drop(&mut self) {
         // However it ended: the next word to this replica opens another.
-        self.inner.forget(self.to, &self.outbox);
+        self.registry.forget(self.to, &self.queue);
     }
 }
 
@@ -105,11 +105,11 @@ impl Link {
     async fn run(mut self) {
         while self.is_needed().await {
             match self.connect().await {
-                Ok(conversation) => self.tell(conversation).await,
+                Ok(connection) => self.tell(connection).await,
                 Err((address, error)) => self.note_trouble(&address, &error),
             }
             // What was to be said is about a moment that has passed.
-            meters::dropped(self.outbox.clear());
+            metrics::dropped(self.queue.clear());
             sleep(self.wait()).await;
         }
         debug!("link ended: the replica is no member, and nothing is said to it");
@@ -118,33 +118,33 @@ impl Link {
     /// Waits until there is somebody to talk to or something to say; false when that is over for good.
     async fn is_needed(&self) -> bool {
         loop {
-            if self.inner.is_member(self.to) {
+            if self.registry.is_member(self.to) {
                 return true;
             }
-            if timeout(IDLE_MAX, self.outbox.filled()).await.is_ok() {
+            if timeout(IDLE_MAX, self.queue.filled()).await.is_ok() {
                 return true;
             }
-            if self.inner.forget_idle(self.to) {
+            if self.registry.forget_idle(self.to) {
                 return false;
             }
         }
     }
 
     /// Calls the replica at one of the places where it may be, another one each time.
-    async fn connect(&mut self) -> Result<Conversation, (String, TalkError)> {
-        let places = self.inner.addresses_of(self.to);
+    async fn connect(&mut self) -> Result<PeerConnection, (String, PeerError)> {
+        let places = self.registry.addresses_of(self.to);
         let Some(address) = places.get(self.calls_failed % places.len().max(1)) else {
-            return Err((String::new(), TalkError::NoAddress));
+            return Err((String::new(), PeerError::NoAddress));
         };
-        let wanted = Wanted {
+        let wanted = ExpectedPeer {
             node: None,
             replica: Some(self.to),
         };
-        let called = call(&self.inner.us, address, wanted, Purpose::Messages).await;
+        let called = call(&self.registry.local, address, wanted, Purpose::Messages).await;
         called.map_err(|error| (address.clone(), error))
     }
 
-    fn note_trouble(&mut self, address: &str, error: &TalkError) {
+    fn note_trouble(&mut self, address: &str, error: &PeerError) {
         self.calls_failed += 1;
         let trouble = error.to_string();
         if TROUBLES_MAX <= self.troubles.len() {
@@ -153,7 +153,7 @@ impl Link {
         if !self.troubles.insert(format!("{address}: {trouble}")) {
             return;
         }
-        if matches!(error, TalkError::Refused(refusal) if refusal.is_expected()) {
+        if matches!(error, PeerError::Refused(refusal) if refusal.is_expected()) {
             debug!(address, trouble, "peer is not ready");
         } else {
             warn!(address, trouble, "peer cannot be told anything");
@@ -161,18 +161,18 @@ impl Link {
     }
 
     /// Tells the peer what there is to tell, until the connection breaks.
-    async fn tell(&mut self, mut conversation: Conversation) {
+    async fn tell(&mut self, mut connection: PeerConnection) {
         self.calls_failed = 0;
         self.troubles.clear();
-        self.inner.book.note(&conversation.peer);
-        let node = conversation.peer.node;
-        let _counted = meters::Connected::to(node);
-        info!(%node, address = conversation.peer.address, "peer connected");
-        let ended = self.tell_all(&mut conversation).await;
+        self.registry.book.note(&connection.peer);
+        let node = connection.peer.node;
+        let _counted = metrics::Connected::to(node);
+        info!(%node, address = connection.peer.address, "peer connected");
+        let ended = self.tell_all(&mut connection).await;
         info!(%node, trouble = %ended, "peer disconnected");
     }
 
-    async fn tell_all(&self, conversation: &mut Conversation) -> TalkError {
+    async fn tell_all(&self, connection: &mut PeerConnection) -> PeerError {
         let mut statuses = interval(STATUS_EVERY);
         statuses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut frames = BytesMut::new();
@@ -181,21 +181,21 @@ impl Link {
             // The peer says nothing on this connection: whatever is read is its end.
             tokio::select! {
                 biased;
-                end = conversation.next(Duration::MAX) => return end_of(end.err()),
+                end = connection.next(Duration::MAX) => return end_of(end.err()),
                 // Before the messages: they may never end.
                 _ = statuses.tick() => {
-                    if !spoke && !self.inner.is_member(self.to) {
-                        return TalkError::NoMember;
+                    if !spoke && !self.registry.is_member(self.to) {
+                        return PeerError::NoMember;
                     }
-                    self.put_status(&mut frames, conversation.version);
+                    self.put_status(&mut frames, connection.version);
                     spoke = false;
                 }
-                () = self.outbox.filled() => {
+                () = self.queue.filled() => {
                     self.gather(&mut frames);
                     spoke = true;
                 }
             }
-            if let Err(error) = conversation.send(&frames).await {
+            if let Err(error) = connection.send(&frames).await {
                 return error;
             }
             frames.clear();
@@ -204,15 +204,15 @@ impl Link {
 
     /// Puts together what goes out with one write.
     fn gather(&self, frames: &mut BytesMut) {
-        let messages = self.outbox.take(WRITE_BYTES);
+        let messages = self.queue.take(WRITE_BYTES);
         for message in &messages {
             put_message(frames, message);
         }
-        meters::sent(messages.len(), frames.len());
+        metrics::sent(messages.len(), frames.len());
     }
 
     fn put_status(&self, frames: &mut BytesMut, version: u16) {
-        if let Some(status) = self.inner.status() {
+        if let Some(status) = self.registry.status() {
             put_frame(frames, FrameKind::Status, |to| {
                 to.put_slice(&status.encode(version));
             });
@@ -233,6 +233,6 @@ fn put_message(frames: &mut BytesMut, message: &Message) {
     });
 }
 
-fn end_of(error: Option<TalkError>) -> TalkError {
-    error.unwrap_or(TalkError::Closed)
+fn end_of(error: Option<PeerError>) -> PeerError {
+    error.unwrap_or(PeerError::Closed)
 }

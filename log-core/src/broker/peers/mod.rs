@@ -4,30 +4,30 @@
 //! Nothing here decides anything about the log, and nothing here makes the replica wait: what cannot go is dropped.
 //!
 //! ```text
-//!  replica's thread ── send ──> Outbox ──> Link ════ messages, statuses ════> Door ──> replica's thread of the peer
-//!  registration, handlers, fetcher ──> Asking ══════ questions, answers ═════ Door ──> answering
+//!  replica's thread ── send ──> SendQueue ──> Link ════ messages, statuses ════> PeerListener ──> replica's thread of the peer
+//!  registration, handlers, fetcher ──> RpcClient ═══ requests, responses ════> PeerListener ──> rpc_server
 //! ```
 
 mod address;
 mod address_book;
-mod answering;
-mod asking;
-mod conversation;
-mod door;
+mod connection;
 mod formation;
-mod forming;
+mod formation_task;
 pub mod frame;
 mod handshake;
-mod inner;
 mod link;
-mod meters;
-mod outbox;
-mod question;
+mod listener;
+mod local_node;
+mod metrics;
+mod pending_nodes;
+mod registry;
+mod rpc;
+mod rpc_client;
+mod rpc_server;
 mod secret;
+mod send_queue;
+mod sender_lease;
 mod snapshot_fetcher;
-mod teller;
-mod us;
-mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,13 +44,13 @@ pub use self::snapshot_fetcher::FetchError;
 
 pub(in crate::broker) use self::address::host_and_port;
 pub(in crate::broker) use self::address_book::join;
-pub(in crate::broker) use self::forming::form;
+pub(in crate::broker) use self::formation_task::form;
+pub(in crate::broker) use self::pending_nodes::PendingNode;
 pub(in crate::broker) use self::snapshot_fetcher::SnapshotFetcher;
-pub(in crate::broker) use self::waiting::Waiting;
 
-use self::door::Door;
-use self::inner::Inner;
-use self::us::Us;
+use self::listener::PeerListener;
+use self::local_node::LocalNode;
+use self::registry::PeerRegistry;
 use super::replica_handle::ReplicaHandle;
 use crate::consensus::Message;
 use crate::node::{Outcome, ProposeError};
@@ -64,11 +64,11 @@ const INCOMING_MAX: usize = 256;
 /// The way to the other nodes; cheap to clone.
 #[derive(Clone)]
 pub(in crate::broker) struct Peers {
-    inner: Option<Arc<Inner>>,
+    registry: Option<Arc<PeerRegistry>>,
 }
 
 /// How this node is reached, and by whom.
-pub(in crate::broker) struct Reach {
+pub(in crate::broker) struct PeerSettings {
     /// Where the others are told to connect.
     pub(in crate::broker) address: String,
     /// The nodes to form a cluster with, this one included.
@@ -83,40 +83,45 @@ impl Peers {
     /// Nobody: the peers of a cluster of one.
     pub(in crate::broker) fn none() -> (Self, mpsc::Receiver<Message>) {
         let (_nobody_sends, incoming) = mpsc::channel(1);
-        (Self { inner: None }, incoming)
+        (Self { registry: None }, incoming)
     }
 
     /// Meets the others, from now until `stop`: answers who this node is, and once it is part of a cluster, hears and
     /// tells. What is heard comes out of the receiver.
     pub(in crate::broker) fn meet(
         identity: &Identity,
-        reach: Reach,
+        settings: PeerSettings,
         listener: TcpListener,
         clock: Clock,
         stop: CancellationToken,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (incoming_in, incoming) = mpsc::channel(INCOMING_MAX);
-        let handshakes_max = reach.handshakes_max;
-        let us = Us::new(identity, reach.address, reach.listed, reach.secret);
-        let inner = Arc::new(Inner::new(us, incoming_in, clock, stop));
-        let door = Door::new(Arc::clone(&inner), handshakes_max);
-        inner.spawn(door.serve(listener));
-        (Self { inner: Some(inner) }, incoming)
+        let handshakes_max = settings.handshakes_max;
+        let local = LocalNode::new(identity, settings.address, settings.listed, settings.secret);
+        let registry = Arc::new(PeerRegistry::new(local, incoming_in, clock, stop));
+        let serving = PeerListener::new(Arc::clone(&registry), handshakes_max).serve(listener);
+        registry.spawn(serving);
+        (
+            Self {
+                registry: Some(registry),
+            },
+            incoming,
+        )
     }
 
     /// From now on the members are those that the log says, and questions about it are answered.
     pub(in crate::broker) fn attach(&self, replica: ReplicaHandle) {
-        if let Some(inner) = &self.inner {
-            inner.attach(replica.clone());
-            inner.spawn(Arc::clone(inner).stay_linked(replica));
+        if let Some(registry) = &self.registry {
+            registry.attach(replica.clone());
+            registry.spawn(Arc::clone(registry).stay_linked(replica));
         }
     }
 
     /// Waits until nothing is said or heard any more, after `stop`: then the address is free.
     pub(in crate::broker) async fn gone(&self) {
-        if let Some(inner) = &self.inner {
-            inner.tasks.close();
-            inner.tasks.wait().await;
+        if let Some(registry) = &self.registry {
+            registry.tasks.close();
+            registry.tasks.wait().await;
         }
     }
 
@@ -126,19 +131,19 @@ impl Peers {
         disk: Arc<dyn Disk>,
         folder: PathBuf,
     ) -> SnapshotFetcher {
-        match &self.inner {
-            Some(inner) => SnapshotFetcher::into(Arc::clone(inner), disk, folder),
+        match &self.registry {
+            Some(registry) => SnapshotFetcher::into(Arc::clone(registry), disk, folder),
             None => SnapshotFetcher::none(),
         }
     }
 
     /// Puts a message in line to the replica that it is for. Never blocks; what cannot go is dropped.
     pub(in crate::broker) fn send(&self, message: Message) {
-        let Some(inner) = &self.inner else {
+        let Some(registry) = &self.registry else {
             return;
         };
-        if inner.push(message).is_err() {
-            meters::dropped(1);
+        if registry.push(message).is_err() {
+            metrics::dropped(1);
         }
     }
 
@@ -150,16 +155,16 @@ impl Peers {
         &self,
         command: Command,
     ) -> Result<Outcome, ProposeError> {
-        match &self.inner {
-            Some(inner) => asking::forward(inner, command).await,
+        match &self.registry {
+            Some(registry) => rpc_client::forward(registry, command).await,
             None => Err(ProposeError::NotLeader),
         }
     }
 
     /// The nodes that have presented themselves lately and are no members.
-    pub(in crate::broker) fn waiting(&self) -> Vec<Waiting> {
-        match &self.inner {
-            Some(inner) => inner.waiting.list(inner.clock.elapsed()),
+    pub(in crate::broker) fn waiting(&self) -> Vec<PendingNode> {
+        match &self.registry {
+            Some(registry) => registry.pending.list(registry.clock.elapsed()),
             None => Vec::new(),
         }
     }
@@ -167,7 +172,7 @@ impl Peers {
 
 /// Reads what a frame says, down to its values, as a node does; for the fuzzer. Says whether it was understood.
 #[cfg(any(test, feature = "testing"))]
-pub fn hear(frame: &frame::Frame) -> bool {
+pub fn hear(frame: &frame::PeerFrame) -> bool {
     use frame::FrameKind;
     let body = &frame.body;
     match frame.kind {
@@ -175,11 +180,13 @@ pub fn hear(frame: &frame::Frame) -> bool {
         FrameKind::Greeting => handshake::Greeting::decode(body).is_ok(),
         FrameKind::Proof => handshake::Proof::decode(body).is_ok(),
         FrameKind::Welcome => true,
-        FrameKind::Refusal => !handshake::Refusal::decode(body).to_string().contains('\n'),
+        FrameKind::Refusal => !handshake::HandshakeError::decode(body)
+            .to_string()
+            .contains('\n'),
         FrameKind::Message => crate::consensus::decode_message(body).is_ok(),
         FrameKind::Status => (*handshake::VERSIONS.start()..=*handshake::VERSIONS.end())
-            .any(|version| question::Status::decode(body, version).is_ok()),
-        FrameKind::Request => question::decode_request(body).is_ok(),
-        FrameKind::Answer => question::decode::<question::Answer>(body).is_ok(),
+            .any(|version| rpc::Status::decode(body, version).is_ok()),
+        FrameKind::Request => rpc::decode_request(body).is_ok(),
+        FrameKind::Answer => rpc::decode::<rpc::PeerResponse>(body).is_ok(),
     }
 }

@@ -38,7 +38,7 @@ impl PeerSecret {
         Ok(Self(bytes.into()))
     }
 
-    /// Proves that one end knows the secret, in this conversation alone: `said` holds what both ends have said so far,
+    /// Proves that one end knows the secret, on this connection alone: `said` holds what both ends have said so far,
     /// a random number of each among it.
     pub(super) fn proof(&self, end: End, said: &[u8]) -> [u8; PROOF_BYTES] {
         self.code(end, said).finalize().into_bytes().into()

@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::{Instrument, info, info_span};
 
-use super::asking::Asking;
-use super::conversation::TalkError;
-use super::inner::Inner;
-use super::question::{Answer, Request};
+use super::connection::PeerError;
+use super::registry::PeerRegistry;
+use super::rpc::{PeerRequest, PeerResponse};
+use super::rpc_client::RpcClient;
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::storage::snapshot::{Incoming, InvalidManifest, Manifest, NextChunk, SnapshotError};
 
@@ -59,12 +59,12 @@ pub enum FetchError {
 /// Fetches one snapshot at a time.
 #[derive(Clone)]
 pub(in crate::broker) struct SnapshotFetcher {
-    home: Option<Home>,
+    target: Option<FetchTarget>,
 }
 
 #[derive(Clone)]
-struct Home {
-    inner: Arc<Inner>,
+struct FetchTarget {
+    registry: Arc<PeerRegistry>,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
 }
@@ -72,17 +72,19 @@ struct Home {
 impl SnapshotFetcher {
     /// A cluster of one fetches nothing.
     pub(in crate::broker) fn none() -> Self {
-        Self { home: None }
+        Self { target: None }
     }
 
     /// Fetches into a data folder.
-    pub(super) fn into(inner: Arc<Inner>, disk: Arc<dyn Disk>, folder: PathBuf) -> Self {
-        let home = Home {
-            inner,
+    pub(super) fn into(registry: Arc<PeerRegistry>, disk: Arc<dyn Disk>, folder: PathBuf) -> Self {
+        let target = FetchTarget {
+            registry,
             disk,
             folder,
         };
-        Self { home: Some(home) }
+        Self {
+            target: Some(target),
+        }
     }
 
     /// Fetches what the manifest lists. The answer is whole and synced, and not in force yet.
@@ -92,24 +94,24 @@ impl SnapshotFetcher {
         manifest: Bytes,
     ) -> oneshot::Receiver<Result<Incoming, FetchError>> {
         let (mut told, answer) = oneshot::channel();
-        let Some(home) = self.home.clone() else {
+        let Some(target) = self.target.clone() else {
             drop(told.send(Err(FetchError::NoPeers { from })));
             return answer;
         };
-        let inner = Arc::clone(&home.inner);
+        let registry = Arc::clone(&target.registry);
         let fetching = async move {
             tokio::select! {
-                fetched = home.fetch(from, &manifest) => drop(told.send(fetched)),
+                fetched = target.fetch(from, &manifest) => drop(told.send(fetched)),
                 // Nobody waits for it any more: what has come stays for the next time.
                 () = told.closed() => {}
             }
         };
-        inner.spawn(fetching.instrument(info_span!("snapshot", %from)));
+        registry.spawn(fetching.instrument(info_span!("snapshot", %from)));
         answer
     }
 }
 
-impl Home {
+impl FetchTarget {
     async fn fetch(&self, from: ReplicaId, manifest: &[u8]) -> Result<Incoming, FetchError> {
         let manifest = Manifest::decode(manifest)?;
         let (applied, bytes) = (manifest.applied, manifest.total_bytes());
@@ -134,22 +136,22 @@ impl Home {
         mut incoming: Incoming,
         tries: &mut Tries,
     ) -> Result<Incoming, FetchError> {
-        let mut asking = match Asking::open_to(&self.inner, from).await {
-            Ok(asking) => asking,
+        let mut client = match RpcClient::open_to(&self.registry, from).await {
+            Ok(client) => client,
             Err(error) => {
                 tries.again_after(&error).await?;
                 return Ok(incoming);
             }
         };
         while let Some(wanted) = incoming.next() {
-            let request = Request::Chunk {
+            let request = PeerRequest::Chunk {
                 applied,
                 file: wanted.file,
                 position: wanted.position,
             };
-            let chunk = match asking.ask(&request).await {
-                Ok(Answer::Chunk(chunk)) => chunk,
-                Ok(Answer::NotHeld) => return Err(FetchError::NotHeld),
+            let chunk = match client.ask(&request).await {
+                Ok(PeerResponse::Chunk(chunk)) => chunk,
+                Ok(PeerResponse::NotHeld) => return Err(FetchError::NotHeld),
                 Ok(_) => return Err(FetchError::Unable),
                 Err(error) => {
                     tries.again_after(&error).await?;
@@ -198,7 +200,7 @@ impl Tries {
         error.is_retryable() && self.made <= TRIES && self.files_unlike <= 1
     }
 
-    async fn again_after(&mut self, error: &TalkError) -> Result<(), FetchError> {
+    async fn again_after(&mut self, error: &PeerError) -> Result<(), FetchError> {
         self.made += 1;
         if TRIES < self.made {
             let trouble = error.to_string();

@@ -12,7 +12,7 @@ use super::steps::{
 use crate::broker::error_code::Asked;
 use crate::broker::handlers::barrier::read_barrier;
 use crate::broker::handlers::proposal::{Failed, deadline, settle};
-use crate::broker::service::{Service, Waiting};
+use crate::broker::service::{PendingNode, Service};
 use crate::consensus::MembershipChange;
 use crate::consensus::voter_plan::{
     Admission, Members, admission, is_on, is_on_a_majority, voters_with,
@@ -117,7 +117,7 @@ impl Adding<'_> {
         change(self.service, MembershipChange::AddLearner(replica)).await
     }
 
-    fn waiting(&self) -> Result<Waiting, Failed> {
+    fn waiting(&self) -> Result<PendingNode, Failed> {
         let Named { node, replica } = self.named;
         let mut waiting = self.service.waiting().into_iter();
         let found = waiting.find(|it| it.replica == replica && it.node == node);

@@ -15,8 +15,8 @@ fn listed(count: u32) -> Vec<NodeId> {
     (1..=count).map(NodeId).collect()
 }
 
-fn presentation(node: u32, replica: u64, formed: Option<ClusterIdentity>) -> Presentation {
-    Presentation {
+fn info(node: u32, replica: u64, formed: Option<ClusterIdentity>) -> NodeInfo {
+    NodeInfo {
         node: NodeId(node),
         replica: ReplicaId(replica),
         address: format!("10.0.0.{node}:9093"),
@@ -26,9 +26,9 @@ fn presentation(node: u32, replica: u64, formed: Option<ClusterIdentity>) -> Pre
     }
 }
 
-fn answer(me: Presentation) -> (NodeId, Result<Introduction, String>) {
+fn answer(me: NodeInfo) -> (NodeId, Result<NodeInfoReply, String>) {
     let admitted = false;
-    (me.node, Ok(Introduction { me, admitted }))
+    (me.node, Ok(NodeInfoReply { me, admitted }))
 }
 
 fn formed(founders: &[(u32, u64)]) -> ClusterIdentity {
@@ -43,18 +43,18 @@ fn formed(founders: &[(u32, u64)]) -> ClusterIdentity {
     }
 }
 
-fn waits(step: Step) -> Vec<Obstacle> {
+fn waits(step: FormationStep) -> Vec<Obstacle> {
     match step {
-        Step::Wait(obstacles) => obstacles,
+        FormationStep::Wait(obstacles) => obstacles,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn the_lowest_founds_once_all_have_answered_and_the_others_wait_for_it() {
-    let [one, two, three] = [1, 2, 3].map(|node| presentation(node, node.into(), None));
+    let [one, two, three] = [1, 2, 3].map(|node| info(node, node.into(), None));
     let around_one = Answers::from([answer(two.clone()), answer(three.clone())]);
-    let Step::Found(founders) = decide(&one, &around_one) else {
+    let FormationStep::Found(founders) = decide(&one, &around_one) else {
         panic!("node 1 founds");
     };
     let folders: Vec<_> = founders
@@ -71,8 +71,8 @@ fn the_lowest_founds_once_all_have_answered_and_the_others_wait_for_it() {
 
 #[test]
 fn nobody_founds_while_a_listed_node_is_silent_or_lists_others() {
-    let one = presentation(1, 1, None);
-    let mut three = presentation(3, 3, None);
+    let one = info(1, 1, None);
+    let mut three = info(3, 3, None);
     three.listed = listed(2);
     let silent = (NodeId(2), Err("not reachable".to_owned()));
     let said: Vec<_> = waits(decide(&one, &Answers::from([silent, answer(three)])))
@@ -90,13 +90,13 @@ fn nobody_founds_while_a_listed_node_is_silent_or_lists_others() {
 fn a_founder_takes_its_cluster_over_and_one_with_another_folder_does_not() {
     let cluster = formed(&[(1, 1), (2, 2), (3, 3)]);
     let answers = Answers::from([
-        answer(presentation(1, 1, Some(cluster.clone()))),
-        answer(presentation(3, 3, None)),
+        answer(info(1, 1, Some(cluster.clone()))),
+        answer(info(3, 3, None)),
     ]);
-    let founder = presentation(2, 2, None);
-    assert_eq!(decide(&founder, &answers), Step::TakeOver(cluster));
+    let founder = info(2, 2, None);
+    assert_eq!(decide(&founder, &answers), FormationStep::TakeOver(cluster));
 
-    let wiped = presentation(2, 99, None);
+    let wiped = info(2, 99, None);
     let said = waits(decide(&wiped, &answers))[0].to_string();
     assert!(said.contains("log-core nodes replace 2"), "{said}");
 }
@@ -104,11 +104,8 @@ fn a_founder_takes_its_cluster_over_and_one_with_another_folder_does_not() {
 #[test]
 fn a_wiped_founder_of_the_lowest_number_does_not_found_again() {
     let cluster = formed(&[(1, 1), (2, 2), (3, 3)]);
-    let answers = Answers::from([
-        answer(presentation(2, 2, Some(cluster))),
-        answer(presentation(3, 3, None)),
-    ]);
-    let obstacles = waits(decide(&presentation(1, 99, None), &answers));
+    let answers = Answers::from([answer(info(2, 2, Some(cluster))), answer(info(3, 3, None))]);
+    let obstacles = waits(decide(&info(1, 99, None), &answers));
     assert!(
         matches!(obstacles[..], [Obstacle::NotAMember { .. }]),
         "{obstacles:?}"
@@ -118,23 +115,23 @@ fn a_wiped_founder_of_the_lowest_number_does_not_found_again() {
 #[test]
 fn a_node_that_was_made_a_member_takes_the_cluster_over() {
     let cluster = formed(&[(1, 1), (2, 2), (3, 3)]);
-    let admitted = Introduction {
-        me: presentation(1, 1, Some(cluster.clone())),
+    let admitted = NodeInfoReply {
+        me: info(1, 1, Some(cluster.clone())),
         admitted: true,
     };
     let silent = (NodeId(3), Err("not reachable".to_owned()));
     let answers = Answers::from([(NodeId(1), Ok(admitted)), silent]);
-    let stands_in = presentation(2, 99, None);
-    assert_eq!(decide(&stands_in, &answers), Step::TakeOver(cluster));
+    let stands_in = info(2, 99, None);
+    assert_eq!(
+        decide(&stands_in, &answers),
+        FormationStep::TakeOver(cluster)
+    );
 }
 
 #[test]
 fn two_nodes_on_copies_of_one_folder_form_nothing() {
-    let answers = Answers::from([
-        answer(presentation(2, 2, None)),
-        answer(presentation(3, 2, None)),
-    ]);
-    let obstacles = waits(decide(&presentation(1, 1, None), &answers));
+    let answers = Answers::from([answer(info(2, 2, None)), answer(info(3, 2, None))]);
+    let obstacles = waits(decide(&info(1, 1, None), &answers));
     assert!(
         matches!(obstacles[..], [Obstacle::SameFolder { .. }]),
         "{obstacles:?}"
@@ -143,12 +140,15 @@ fn two_nodes_on_copies_of_one_folder_form_nothing() {
 
 #[test]
 fn a_list_of_one_is_a_cluster_of_one() {
-    let mut alone = presentation(1, 1, None);
+    let mut alone = info(1, 1, None);
     alone.listed = listed(1);
-    assert!(matches!(decide(&alone, &Answers::new()), Step::Found(_)));
+    assert!(matches!(
+        decide(&alone, &Answers::new()),
+        FormationStep::Found(_)
+    ));
 }
 
-type Decide = fn(&Presentation, &Answers) -> Step;
+type Decide = fn(&NodeInfo, &Answers) -> FormationStep;
 
 /// What the model finds.
 #[derive(Debug, PartialEq, Eq)]
@@ -186,10 +186,10 @@ struct ModelNode {
 }
 
 impl ModelNode {
-    fn presentation(&self, listed: &[NodeId]) -> Presentation {
-        Presentation {
+    fn info(&self, listed: &[NodeId]) -> NodeInfo {
+        NodeInfo {
             listed: listed.to_vec(),
-            ..presentation(self.id.0, self.replica.0, self.formed.clone())
+            ..info(self.id.0, self.replica.0, self.formed.clone())
         }
     }
 
@@ -271,8 +271,8 @@ impl Model {
         let answers = others.map(|other| {
             let them = &self.nodes[other];
             let said = if them.up && reached(other) {
-                Ok(Introduction {
-                    me: them.presentation(&all),
+                Ok(NodeInfoReply {
+                    me: them.info(&all),
                     admitted: false,
                 })
             } else {
@@ -288,23 +288,23 @@ impl Model {
     /// Decides once all of this round have been heard.
     fn judge(&mut self, node: usize) {
         let all: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
-        let us = &self.nodes[node];
-        let ready = us.up && us.formed.is_none() && us.decided.is_none();
-        if !ready || us.heard.len() + 1 != all.len() {
+        let local = &self.nodes[node];
+        let ready = local.up && local.formed.is_none() && local.decided.is_none();
+        if !ready || local.heard.len() + 1 != all.len() {
             return;
         }
         self.rounds_judged += 1;
-        let decided = match (self.decide)(&us.presentation(&all), &us.heard) {
-            Step::TakeOver(formed) => Some(formed),
-            Step::Found(founders) => Some(ClusterIdentity {
+        let decided = match (self.decide)(&local.info(&all), &local.heard) {
+            FormationStep::TakeOver(formed) => Some(formed),
+            FormationStep::Found(founders) => Some(ClusterIdentity {
                 cluster_id: format!("cluster {}", self.rounds_judged),
                 founders,
             }),
-            Step::Wait(_) => None,
+            FormationStep::Wait(_) => None,
         };
-        let us = &mut self.nodes[node];
-        us.decided = decided;
-        us.heard.clear();
+        let local = &mut self.nodes[node];
+        local.decided = decided;
+        local.heard.clear();
     }
 
     /// What was decided reaches the disk.
@@ -424,34 +424,34 @@ fn one_list_never_becomes_two_clusters_that_could_both_elect() {
 /// Old mistakes, put back on purpose: a model that never finds anything is only a hope.
 #[test]
 fn the_model_finds_each_way_to_get_this_wrong() {
-    let by_anybody: Decide = |us, answers| match decide(us, answers) {
-        Step::Wait(obstacles) if matches!(obstacles[..], [Obstacle::Founding { .. }]) => {
-            Step::Found(founders(us, answers))
+    let by_anybody: Decide = |local, answers| match decide(local, answers) {
+        FormationStep::Wait(obstacles) if matches!(obstacles[..], [Obstacle::Founding { .. }]) => {
+            FormationStep::Found(founders(local, answers))
         }
         step => step,
     };
-    let by_node_number_alone: Decide = |us, answers| {
+    let by_node_number_alone: Decide = |local, answers| {
         let formed = answers
             .values()
             .flatten()
             .find_map(|answer| answer.me.formed.clone());
-        formed.map_or_else(|| decide(us, answers), Step::TakeOver)
+        formed.map_or_else(|| decide(local, answers), FormationStep::TakeOver)
     };
-    let without_the_silent: Decide = |us, answers| match decide(us, answers) {
-        Step::Wait(obstacles)
+    let without_the_silent: Decide = |local, answers| match decide(local, answers) {
+        FormationStep::Wait(obstacles)
             if obstacles
                 .iter()
                 .all(|obstacle| matches!(obstacle, Obstacle::NotReached { .. })) =>
         {
-            let there: Vec<_> = std::iter::once(us)
+            let there: Vec<_> = std::iter::once(local)
                 .chain(answers.values().flatten().map(|answer| &answer.me))
                 .collect();
-            let founder = |one: &&Presentation| InitialVoter {
+            let founder = |one: &&NodeInfo| InitialVoter {
                 node: one.node,
                 replica: one.replica,
                 address: None,
             };
-            Step::Found(there.iter().map(founder).collect())
+            FormationStep::Found(there.iter().map(founder).collect())
         }
         step => step,
     };

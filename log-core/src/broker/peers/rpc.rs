@@ -16,7 +16,7 @@ use crate::storage::ClusterIdentity;
 
 /// Who a node is and what it knows: its side of forming a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::broker) struct Presentation {
+pub(in crate::broker) struct NodeInfo {
     pub(super) node: NodeId,
     pub(super) replica: ReplicaId,
     /// Where it listens for its peers.
@@ -28,21 +28,21 @@ pub(in crate::broker) struct Presentation {
     pub(super) feature_level_max: FeatureLevel,
 }
 
-/// The answer to a presentation.
+/// The answer to a node's information about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Introduction {
-    pub(super) me: Presentation,
+pub(super) struct NodeInfoReply {
+    pub(super) me: NodeInfo,
     /// Whether whoever asked is a member of the answerer's cluster by now.
     pub(super) admitted: bool,
 }
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Request {
+pub(super) enum PeerRequest {
     /// This is who I am; who are you?
-    WhoAreYou(Presentation),
+    WhoAreYou(NodeInfo),
     /// Propose this, as the leader.
-    Forward(Forwarded),
+    Forward(ForwardedCommand),
     /// A piece of a snapshot's file.
     Chunk {
         /// Which snapshot: the last entry it covers.
@@ -57,9 +57,9 @@ pub(super) enum Request {
 /// What a node may ask the leader to propose: what concerns the node itself, no record at all, or a topic with the defaults. Everything else is
 /// proposed by the leader alone (rule 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Forwarded(Command);
+pub(super) struct ForwardedCommand(Command);
 
-impl Forwarded {
+impl ForwardedCommand {
     /// Takes a command that may be forwarded; gives another one back.
     pub(super) fn new(command: Command) -> Result<Self, Command> {
         match command {
@@ -79,14 +79,14 @@ impl Forwarded {
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Answer {
-    /// To [`Request::WhoAreYou`].
-    Introduction(Introduction),
-    /// To [`Request::Forward`].
-    Settled(Settled),
-    /// To [`Request::Chunk`].
+pub(super) enum PeerResponse {
+    /// To [`PeerRequest::WhoAreYou`].
+    NodeInfo(NodeInfoReply),
+    /// To [`PeerRequest::Forward`].
+    Forward(ForwardResult),
+    /// To [`PeerRequest::Chunk`].
     Chunk(Bytes),
-    /// To [`Request::Chunk`]: there is no such snapshot any more.
+    /// To [`PeerRequest::Chunk`]: there is no such snapshot any more.
     NotHeld,
     /// To anything: the node cannot, just now.
     Unable,
@@ -94,7 +94,7 @@ pub(super) enum Answer {
 
 /// What became of a forwarded command: the part of [`Outcome`] and [`ProposeError`] that such commands can have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Settled {
+pub(super) enum ForwardResult {
     Done,
     ProducerId {
         id: ProducerId,
@@ -123,7 +123,7 @@ pub(super) enum Settled {
     },
 }
 
-impl Settled {
+impl ForwardResult {
     pub(super) fn of(outcome: Result<Outcome, ProposeError>) -> Self {
         match outcome {
             Ok(Ok(response)) => Self::of_response(&response),
@@ -167,7 +167,7 @@ impl Settled {
                 Self::FeatureLevelUnsupported { level, node }
             }
             CommandError::TopicExists { name } => Self::TopicExists { name },
-            // None that the commands in `Forwarded` are answered with; whoever asked tries again and sees.
+            // None that the commands in `ForwardedCommand` are answered with; whoever asked tries again and sees.
             _ => Self::OutcomeUnknown,
         }
     }
@@ -278,11 +278,11 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unread
 ///
 /// # Errors
 /// [`Unreadable`].
-pub(super) fn decode_request(body: &[u8]) -> Result<Request, Unreadable> {
+pub(super) fn decode_request(body: &[u8]) -> Result<PeerRequest, Unreadable> {
     let unreadable = Unreadable { len: body.len() };
     match decode(body)? {
-        Request::Forward(Forwarded(command)) => Forwarded::new(command)
-            .map(Request::Forward)
+        PeerRequest::Forward(ForwardedCommand(command)) => ForwardedCommand::new(command)
+            .map(PeerRequest::Forward)
             .map_err(|_| unreadable),
         request => Ok(request),
     }
@@ -295,8 +295,8 @@ mod tests {
     use super::*;
     use crate::storage::InitialVoter;
 
-    fn presentation() -> Presentation {
-        Presentation {
+    fn info() -> NodeInfo {
+        NodeInfo {
             node: NodeId(1),
             replica: ReplicaId(11),
             address: "localhost:9093".to_owned(),
@@ -316,9 +316,9 @@ mod tests {
     #[test]
     fn questions_and_answers_read_back() {
         for request in [
-            Request::WhoAreYou(presentation()),
-            Request::Forward(Forwarded(Command::AllocateProducerId)),
-            Request::Chunk {
+            PeerRequest::WhoAreYou(info()),
+            PeerRequest::Forward(ForwardedCommand(Command::AllocateProducerId)),
+            PeerRequest::Chunk {
                 applied: EntryIndex(7),
                 file: 1,
                 position: 1 << 40,
@@ -326,7 +326,7 @@ mod tests {
         ] {
             assert_eq!(decode_request(&encode(&request)), Ok(request));
         }
-        let answer = Answer::Chunk(Bytes::from_static(b"bytes of a file"));
+        let answer = PeerResponse::Chunk(Bytes::from_static(b"bytes of a file"));
         assert_eq!(decode(&encode(&answer)), Ok(answer));
     }
 
@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn a_command_that_only_a_leader_proposes_is_not_forwarded() {
-        assert!(Forwarded::new(Command::ExpireTransactions).is_err());
-        let smuggled = Request::Forward(Forwarded(Command::ExpireTransactions));
+        assert!(ForwardedCommand::new(Command::ExpireTransactions).is_err());
+        let smuggled = PeerRequest::Forward(ForwardedCommand(Command::ExpireTransactions));
         assert!(decode_request(&encode(&smuggled)).is_err());
     }
 
@@ -379,8 +379,8 @@ mod tests {
             Err(ProposeError::NotLeader),
             Err(ProposeError::OutcomeUnknown),
         ] {
-            let settled = Settled::of(outcome.clone());
-            let told: Settled = decode(&encode(&settled)).expect("ours");
+            let settled = ForwardResult::of(outcome.clone());
+            let told: ForwardResult = decode(&encode(&settled)).expect("ours");
             assert_eq!(told.into_outcome(), outcome);
         }
     }
@@ -389,7 +389,7 @@ mod tests {
         #[test]
         fn nonsense_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _by_chance = decode_request(&body).is_ok();
-            let _by_chance = decode::<Answer>(&body).is_ok();
+            let _by_chance = decode::<PeerResponse>(&body).is_ok();
             let _by_chance = [1, 2].map(|version| Status::decode(&body, version).is_ok());
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::address::host_and_port;
-use super::question::Presentation;
+use super::rpc::NodeInfo;
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::FeatureLevel;
 
@@ -16,7 +16,7 @@ const WAITING_MAX: usize = 64;
 
 /// A node that waits to be made a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::broker) struct Waiting {
+pub(in crate::broker) struct PendingNode {
     /// The name of its data folder.
     pub(in crate::broker) replica: ReplicaId,
     /// Its number.
@@ -30,17 +30,17 @@ pub(in crate::broker) struct Waiting {
 }
 
 #[derive(Default)]
-pub(super) struct WaitingRoom {
-    seen: Mutex<BTreeMap<ReplicaId, (Duration, Waiting)>>,
+pub(super) struct PendingNodes {
+    seen: Mutex<BTreeMap<ReplicaId, (Duration, PendingNode)>>,
 }
 
-impl WaitingRoom {
+impl PendingNodes {
     /// Takes down who has presented itself. A member is not waiting.
-    pub(super) fn note(&self, now: Duration, who: &Presentation) {
+    pub(super) fn note(&self, now: Duration, who: &NodeInfo) {
         let Some((host, port)) = host_and_port(&who.address) else {
             return;
         };
-        let waiting = Waiting {
+        let waiting = PendingNode {
             replica: who.replica,
             node: who.node,
             host,
@@ -61,7 +61,7 @@ impl WaitingRoom {
     }
 
     /// Who waits now, ordered by node.
-    pub(super) fn list(&self, now: Duration) -> Vec<Waiting> {
+    pub(super) fn list(&self, now: Duration) -> Vec<PendingNode> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = seen
             .values()
@@ -76,8 +76,8 @@ impl WaitingRoom {
 mod tests {
     use super::*;
 
-    fn presentation(node: u32, replica: u64) -> Presentation {
-        Presentation {
+    fn info(node: u32, replica: u64) -> NodeInfo {
+        NodeInfo {
             node: NodeId(node),
             replica: ReplicaId(replica),
             address: format!("10.0.0.{node}:9093"),
@@ -89,10 +89,10 @@ mod tests {
 
     #[test]
     fn who_waits_is_listed_until_it_is_silent_or_admitted() {
-        let room = WaitingRoom::default();
+        let room = PendingNodes::default();
         let at = Duration::from_secs;
-        room.note(at(0), &presentation(3, 33));
-        room.note(at(2), &presentation(2, 22));
+        room.note(at(0), &info(3, 33));
+        room.note(at(2), &info(2, 22));
         let nodes = |now| -> Vec<_> {
             let waiting = room.list(now);
             waiting.iter().map(|waiting| waiting.node.0).collect()

@@ -15,13 +15,13 @@ const BYTES_MAX: usize = 32 << 20;
 const MESSAGE_BYTES: usize = 128;
 
 #[derive(Default)]
-pub(super) struct Outbox {
-    waiting: Mutex<Waiting>,
+pub(super) struct SendQueue {
+    waiting: Mutex<QueuedMessages>,
     filled: Notify,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct QueuedMessages {
     messages: VecDeque<(Message, usize)>,
     bytes: usize,
 }
@@ -30,7 +30,7 @@ struct Waiting {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-impl Outbox {
+impl SendQueue {
     /// Puts a message in line, or drops it.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Outbox {
         std::mem::take(&mut waiting.messages).len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, QueuedMessages> {
         // Plain data, whole after every line that holds the lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,25 +126,25 @@ mod tests {
 
     #[test]
     fn messages_leave_in_the_order_they_came_as_many_as_one_write_takes() {
-        let outbox = Outbox::default();
+        let queue = SendQueue::default();
         for index in 1..=5 {
-            outbox.push(message(index, 1000)).expect("room");
+            queue.push(message(index, 1000)).expect("room");
         }
-        assert_eq!(indexes(&outbox.take(3000)), [1, 2]);
-        assert_eq!(indexes(&outbox.take(10)), [3], "at least one");
-        assert_eq!(indexes(&outbox.take(1 << 20)), [4, 5]);
+        assert_eq!(indexes(&queue.take(3000)), [1, 2]);
+        assert_eq!(indexes(&queue.take(10)), [3], "at least one");
+        assert_eq!(indexes(&queue.take(1 << 20)), [4, 5]);
     }
 
     #[test]
     fn a_full_line_drops_what_comes_and_takes_again_once_there_is_room() {
-        let outbox = Outbox::default();
+        let queue = SendQueue::default();
         for index in 1..=4 {
-            let taken = outbox.push(message(index, 10 << 20));
+            let taken = queue.push(message(index, 10 << 20));
             assert_eq!(taken.is_ok(), index <= 3, "message {index}");
         }
-        assert_eq!(indexes(&outbox.take(1)), [1]);
-        outbox.push(message(5, 10 << 20)).expect("room again");
-        assert_eq!(indexes(&outbox.take(usize::MAX)), [2, 3, 5]);
-        assert_eq!(outbox.clear(), 0);
+        assert_eq!(indexes(&queue.take(1)), [1]);
+        queue.push(message(5, 10 << 20)).expect("room again");
+        assert_eq!(indexes(&queue.take(usize::MAX)), [2, 3, 5]);
+        assert_eq!(queue.clear(), 0);
     }
 }

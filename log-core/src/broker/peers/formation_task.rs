@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::asking::who_are_you;
-use super::formation::{Answers, Obstacle, Step, decide};
-use super::inner::Inner;
+use super::formation::{Answers, FormationStep, Obstacle, decide};
+use super::registry::PeerRegistry;
+use super::rpc_client::who_are_you;
 use super::{Peer, Peers};
 use crate::storage::{ClusterIdentity, Identity, IdentityError, cluster_id_of};
 
@@ -35,8 +35,11 @@ pub(in crate::broker) async fn form(
     mut identity: Identity,
     say: impl Fn(String),
 ) -> Result<Identity, IdentityError> {
-    let inner = peers.inner.as_ref().expect("a node that forms has peers");
-    let formed = agree(inner, say).await;
+    let registry = peers
+        .registry
+        .as_ref()
+        .expect("a node that forms has peers");
+    let formed = agree(registry, say).await;
     identity.form(formed.cluster_id.clone(), formed.founders.clone());
     let (disk, folder) = (Arc::clone(disk), folder.to_owned());
     let kept = tokio::task::spawn_blocking(move || {
@@ -55,38 +58,41 @@ pub(in crate::broker) async fn form(
             "an even number of nodes survives no more failures than one node fewer"
         );
     }
-    inner.us.form(formed);
+    registry.local.form(formed);
     Ok(identity)
 }
 
-async fn agree(inner: &Arc<Inner>, say: impl Fn(String)) -> ClusterIdentity {
+async fn agree(registry: &Arc<PeerRegistry>, say: impl Fn(String)) -> ClusterIdentity {
     let mut rounds = interval(ASK_EVERY);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut said = Said::default();
+    let mut said = ObstacleLog::default();
     loop {
         rounds.tick().await;
-        let answers = ask_all(inner).await;
-        match decide(&inner.us.presentation(), &answers) {
-            Step::TakeOver(formed) => return formed,
-            Step::Found(founders) => {
+        let answers = ask_all(registry).await;
+        match decide(&registry.local.info(), &answers) {
+            FormationStep::TakeOver(formed) => return formed,
+            FormationStep::Found(founders) => {
                 return ClusterIdentity {
                     cluster_id: cluster_id_of(Uuid::new_v4()),
                     founders,
                 };
             }
-            Step::Wait(obstacles) => said.note(&obstacles, &say),
+            FormationStep::Wait(obstacles) => said.note(&obstacles, &say),
         }
     }
 }
 
 /// Asks all others at once, so that their answers are of one moment, about.
-async fn ask_all(inner: &Arc<Inner>) -> Answers {
+async fn ask_all(registry: &Arc<PeerRegistry>) -> Answers {
     let mut asking = JoinSet::new();
-    let others = inner.us.listed.iter();
-    for Peer { node, address } in others.filter(|peer| peer.node != inner.us.node).cloned() {
-        let inner = Arc::clone(inner);
+    let others = registry.local.listed.iter();
+    for Peer { node, address } in others
+        .filter(|peer| peer.node != registry.local.node)
+        .cloned()
+    {
+        let registry = Arc::clone(registry);
         asking.spawn(async move {
-            let answer = who_are_you(&inner, node, &address).await;
+            let answer = who_are_you(&registry, node, &address).await;
             (
                 node,
                 answer.map_err(|trouble| format!("{address}: {trouble}")),
@@ -103,12 +109,12 @@ async fn ask_all(inner: &Arc<Inner>) -> Answers {
 
 /// What was said last, and how long ago.
 #[derive(Default)]
-struct Said {
+struct ObstacleLog {
     obstacles: Vec<Obstacle>,
     rounds_ago: u32,
 }
 
-impl Said {
+impl ObstacleLog {
     /// Says what is in the way when that changes, and every now and then.
     fn note(&mut self, obstacles: &[Obstacle], say: impl Fn(String)) {
         self.rounds_ago += 1;

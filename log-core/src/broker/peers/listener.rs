@@ -12,13 +12,13 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tracing::{debug, warn};
 
-use super::answering;
-use super::conversation::{self, Conversation, TalkError};
-use super::frame::{Frame, FrameKind, put_frame};
+use super::connection::{self, PeerConnection, PeerError};
+use super::frame::{FrameKind, PeerFrame, put_frame};
 use super::handshake::{Hello, Purpose};
-use super::inner::Inner;
-use super::meters;
-use super::question::{self, Status};
+use super::metrics;
+use super::registry::PeerRegistry;
+use super::rpc::{self, Status};
+use super::rpc_server;
 use crate::consensus::{Message, decode_message};
 
 /// Handshakes at once with one machine: a stranger on one cannot keep the nodes on others out.
@@ -37,18 +37,18 @@ const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Troubles that are remembered as said. A stranger who brings more is heard of that much more often.
 const TROUBLES_MAX: usize = 256;
 
-pub(super) struct Door {
-    inner: Arc<Inner>,
+pub(super) struct PeerListener {
+    registry: Arc<PeerRegistry>,
     handshakes: Places,
     asking: Arc<Semaphore>,
     /// When each was last said.
     troubles: Mutex<BTreeMap<String, Duration>>,
 }
 
-impl Door {
-    pub(super) fn new(inner: Arc<Inner>, handshakes_max: usize) -> Arc<Self> {
+impl PeerListener {
+    pub(super) fn new(registry: Arc<PeerRegistry>, handshakes_max: usize) -> Arc<Self> {
         Arc::new(Self {
-            inner,
+            registry,
             handshakes: Places::new(PlaceLimits {
                 strangers_max: HANDSHAKES_PER_MACHINE_MAX,
                 ..PlaceLimits::unshared(handshakes_max)
@@ -74,30 +74,30 @@ impl Door {
             place,
             evicted,
         } = accepted;
-        let door = Arc::clone(self);
+        let listener = Arc::clone(self);
         let serving = async move {
             let judge = |caller: &Hello| {
-                let now = door.inner.clock.elapsed();
-                door.inner.tellers.judge(now, caller)
+                let now = listener.registry.clock.elapsed();
+                listener.registry.leases.judge(now, caller)
             };
-            let shaking = conversation::answer(&door.inner.us, stream, judge);
+            let shaking = connection::answer(&listener.registry.local, stream, judge);
             let shaken = evicted.run_until_cancelled(shaking).await;
             drop(place);
             match shaken {
-                Some(Ok(conversation)) => door.serve_peer(conversation).await,
-                Some(Err(error)) => door.note_trouble(address, &error),
+                Some(Ok(connection)) => listener.serve_peer(connection).await,
+                Some(Err(error)) => listener.note_trouble(address, &error),
                 None => debug!(from = %address, "a handshake makes room for another"),
             }
         };
-        self.inner.spawn(serving);
+        self.registry.spawn(serving);
     }
 
     /// Said once, and again when it changes or lasts: a stranger must not fill the log.
-    fn note_trouble(&self, from: SocketAddr, error: &TalkError) {
-        meters::refused();
+    fn note_trouble(&self, from: SocketAddr, error: &PeerError) {
+        metrics::refused();
         let expected = match error {
-            TalkError::Refusing(refusal) | TalkError::Refused(refusal) => refusal.is_expected(),
-            TalkError::Closed | TalkError::Socket(_) => true,
+            PeerError::Refusing(refusal) | PeerError::Refused(refusal) => refusal.is_expected(),
+            PeerError::Closed | PeerError::Socket(_) => true,
             _ => false,
         };
         if expected {
@@ -110,7 +110,7 @@ impl Door {
     }
 
     fn is_news(&self, trouble: String) -> bool {
-        let now = self.inner.clock.elapsed();
+        let now = self.registry.clock.elapsed();
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if TROUBLES_MAX <= troubles.len() {
             troubles.clear();
@@ -123,12 +123,12 @@ impl Door {
         false
     }
 
-    async fn serve_peer(&self, conversation: Conversation) {
-        self.inner.book.note(&conversation.peer);
-        let node = conversation.peer.node;
-        let ended = match conversation.purpose {
-            Purpose::Messages => self.hear(conversation).await,
-            Purpose::Requests => self.answer(conversation).await,
+    async fn serve_peer(&self, connection: PeerConnection) {
+        self.registry.book.note(&connection.peer);
+        let node = connection.peer.node;
+        let ended = match connection.purpose {
+            Purpose::Messages => self.hear(connection).await,
+            Purpose::Requests => self.answer(connection).await,
         };
         match ended {
             Ok(()) => debug!(%node, "connection of a peer ended"),
@@ -144,92 +144,92 @@ impl Door {
     }
 
     /// Hears what a peer tells, until a newer connection of the same peer comes.
-    async fn hear(&self, mut conversation: Conversation) -> Result<(), TalkError> {
-        let (inner, replica) = (&self.inner, conversation.peer.replica);
-        let now = || inner.clock.elapsed();
+    async fn hear(&self, mut connection: PeerConnection) -> Result<(), PeerError> {
+        let (registry, replica) = (&self.registry, connection.peer.replica);
+        let now = || registry.clock.elapsed();
         // Only a part of the cluster tells. It may have presented itself a moment ago, when it was none.
-        inner.waiting.forget(replica);
-        let teller = inner.tellers.begin(now(), replica, conversation.process);
+        registry.pending.forget(replica);
+        let lease = registry.leases.begin(now(), replica, connection.process);
         let hearing = async {
-            while let Some(frame) = conversation.next(TELLING_SILENCE_MAX).await? {
-                teller.heard(now());
-                self.take(&conversation, frame).await?;
+            while let Some(frame) = connection.next(TELLING_SILENCE_MAX).await? {
+                lease.heard(now());
+                self.take(&connection, frame).await?;
             }
             Ok(())
         };
-        let heard = teller.superseded.run_until_cancelled(hearing).await;
-        inner.tellers.end(replica, &teller);
+        let heard = lease.superseded.run_until_cancelled(hearing).await;
+        registry.leases.end(replica, &lease);
         heard.unwrap_or(Ok(()))
     }
 
-    async fn take(&self, conversation: &Conversation, frame: Frame) -> Result<(), TalkError> {
-        meters::received(frame.body.len());
+    async fn take(&self, connection: &PeerConnection, frame: PeerFrame) -> Result<(), PeerError> {
+        metrics::received(frame.body.len());
         match frame.kind {
             FrameKind::Message => {
-                let message = self.checked(conversation, &frame.body)?;
+                let message = self.checked(connection, &frame.body)?;
                 self.hand_on(message).await;
                 Ok(())
             }
             FrameKind::Status => {
-                let status = Status::decode(&frame.body, conversation.version);
-                let status = status.map_err(|_| TalkError::Unreadable)?;
-                self.inner.note_status(conversation.peer.replica, status);
+                let status = Status::decode(&frame.body, connection.version);
+                let status = status.map_err(|_| PeerError::Unreadable)?;
+                self.registry.note_status(connection.peer.replica, status);
                 Ok(())
             }
-            other => Err(TalkError::Unexpected(other)),
+            other => Err(PeerError::Unexpected(other)),
         }
     }
 
     /// A peer speaks for itself, and to this replica.
-    fn checked(&self, conversation: &Conversation, body: &[u8]) -> Result<Message, TalkError> {
-        let message = decode_message(body).map_err(|_| TalkError::Unreadable)?;
-        let honest = message.from == conversation.peer.replica.0;
-        if honest && message.to == self.inner.us.replica.0 {
+    fn checked(&self, connection: &PeerConnection, body: &[u8]) -> Result<Message, PeerError> {
+        let message = decode_message(body).map_err(|_| PeerError::Unreadable)?;
+        let honest = message.from == connection.peer.replica.0;
+        if honest && message.to == self.registry.local.replica.0 {
             Ok(message)
         } else {
-            Err(TalkError::Unreadable)
+            Err(PeerError::Unreadable)
         }
     }
 
     async fn hand_on(&self, message: Message) {
         match self
-            .inner
+            .registry
             .incoming
             .send_timeout(message, TAKEN_WITHIN)
             .await
         {
             Ok(()) => {}
-            Err(SendTimeoutError::Timeout(_)) => meters::overran(),
+            Err(SendTimeoutError::Timeout(_)) => metrics::overran(),
             // Without its replica a node must not look alive.
-            Err(SendTimeoutError::Closed(_)) => self.inner.stop.cancel(),
+            Err(SendTimeoutError::Closed(_)) => self.registry.stop.cancel(),
         }
     }
 
     /// Answers one question after the other.
-    async fn answer(&self, mut conversation: Conversation) -> Result<(), TalkError> {
+    async fn answer(&self, mut connection: PeerConnection) -> Result<(), PeerError> {
         let Ok(_place) = self.asking.try_acquire() else {
             return Ok(());
         };
-        while let Some(frame) = conversation.next(ASKING_SILENCE_MAX).await? {
+        while let Some(frame) = connection.next(ASKING_SILENCE_MAX).await? {
             if frame.kind != FrameKind::Request {
-                return Err(TalkError::Unexpected(frame.kind));
+                return Err(PeerError::Unexpected(frame.kind));
             }
-            let answer = self.answer_to(&conversation, &frame.body).await?;
-            conversation.send(&answer).await?;
+            let answer = self.answer_to(&connection, &frame.body).await?;
+            connection.send(&answer).await?;
         }
         Ok(())
     }
 
     async fn answer_to(
         &self,
-        conversation: &Conversation,
+        connection: &PeerConnection,
         body: &Bytes,
-    ) -> Result<BytesMut, TalkError> {
-        let request = question::decode_request(body).map_err(|_| TalkError::Unreadable)?;
-        let answer = answering::answer(&self.inner, &conversation.peer, request).await;
+    ) -> Result<BytesMut, PeerError> {
+        let request = rpc::decode_request(body).map_err(|_| PeerError::Unreadable)?;
+        let answer = rpc_server::answer(&self.registry, &connection.peer, request).await;
         let mut frame = BytesMut::new();
         put_frame(&mut frame, FrameKind::Answer, |to| {
-            to.put_slice(&question::encode(&answer));
+            to.put_slice(&rpc::encode(&answer));
         });
         Ok(frame)
     }

@@ -1,4 +1,4 @@
-//! What the links, the door and the handle of the peers share.
+//! What the links, the listener and the handle of the peers share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,21 +10,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address_book::AddressBook;
-use super::outbox::Outbox;
-use super::question::Status;
-use super::teller::Tellers;
-use super::us::Us;
-use super::waiting::WaitingRoom;
+use super::local_node::LocalNode;
+use super::pending_nodes::PendingNodes;
+use super::rpc::Status;
+use super::send_queue::SendQueue;
+use super::sender_lease::SenderLeases;
 use crate::broker::replica_handle::ReplicaHandle;
 use crate::consensus::Message;
 use crate::ids::{ReplicaId, TimestampMs};
 use crate::node::Leadership;
 
-pub(super) struct Inner {
-    pub(super) us: Us,
+pub(super) struct PeerRegistry {
+    pub(super) local: LocalNode,
     pub(super) book: AddressBook,
-    pub(super) waiting: WaitingRoom,
-    pub(super) tellers: Tellers,
+    pub(super) pending: PendingNodes,
+    pub(super) leases: SenderLeases,
     /// Where the messages of others go: to the replica's thread.
     pub(super) incoming: mpsc::Sender<Message>,
     pub(super) clock: Clock,
@@ -34,28 +34,28 @@ pub(super) struct Inner {
     pub(super) stop: CancellationToken,
     /// There once the node is part of a cluster and its replica runs.
     replica: OnceLock<ReplicaHandle>,
-    outboxes: Mutex<BTreeMap<ReplicaId, Arc<Outbox>>>,
+    queues: Mutex<BTreeMap<ReplicaId, Arc<SendQueue>>>,
 }
 
-impl Inner {
+impl PeerRegistry {
     pub(super) fn new(
-        us: Us,
+        local: LocalNode,
         incoming: mpsc::Sender<Message>,
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            us,
+            local,
             book: AddressBook::default(),
-            waiting: WaitingRoom::default(),
-            tellers: Tellers::default(),
+            pending: PendingNodes::default(),
+            leases: SenderLeases::default(),
             incoming,
             clock,
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
             stop,
             replica: OnceLock::new(),
-            outboxes: Mutex::default(),
+            queues: Mutex::default(),
         }
     }
 
@@ -82,34 +82,34 @@ impl Inner {
 
     /// Closes the line to a replica, unless something is in it again.
     pub(super) fn forget_idle(&self, to: ReplicaId) -> bool {
-        let mut outboxes = self.outboxes();
-        let idle = outboxes.get(&to).is_none_or(|outbox| outbox.is_empty());
+        let mut queues = self.queues();
+        let idle = queues.get(&to).is_none_or(|queue| queue.is_empty());
         if idle {
-            outboxes.remove(&to);
+            queues.remove(&to);
         }
         idle
     }
 
     /// Closes the line that nobody empties any more.
-    pub(super) fn forget(&self, to: ReplicaId, ended: &Arc<Outbox>) {
-        let mut outboxes = self.outboxes();
-        let is_this_one = outboxes
+    pub(super) fn forget(&self, to: ReplicaId, ended: &Arc<SendQueue>) {
+        let mut queues = self.queues();
+        let is_this_one = queues
             .get(&to)
-            .is_some_and(|outbox| Arc::ptr_eq(outbox, ended));
+            .is_some_and(|queue| Arc::ptr_eq(queue, ended));
         if is_this_one {
-            outboxes.remove(&to);
+            queues.remove(&to);
         }
     }
 
-    pub(super) fn outboxes(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<Outbox>>> {
-        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn queues(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<SendQueue>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a replica is a member of the cluster, as far as this node has heard.
     pub(super) fn is_member(&self, replica: ReplicaId) -> bool {
         match self.replica() {
             Some(ours) => ours.membership().has(replica),
-            None => self.us.formed().is_some_and(|formed| {
+            None => self.local.formed().is_some_and(|formed| {
                 formed
                     .founders
                     .iter()
@@ -120,7 +120,8 @@ impl Inner {
 
     pub(super) fn addresses_of(&self, replica: ReplicaId) -> Vec<String> {
         let state = self.replica().map(ReplicaHandle::state);
-        self.book.addresses_of(replica, &self.us, state.as_deref())
+        self.book
+            .addresses_of(replica, &self.local, state.as_deref())
     }
 
     /// How this node is, once there is something to say.

@@ -6,8 +6,10 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::handshake::Name;
-use super::inner::Inner;
-use super::question::{Answer, Forwarded, Introduction, Presentation, Request, Settled};
+use super::registry::PeerRegistry;
+use super::rpc::{
+    ForwardResult, ForwardedCommand, NodeInfo, NodeInfoReply, PeerRequest, PeerResponse,
+};
 use crate::broker::replica_handle::{ChunkError, ReplicaHandle};
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::node::ProposeError;
@@ -16,18 +18,24 @@ use crate::state::Command;
 /// How long a forwarded command may take to be applied. Whoever forwards it waits a little longer.
 pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
-pub(super) async fn answer(inner: &Inner, peer: &Name, request: Request) -> Answer {
-    if let Request::WhoAreYou(who) = request {
-        return introduce(inner, peer, &who);
+pub(super) async fn answer(
+    registry: &PeerRegistry,
+    peer: &Name,
+    request: PeerRequest,
+) -> PeerResponse {
+    if let PeerRequest::WhoAreYou(who) = request {
+        return introduce(registry, peer, &who);
     }
     // Whoever is part of no cluster has nothing else to ask for.
-    let Some(replica) = inner.replica().filter(|_| peer.cluster.is_some()) else {
-        return Answer::Unable;
+    let Some(replica) = registry.replica().filter(|_| peer.cluster.is_some()) else {
+        return PeerResponse::Unable;
     };
     match request {
-        Request::WhoAreYou(_) => unreachable!("answered above"),
-        Request::Forward(forwarded) => Answer::Settled(settle(replica, peer, forwarded).await),
-        Request::Chunk {
+        PeerRequest::WhoAreYou(_) => unreachable!("answered above"),
+        PeerRequest::Forward(forwarded) => {
+            PeerResponse::Forward(settle(replica, peer, forwarded).await)
+        }
+        PeerRequest::Chunk {
             applied,
             file,
             position,
@@ -35,31 +43,35 @@ pub(super) async fn answer(inner: &Inner, peer: &Name, request: Request) -> Answ
     }
 }
 
-fn introduce(inner: &Inner, peer: &Name, who: &Presentation) -> Answer {
+fn introduce(registry: &PeerRegistry, peer: &Name, who: &NodeInfo) -> PeerResponse {
     if (who.node, who.replica) != (peer.node, peer.replica) {
-        return Answer::Unable;
+        return PeerResponse::Unable;
     }
-    let membership = inner.replica().map(ReplicaHandle::membership);
+    let membership = registry.replica().map(ReplicaHandle::membership);
     let admitted = membership.is_some_and(|members| members.has(who.replica));
     if admitted || who.formed.is_some() {
-        inner.waiting.forget(who.replica);
+        registry.pending.forget(who.replica);
     } else {
-        inner.waiting.note(inner.clock.elapsed(), who);
+        registry.pending.note(registry.clock.elapsed(), who);
     }
-    Answer::Introduction(Introduction {
-        me: inner.us.presentation(),
+    PeerResponse::NodeInfo(NodeInfoReply {
+        me: registry.local.info(),
         admitted,
     })
 }
 
-async fn settle(replica: &ReplicaHandle, peer: &Name, forwarded: Forwarded) -> Settled {
+async fn settle(
+    replica: &ReplicaHandle,
+    peer: &Name,
+    forwarded: ForwardedCommand,
+) -> ForwardResult {
     let command = forwarded.into_command();
     if !may_ask(replica, peer, &command) {
-        return Settled::NotLeader;
+        return ForwardResult::NotLeader;
     }
     let proposed = async { replica.propose(command).await?.outcome().await };
     let outcome = timeout(SETTLED_WITHIN, proposed).await;
-    Settled::of(outcome.unwrap_or(Err(ProposeError::OutcomeUnknown)))
+    ForwardResult::of(outcome.unwrap_or(Err(ProposeError::OutcomeUnknown)))
 }
 
 /// A node registers itself and no other, only while it is a member, and not in the place of another member: one that was
@@ -85,20 +97,20 @@ async fn chunk(
     applied: EntryIndex,
     file: u32,
     position: u64,
-) -> Answer {
+) -> PeerResponse {
     let replica = replica.clone();
     let read =
         tokio::task::spawn_blocking(move || replica.snapshot_chunk(to, applied, file, position));
     match read.await {
-        Ok(Ok(chunk)) => Answer::Chunk(chunk),
-        Ok(Err(ChunkError::Gone)) => Answer::NotHeld,
+        Ok(Ok(chunk)) => PeerResponse::Chunk(chunk),
+        Ok(Err(ChunkError::Gone)) => PeerResponse::NotHeld,
         Ok(Err(ChunkError::Snapshot(error))) => {
             warn!(
                 error = &error as &(dyn std::error::Error + 'static),
                 "a part of a snapshot cannot be read"
             );
-            Answer::Unable
+            PeerResponse::Unable
         }
-        Err(_) => Answer::Unable,
+        Err(_) => PeerResponse::Unable,
     }
 }

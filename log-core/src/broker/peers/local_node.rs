@@ -4,13 +4,13 @@ use std::sync::{PoisonError, RwLock};
 
 use super::address::Peer;
 use super::handshake::Name;
-use super::question::Presentation;
+use super::rpc::NodeInfo;
 use super::secret::PeerSecret;
 use crate::ids::{NodeId, ReplicaId};
 use crate::state::FeatureLevel;
 use crate::storage::{ClusterIdentity, Identity};
 
-pub(super) struct Us {
+pub(super) struct LocalNode {
     pub(super) node: NodeId,
     pub(super) replica: ReplicaId,
     /// Where the others are told to connect.
@@ -23,7 +23,7 @@ pub(super) struct Us {
     formed: RwLock<Option<ClusterIdentity>>,
 }
 
-impl Us {
+impl LocalNode {
     pub(super) fn new(
         identity: &Identity,
         address: String,
@@ -62,10 +62,10 @@ impl Us {
         }
     }
 
-    pub(super) fn presentation(&self) -> Presentation {
+    pub(super) fn info(&self) -> NodeInfo {
         let mut listed: Vec<_> = self.listed.iter().map(|peer| peer.node).collect();
         listed.sort_unstable();
-        Presentation {
+        NodeInfo {
             node: self.node,
             replica: self.replica,
             address: self.address.clone(),

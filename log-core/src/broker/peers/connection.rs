@@ -10,15 +10,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::frame::{
-    FRAME_BYTES_MAX, FRAME_HEAD_BYTES, Frame, FrameError, FrameKind, HANDSHAKE_BYTES_MAX, body_len,
-    put_frame, read_frame,
+    FRAME_BYTES_MAX, FRAME_HEAD_BYTES, FrameError, FrameKind, HANDSHAKE_BYTES_MAX, PeerFrame,
+    body_len, put_frame, read_frame,
 };
 use super::handshake::{
-    Greeting, Hello, Name, Nonce, Proof, Purpose, Refusal, Said, Wanted, judge_answerer,
-    judge_caller,
+    ExpectedPeer, Greeting, HandshakeError, Hello, Name, Nonce, Proof, Purpose, Transcript,
+    judge_answerer, judge_caller,
 };
+use super::local_node::LocalNode;
 use super::secret::End;
-use super::us::Us;
 
 /// How long its name may take to be resolved.
 const RESOLVE_WITHIN: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Why a connection did not come about, or ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TalkError {
+pub(super) enum PeerError {
     #[error("where it is is not known: it has registered no address, and has not been heard of")]
     NoAddress,
     #[error("its name cannot be resolved: no answer within {RESOLVE_WITHIN:?}")]
@@ -54,10 +54,10 @@ pub(super) enum TalkError {
     Silent,
     /// The other end refuses.
     #[error("it refuses: {0}")]
-    Refused(Refusal),
+    Refused(HandshakeError),
     /// This end refuses.
     #[error("refused: {0}")]
-    Refusing(Refusal),
+    Refusing(HandshakeError),
     #[error("it is no member any more, and nothing is said to it")]
     NoMember,
     #[error("it closed the connection")]
@@ -74,7 +74,7 @@ pub(super) enum TalkError {
     Socket(#[source] io::Error),
 }
 
-impl TalkError {
+impl PeerError {
     /// Whether the other end said what no node says, rather than nothing.
     pub(super) fn is_nonsense(&self) -> bool {
         matches!(
@@ -85,7 +85,7 @@ impl TalkError {
 }
 
 /// A connection on which both ends know who the other is.
-pub(super) struct Conversation {
+pub(super) struct PeerConnection {
     stream: TcpStream,
     incoming: BytesMut,
     /// Who is at the other end.
@@ -101,51 +101,51 @@ pub(super) struct Conversation {
 /// Calls a node.
 ///
 /// # Errors
-/// [`TalkError`]: there is no connection.
+/// [`PeerError`]: there is no connection.
 pub(super) async fn call(
-    us: &Us,
+    local: &LocalNode,
     address: &str,
-    wanted: Wanted,
+    wanted: ExpectedPeer,
     purpose: Purpose,
-) -> Result<Conversation, TalkError> {
+) -> Result<PeerConnection, PeerError> {
     let stream = connect(address).await?;
-    prepare(&stream).map_err(TalkError::Socket)?;
+    prepare(&stream).map_err(PeerError::Socket)?;
     let mut line = Line::new(stream);
-    let shaken = timeout(HANDSHAKE_WITHIN, line.introduce(us, wanted, purpose));
-    let judged = shaken.await.map_err(|_| TalkError::Silent)?;
+    let shaken = timeout(HANDSHAKE_WITHIN, line.introduce(local, wanted, purpose));
+    let judged = shaken.await.map_err(|_| PeerError::Silent)?;
     line.conclude(judged).await
 }
 
 /// Answers a caller. One that has proved itself must still be `welcome`.
 ///
 /// # Errors
-/// [`TalkError`]: there is no connection.
+/// [`PeerError`]: there is no connection.
 pub(super) async fn answer(
-    us: &Us,
+    local: &LocalNode,
     stream: TcpStream,
-    welcome: impl Fn(&Hello) -> Result<(), Refusal>,
-) -> Result<Conversation, TalkError> {
-    prepare(&stream).map_err(TalkError::Socket)?;
+    welcome: impl Fn(&Hello) -> Result<(), HandshakeError>,
+) -> Result<PeerConnection, PeerError> {
+    prepare(&stream).map_err(PeerError::Socket)?;
     let mut line = Line::new(stream);
-    let shaken = timeout(HANDSHAKE_WITHIN, line.greet(us, welcome));
-    let judged = shaken.await.map_err(|_| TalkError::Silent)?;
+    let shaken = timeout(HANDSHAKE_WITHIN, line.greet(local, welcome));
+    let judged = shaken.await.map_err(|_| PeerError::Silent)?;
     line.conclude(judged).await
 }
 
 /// Connects to one of the addresses that a name has, another one first each time: one that swallows everything must not
 /// use up the time of the others for ever.
-async fn connect(address: &str) -> Result<TcpStream, TalkError> {
+async fn connect(address: &str) -> Result<TcpStream, PeerError> {
     let found = timeout(RESOLVE_WITHIN, tokio::net::lookup_host(address)).await;
-    let found = found.map_err(|_| TalkError::NoName)?;
-    let mut found: Vec<_> = found.map_err(TalkError::Resolve)?.collect();
+    let found = found.map_err(|_| PeerError::NoName)?;
+    let mut found: Vec<_> = found.map_err(PeerError::Resolve)?.collect();
     if found.is_empty() {
-        return Err(TalkError::NoName);
+        return Err(PeerError::NoName);
     }
     let first = rand::random_range(0..found.len());
     found.rotate_left(first);
     let connecting = timeout(CONNECT_WITHIN, TcpStream::connect(&found[..])).await;
-    let connected = connecting.map_err(|_| TalkError::NoAnswer)?;
-    connected.map_err(TalkError::Connect)
+    let connected = connecting.map_err(|_| PeerError::NoAnswer)?;
+    connected.map_err(PeerError::Connect)
 }
 
 /// Small messages are awaited and never held back; a dead peer is noticed by the kernel, both when something waits to be
@@ -186,69 +186,69 @@ impl Line {
     /// The caller's side.
     async fn introduce(
         &mut self,
-        us: &Us,
-        wanted: Wanted,
+        local: &LocalNode,
+        wanted: ExpectedPeer,
         purpose: Purpose,
-    ) -> Result<Agreed, TalkError> {
-        let name = us.name();
+    ) -> Result<Agreed, PeerError> {
+        let name = local.name();
         let hello = Hello {
             purpose,
             from: name.clone(),
             to: wanted,
-            process: us.process,
+            process: local.process,
             nonce: nonce(),
         };
         let hello = hello.encode();
         self.say(FrameKind::Hello, &hello).await?;
         let (greeting, proof) = self.hear_greeting().await?;
-        let (version, answerer) = Greeting::decode(&greeting).map_err(TalkError::Refusing)?;
-        judge_answerer(&name, wanted, &answerer).map_err(TalkError::Refusing)?;
-        let said = Said::new(&hello, &greeting);
+        let (version, answerer) = Greeting::decode(&greeting).map_err(PeerError::Refusing)?;
+        judge_answerer(&name, wanted, &answerer).map_err(PeerError::Refusing)?;
+        let said = Transcript::new(&hello, &greeting);
         proof
-            .check(us.secret.as_ref(), End::Answerer, &said)
-            .map_err(TalkError::Refusing)?;
-        let ours = Proof::of(us.secret.as_ref(), End::Caller, &said);
+            .check(local.secret.as_ref(), End::Answerer, &said)
+            .map_err(PeerError::Refusing)?;
+        let ours = Proof::of(local.secret.as_ref(), End::Caller, &said);
         self.say(FrameKind::Proof, &ours.encode()).await?;
         self.hear(FrameKind::Welcome).await?;
         Ok(Agreed {
             peer: answerer.from,
             purpose,
-            process: us.process,
+            process: local.process,
             version,
         })
     }
 
-    async fn hear_greeting(&mut self) -> Result<(Bytes, Proof), TalkError> {
+    async fn hear_greeting(&mut self) -> Result<(Bytes, Proof), PeerError> {
         let greeting = self.hear(FrameKind::Greeting).await?;
         let proof = self.hear(FrameKind::Proof).await?;
-        let proof = Proof::decode(&proof).map_err(TalkError::Refusing)?;
+        let proof = Proof::decode(&proof).map_err(PeerError::Refusing)?;
         Ok((greeting, proof))
     }
 
     /// The answerer's side.
     async fn greet(
         &mut self,
-        us: &Us,
-        welcome: impl Fn(&Hello) -> Result<(), Refusal>,
-    ) -> Result<Agreed, TalkError> {
-        let name = us.name();
+        local: &LocalNode,
+        welcome: impl Fn(&Hello) -> Result<(), HandshakeError>,
+    ) -> Result<Agreed, PeerError> {
+        let name = local.name();
         let hello = self.hear(FrameKind::Hello).await?;
-        let (version, caller) = Hello::decode(&hello).map_err(TalkError::Refusing)?;
-        judge_caller(&name, us.process, &caller).map_err(TalkError::Refusing)?;
+        let (version, caller) = Hello::decode(&hello).map_err(PeerError::Refusing)?;
+        judge_caller(&name, local.process, &caller).map_err(PeerError::Refusing)?;
         let greeting = Greeting {
             from: name,
             nonce: nonce(),
         };
         let greeting = greeting.encode();
-        let said = Said::new(&hello, &greeting);
-        let ours = Proof::of(us.secret.as_ref(), End::Answerer, &said);
+        let said = Transcript::new(&hello, &greeting);
+        let ours = Proof::of(local.secret.as_ref(), End::Answerer, &said);
         self.say(FrameKind::Greeting, &greeting).await?;
         self.say(FrameKind::Proof, &ours.encode()).await?;
         let proof = self.hear(FrameKind::Proof).await?;
         Proof::decode(&proof)
-            .and_then(|proof| proof.check(us.secret.as_ref(), End::Caller, &said))
+            .and_then(|proof| proof.check(local.secret.as_ref(), End::Caller, &said))
             .and_then(|()| welcome(&caller))
-            .map_err(TalkError::Refusing)?;
+            .map_err(PeerError::Refusing)?;
         self.say(FrameKind::Welcome, &[]).await?;
         Ok(Agreed {
             peer: caller.from,
@@ -258,11 +258,11 @@ impl Line {
         })
     }
 
-    /// Turns the line into a conversation, or tells the other end why not.
+    /// Turns the line into a connection, or tells the other end why not.
     async fn conclude(
         mut self,
-        judged: Result<Agreed, TalkError>,
-    ) -> Result<Conversation, TalkError> {
+        judged: Result<Agreed, PeerError>,
+    ) -> Result<PeerConnection, PeerError> {
         let error = match judged {
             Ok(Agreed {
                 peer,
@@ -270,7 +270,7 @@ impl Line {
                 process,
                 version,
             }) => {
-                return Ok(Conversation {
+                return Ok(PeerConnection {
                     stream: self.stream,
                     incoming: self.incoming,
                     peer,
@@ -282,8 +282,8 @@ impl Line {
             Err(error) => error,
         };
         let reason = match &error {
-            TalkError::Refusing(refusal) => refusal.clone(),
-            nonsense if nonsense.is_nonsense() => Refusal::Nonsense,
+            PeerError::Refusing(refusal) => refusal.clone(),
+            nonsense if nonsense.is_nonsense() => HandshakeError::Nonsense,
             _ => return Err(error),
         };
         // Whether it still listens is its affair.
@@ -293,31 +293,31 @@ impl Line {
     }
 
     /// Says why, and waits until the other end has read it: a connection closed with bytes unread takes it along.
-    async fn refuse(&mut self, reason: &Refusal) -> Result<(), TalkError> {
+    async fn refuse(&mut self, reason: &HandshakeError) -> Result<(), PeerError> {
         self.say(FrameKind::Refusal, &reason.encode()).await?;
-        self.stream.shutdown().await.map_err(TalkError::Socket)?;
+        self.stream.shutdown().await.map_err(PeerError::Socket)?;
         let mut rest = [0; 512];
         while self
             .stream
             .read(&mut rest)
             .await
-            .map_err(TalkError::Socket)?
+            .map_err(PeerError::Socket)?
             != 0
         {}
         Ok(())
     }
 
-    async fn say(&mut self, kind: FrameKind, body: &[u8]) -> Result<(), TalkError> {
+    async fn say(&mut self, kind: FrameKind, body: &[u8]) -> Result<(), PeerError> {
         let mut bytes = BytesMut::new();
         put_frame(&mut bytes, kind, |to| to.put_slice(body));
         self.stream
             .write_all(&bytes)
             .await
-            .map_err(TalkError::Socket)
+            .map_err(PeerError::Socket)
     }
 
     /// Waits as long as the whole handshake may take, which is the caller's to watch.
-    async fn hear(&mut self, expected: FrameKind) -> Result<Bytes, TalkError> {
+    async fn hear(&mut self, expected: FrameKind) -> Result<Bytes, PeerError> {
         let frame = next_frame(
             &mut self.stream,
             &mut self.incoming,
@@ -328,23 +328,26 @@ impl Line {
         match frame {
             Some(frame) if frame.kind == expected => Ok(frame.body),
             Some(frame) if frame.kind == FrameKind::Refusal => {
-                Err(TalkError::Refused(Refusal::decode(&frame.body)))
+                Err(PeerError::Refused(HandshakeError::decode(&frame.body)))
             }
-            Some(frame) => Err(TalkError::Unexpected(frame.kind)),
-            None => Err(TalkError::Closed),
+            Some(frame) => Err(PeerError::Unexpected(frame.kind)),
+            None => Err(PeerError::Closed),
         }
     }
 }
 
-impl Conversation {
+impl PeerConnection {
     /// The next frame; `None` when the other end is done.
     ///
     /// # Errors
-    /// [`TalkError`], also after `silence_max` without a byte: the connection is over.
+    /// [`PeerError`], also after `silence_max` without a byte: the connection is over.
     ///
     /// # Cancel safety
     /// What has arrived is kept.
-    pub(super) async fn next(&mut self, silence_max: Duration) -> Result<Option<Frame>, TalkError> {
+    pub(super) async fn next(
+        &mut self,
+        silence_max: Duration,
+    ) -> Result<Option<PeerFrame>, PeerError> {
         next_frame(
             &mut self.stream,
             &mut self.incoming,
@@ -357,13 +360,13 @@ impl Conversation {
     /// Sends frames that were put together, all of them.
     ///
     /// # Errors
-    /// [`TalkError`], also when the other end takes nothing for a second: the connection is over.
-    pub(super) async fn send(&mut self, mut frames: &[u8]) -> Result<(), TalkError> {
+    /// [`PeerError`], also when the other end takes nothing for a second: the connection is over.
+    pub(super) async fn send(&mut self, mut frames: &[u8]) -> Result<(), PeerError> {
         while !frames.is_empty() {
             let written = timeout(DEAD_AFTER, self.stream.write(frames)).await;
-            let written = written.map_err(|_| TalkError::Stalled(DEAD_AFTER))?;
-            match written.map_err(TalkError::Socket)? {
-                0 => return Err(TalkError::Closed),
+            let written = written.map_err(|_| PeerError::Stalled(DEAD_AFTER))?;
+            match written.map_err(PeerError::Socket)? {
+                0 => return Err(PeerError::Closed),
                 written => frames = &frames[written..],
             }
         }
@@ -376,7 +379,7 @@ async fn next_frame(
     incoming: &mut BytesMut,
     bytes_max: usize,
     silence_max: Duration,
-) -> Result<Option<Frame>, TalkError> {
+) -> Result<Option<PeerFrame>, PeerError> {
     loop {
         let wanted = match incoming.first_chunk::<FRAME_HEAD_BYTES>() {
             Some(head) => FRAME_HEAD_BYTES + body_len(*head, bytes_max)?,
@@ -392,10 +395,10 @@ async fn next_frame(
         }
         incoming.reserve((wanted - incoming.len()).min(READ_BYTES));
         let read = timeout(silence_max, stream.read_buf(incoming)).await;
-        let read = read.map_err(|_| TalkError::Stalled(silence_max))?;
-        match read.map_err(TalkError::Socket)? {
+        let read = read.map_err(|_| PeerError::Stalled(silence_max))?;
+        match read.map_err(PeerError::Socket)? {
             0 if incoming.is_empty() => return Ok(None),
-            0 => return Err(TalkError::Closed),
+            0 => return Err(PeerError::Closed),
             _ => {}
         }
     }

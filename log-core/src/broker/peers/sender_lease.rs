@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::handshake::{Hello, Refusal};
+use super::handshake::{HandshakeError, Hello};
 use crate::ids::ReplicaId;
 
 /// A process that was heard of within so long is alive: it says four times a second how it is. One that was killed is
@@ -19,14 +19,14 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The connection on which a replica tells.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct SenderLease {
     process: u64,
     /// Ends when a newer connection takes this one's place.
     pub(super) superseded: CancellationToken,
     heard_ms: AtomicU64,
 }
 
-impl Teller {
+impl SenderLease {
     /// Notes that something was heard.
     pub(super) fn heard(&self, now: Duration) {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -41,51 +41,56 @@ impl Teller {
 
 /// The connection of each replica that tells.
 #[derive(Debug, Default)]
-pub(super) struct Tellers {
-    by_replica: Mutex<BTreeMap<ReplicaId, Arc<Teller>>>,
+pub(super) struct SenderLeases {
+    by_replica: Mutex<BTreeMap<ReplicaId, Arc<SenderLease>>>,
 }
 
-impl Tellers {
+impl SenderLeases {
     /// Judges a caller that has proved that it is a node.
     ///
     /// # Errors
-    /// [`Refusal::TwoProcesses`] while another process tells as the same replica.
-    pub(super) fn judge(&self, now: Duration, caller: &Hello) -> Result<(), Refusal> {
+    /// [`HandshakeError::TwoProcesses`] while another process tells as the same replica.
+    pub(super) fn judge(&self, now: Duration, caller: &Hello) -> Result<(), HandshakeError> {
         match self.lock().get(&caller.from.replica) {
             Some(first) if first.process != caller.process && first.is_alive(now) => {
                 let node = caller.from.node;
-                Err(Refusal::TwoProcesses { node })
+                Err(HandshakeError::TwoProcesses { node })
             }
             _ => Ok(()),
         }
     }
 
     /// A new connection, which takes the place of an older one.
-    pub(super) fn begin(&self, now: Duration, replica: ReplicaId, process: u64) -> Arc<Teller> {
-        let teller = Arc::new(Teller {
+    pub(super) fn begin(
+        &self,
+        now: Duration,
+        replica: ReplicaId,
+        process: u64,
+    ) -> Arc<SenderLease> {
+        let lease = Arc::new(SenderLease {
             process,
             superseded: CancellationToken::new(),
             heard_ms: AtomicU64::default(),
         });
-        teller.heard(now);
-        if let Some(older) = self.lock().insert(replica, Arc::clone(&teller)) {
+        lease.heard(now);
+        if let Some(older) = self.lock().insert(replica, Arc::clone(&lease)) {
             older.superseded.cancel();
         }
-        teller
+        lease
     }
 
     /// A connection has ended.
-    pub(super) fn end(&self, replica: ReplicaId, ended: &Arc<Teller>) {
-        let mut tellers = self.lock();
-        let is_this_one = tellers
+    pub(super) fn end(&self, replica: ReplicaId, ended: &Arc<SenderLease>) {
+        let mut leases = self.lock();
+        let is_this_one = leases
             .get(&replica)
-            .is_some_and(|teller| Arc::ptr_eq(teller, ended));
+            .is_some_and(|lease| Arc::ptr_eq(lease, ended));
         if is_this_one {
-            tellers.remove(&replica);
+            leases.remove(&replica);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<Teller>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, Arc<SenderLease>>> {
         self.by_replica
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -95,7 +100,7 @@ impl Tellers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::peers::handshake::{Name, Purpose, Wanted};
+    use crate::broker::peers::handshake::{ExpectedPeer, Name, Purpose};
     use crate::ids::NodeId;
 
     const REPLICA: ReplicaId = ReplicaId(7);
@@ -109,7 +114,7 @@ mod tests {
                 cluster: None,
                 address: "here:1".to_owned(),
             },
-            to: Wanted::default(),
+            to: ExpectedPeer::default(),
             process,
             nonce: [0; 16],
         }
@@ -121,36 +126,36 @@ mod tests {
 
     #[test]
     fn a_second_process_is_refused_while_the_first_one_tells() {
-        let tellers = Tellers::default();
-        let first = tellers.begin(at(0), REPLICA, 1);
+        let leases = SenderLeases::default();
+        let first = leases.begin(at(0), REPLICA, 1);
         first.heard(at(5_000));
 
-        let refused = tellers.judge(at(5_500), &hello_of(2));
+        let refused = leases.judge(at(5_500), &hello_of(2));
         assert!(
-            matches!(refused, Err(Refusal::TwoProcesses { .. })),
+            matches!(refused, Err(HandshakeError::TwoProcesses { .. })),
             "{refused:?}"
         );
-        assert_eq!(tellers.judge(at(5_500), &hello_of(1)), Ok(()), "the same");
-        assert_eq!(tellers.judge(at(6_000), &hello_of(2)), Ok(()), "silent");
+        assert_eq!(leases.judge(at(5_500), &hello_of(1)), Ok(()), "the same");
+        assert_eq!(leases.judge(at(6_000), &hello_of(2)), Ok(()), "silent");
     }
 
     #[test]
     fn a_process_that_has_ended_is_followed_by_the_next_at_once() {
-        let tellers = Tellers::default();
-        let first = tellers.begin(at(0), REPLICA, 1);
-        tellers.end(REPLICA, &first);
-        assert_eq!(tellers.judge(at(1), &hello_of(2)), Ok(()));
+        let leases = SenderLeases::default();
+        let first = leases.begin(at(0), REPLICA, 1);
+        leases.end(REPLICA, &first);
+        assert_eq!(leases.judge(at(1), &hello_of(2)), Ok(()));
     }
 
     #[test]
     fn a_newer_connection_takes_the_place_of_an_older_one() {
-        let tellers = Tellers::default();
-        let older = tellers.begin(at(0), REPLICA, 1);
-        let newer = tellers.begin(at(1), REPLICA, 1);
+        let leases = SenderLeases::default();
+        let older = leases.begin(at(0), REPLICA, 1);
+        let newer = leases.begin(at(1), REPLICA, 1);
         assert!(older.superseded.is_cancelled() && !newer.superseded.is_cancelled());
 
-        tellers.end(REPLICA, &older);
-        let second = tellers.judge(at(2), &hello_of(2));
+        leases.end(REPLICA, &older);
+        let second = leases.judge(at(2), &hello_of(2));
         assert!(second.is_err(), "the newer one still tells");
     }
 }
