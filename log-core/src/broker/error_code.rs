@@ -11,7 +11,7 @@ use crate::storage::ReadError;
 
 /// What a client asked: a node that does not lead answers each in its own words (rule 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum ErrorScope {
     /// Records of a partition.
     Partition,
     /// A group or a transaction.
@@ -21,66 +21,70 @@ pub(super) enum Asked {
 }
 
 /// Why this node does not serve such a request now; `None` when it does.
-pub(super) fn not_leading(leadership: Leadership, asked: Asked) -> Option<ResponseError> {
-    match (leadership, asked) {
+pub(super) fn not_leading(leadership: Leadership, scope: ErrorScope) -> Option<ResponseError> {
+    match (leadership, scope) {
         (Leadership::Leader { .. }, _) => None,
-        (Leadership::Starting, Asked::Partition) => Some(ResponseError::LeaderNotAvailable),
-        (Leadership::Starting, Asked::Coordinator) => {
+        (Leadership::Starting, ErrorScope::Partition) => Some(ResponseError::LeaderNotAvailable),
+        (Leadership::Starting, ErrorScope::Coordinator) => {
             Some(ResponseError::CoordinatorLoadInProgress)
         }
-        (Leadership::Starting | Leadership::Follower { .. }, Asked::Controller) => {
+        (Leadership::Starting | Leadership::Follower { .. }, ErrorScope::Controller) => {
             Some(ResponseError::NotController)
         }
-        (Leadership::Follower { .. }, Asked::Partition) => Some(ResponseError::NotLeaderOrFollower),
-        (Leadership::Follower { .. }, Asked::Coordinator) => Some(ResponseError::NotCoordinator),
+        (Leadership::Follower { .. }, ErrorScope::Partition) => {
+            Some(ResponseError::NotLeaderOrFollower)
+        }
+        (Leadership::Follower { .. }, ErrorScope::Coordinator) => {
+            Some(ResponseError::NotCoordinator)
+        }
     }
 }
 
 /// A proposal without an outcome. Only what was certainly not written may say so (rule 2): clients read
 /// NOT_LEADER_OR_FOLLOWER as "not persisted" and would send the batch again under a new sequence.
-pub(super) fn of_propose_error(error: ProposeError, asked: Asked) -> ResponseError {
-    match (error, asked) {
-        (ProposeError::NotLeader, Asked::Partition) => ResponseError::NotLeaderOrFollower,
-        (ProposeError::NotLeader, Asked::Coordinator) => ResponseError::NotCoordinator,
-        (ProposeError::NotLeader, Asked::Controller) => ResponseError::NotController,
-        (ProposeError::Dropped, Asked::Partition) => ResponseError::NotEnoughReplicas,
-        (ProposeError::Dropped, Asked::Coordinator) => ResponseError::CoordinatorNotAvailable,
-        (ProposeError::Dropped, Asked::Controller) => ResponseError::RequestTimedOut,
-        (ProposeError::TooLarge, Asked::Partition) => ResponseError::MessageTooLarge,
-        (ProposeError::TooLarge, Asked::Coordinator | Asked::Controller) => {
+pub(super) fn of_propose_error(error: ProposeError, scope: ErrorScope) -> ResponseError {
+    match (error, scope) {
+        (ProposeError::NotLeader, ErrorScope::Partition) => ResponseError::NotLeaderOrFollower,
+        (ProposeError::NotLeader, ErrorScope::Coordinator) => ResponseError::NotCoordinator,
+        (ProposeError::NotLeader, ErrorScope::Controller) => ResponseError::NotController,
+        (ProposeError::Dropped, ErrorScope::Partition) => ResponseError::NotEnoughReplicas,
+        (ProposeError::Dropped, ErrorScope::Coordinator) => ResponseError::CoordinatorNotAvailable,
+        (ProposeError::Dropped, ErrorScope::Controller) => ResponseError::RequestTimedOut,
+        (ProposeError::TooLarge, ErrorScope::Partition) => ResponseError::MessageTooLarge,
+        (ProposeError::TooLarge, ErrorScope::Coordinator | ErrorScope::Controller) => {
             ResponseError::InvalidRequest
         }
         (ProposeError::DiskFull | ProposeError::TooManyPartitions(_), _) => {
             ResponseError::PolicyViolation
         }
-        (ProposeError::OutcomeUnknown | ProposeError::Stopped, Asked::Coordinator) => {
+        (ProposeError::OutcomeUnknown | ProposeError::Stopped, ErrorScope::Coordinator) => {
             ResponseError::CoordinatorNotAvailable
         }
         (
             ProposeError::OutcomeUnknown | ProposeError::Stopped,
-            Asked::Partition | Asked::Controller,
+            ErrorScope::Partition | ErrorScope::Controller,
         ) => ResponseError::RequestTimedOut,
     }
 }
 
 /// A read whose answer nobody can say to be current. Nothing was written, so whoever asked is sent on at once.
-pub(super) fn of_unconfirmed_read(error: ProposeError, asked: Asked) -> ResponseError {
+pub(super) fn of_unconfirmed_read(error: ProposeError, scope: ErrorScope) -> ResponseError {
     match error {
         ProposeError::NotLeader | ProposeError::OutcomeUnknown => {
-            of_propose_error(ProposeError::NotLeader, asked)
+            of_propose_error(ProposeError::NotLeader, scope)
         }
         ProposeError::Dropped
         | ProposeError::TooLarge
         | ProposeError::DiskFull
         | ProposeError::TooManyPartitions(_)
-        | ProposeError::Stopped => of_propose_error(ProposeError::Stopped, asked),
+        | ProposeError::Stopped => of_propose_error(ProposeError::Stopped, scope),
     }
 }
 
 /// A command that was not applied within its deadline. Whether it will be is not known. Older clients take no other
 /// word for "ask again" from a coordinator.
-pub(super) fn of_deadline(asked: Asked) -> ResponseError {
-    of_propose_error(ProposeError::OutcomeUnknown, asked)
+pub(super) fn of_deadline(scope: ErrorScope) -> ResponseError {
+    of_propose_error(ProposeError::OutcomeUnknown, scope)
 }
 
 /// A command that the state machine refused.
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn only_what_was_certainly_not_written_is_said_to_be_safe_to_send_again() {
-        let code = |error| of_propose_error(error, Asked::Partition);
+        let code = |error| of_propose_error(error, ErrorScope::Partition);
         assert_eq!(
             code(ProposeError::NotLeader),
             ResponseError::NotLeaderOrFollower
@@ -185,9 +189,13 @@ mod tests {
     #[test]
     fn a_leader_that_has_not_caught_up_asks_to_come_back_and_a_follower_sends_away() {
         let follower = Leadership::Follower { leader: None };
-        let all = [Asked::Partition, Asked::Coordinator, Asked::Controller];
+        let all = [
+            ErrorScope::Partition,
+            ErrorScope::Coordinator,
+            ErrorScope::Controller,
+        ];
         assert_eq!(
-            all.map(|asked| not_leading(Leadership::Starting, asked)),
+            all.map(|scope| not_leading(Leadership::Starting, scope)),
             [
                 Some(ResponseError::LeaderNotAvailable),
                 Some(ResponseError::CoordinatorLoadInProgress),
@@ -195,7 +203,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            all.map(|asked| not_leading(follower, asked)),
+            all.map(|scope| not_leading(follower, scope)),
             [
                 Some(ResponseError::NotLeaderOrFollower),
                 Some(ResponseError::NotCoordinator),
@@ -207,7 +215,7 @@ mod tests {
         };
         assert!(
             all.iter()
-                .all(|asked| not_leading(leader, *asked).is_none())
+                .all(|scope| not_leading(leader, *scope).is_none())
         );
     }
 }

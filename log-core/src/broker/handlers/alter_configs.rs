@@ -13,8 +13,8 @@ use kafka_protocol::messages::{
 };
 
 use super::described_config::{BROKER, TOPIC};
-use super::proposal::{Failed, settle, told};
-use crate::broker::error_code::{Asked, not_leading};
+use super::proposal::{ErrorResponse, propose_and_wait, to_wire};
+use crate::broker::error_code::{ErrorScope, not_leading};
 use crate::broker::service::Service;
 use crate::ids::TopicName;
 use crate::state::{AlterTopicConfigs, Command, ConfigAction, ConfigChange, ConfigOp};
@@ -36,14 +36,14 @@ pub(in crate::broker) async fn replace(
                 None => Err(value_needed(&key)),
             }
         });
-        let configs: Result<BTreeMap<String, String>, Failed> = configs.collect();
-        let named = Named {
+        let configs: Result<BTreeMap<String, String>, ErrorResponse> = configs.collect();
+        let named = ResourceKey {
             kind: resource.resource_type,
             name: &resource.resource_name,
         };
         let change = configs.map(ConfigChange::Replace);
         let done = alter(service, &mut once, named, change, request.validate_only).await;
-        let (code, message) = told(done);
+        let (code, message) = to_wire(done);
         responses.push(
             AlterConfigsResourceResponse::default()
                 .with_error_code(code)
@@ -67,13 +67,13 @@ pub(in crate::broker) async fn incremental(
             .iter()
             .map(op)
             .collect::<Result<Vec<_>, _>>();
-        let named = Named {
+        let named = ResourceKey {
             kind: resource.resource_type,
             name: &resource.resource_name,
         };
         let change = ops.map(ConfigChange::Incremental);
         let done = alter(service, &mut once, named, change, request.validate_only).await;
-        let (code, message) = told(done);
+        let (code, message) = to_wire(done);
         responses.push(
             IncrementalResponse::default()
                 .with_error_code(code)
@@ -85,15 +85,15 @@ pub(in crate::broker) async fn incremental(
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }
 
-fn value_needed(key: &str) -> Failed {
-    Failed::of(
+fn value_needed(key: &str) -> ErrorResponse {
+    ErrorResponse::of(
         ResponseError::InvalidRequest,
         format!("{key}: a value is needed"),
     )
 }
 
 /// One setting's change: the wire's 0 sets, 1 deletes, 2 appends, 3 subtracts.
-fn op(config: &AlterableConfig) -> Result<ConfigOp, Failed> {
+fn op(config: &AlterableConfig) -> Result<ConfigOp, ErrorResponse> {
     let key = config.name.to_string();
     let value = config.value.as_ref().map(ToString::to_string);
     let needed = || value_needed(&key);
@@ -104,7 +104,7 @@ fn op(config: &AlterableConfig) -> Result<ConfigOp, Failed> {
         3 => ConfigAction::Subtract(value.ok_or_else(needed)?),
         other => {
             let message = format!("{key}: operation {other}, known are 0 to 3");
-            return Err(Failed::of(ResponseError::InvalidRequest, message));
+            return Err(ErrorResponse::of(ResponseError::InvalidRequest, message));
         }
     };
     Ok(ConfigOp { key, action })
@@ -114,7 +114,7 @@ fn op(config: &AlterableConfig) -> Result<ConfigOp, Failed> {
 #[derive(Default)]
 struct Once(BTreeSet<(i8, String)>);
 
-struct Named<'a> {
+struct ResourceKey<'a> {
     kind: i8,
     name: &'a str,
 }
@@ -122,17 +122,17 @@ struct Named<'a> {
 async fn alter(
     service: &Service,
     once: &mut Once,
-    named: Named<'_>,
-    change: Result<ConfigChange, Failed>,
+    named: ResourceKey<'_>,
+    change: Result<ConfigChange, ErrorResponse>,
     validate_only: bool,
-) -> Result<(), Failed> {
+) -> Result<(), ErrorResponse> {
     if !once.0.insert((named.kind, named.name.to_owned())) {
-        return Err(Failed::of(
+        return Err(ErrorResponse::of(
             ResponseError::InvalidRequest,
             "the request names this more than once",
         ));
     }
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Controller) {
         return Err(code.into());
     }
     let command = command(service, &named, change?)?;
@@ -141,14 +141,14 @@ async fn alter(
         .replica()
         .state()
         .check_alter_storable(&command, voters);
-    storable.map_err(|refusal| Failed::from(&refusal))?;
+    storable.map_err(|refusal| ErrorResponse::from(&refusal))?;
     if validate_only {
         return Ok(());
     }
-    settle(
+    propose_and_wait(
         service,
         Command::AlterTopicConfigs(command),
-        Asked::Controller,
+        ErrorScope::Controller,
         WAIT,
     )
     .await
@@ -157,9 +157,9 @@ async fn alter(
 
 fn command(
     service: &Service,
-    named: &Named<'_>,
+    named: &ResourceKey<'_>,
     change: ConfigChange,
-) -> Result<AlterTopicConfigs, Failed> {
+) -> Result<AlterTopicConfigs, ErrorResponse> {
     match named.kind {
         TOPIC => {
             let name =
@@ -175,12 +175,12 @@ fn command(
         }
         BROKER => {
             let message = "a broker's settings are read at its start, and change nowhere else";
-            Err(Failed::of(ResponseError::InvalidRequest, message))
+            Err(ErrorResponse::of(ResponseError::InvalidRequest, message))
         }
         other => {
             let message =
                 format!("resource type {other}: only topics (2) have settings that can be changed");
-            Err(Failed::of(ResponseError::InvalidRequest, message))
+            Err(ErrorResponse::of(ResponseError::InvalidRequest, message))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use tokio::time::timeout;
 
-use crate::broker::error_code::{Asked, not_leading, of_unconfirmed_read};
+use crate::broker::error_code::{ErrorScope, not_leading, of_unconfirmed_read};
 use crate::broker::service::Service;
 use crate::ids::LeaderEpoch;
 use crate::node::Leadership;
@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Waits until this node may say what is current; with that, its epoch.
 pub(super) async fn read_barrier(
     service: &Service,
-    asked: Asked,
+    asked: ErrorScope,
 ) -> Result<LeaderEpoch, ResponseError> {
     let leadership = service.replica().leadership();
     let Leadership::Leader { epoch } = leadership else {
@@ -45,7 +45,7 @@ pub(super) async fn list_barrier(service: &Service) -> Result<Listed, ResponseEr
     if let Leadership::Follower { leader: Some(_) } = service.replica().leadership() {
         return Ok(Listed::Elsewhere);
     }
-    match read_barrier(service, Asked::Coordinator).await {
+    match read_barrier(service, ErrorScope::Coordinator).await {
         Ok(_) => Ok(Listed::Here),
         Err(_) => Err(ResponseError::CoordinatorLoadInProgress),
     }

@@ -29,8 +29,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::barrier::read_barrier;
 use super::membership::caller;
 use super::named_partition::{named, wire_topic};
-use super::proposal::{Failed, settle};
-use crate::broker::error_code::{Asked, not_leading, of_group_error};
+use super::proposal::{ErrorResponse, propose_and_wait};
+use crate::broker::error_code::{ErrorScope, not_leading, of_group_error};
 use crate::broker::service::Service;
 use crate::group::Caller;
 use crate::ids::{GroupId, TopicName, TopicPartition};
@@ -71,13 +71,16 @@ impl SortedCommit {
             topic
                 .partitions
                 .iter()
-                .map(|partition| AskedCommit::of(&topic.name, partition))
+                .map(|partition| RequestedOffset::of(&topic.name, partition))
         });
         Self::sort(service, partitions)
     }
 
     /// Puts each where it belongs.
-    pub(super) fn sort(service: &Service, partitions: impl Iterator<Item = AskedCommit>) -> Self {
+    pub(super) fn sort(
+        service: &Service,
+        partitions: impl Iterator<Item = RequestedOffset>,
+    ) -> Self {
         let mut sorted = Self {
             sound: Vec::new(),
             refused: BTreeMap::new(),
@@ -119,7 +122,7 @@ impl SortedCommit {
 }
 
 /// One partition of a commit, as both kinds of commit name it.
-pub(super) struct AskedCommit {
+pub(super) struct RequestedOffset {
     pub(super) topic: String,
     pub(super) partition: i32,
     pub(super) offset: i64,
@@ -127,7 +130,7 @@ pub(super) struct AskedCommit {
     pub(super) metadata: Option<StrBytes>,
 }
 
-impl AskedCommit {
+impl RequestedOffset {
     fn of(topic: &str, partition: &OffsetCommitRequestPartition) -> Self {
         Self {
             topic: topic.to_owned(),
@@ -182,10 +185,10 @@ async fn commit_sound(
         offsets,
         retention_ms,
     };
-    let outcome = settle(
+    let outcome = propose_and_wait(
         service,
         Command::CommitOffsets(command),
-        Asked::Coordinator,
+        ErrorScope::Coordinator,
         WAIT,
     )
     .await;
@@ -217,7 +220,7 @@ pub(super) async fn admit(
     group: &GroupId,
     by: Option<Caller>,
 ) -> Result<(), ResponseError> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Coordinator) {
         return Err(code);
     }
     let admitted = service.replica().admit_commit(group.clone(), by).await;
@@ -226,7 +229,7 @@ pub(super) async fn admit(
 
 /// The partitions that a commit has left out.
 pub(super) fn unknown_of(
-    outcome: Result<Response, Failed>,
+    outcome: Result<Response, ErrorResponse>,
 ) -> Result<BTreeSet<TopicPartition>, ResponseError> {
     match outcome {
         Ok(Response::OffsetsCommitted { unknown }) => Ok(unknown.into_iter().collect()),
@@ -258,7 +261,9 @@ pub(in crate::broker) async fn fetch(
     version: i16,
     request: OffsetFetchRequest,
 ) -> Option<OffsetFetchResponse> {
-    let current = read_barrier(service, Asked::Coordinator).await.map(|_| ());
+    let current = read_barrier(service, ErrorScope::Coordinator)
+        .await
+        .map(|_| ());
     if let Err(ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable) = current {
         return None;
     }
@@ -453,7 +458,7 @@ pub(in crate::broker) async fn delete(
         .filter_map(|(topic, partition)| named(topic, partition))
         .collect();
     let command = Command::DeleteOffsets(DeleteOffsets { group, partitions });
-    if let Err(failed) = settle(service, command, Asked::Coordinator, WAIT).await {
+    if let Err(failed) = propose_and_wait(service, command, ErrorScope::Coordinator, WAIT).await {
         return OffsetDeleteResponse::default().with_error_code(failed.code.code());
     }
     let topics = request.topics.into_iter().map(|topic| {
@@ -478,7 +483,7 @@ async fn subscribed_topics(
     service: &Service,
     group: &GroupId,
 ) -> Result<BTreeSet<String>, ResponseError> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Coordinator) {
         return Err(code);
     }
     let described = service.replica().describe_group(group.clone()).await;

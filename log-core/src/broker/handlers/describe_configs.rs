@@ -13,8 +13,8 @@ use super::barrier::read_barrier;
 use super::described_config::{
     BROKER, DescribedConfig, Source, TOPIC, broker_configs, topic_configs,
 };
-use super::proposal::Failed;
-use crate::broker::error_code::Asked;
+use super::proposal::ErrorResponse;
+use crate::broker::error_code::ErrorScope;
 use crate::broker::service::Service;
 use crate::ids::TopicName;
 
@@ -23,7 +23,7 @@ pub(in crate::broker) async fn answer(
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     // Answered anywhere (rule 8), but on a leader with what is current.
-    if read_barrier(service, Asked::Controller).await.is_err() {
+    if read_barrier(service, ErrorScope::Controller).await.is_err() {
         tracing::debug!("settings described without the word that they are current");
     }
     let described = request
@@ -62,11 +62,11 @@ fn describe(
 fn configs(
     service: &Service,
     resource: &DescribeConfigsResource,
-) -> Result<Vec<DescribedConfig>, Failed> {
+) -> Result<Vec<DescribedConfig>, ErrorResponse> {
     match resource.resource_type {
         TOPIC => {
             let name = TopicName::parse(&resource.resource_name).map_err(|error| {
-                Failed::of(ResponseError::InvalidTopicException, error.to_string())
+                ErrorResponse::of(ResponseError::InvalidTopicException, error.to_string())
             })?;
             let state = service.replica().state();
             let topic = state
@@ -79,14 +79,14 @@ fn configs(
             let asked = resource.resource_name.as_str();
             if !asked.is_empty() && asked != ours {
                 let message = format!("broker {asked} was asked of broker {ours}");
-                return Err(Failed::of(ResponseError::InvalidRequest, message));
+                return Err(ErrorResponse::of(ResponseError::InvalidRequest, message));
             }
             Ok(broker_configs(service.config(), service.advertised()).collect())
         }
         other => {
             let message =
                 format!("resource type {other}: topics (2) and brokers (4) have settings here");
-            Err(Failed::of(ResponseError::InvalidRequest, message))
+            Err(ErrorResponse::of(ResponseError::InvalidRequest, message))
         }
     }
 }

@@ -6,8 +6,8 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicName};
 
 use super::named_partition::{find, wire_topic};
-use super::proposal::{Failed, told};
-use crate::broker::error_code::{Asked, not_leading};
+use super::proposal::{ErrorResponse, to_wire};
+use crate::broker::error_code::{ErrorScope, not_leading};
 use crate::broker::service::Service;
 
 /// Of the preferred replica, or of one that is not in sync; there are no others.
@@ -19,7 +19,7 @@ pub(in crate::broker) fn answer(
     request: ElectLeadersRequest,
 ) -> ElectLeadersResponse {
     let response = ElectLeadersResponse::default();
-    let elsewhere = not_leading(service.replica().leadership(), Asked::Controller);
+    let elsewhere = not_leading(service.replica().leadership(), ErrorScope::Controller);
     let known_type = ELECTION_TYPES.contains(&request.election_type);
     let refused = elsewhere.or((!known_type).then_some(ResponseError::InvalidRequest));
     match (refused, request.topic_partitions) {
@@ -44,7 +44,7 @@ pub(in crate::broker) fn answer(
         (None, Some(asked)) => {
             let not_needed = |topic: &str, partition: i32| {
                 find(&service.replica().state(), topic, partition)?;
-                Err(Failed::of(
+                Err(ErrorResponse::of(
                     ResponseError::ElectionNotNeeded,
                     "one node leads all partitions; the voters elect it",
                 ))
@@ -57,10 +57,10 @@ pub(in crate::broker) fn answer(
 
 fn each(
     topic: TopicPartitions,
-    outcome: impl Fn(&str, i32) -> Result<(), Failed>,
+    outcome: impl Fn(&str, i32) -> Result<(), ErrorResponse>,
 ) -> ReplicaElectionResult {
     let one = |partition: &i32| {
-        let (code, message) = told(outcome(&topic.topic, *partition));
+        let (code, message) = to_wire(outcome(&topic.topic, *partition));
         PartitionResult::default()
             .with_partition_id(*partition)
             .with_error_code(code)

@@ -7,8 +7,8 @@ use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
 use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 use tracing::info;
 
-use super::proposal::{Failed, deadline, settle, told};
-use crate::broker::error_code::{Asked, not_leading};
+use super::proposal::{ErrorResponse, deadline, propose_and_wait, to_wire};
+use crate::broker::error_code::{ErrorScope, not_leading};
 use crate::broker::service::Service;
 use crate::ids::TimestampMs;
 use crate::state::{Command, FeatureLevel, JudgeClockJumps, JumpVerdict, RaiseFeatureLevel};
@@ -26,11 +26,11 @@ pub(in crate::broker) async fn update(
     request: UpdateFeaturesRequest,
 ) -> UpdateFeaturesResponse {
     let response = UpdateFeaturesResponse::default().with_error_message(None);
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Controller) {
         return response.with_error_code(code.code());
     }
     if let Some(word) = clock_verdict(&request.unknown_tagged_fields) {
-        let (code, message) = told(judge(service, word, &request).await);
+        let (code, message) = to_wire(judge(service, word, &request).await);
         return response.with_error_code(code).with_error_message(message);
     }
     let mut results = Vec::with_capacity(request.feature_updates.len());
@@ -38,7 +38,7 @@ pub(in crate::broker) async fn update(
         let raised = raise(service, version, asked, &request).await;
         // From version 2 on an update has no answer of its own: it is all or nothing.
         if 2 <= version && raised.is_err() {
-            let (code, message) = told(raised);
+            let (code, message) = to_wire(raised);
             return response.with_error_code(code).with_error_message(message);
         }
         results.push(result(asked, raised));
@@ -53,8 +53,8 @@ async fn judge(
     service: &Service,
     word: Result<ClockVerdict, ()>,
     request: &UpdateFeaturesRequest,
-) -> Result<(), Failed> {
-    let invalid = |message: &str| Failed::of(ResponseError::InvalidRequest, message);
+) -> Result<(), ErrorResponse> {
+    let invalid = |message: &str| ErrorResponse::of(ResponseError::InvalidRequest, message);
     let ClockVerdict {
         until_ms,
         time_passed,
@@ -79,10 +79,10 @@ async fn judge(
         verdict,
     };
     let wait = deadline(request.timeout_ms);
-    let judged = settle(
+    let judged = propose_and_wait(
         service,
         Command::JudgeClockJumps(judge),
-        Asked::Controller,
+        ErrorScope::Controller,
         wait,
     );
     judged.await?;
@@ -90,8 +90,8 @@ async fn judge(
     Ok(())
 }
 
-fn result(asked: &FeatureUpdateKey, raised: Result<(), Failed>) -> UpdatableFeatureResult {
-    let (code, message) = told(raised);
+fn result(asked: &FeatureUpdateKey, raised: Result<(), ErrorResponse>) -> UpdatableFeatureResult {
+    let (code, message) = to_wire(raised);
     UpdatableFeatureResult::default()
         .with_feature(asked.feature.clone())
         .with_error_code(code)
@@ -103,7 +103,7 @@ async fn raise(
     version: i16,
     asked: &FeatureUpdateKey,
     request: &UpdateFeaturesRequest,
-) -> Result<(), Failed> {
+) -> Result<(), ErrorResponse> {
     let raise = RaiseFeatureLevel {
         level: level(version, asked)?,
     };
@@ -112,18 +112,23 @@ async fn raise(
         let state = service.replica().state();
         return state
             .check_raise_feature_level(&raise)
-            .map_err(|refusal| Failed::from(&refusal));
+            .map_err(|refusal| ErrorResponse::from(&refusal));
     }
     let wait = deadline(request.timeout_ms);
     let command = Command::RaiseFeatureLevel(raise);
-    settle(service, command, Asked::Controller, wait)
+    propose_and_wait(service, command, ErrorScope::Controller, wait)
         .await
         .map(|_| ())
 }
 
 /// A level that this node's own software does not have is never proposed: applying it would stop the node.
-fn level(version: i16, asked: &FeatureUpdateKey) -> Result<FeatureLevel, Failed> {
-    let refused = |message: String| Err(Failed::of(ResponseError::InvalidUpdateVersion, message));
+fn level(version: i16, asked: &FeatureUpdateKey) -> Result<FeatureLevel, ErrorResponse> {
+    let refused = |message: String| {
+        Err(ErrorResponse::of(
+            ResponseError::InvalidUpdateVersion,
+            message,
+        ))
+    };
     if asked.feature.as_str() != FEATURE {
         return refused(format!(
             "{}: the one feature is {FEATURE}",
@@ -149,7 +154,7 @@ fn level(version: i16, asked: &FeatureUpdateKey) -> Result<FeatureLevel, Failed>
 }
 
 /// The state machine asks every registered node; one that has never registered has not said what it can do.
-fn all_are_registered(service: &Service) -> Result<(), Failed> {
+fn all_are_registered(service: &Service) -> Result<(), ErrorResponse> {
     let membership = service.replica().membership();
     let state = service.replica().state();
     let members = membership.voters.iter().chain(&membership.learners);
@@ -158,7 +163,10 @@ fn all_are_registered(service: &Service) -> Result<(), Failed> {
         0 => Ok(()),
         count => {
             let message = format!("{count} members have not said yet what their software can do");
-            Err(Failed::of(ResponseError::FeatureUpdateFailed, message))
+            Err(ErrorResponse::of(
+                ResponseError::FeatureUpdateFailed,
+                message,
+            ))
         }
     }
 }

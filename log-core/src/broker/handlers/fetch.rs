@@ -21,7 +21,7 @@ use super::barrier::read_barrier;
 use super::leader_hint::LeaderHint;
 use super::named_partition::{TopicKey, check_leader_epoch, find_by};
 use crate::broker::answer_memory::{AnswerBytes, SMALL_BYTES};
-use crate::broker::error_code::{Asked, not_leading, of_read_error};
+use crate::broker::error_code::{ErrorScope, not_leading, of_read_error};
 use crate::broker::metrics;
 use crate::broker::service::Service;
 use crate::ids::{LeaderEpoch, Offset};
@@ -49,7 +49,7 @@ pub(in crate::broker) async fn answer(
             FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
         return (refused, service.answers().none());
     }
-    let asked = AskedFor::new(service, version, request);
+    let asked = FetchSpec::new(service, version, request);
     let mut applied = service.replica().applied();
     let mut leadership = service.replica().leadership_changes();
     let waited = sleep(asked.wait);
@@ -59,7 +59,7 @@ pub(in crate::broker) async fn answer(
     loop {
         applied.mark_unchanged();
         leadership.mark_unchanged();
-        let (found, memory) = Found::read_within_memory(service, &asked).await;
+        let (found, memory) = FetchedData::read_within_memory(service, &asked).await;
         if found.is_enough(&asked) || is_over || service.shutdown().is_cancelled() {
             return (found.into_response(service, version), memory);
         }
@@ -83,7 +83,7 @@ enum Isolation {
 }
 
 /// The request, with its limits brought within ours.
-struct AskedFor {
+struct FetchSpec {
     version: i16,
     topics: Vec<FetchTopic>,
     isolation: Isolation,
@@ -92,7 +92,7 @@ struct AskedFor {
     bytes_max: usize,
 }
 
-impl AskedFor {
+impl FetchSpec {
     fn new(service: &Service, version: i16, request: FetchRequest) -> Self {
         let bytes_max = bytes(request.max_bytes).min(service.config().fetch_max_bytes);
         Self {
@@ -120,7 +120,7 @@ impl AskedFor {
 }
 
 /// A topic's name or its id, as the client named it: it goes back with the answer.
-type Named = (TopicName, Uuid);
+type RequestedTopic = (TopicName, Uuid);
 
 /// A number of bytes; the wire's negative ones mean none.
 fn bytes(wire: i32) -> usize {
@@ -128,18 +128,18 @@ fn bytes(wire: i32) -> usize {
 }
 
 /// What there is to say now.
-struct Found {
-    topics: Vec<(Named, Vec<PartitionData>)>,
+struct FetchedData {
+    topics: Vec<(RequestedTopic, Vec<PartitionData>)>,
     bytes: usize,
     failed: bool,
     /// Whether it was read with less than the client asked for: there may be more.
     shrunk: bool,
 }
 
-impl Found {
+impl FetchedData {
     /// Reads a little, which is all there is for a reader that keeps up, and where that is not all, as much as there is
     /// memory for.
-    async fn read_within_memory(service: &Service, asked: &AskedFor) -> (Self, AnswerBytes) {
+    async fn read_within_memory(service: &Service, asked: &FetchSpec) -> (Self, AnswerBytes) {
         let mut memory = service.answers().none();
         let little = asked.bytes_max.min(SMALL_BYTES);
         let found = Self::read_confirmed(service, asked, little).await;
@@ -160,19 +160,19 @@ impl Found {
 
     /// Where it would say that an offset is out of range, it makes sure first that this node still leads: a consumer
     /// that has read on from the next leader would start over because of it (rule 5).
-    async fn read_confirmed(service: &Service, asked: &AskedFor, bytes_max: usize) -> Self {
+    async fn read_confirmed(service: &Service, asked: &FetchSpec, bytes_max: usize) -> Self {
         let found = Self::read(service, asked, bytes_max).await;
         if !found.has(ResponseError::OffsetOutOfRange) {
             return found;
         }
-        match read_barrier(service, Asked::Partition).await {
+        match read_barrier(service, ErrorScope::Partition).await {
             Ok(_) => Self::read(service, asked, bytes_max).await,
             Err(code) => found.with_in_place_of(ResponseError::OffsetOutOfRange, code),
         }
     }
 
     /// Looks every partition up, then reads off the async threads: a reader far behind reads from the disk.
-    async fn read(service: &Service, asked: &AskedFor, bytes_max: usize) -> Self {
+    async fn read(service: &Service, asked: &FetchSpec, bytes_max: usize) -> Self {
         let plan = plan(service, asked);
         if plan
             .iter()
@@ -185,7 +185,7 @@ impl Found {
         carried_out.expect("reading does not panic, and the runtime outlives its requests")
     }
 
-    fn carry_out(plan: Vec<(Named, Vec<Planned>)>, bytes_max: usize) -> Self {
+    fn carry_out(plan: Vec<(RequestedTopic, Vec<Planned>)>, bytes_max: usize) -> Self {
         let mut found = Self {
             topics: Vec::with_capacity(plan.len()),
             bytes: 0,
@@ -222,7 +222,7 @@ impl Found {
         self
     }
 
-    fn is_enough(&self, asked: &AskedFor) -> bool {
+    fn is_enough(&self, asked: &FetchSpec) -> bool {
         self.failed || asked.bytes_min <= self.bytes || self.shrunk && 0 < self.bytes
     }
 
@@ -265,10 +265,10 @@ impl Found {
 /// One partition's answer, but for its records.
 struct Planned {
     data: PartitionData,
-    read: Option<Read>,
+    read: Option<PlannedRead>,
 }
 
-struct Read {
+struct PlannedRead {
     reader: Arc<PartitionReader>,
     from: Offset,
     below: Offset,
@@ -309,18 +309,17 @@ impl Planned {
     }
 }
 
-fn plan(service: &Service, asked: &AskedFor) -> Vec<(Named, Vec<Planned>)> {
+fn plan(service: &Service, asked: &FetchSpec) -> Vec<(RequestedTopic, Vec<Planned>)> {
     let leadership = service.replica().leadership();
     let state = service.replica().state();
     let plan_one = |topic: TopicKey<'_>, partition: &FetchPartition| {
-        let looked_up =
-            match leadership {
-                Leadership::Leader { epoch } => {
-                    look_up(&state, service, asked.isolation, epoch, topic, partition)
-                }
-                other => Err(not_leading(other, Asked::Partition)
-                    .unwrap_or(ResponseError::NotLeaderOrFollower)),
-            };
+        let looked_up = match leadership {
+            Leadership::Leader { epoch } => {
+                look_up(&state, service, asked.isolation, epoch, topic, partition)
+            }
+            other => Err(not_leading(other, ErrorScope::Partition)
+                .unwrap_or(ResponseError::NotLeaderOrFollower)),
+        };
         looked_up.unwrap_or_else(|code| Planned::refused(partition.partition, code))
     };
     let plan_topic = |topic: &FetchTopic| {
@@ -365,7 +364,7 @@ fn look_up(
     let bytes_max = bytes(asked.partition_max_bytes);
     Ok(Planned {
         data: data.with_aborted_transactions(aborted),
-        read: reader.map(|reader| Read {
+        read: reader.map(|reader| PlannedRead {
             reader,
             from,
             below,

@@ -32,9 +32,9 @@ pub(in crate::broker) fn answer(
         .with_coordinators(several.collect())
 }
 
-type Found = Result<(NodeId, Advertised), ResponseError>;
+type CoordinatorResult = Result<(NodeId, Advertised), ResponseError>;
 
-fn find(service: &Service, key_type: i8) -> Found {
+fn find(service: &Service, key_type: i8) -> CoordinatorResult {
     if !KEY_TYPES.contains(&key_type) {
         return Err(ResponseError::InvalidRequest);
     }
@@ -56,7 +56,7 @@ fn find(service: &Service, key_type: i8) -> Found {
     ))
 }
 
-fn one(found: Found) -> FindCoordinatorResponse {
+fn one(found: CoordinatorResult) -> FindCoordinatorResponse {
     let response = FindCoordinatorResponse::default().with_error_message(None);
     match found {
         Ok((node, address)) => response
@@ -70,7 +70,7 @@ fn one(found: Found) -> FindCoordinatorResponse {
     }
 }
 
-fn one_of_several(key: StrBytes, found: &Found) -> Coordinator {
+fn one_of_several(key: StrBytes, found: &CoordinatorResult) -> Coordinator {
     let coordinator = Coordinator::default()
         .with_key(key)
         .with_error_message(None);

@@ -14,8 +14,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::barrier::{Listed, list_barrier, read_barrier};
-use super::proposal::settle;
-use crate::broker::error_code::{Asked, not_leading, of_group_error};
+use super::proposal::propose_and_wait;
+use crate::broker::error_code::{ErrorScope, not_leading, of_group_error};
 use crate::broker::service::Service;
 use crate::group::{DescribedMember, Description, Overview};
 use crate::ids::{GroupId, GroupInstanceId};
@@ -104,7 +104,9 @@ pub(in crate::broker) async fn describe(
     version: i16,
     request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
-    let current = read_barrier(service, Asked::Coordinator).await.map(|_| ());
+    let current = read_barrier(service, ErrorScope::Coordinator)
+        .await
+        .map(|_| ());
     let mut groups = Vec::with_capacity(request.groups.len());
     for id in request.groups {
         let described = match current {
@@ -189,7 +191,7 @@ pub(in crate::broker) async fn delete(
 }
 
 async fn delete_one(service: &Service, id: &str) -> Result<(), ResponseError> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Coordinator) {
         return Err(code);
     }
     let group = GroupId::new(id);
@@ -202,7 +204,7 @@ async fn delete_one(service: &Service, id: &str) -> Result<(), ResponseError> {
     let command = Command::DeleteGroup(DeleteGroup {
         group: group.clone(),
     });
-    settle(service, command, Asked::Coordinator, WAIT)
+    propose_and_wait(service, command, ErrorScope::Coordinator, WAIT)
         .await
         .map_err(|failed| failed.code)?;
     service.replica().forget_group(group).await;

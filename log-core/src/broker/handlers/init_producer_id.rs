@@ -6,9 +6,9 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::proposal::{carry_out, settle_within};
+use super::proposal::{carry_out, wait_for_outcome};
 use super::transactions::fenced_as_known;
-use crate::broker::error_code::Asked;
+use crate::broker::error_code::ErrorScope;
 use crate::broker::service::Service;
 use crate::ids::{ProducerEpoch, ProducerId, TransactionalId};
 use crate::state::{Command, InitProducerId, Response};
@@ -37,7 +37,7 @@ async fn producer_id(
 ) -> Result<InitProducerIdResponse, ResponseError> {
     let command = command(service, request)?;
     let outcome = carry_out(service, command);
-    let settled = settle_within(WAIT, outcome, Asked::Coordinator).await;
+    let settled = wait_for_outcome(WAIT, outcome, ErrorScope::Coordinator).await;
     let settled = settled.map_err(|failed| as_known(request, failed.code));
     let Response::ProducerId { id, epoch } = settled? else {
         return Err(ResponseError::UnknownServerError);

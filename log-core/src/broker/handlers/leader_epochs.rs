@@ -10,7 +10,7 @@ use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpoch
 
 use super::barrier::read_barrier;
 use super::named_partition::{check_leader_epoch, find};
-use crate::broker::error_code::Asked;
+use crate::broker::error_code::ErrorScope;
 use crate::broker::service::Service;
 use crate::ids::LeaderEpoch;
 use crate::state::EpochEnd;
@@ -20,7 +20,7 @@ pub(in crate::broker) async fn answer(
     service: &Service,
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
-    let current = read_barrier(service, Asked::Partition).await;
+    let current = read_barrier(service, ErrorScope::Partition).await;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let end = current.and_then(|leader| end_of(service, leader, &topic.topic, asked));

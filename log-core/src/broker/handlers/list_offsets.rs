@@ -11,7 +11,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::barrier::read_barrier;
 use super::named_partition::{check_leader_epoch, find};
-use crate::broker::error_code::{Asked, of_read_error};
+use crate::broker::error_code::{ErrorScope, of_read_error};
 use crate::broker::service::Service;
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::state::Partition;
@@ -23,7 +23,7 @@ pub(in crate::broker) async fn answer(
     version: i16,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
-    let current = read_barrier(service, Asked::Partition).await;
+    let current = read_barrier(service, ErrorScope::Partition).await;
     let read_committed = request.isolation_level == 1;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -73,7 +73,7 @@ impl Wanted {
 }
 
 /// An answer: none when no record is as young as the time asked for.
-type Found = Option<(Offset, Option<TimestampMs>, Option<LeaderEpoch>)>;
+type LookedUpOffset = Option<(Offset, Option<TimestampMs>, Option<LeaderEpoch>)>;
 
 async fn look_up(
     service: &Service,
@@ -82,7 +82,7 @@ async fn look_up(
     read_committed: bool,
     topic: &str,
     asked: &ListOffsetsPartition,
-) -> Result<Found, ResponseError> {
+) -> Result<LookedUpOffset, ResponseError> {
     let wanted = Wanted::of(asked.timestamp, version)?;
     let (reader, below, ends) = {
         let state = service.replica().state();
@@ -111,8 +111,8 @@ async fn look_up(
 }
 
 struct Ends {
-    earliest: Found,
-    latest: Found,
+    earliest: LookedUpOffset,
+    latest: LookedUpOffset,
 }
 
 fn ends(partition: &Partition, below: Offset) -> Ends {
@@ -127,7 +127,7 @@ fn ends(partition: &Partition, below: Offset) -> Ends {
 async fn search(
     reader: Option<Arc<PartitionReader>>,
     look: impl FnOnce(&PartitionReader) -> Result<Option<TimestampedOffset>, ReadError> + Send + 'static,
-) -> Result<Found, ResponseError> {
+) -> Result<LookedUpOffset, ResponseError> {
     let Some(reader) = reader else {
         return Ok(None);
     };
@@ -141,7 +141,7 @@ async fn search(
 fn response(
     version: i16,
     partition: i32,
-    found: Result<Found, ResponseError>,
+    found: Result<LookedUpOffset, ResponseError>,
 ) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default().with_partition_index(partition);
     match found {

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use crate::broker::error_code::{Asked, not_leading, of_group_error};
+use crate::broker::error_code::{ErrorScope, not_leading, of_group_error};
 use crate::broker::service::{Client, Service};
 use crate::group::{
     Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, JoinedMember, Leave, Leaver,
@@ -240,7 +240,7 @@ async fn asked(
     if group.is_empty() {
         return Err(ResponseError::InvalidGroupId);
     }
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Coordinator) {
         return Err(code);
     }
     let answered = service.replica().ask_for_member(GroupId::new(group), input);

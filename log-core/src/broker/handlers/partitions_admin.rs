@@ -16,8 +16,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::named_partition::find;
-use super::proposal::{Failed, deadline, settle};
-use crate::broker::error_code::{Asked, not_leading};
+use super::proposal::{ErrorResponse, deadline, propose_and_wait};
+use crate::broker::error_code::{ErrorScope, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{Offset, TopicName};
 use crate::state::{Command, CreatePartitions, LogStartCause, MoveLogStart, Response};
@@ -38,7 +38,7 @@ pub(in crate::broker) async fn create(
         let done = if seen.insert(topic.name.to_string()) {
             create_one(service, &topic, request.validate_only, wait).await
         } else {
-            Err(Failed::of(
+            Err(ErrorResponse::of(
                 ResponseError::InvalidRequest,
                 "the request names this topic more than once",
             ))
@@ -61,8 +61,8 @@ async fn create_one(
     asked: &CreatePartitionsTopic,
     validate_only: bool,
     wait: Duration,
-) -> Result<(), Failed> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
+) -> Result<(), ErrorResponse> {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Controller) {
         return Err(code.into());
     }
     let command = command(service, asked)?;
@@ -70,30 +70,33 @@ async fn create_one(
         let state = service.replica().state();
         state
             .check_create_partitions(&command)
-            .map_err(|refusal| Failed::from(&refusal))?;
+            .map_err(|refusal| ErrorResponse::from(&refusal))?;
         drop(state);
         let command = Command::CreatePartitions(command);
         service.replica().admit_partitions(&command)?;
         return Ok(());
     }
-    settle(
+    propose_and_wait(
         service,
         Command::CreatePartitions(command),
-        Asked::Controller,
+        ErrorScope::Controller,
         wait,
     )
     .await
     .map(|_| ())
 }
 
-fn command(service: &Service, asked: &CreatePartitionsTopic) -> Result<CreatePartitions, Failed> {
+fn command(
+    service: &Service,
+    asked: &CreatePartitionsTopic,
+) -> Result<CreatePartitions, ErrorResponse> {
     let name = TopicName::parse(&asked.name).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
     let state = service.replica().state();
     let topic = state
         .topic(&name)
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
     let count = u32::try_from(asked.count).map_err(|_| {
-        Failed::of(
+        ErrorResponse::of(
             ResponseError::InvalidPartitions,
             format!("{} partitions", asked.count),
         )
@@ -106,7 +109,10 @@ fn command(service: &Service, asked: &CreatePartitionsTopic) -> Result<CreatePar
         .is_some_and(|assignments| assignments.len() != added)
     {
         let message = format!("assignments must name the {added} new partitions, each once");
-        return Err(Failed::of(ResponseError::InvalidReplicaAssignment, message));
+        return Err(ErrorResponse::of(
+            ResponseError::InvalidReplicaAssignment,
+            message,
+        ));
     }
     Ok(CreatePartitions {
         topic_id: topic.id(),
@@ -147,8 +153,8 @@ async fn delete_before(
     topic: &str,
     asked: &DeleteRecordsPartition,
     wait: Duration,
-) -> Result<Offset, Failed> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Partition) {
+) -> Result<Offset, ErrorResponse> {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Partition) {
         return Err(code.into());
     }
     let offset = match asked.offset {
@@ -166,10 +172,10 @@ async fn delete_before(
             cause,
         }
     };
-    match settle(
+    match propose_and_wait(
         service,
         Command::MoveLogStart(command),
-        Asked::Partition,
+        ErrorScope::Partition,
         wait,
     )
     .await?

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::leader_hint::LeaderHint;
 use super::named_partition::{TopicKey, find_by};
-use super::proposal::{Failed, deadline};
-use crate::broker::error_code::{Asked, not_leading, of_invalid_batch, of_propose_error};
+use super::proposal::{ErrorResponse, deadline};
+use crate::broker::error_code::{ErrorScope, not_leading, of_invalid_batch, of_propose_error};
 use crate::broker::metrics;
 use crate::broker::replica_handle::{Pending, ReplicaHandle};
 use crate::broker::request_outcome::RequestOutcome;
@@ -58,7 +58,7 @@ pub(in crate::broker) struct Proposed {
 type ProposedTopic = ((TopicName, Uuid), Vec<(i32, Begun)>);
 
 /// One partition's batch: on its way, or refused at once.
-type Begun = Result<Underway, Failed>;
+type Begun = Result<Underway, ErrorResponse>;
 
 /// A batch that was not refused.
 enum Underway {
@@ -142,7 +142,7 @@ async fn begin(
     records: Option<Bytes>,
     timeout: &mut Pin<Box<Sleep>>,
 ) -> Begun {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Partition) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Partition) {
         return Err(code.into());
     }
     let Checked { produce, on_disks } = check(
@@ -159,7 +159,7 @@ async fn begin(
     }
     tokio::select! {
         pending = service.replica().propose(Command::Produce(produce.clone())) => {
-            let refused = |error| Failed::of(of_propose_error(error, Asked::Partition), error.to_string());
+            let refused = |error| ErrorResponse::of(of_propose_error(error, ErrorScope::Partition), error.to_string());
             Ok(Underway::Proposed { pending: pending.map_err(refused)?, produce, on_disks })
         }
         // Not in line, so not written: the producer may send it again.
@@ -173,7 +173,7 @@ fn check(
     topic: TopicKey<'_>,
     partition: i32,
     records: &Bytes,
-) -> Result<Checked, Failed> {
+) -> Result<Checked, ErrorResponse> {
     let now = service.replica().wall();
     let (place, topic_id, limits, compression, on_disks, protected) = {
         let state = service.replica().state();
@@ -198,12 +198,12 @@ fn check(
         .note_record(batch.header().max_timestamp, service.replica().now());
     if protected && batch.header().attributes.transactional {
         let message = "a topic with mayday.acks.min=all takes no transactions";
-        return Err(Failed::of(ResponseError::PolicyViolation, message));
+        return Err(ErrorResponse::of(ResponseError::PolicyViolation, message));
     }
     let batch = match compression {
-        Some((codec, levels)) => batch
-            .recompressed(codec, levels)
-            .map_err(|error| Failed::of(ResponseError::UnknownServerError, error.to_string()))?,
+        Some((codec, levels)) => batch.recompressed(codec, levels).map_err(|error| {
+            ErrorResponse::of(ResponseError::UnknownServerError, error.to_string())
+        })?,
         None => batch,
     };
     let produce = Produce {
@@ -215,7 +215,7 @@ fn check(
 }
 
 /// What the topic asks of acknowledgements, before anything is written.
-fn check_acks(acks: Acks, settings: &TopicSettings) -> Result<(), Failed> {
+fn check_acks(acks: Acks, settings: &TopicSettings) -> Result<(), ErrorResponse> {
     let strong_enough = match settings.acks_min {
         AcksMin::None => true,
         AcksMin::Leader => acks != Acks::None,
@@ -223,32 +223,35 @@ fn check_acks(acks: Acks, settings: &TopicSettings) -> Result<(), Failed> {
     };
     if !strong_enough {
         let needed = "this topic takes stronger acks only: see mayday.acks.min";
-        return Err(Failed::of(ResponseError::InvalidRequiredAcks, needed));
+        return Err(ErrorResponse::of(
+            ResponseError::InvalidRequiredAcks,
+            needed,
+        ));
     }
     Ok(())
 }
 
 /// Whether so many voters are in sync; the number, where it is more than the majority that every entry has. No more than
 /// there are: in a cluster that has shrunk, or with an old journal's setting that cannot be met, all of them.
-fn check_in_sync(service: &Service, required: usize) -> Result<Option<usize>, Failed> {
+fn check_in_sync(service: &Service, required: usize) -> Result<Option<usize>, ErrorResponse> {
     let required = required.min(service.replica().membership().voters.len());
     let in_sync = service.replica().quorum().in_sync().count();
     if in_sync < required {
         let message = format!("in-sync replicas {in_sync}, min.insync.replicas {required}");
-        return Err(Failed::of(ResponseError::NotEnoughReplicas, message));
+        return Err(ErrorResponse::of(ResponseError::NotEnoughReplicas, message));
     }
     let majority = service.replica().membership().majority();
     Ok(Some(required).filter(|required| majority < *required))
 }
 
-fn refused(invalid: &InvalidBatch) -> Failed {
+fn refused(invalid: &InvalidBatch) -> ErrorResponse {
     let mut message = invalid.to_string();
     let mut cause = std::error::Error::source(invalid);
     while let Some(error) = cause {
         message = format!("{message}: {error}");
         cause = error.source();
     }
-    Failed::of(of_invalid_batch(invalid), message)
+    ErrorResponse::of(of_invalid_batch(invalid), message)
 }
 
 impl Proposed {
@@ -300,11 +303,11 @@ impl Proposed {
 }
 
 /// Whether the producer is told who leads.
-fn is_sent_on(settled: &Result<Produced, Failed>) -> bool {
+fn is_sent_on(settled: &Result<Produced, ErrorResponse>) -> bool {
     matches!(settled, Err(failed) if failed.code == ResponseError::NotLeaderOrFollower)
 }
 
-impl Failed {
+impl ErrorResponse {
     /// A batch outside the producer's open transaction: its producer may abort and go on, where it knows the word.
     fn worded_for(mut self, version: i16) -> Self {
         if ABORTABLE_SINCE <= version && self.code == ResponseError::InvalidTxnState {
@@ -331,7 +334,7 @@ async fn settle(
     replica: &ReplicaHandle,
     begun: Begun,
     timeout: &mut Pin<Box<Sleep>>,
-) -> Result<Produced, Failed> {
+) -> Result<Produced, ErrorResponse> {
     let (pending, produce, on_disks) = match begun? {
         Underway::Stored(produced) => return Ok(produced),
         Underway::Proposed {
@@ -349,9 +352,10 @@ async fn settle(
             return stored.ok_or_else(|| ResponseError::RequestTimedOut.into());
         }
     };
-    let (index, outcome) =
-        applied.map_err(|error| Failed::from(of_propose_error(error, Asked::Partition)))?;
-    let Response::Produced(produced) = outcome.map_err(|refusal| Failed::from(&refusal))? else {
+    let (index, outcome) = applied
+        .map_err(|error| ErrorResponse::from(of_propose_error(error, ErrorScope::Partition)))?;
+    let Response::Produced(produced) = outcome.map_err(|refusal| ErrorResponse::from(&refusal))?
+    else {
         return Err(ResponseError::UnknownServerError.into());
     };
     if let Some(required) = on_disks {
@@ -366,11 +370,11 @@ async fn wait_for_disks(
     index: EntryIndex,
     required: usize,
     timeout: &mut Pin<Box<Sleep>>,
-) -> Result<(), Failed> {
+) -> Result<(), ErrorResponse> {
     let mut quorum = replica.quorum_changes();
     let too_few = || {
         let message = format!("stored, and not on the {required} disks of min.insync.replicas yet");
-        Failed::of(ResponseError::NotEnoughReplicasAfterAppend, message)
+        ErrorResponse::of(ResponseError::NotEnoughReplicasAfterAppend, message)
     };
     tokio::select! {
         biased;
@@ -383,7 +387,7 @@ async fn wait_for_disks(
 
 fn partition_response(
     index: i32,
-    settled: Result<Produced, Failed>,
+    settled: Result<Produced, ErrorResponse>,
     leader: Option<&LeaderHint>,
 ) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default()
@@ -394,7 +398,7 @@ fn partition_response(
             .with_base_offset(values::wire_offset(Some(produced.base_offset)))
             .with_log_append_time_ms(values::wire_timestamp(produced.log_append_time))
             .with_log_start_offset(values::wire_offset(Some(produced.log_start_offset))),
-        Err(Failed { code, message }) => {
+        Err(ErrorResponse { code, message }) => {
             let response = response.with_base_offset(-1).with_error_code(code.code());
             let response = match leader {
                 Some(hint) if code == ResponseError::NotLeaderOrFollower => {

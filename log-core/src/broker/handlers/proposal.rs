@@ -6,7 +6,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::timeout;
 
-use crate::broker::error_code::{Asked, of_command_error, of_deadline, of_propose_error};
+use crate::broker::error_code::{ErrorScope, of_command_error, of_deadline, of_propose_error};
 use crate::broker::service::Service;
 use crate::node::{Leadership, Outcome, ProposeError, TooManyPartitions};
 use crate::state::{Command, CommandError, Response};
@@ -16,12 +16,12 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Why a command has no response: a code for the client, and a sentence where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct ErrorResponse {
     pub(super) code: ResponseError,
     pub(super) message: Option<String>,
 }
 
-impl Failed {
+impl ErrorResponse {
     pub(super) fn of(code: ResponseError, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -30,7 +30,7 @@ impl Failed {
     }
 }
 
-impl From<ResponseError> for Failed {
+impl From<ResponseError> for ErrorResponse {
     fn from(code: ResponseError) -> Self {
         Self {
             code,
@@ -39,13 +39,13 @@ impl From<ResponseError> for Failed {
     }
 }
 
-impl From<TooManyPartitions> for Failed {
+impl From<TooManyPartitions> for ErrorResponse {
     fn from(too_many: TooManyPartitions) -> Self {
         Self::of(ResponseError::PolicyViolation, too_many.to_string())
     }
 }
 
-impl From<&CommandError> for Failed {
+impl From<&CommandError> for ErrorResponse {
     fn from(refusal: &CommandError) -> Self {
         Self {
             code: of_command_error(refusal),
@@ -55,7 +55,7 @@ impl From<&CommandError> for Failed {
 }
 
 /// An outcome as answers have it: a code, and a sentence where there is one.
-pub(super) fn told(done: Result<(), Failed>) -> (i16, Option<StrBytes>) {
+pub(super) fn to_wire(done: Result<(), ErrorResponse>) -> (i16, Option<StrBytes>) {
     match done {
         Ok(()) => (0, None),
         Err(failed) => (
@@ -71,14 +71,14 @@ pub(super) fn deadline(timeout_ms: i32) -> Duration {
 }
 
 /// Proposes and waits until the command is applied.
-pub(super) async fn settle(
+pub(super) async fn propose_and_wait(
     service: &Service,
     command: Command,
-    asked: Asked,
+    scope: ErrorScope,
     wait: Duration,
-) -> Result<Response, Failed> {
+) -> Result<Response, ErrorResponse> {
     let outcome = async { service.replica().propose(command).await?.outcome().await };
-    settle_within(wait, outcome, asked).await
+    wait_for_outcome(wait, outcome, scope).await
 }
 
 /// Carries a command out here, where this node leads; through the leader, where another does.
@@ -93,27 +93,27 @@ pub(super) async fn carry_out(
 }
 
 /// Where the operator can do something about it, the client is told what.
-fn unproposed(error: ProposeError, asked: Asked) -> Failed {
-    let code = of_propose_error(error, asked);
+fn unproposed(error: ProposeError, scope: ErrorScope) -> ErrorResponse {
+    let code = of_propose_error(error, scope);
     match code {
-        ResponseError::PolicyViolation => Failed::of(code, error.to_string()),
+        ResponseError::PolicyViolation => ErrorResponse::of(code, error.to_string()),
         code => code.into(),
     }
 }
 
 /// Waits for an outcome that is under way.
-pub(super) async fn settle_within(
+pub(super) async fn wait_for_outcome(
     wait: Duration,
     outcome: impl Future<Output = Result<Outcome, ProposeError>>,
-    asked: Asked,
-) -> Result<Response, Failed> {
+    scope: ErrorScope,
+) -> Result<Response, ErrorResponse> {
     match timeout(wait, outcome).await {
         Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(CommandError::ProposerDeposed))) => {
-            Err(of_propose_error(ProposeError::NotLeader, asked).into())
+            Err(of_propose_error(ProposeError::NotLeader, scope).into())
         }
-        Ok(Ok(Err(refusal))) => Err(Failed::from(&refusal)),
-        Ok(Err(error)) => Err(unproposed(error, asked)),
-        Err(_) => Err(of_deadline(asked).into()),
+        Ok(Ok(Err(refusal))) => Err(ErrorResponse::from(&refusal)),
+        Ok(Err(error)) => Err(unproposed(error, scope)),
+        Err(_) => Err(of_deadline(scope).into()),
     }
 }

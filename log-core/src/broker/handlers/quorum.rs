@@ -15,7 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::barrier::read_barrier;
 use super::metadata::View;
-use crate::broker::error_code::Asked;
+use crate::broker::error_code::ErrorScope;
 use crate::broker::service::{PendingNode, Service};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, NodeId, ReplicaId};
@@ -31,7 +31,7 @@ pub(in crate::broker) async fn describe(
     version: i16,
     request: DescribeQuorumRequest,
 ) -> DescribeQuorumResponse {
-    if read_barrier(service, Asked::Controller).await.is_err() {
+    if read_barrier(service, ErrorScope::Controller).await.is_err() {
         tracing::debug!("the quorum is described as a leader last told of it");
     }
     let state = service.replica().state();

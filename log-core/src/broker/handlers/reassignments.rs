@@ -15,8 +15,8 @@ use kafka_protocol::messages::{
 
 use super::metadata::View;
 use super::named_partition::find;
-use super::proposal::{Failed, told};
-use crate::broker::error_code::{Asked, not_leading};
+use super::proposal::{ErrorResponse, to_wire};
+use crate::broker::error_code::{ErrorScope, not_leading};
 use crate::broker::service::Service;
 use crate::state::State;
 
@@ -27,14 +27,14 @@ pub(in crate::broker) fn alter(
     let response = AlterPartitionReassignmentsResponse::default()
         .with_allow_replication_factor_change(request.allow_replication_factor_change)
         .with_error_message(None);
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Controller) {
         return response.with_error_code(code.code());
     }
     let state = service.replica().state();
     let view = View::new(service, &state);
     let topics = request.topics.into_iter().map(|topic| {
         let one = |asked: &ReassignablePartition| {
-            let (code, message) = told(alter_one(&state, view.replicas(), &topic.name, asked));
+            let (code, message) = to_wire(alter_one(&state, view.replicas(), &topic.name, asked));
             ReassignablePartitionResponse::default()
                 .with_partition_index(asked.partition_index)
                 .with_error_code(code)
@@ -54,7 +54,7 @@ fn alter_one(
     voters: &[BrokerId],
     topic: &str,
     asked: &ReassignablePartition,
-) -> Result<(), Failed> {
+) -> Result<(), ErrorResponse> {
     find(state, topic, asked.partition_index)?;
     let Some(replicas) = &asked.replicas else {
         return Err(ResponseError::NoReassignmentInProgress.into());
@@ -63,7 +63,10 @@ fn alter_one(
     let all: BTreeSet<i32> = voters.iter().map(|broker| broker.0).collect();
     if named != all || named.len() != replicas.len() {
         let message = format!("every partition is on all voters, {all:?}, and nowhere else");
-        return Err(Failed::of(ResponseError::InvalidReplicaAssignment, message));
+        return Err(ErrorResponse::of(
+            ResponseError::InvalidReplicaAssignment,
+            message,
+        ));
     }
     Ok(())
 }

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use super::described_config::topic_configs;
 use super::named_partition::wire_topic;
-use super::proposal::{Failed, carry_out, deadline, settle};
-use crate::broker::error_code::{Asked, not_leading};
+use super::proposal::{ErrorResponse, carry_out, deadline, propose_and_wait};
+use crate::broker::error_code::{ErrorScope, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{TopicId, TopicName};
 use crate::state::{Command, CommandError, CreateTopic, DeleteTopic, State, TopicConfig};
@@ -35,7 +35,7 @@ pub(in crate::broker) async fn create(
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
         let result = if repeated.contains(asked.name.as_str()) {
-            Err(Failed::of(
+            Err(ErrorResponse::of(
                 ResponseError::InvalidRequest,
                 "the request names this topic more than once",
             ))
@@ -93,8 +93,8 @@ async fn create_one(
     asked: &CreatableTopic,
     validate_only: bool,
     wait: Duration,
-) -> Result<CreatableTopicResult, Failed> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Controller) {
+) -> Result<CreatableTopicResult, ErrorResponse> {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Controller) {
         return Err(code.into());
     }
     let create = command(service, asked)?;
@@ -103,7 +103,7 @@ async fn create_one(
         let state = service.replica().state();
         state
             .check_create_topic(&create)
-            .map_err(|refusal| Failed::from(&refusal))?;
+            .map_err(|refusal| ErrorResponse::from(&refusal))?;
         drop(state);
         let known = CreatableTopicResult::default()
             .with_name(asked.name.clone())
@@ -115,10 +115,10 @@ async fn create_one(
         return Ok(known);
     }
     let name = create.name.clone();
-    settle(
+    propose_and_wait(
         service,
         Command::CreateTopic(create),
-        Asked::Controller,
+        ErrorScope::Controller,
         wait,
     )
     .await?;
@@ -126,20 +126,21 @@ async fn create_one(
 }
 
 /// A topic that would refuse every record is not made.
-fn check_storable(service: &Service, create: &CreateTopic) -> Result<(), Failed> {
+fn check_storable(service: &Service, create: &CreateTopic) -> Result<(), ErrorResponse> {
     let config = TopicConfig::new(create.configs.clone());
     let storable = config.and_then(|it| it.check_storable(None, replicas(service).into()));
-    storable.map_err(|invalid| Failed::from(&CommandError::from(invalid)))
+    storable.map_err(|invalid| ErrorResponse::from(&CommandError::from(invalid)))
 }
 
-fn command(service: &Service, asked: &CreatableTopic) -> Result<CreateTopic, Failed> {
-    let name = TopicName::parse(&asked.name)
-        .map_err(|error| Failed::of(ResponseError::InvalidTopicException, error.to_string()))?;
+fn command(service: &Service, asked: &CreatableTopic) -> Result<CreateTopic, ErrorResponse> {
+    let name = TopicName::parse(&asked.name).map_err(|error| {
+        ErrorResponse::of(ResponseError::InvalidTopicException, error.to_string())
+    })?;
     let configs = asked.configs.iter().map(|config| match &config.value {
         Some(value) => Ok((config.name.to_string(), value.to_string())),
         None => {
             let message = format!("{}: a value is needed", config.name.as_str());
-            Err(Failed::of(ResponseError::InvalidConfig, message))
+            Err(ErrorResponse::of(ResponseError::InvalidConfig, message))
         }
     });
     Ok(CreateTopic {
@@ -152,14 +153,14 @@ fn command(service: &Service, asked: &CreatableTopic) -> Result<CreateTopic, Fai
 }
 
 /// -1 is the default; assigned by hand, as many as are named.
-fn partitions(asked: &CreatableTopic, default: u32) -> Result<u32, Failed> {
+fn partitions(asked: &CreatableTopic, default: u32) -> Result<u32, ErrorResponse> {
     if !asked.assignments.is_empty() {
         return assigned(asked);
     }
     match asked.num_partitions {
         -1 => Ok(default),
         number => u32::try_from(number).map_err(|_| {
-            Failed::of(
+            ErrorResponse::of(
                 ResponseError::InvalidPartitions,
                 format!("{number} partitions"),
             )
@@ -169,10 +170,10 @@ fn partitions(asked: &CreatableTopic, default: u32) -> Result<u32, Failed> {
 
 /// All brokers hold every partition, so an assignment says only how many partitions there are; it must be one that Kafka
 /// would take.
-fn assigned(asked: &CreatableTopic) -> Result<u32, Failed> {
+fn assigned(asked: &CreatableTopic) -> Result<u32, ErrorResponse> {
     if asked.num_partitions != -1 || asked.replication_factor != -1 {
         let message = "with assignments, partitions and replication factor must be -1";
-        return Err(Failed::of(ResponseError::InvalidRequest, message));
+        return Err(ErrorResponse::of(ResponseError::InvalidRequest, message));
     }
     let index = |assignment: &CreatableReplicaAssignment| assignment.partition_index;
     let indexes: BTreeSet<i32> = asked.assignments.iter().map(index).collect();
@@ -187,20 +188,26 @@ fn assigned(asked: &CreatableTopic) -> Result<u32, Failed> {
             .any(|assignment| assignment.broker_ids.is_empty())
     {
         let message = "assignments must name each partition once, from 0, with its brokers";
-        return Err(Failed::of(ResponseError::InvalidReplicaAssignment, message));
+        return Err(ErrorResponse::of(
+            ResponseError::InvalidReplicaAssignment,
+            message,
+        ));
     }
     Ok(u32::try_from(indexes.len()).unwrap_or(u32::MAX))
 }
 
 /// -1 is all; fewer are accepted, and all hold the topic nevertheless.
-fn replication_factor(asked: &CreatableTopic, replicas: u16) -> Result<u16, Failed> {
+fn replication_factor(asked: &CreatableTopic, replicas: u16) -> Result<u16, ErrorResponse> {
     match asked.replication_factor {
         -1 => Ok(replicas),
         factor => match u16::try_from(factor) {
             Ok(factor) if (1..=replicas).contains(&factor) => Ok(factor),
             _ => {
                 let message = format!("replication factor {factor}, voters {replicas}");
-                Err(Failed::of(ResponseError::InvalidReplicationFactor, message))
+                Err(ErrorResponse::of(
+                    ResponseError::InvalidReplicationFactor,
+                    message,
+                ))
             }
         },
     }
@@ -219,7 +226,7 @@ fn wire_factor(factor: u16) -> i16 {
     i16::try_from(factor).unwrap_or(i16::MAX)
 }
 
-fn created(state: &State, name: &TopicName) -> Result<CreatableTopicResult, Failed> {
+fn created(state: &State, name: &TopicName) -> Result<CreatableTopicResult, ErrorResponse> {
     // Deleted again between being made and being answered.
     let topic = state
         .topic(name)
@@ -239,7 +246,7 @@ fn created(state: &State, name: &TopicName) -> Result<CreatableTopicResult, Fail
         .with_configs(Some(configs.collect())))
 }
 
-fn not_created(name: WireTopicName, failed: Failed) -> CreatableTopicResult {
+fn not_created(name: WireTopicName, failed: ErrorResponse) -> CreatableTopicResult {
     CreatableTopicResult::default()
         .with_name(name)
         .with_error_code(failed.code.code())
@@ -276,7 +283,7 @@ async fn delete_one(
 ) -> DeletableTopicResult {
     let result = DeletableTopicResult::default().with_error_message(None);
     // Elsewhere than on the leader nobody has the last word on which topics there are.
-    let elsewhere = not_leading(service.replica().leadership(), Asked::Controller);
+    let elsewhere = not_leading(service.replica().leadership(), ErrorScope::Controller);
     let meant = match elsewhere {
         Some(code) => Err(code),
         None => meant(&service.replica().state(), &asked),
@@ -294,7 +301,7 @@ async fn delete_one(
         .with_name(Some(wire_topic(&name)))
         .with_topic_id(id.0);
     let command = Command::DeleteTopic(DeleteTopic { id });
-    match settle(service, command, Asked::Controller, wait).await {
+    match propose_and_wait(service, command, ErrorScope::Controller, wait).await {
         Ok(_) => result,
         Err(failed) => result
             .with_error_code(failed.code.code())

@@ -17,7 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::barrier::{Listed, list_barrier, read_barrier};
 use super::named_partition::{find, wire_topic};
-use crate::broker::error_code::Asked;
+use crate::broker::error_code::ErrorScope;
 use crate::broker::service::Service;
 use crate::ids::{ProducerId, TimestampMs, TopicName, TopicPartition, TransactionalId};
 use crate::state::{Partition, ProducerWindow, Transaction, TransactionStatus};
@@ -48,7 +48,7 @@ pub(in crate::broker) async fn describe(
     service: &Service,
     request: DescribeTransactionsRequest,
 ) -> DescribeTransactionsResponse {
-    let current = read_barrier(service, Asked::Coordinator).await;
+    let current = read_barrier(service, ErrorScope::Coordinator).await;
     let state = service.replica().state();
     let one = |id: WireTransactionalId| {
         let found = current.and_then(|_| {
@@ -150,7 +150,7 @@ pub(in crate::broker) async fn producers(
     service: &Service,
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
-    let current = read_barrier(service, Asked::Partition).await;
+    let current = read_barrier(service, ErrorScope::Partition).await;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partition_indexes.iter().map(|index| {
             let found = current.and_then(|_| active_producers(service, &topic.name, *index));

@@ -19,11 +19,11 @@ use kafka_protocol::messages::{
 };
 
 use super::committed_offsets::{
-    AskedCommit, SortedCommit, admit, committer, committing, unknown_of,
+    RequestedOffset, SortedCommit, admit, committer, committing, unknown_of,
 };
 use super::named_partition::{find, named};
-use super::proposal::settle;
-use crate::broker::error_code::{Asked, not_leading};
+use super::proposal::propose_and_wait;
+use crate::broker::error_code::{ErrorScope, not_leading};
 use crate::broker::service::Service;
 use crate::ids::{GroupId, TopicPartition, TransactionalId};
 use crate::state::{
@@ -68,10 +68,10 @@ async fn proposed(
     service: &Service,
     command: Command,
 ) -> Result<crate::state::Response, ResponseError> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Coordinator) {
         return Err(code);
     }
-    settle(service, command, Asked::Coordinator, WAIT)
+    propose_and_wait(service, command, ErrorScope::Coordinator, WAIT)
         .await
         .map_err(|failed| failed.code)
 }
@@ -83,7 +83,7 @@ pub(in crate::broker) async fn add_partitions(
 ) -> AddPartitionsToTxnResponse {
     let topics = &request.v3_and_below_topics;
     // A node that does not lead has not the last word on which partitions there are.
-    let elsewhere = not_leading(service.replica().leadership(), Asked::Coordinator);
+    let elsewhere = not_leading(service.replica().leadership(), ErrorScope::Coordinator);
     let refused = match elsewhere {
         Some(_) => BTreeMap::new(),
         None => refused_partitions(service, topics),
@@ -192,7 +192,7 @@ pub(in crate::broker) async fn commit_offsets(
     request: TxnOffsetCommitRequest,
 ) -> TxnOffsetCommitResponse {
     let asked = request.topics.iter().flat_map(|topic| {
-        let one = |partition: &TxnOffsetCommitRequestPartition| AskedCommit {
+        let one = |partition: &TxnOffsetCommitRequestPartition| RequestedOffset {
             topic: topic.name.to_string(),
             partition: partition.partition_index,
             offset: partition.committed_offset,
@@ -222,7 +222,7 @@ async fn commit_sound(
     request: &TxnOffsetCommitRequest,
     sorted: &SortedCommit,
 ) -> Result<BTreeSet<TopicPartition>, ResponseError> {
-    if let Some(code) = not_leading(service.replica().leadership(), Asked::Coordinator) {
+    if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Coordinator) {
         return Err(code);
     }
     let by = producer(
@@ -251,7 +251,7 @@ async fn commit_sound(
         offsets,
     };
     let command = Command::CommitTransactionOffsets(command);
-    unknown_of(settle(service, command, Asked::Coordinator, WAIT).await)
+    unknown_of(propose_and_wait(service, command, ErrorScope::Coordinator, WAIT).await)
 }
 
 pub(in crate::broker) async fn end(

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::steps::{
     LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica,
 };
-use crate::broker::error_code::Asked;
+use crate::broker::error_code::ErrorScope;
 use crate::broker::handlers::barrier::read_barrier;
-use crate::broker::handlers::proposal::{Failed, deadline, settle};
+use crate::broker::handlers::proposal::{ErrorResponse, deadline, propose_and_wait};
 use crate::broker::service::{PendingNode, Service};
 use crate::consensus::MembershipChange;
 use crate::consensus::voter_plan::{
@@ -22,8 +22,11 @@ use crate::state::{Command, Listener, RegisterNode, listener};
 use crate::wire::extension::replaces;
 use crate::wire::values;
 
-pub(super) async fn add(service: &Service, request: &AddRaftVoterRequest) -> Result<(), Failed> {
-    read_barrier(service, Asked::Controller).await?;
+pub(super) async fn add(
+    service: &Service,
+    request: &AddRaftVoterRequest,
+) -> Result<(), ErrorResponse> {
+    read_barrier(service, ErrorScope::Controller).await?;
     check_cluster(service, request.cluster_id.as_ref())?;
     let mut adding = Adding {
         service,
@@ -45,10 +48,10 @@ struct Named {
 }
 
 impl Named {
-    fn parse(node: i32, directory: Uuid) -> Result<Self, Failed> {
+    fn parse(node: i32, directory: Uuid) -> Result<Self, ErrorResponse> {
         let unknown = || {
             let message = format!("node {node}: no node has this number");
-            Failed::of(ResponseError::InvalidRequest, message)
+            ErrorResponse::of(ResponseError::InvalidRequest, message)
         };
         Ok(Self {
             node: values::node(node).ok_or_else(unknown)?,
@@ -67,7 +70,7 @@ struct Adding<'a> {
 }
 
 impl Adding<'_> {
-    async fn run(&mut self) -> Result<(), Failed> {
+    async fn run(&mut self) -> Result<(), ErrorResponse> {
         let _turn = self.service.turn_to_change_members().await;
         loop {
             check_leading(self.service)?;
@@ -96,7 +99,7 @@ impl Adding<'_> {
     }
 
     /// The cluster must know where it is before anything is sent there.
-    async fn admit(&self) -> Result<(), Failed> {
+    async fn admit(&self) -> Result<(), ErrorResponse> {
         let waiting = self.waiting()?;
         self.check_number_is_free()?;
         let command = Command::RegisterNode(RegisterNode {
@@ -111,13 +114,13 @@ impl Adding<'_> {
             rack: None,
             feature_level_max: waiting.feature_level_max,
         });
-        settle(self.service, command, Asked::Controller, WAIT).await?;
+        propose_and_wait(self.service, command, ErrorScope::Controller, WAIT).await?;
         let Named { node, replica } = self.named;
         info!(%node, %replica, "replica is added as a learner");
         change(self.service, MembershipChange::AddLearner(replica)).await
     }
 
-    fn waiting(&self) -> Result<PendingNode, Failed> {
+    fn waiting(&self) -> Result<PendingNode, ErrorResponse> {
         let Named { node, replica } = self.named;
         let mut waiting = self.service.waiting().into_iter();
         let found = waiting.find(|it| it.replica == replica && it.node == node);
@@ -126,12 +129,12 @@ impl Adding<'_> {
                 "no replica {replica} of node {node} waits to be added: start node {node} on an empty data folder, with \
                  the peers of this cluster"
             );
-            Failed::of(ResponseError::InvalidVoterKey, message)
+            ErrorResponse::of(ResponseError::InvalidVoterKey, message)
         })
     }
 
     /// A node number stands for one replica; whose place is taken must be said.
-    fn check_number_is_free(&self) -> Result<(), Failed> {
+    fn check_number_is_free(&self) -> Result<(), ErrorResponse> {
         let Named { node, replica } = self.named;
         let state = self.service.replica().state();
         let registered = state.nodes().find(|(id, _)| *id == node);
@@ -143,12 +146,12 @@ impl Adding<'_> {
                 let message = format!(
                     "node {node} is replica {other} already: replace it, or give the new one another number"
                 );
-                Err(Failed::of(ResponseError::DuplicateVoter, message))
+                Err(ErrorResponse::of(ResponseError::DuplicateVoter, message))
             }
         }
     }
 
-    async fn promote(&self, instead_of: Option<ReplicaId>) -> Result<(), Failed> {
+    async fn promote(&self, instead_of: Option<ReplicaId>) -> Result<(), ErrorResponse> {
         let Named { node, replica } = self.named;
         let membership = self.service.replica().membership();
         let voters = voters_with(&membership, replica, instead_of);
@@ -164,7 +167,7 @@ impl Adding<'_> {
         change(self.service, promotion).await
     }
 
-    fn not_yet(&self) -> Failed {
+    fn not_yet(&self) -> ErrorResponse {
         let Named { node, .. } = self.named;
         let reached = match self.reached {
             Admission::Done => {
@@ -189,6 +192,6 @@ impl Adding<'_> {
             Admission::EndJoint => format!("node {node} is about to vote"),
         };
         let message = format!("{reached}; ask again, and it goes on from there");
-        Failed::of(ResponseError::RequestTimedOut, message)
+        ErrorResponse::of(ResponseError::RequestTimedOut, message)
     }
 }

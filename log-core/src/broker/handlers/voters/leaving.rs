@@ -8,9 +8,9 @@ use tracing::info;
 use super::steps::{
     LOOK_EVERY, WAIT, change, check_cluster, check_leading, prove, prove_known, replica,
 };
-use crate::broker::error_code::{Asked, of_propose_error};
+use crate::broker::error_code::{ErrorScope, of_propose_error};
 use crate::broker::handlers::barrier::read_barrier;
-use crate::broker::handlers::proposal::Failed;
+use crate::broker::handlers::proposal::ErrorResponse;
 use crate::broker::service::Service;
 use crate::consensus::voter_plan::{
     Members, Removal, RemovalRefused, is_on_a_majority, removal, voters_without,
@@ -23,8 +23,8 @@ use crate::wire::values;
 pub(super) async fn remove(
     service: &Service,
     request: &RemoveRaftVoterRequest,
-) -> Result<(), Failed> {
-    read_barrier(service, Asked::Controller).await?;
+) -> Result<(), ErrorResponse> {
+    read_barrier(service, ErrorScope::Controller).await?;
     check_cluster(service, request.cluster_id.as_ref())?;
     let leaving = Leaving::parse(service, request)?;
     match timeout(WAIT, leaving.run()).await {
@@ -43,7 +43,10 @@ struct Leaving<'a> {
 
 impl<'a> Leaving<'a> {
     /// Two nodes must not be confused by a mistyped number; a replica that another has taken the number of has none (-1).
-    fn parse(service: &'a Service, request: &RemoveRaftVoterRequest) -> Result<Self, Failed> {
+    fn parse(
+        service: &'a Service,
+        request: &RemoveRaftVoterRequest,
+    ) -> Result<Self, ErrorResponse> {
         let replica = replica(request.voter_directory_id)?;
         let asked = values::node(request.voter_id);
         let known = service
@@ -57,7 +60,7 @@ impl<'a> Leaving<'a> {
         };
         if known.is_some() && known != asked {
             let message = format!("replica {replica} is {name}, not {}", request.voter_id);
-            return Err(Failed::of(ResponseError::InvalidVoterKey, message));
+            return Err(ErrorResponse::of(ResponseError::InvalidVoterKey, message));
         }
         Ok(Self {
             service,
@@ -66,7 +69,7 @@ impl<'a> Leaving<'a> {
         })
     }
 
-    async fn run(&self) -> Result<(), Failed> {
+    async fn run(&self) -> Result<(), ErrorResponse> {
         let _turn = self.service.turn_to_change_members().await;
         let mut proposed = false;
         loop {
@@ -102,13 +105,13 @@ impl<'a> Leaving<'a> {
     }
 
     /// A learner's leaving changes nothing about who votes, and is proved by those who do.
-    async fn prove_majority(&self) -> Result<(), Failed> {
+    async fn prove_majority(&self) -> Result<(), ErrorResponse> {
         let voters = voters_without(&self.service.replica().membership(), self.replica);
         let is_stored = |quorum: &Quorum, entry| is_on_a_majority(quorum, &voters, entry);
         prove(self.service, is_stored).await
     }
 
-    fn not_yet(&self) -> Failed {
+    fn not_yet(&self) -> ErrorResponse {
         let name = &self.name;
         let message = if self.service.replica().membership().has(self.replica) {
             format!(
@@ -120,10 +123,10 @@ impl<'a> Leaving<'a> {
                  machine is taken away"
             )
         };
-        Failed::of(ResponseError::RequestTimedOut, message)
+        ErrorResponse::of(ResponseError::RequestTimedOut, message)
     }
 
-    fn not_removed(&self, unremovable: RemovalRefused) -> Failed {
+    fn not_removed(&self, unremovable: RemovalRefused) -> ErrorResponse {
         let code = match unremovable {
             RemovalRefused::NoMember => ResponseError::VoterNotFound,
             RemovalRefused::LastVoter | RemovalRefused::NoMajority { .. } => {
@@ -131,20 +134,20 @@ impl<'a> Leaving<'a> {
             }
             RemovalRefused::NobodyElse | RemovalRefused::Changing => ResponseError::RequestTimedOut,
         };
-        Failed::of(code, unremovable.to_string())
+        ErrorResponse::of(code, unremovable.to_string())
     }
 
     /// Lets another lead; what the client is told then is to ask that one.
-    async fn hand_over(&self, to: ReplicaId) -> Failed {
+    async fn hand_over(&self, to: ReplicaId) -> ErrorResponse {
         let mut leadership = self.service.replica().leadership_changes();
         if let Err(error) = self.service.replica().hand_over_to(to).await {
-            return of_propose_error(error, Asked::Controller).into();
+            return of_propose_error(error, ErrorScope::Controller).into();
         }
         info!(member = self.name, %to, "leadership is handed over before this node leaves");
         let lost = leadership.wait_for(|now| !matches!(now, Leadership::Leader { .. }));
         // The caller's deadline bounds this wait.
         drop(lost.await);
-        Failed::of(
+        ErrorResponse::of(
             ResponseError::NotController,
             format!("{} led and has handed over: ask the new leader", self.name),
         )

@@ -16,8 +16,8 @@ use kafka_protocol::messages::{
 
 use self::steps::WAIT;
 use super::barrier::read_barrier;
-use super::proposal::{Failed, settle, told};
-use crate::broker::error_code::Asked;
+use super::proposal::{ErrorResponse, propose_and_wait, to_wire};
+use crate::broker::error_code::ErrorScope;
 use crate::broker::service::Service;
 use crate::state::{Command, UnregisterNode};
 use crate::wire::values;
@@ -26,7 +26,7 @@ pub(in crate::broker) async fn add(
     service: &Service,
     request: AddRaftVoterRequest,
 ) -> AddRaftVoterResponse {
-    let (code, message) = told(adding::add(service, &request).await);
+    let (code, message) = to_wire(adding::add(service, &request).await);
     AddRaftVoterResponse::default()
         .with_error_code(code)
         .with_error_message(message)
@@ -36,7 +36,7 @@ pub(in crate::broker) async fn remove(
     service: &Service,
     request: RemoveRaftVoterRequest,
 ) -> RemoveRaftVoterResponse {
-    let (code, message) = told(leaving::remove(service, &request).await);
+    let (code, message) = to_wire(leaving::remove(service, &request).await);
     RemoveRaftVoterResponse::default()
         .with_error_code(code)
         .with_error_message(message)
@@ -46,16 +46,16 @@ pub(in crate::broker) async fn unregister(
     service: &Service,
     request: UnregisterBrokerRequest,
 ) -> UnregisterBrokerResponse {
-    let (code, message) = told(unregister_node(service, request.broker_id.0).await);
+    let (code, message) = to_wire(unregister_node(service, request.broker_id.0).await);
     UnregisterBrokerResponse::default()
         .with_error_code(code)
         .with_error_message(message)
 }
 
-async fn unregister_node(service: &Service, node: i32) -> Result<(), Failed> {
-    read_barrier(service, Asked::Controller).await?;
+async fn unregister_node(service: &Service, node: i32) -> Result<(), ErrorResponse> {
+    read_barrier(service, ErrorScope::Controller).await?;
     let unknown = || {
-        Failed::of(
+        ErrorResponse::of(
             ResponseError::BrokerIdNotRegistered,
             format!("no node {node}"),
         )
@@ -68,10 +68,10 @@ async fn unregister_node(service: &Service, node: i32) -> Result<(), Failed> {
     };
     if service.replica().membership().has(replica) {
         let message = format!("node {id} is a member: remove it first");
-        return Err(Failed::of(ResponseError::InvalidRequest, message));
+        return Err(ErrorResponse::of(ResponseError::InvalidRequest, message));
     }
     let command = Command::UnregisterNode(UnregisterNode { node: id });
-    settle(service, command, Asked::Controller, WAIT)
+    propose_and_wait(service, command, ErrorScope::Controller, WAIT)
         .await
         .map(|_| ())
 }
