@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::error::{ToolError, check};
 use crate::ids::Offset;
+use crate::wire::offset_spec::OffsetSpec;
 use crate::wire::{decode_answer, encode_request, values};
 
 /// How long a node may take to accept a connection.
@@ -36,14 +37,6 @@ const GROUP_KEY: i8 = 0;
 
 /// A partition by its names on the wire.
 pub(super) type Place = (String, i32);
-
-/// Which end of a partition ListOffsets is asked for, or which time.
-#[derive(Clone, Copy)]
-pub(super) enum Wanted {
-    Latest,
-    Earliest,
-    Time(i64),
-}
 
 /// Which records count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,12 +186,12 @@ impl Client {
         &mut self,
         cluster: &Cluster,
         places: &[Place],
-        wanted: Wanted,
+        spec: OffsetSpec,
         isolation: Isolation,
     ) -> Result<BTreeMap<Place, Option<Offset>>, ToolError> {
         let mut offsets = BTreeMap::new();
         for (address, places) in cluster.by_leader(places)? {
-            let request = list_offsets(&places, wanted, isolation);
+            let request = list_offsets(&places, spec, isolation);
             let answer = self.ask_at(&address, 7, request).await?;
             for topic in answer.topics {
                 for partition in topic.partitions {
@@ -222,17 +215,12 @@ impl Client {
     }
 }
 
-fn list_offsets(places: &[Place], wanted: Wanted, isolation: Isolation) -> ListOffsetsRequest {
-    let timestamp = match wanted {
-        Wanted::Latest => -1,
-        Wanted::Earliest => -2,
-        Wanted::Time(at) => at,
-    };
+fn list_offsets(places: &[Place], spec: OffsetSpec, isolation: Isolation) -> ListOffsetsRequest {
     let partition = |index: i32| {
         ListOffsetsPartition::default()
             .with_partition_index(index)
             .with_current_leader_epoch(-1)
-            .with_timestamp(timestamp)
+            .with_timestamp(spec.to_wire())
     };
     let topic = |(name, indexes): (StrBytes, Vec<i32>)| {
         ListOffsetsTopic::default()

@@ -10,12 +10,13 @@ use kafka_protocol::messages::{DeleteGroupsRequest, ListGroupsRequest};
 use kafka_protocol::protocol::StrBytes;
 use serde::{Serialize, Serializer};
 
-use super::client::{Client, Isolation, Place, Wanted};
+use super::client::{Client, Isolation, Place};
 use super::committed::{self, Seek, look_up};
 use super::error::{ToolError, check};
 use super::options::Options;
 use super::output::{Answer, Done, Output, head, or_dash, table_or};
 use crate::wire::assignment;
+use crate::wire::offset_spec::OffsetSpec;
 
 /// `groups`
 #[derive(Args, Debug)]
@@ -255,7 +256,7 @@ async fn ends(
         .offsets(
             &cluster,
             &wanted,
-            Wanted::Latest,
+            OffsetSpec::Latest,
             Isolation::ReadUncommitted,
         )
         .await?;

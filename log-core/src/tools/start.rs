@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Client, Cluster, Isolation, Place, Wanted};
+use super::client::{Client, Cluster, Isolation, Place};
 use super::error::ToolError;
 use super::position::Position;
 use crate::ids::Offset;
+use crate::wire::offset_spec::OffsetSpec;
 
 /// The offset in each of the partitions. Where no record is as young as the time asked for, it is the end.
 pub(super) async fn starts(
@@ -18,13 +19,13 @@ pub(super) async fn starts(
     match position {
         Position::Earliest => present(
             client
-                .offsets(cluster, places, Wanted::Earliest, isolation)
+                .offsets(cluster, places, OffsetSpec::Earliest, isolation)
                 .await?,
         ),
         Position::Latest => ends(client, cluster, places, isolation).await,
         Position::Time(at) => {
             let found = client
-                .offsets(cluster, places, Wanted::Time(at.0), isolation)
+                .offsets(cluster, places, OffsetSpec::At(at), isolation)
                 .await?;
             let mut starts = ends(client, cluster, places, isolation).await?;
             starts.extend(
@@ -37,7 +38,7 @@ pub(super) async fn starts(
         Position::Offset(offset) => {
             let first = present(
                 client
-                    .offsets(cluster, places, Wanted::Earliest, isolation)
+                    .offsets(cluster, places, OffsetSpec::Earliest, isolation)
                     .await?,
             )?;
             let ends = ends(client, cluster, places, Isolation::ReadUncommitted).await?;
@@ -56,7 +57,7 @@ pub(super) async fn ends(
 ) -> Result<BTreeMap<Place, Offset>, ToolError> {
     present(
         client
-            .offsets(cluster, places, Wanted::Latest, isolation)
+            .offsets(cluster, places, OffsetSpec::Latest, isolation)
             .await?,
     )
 }

@@ -18,11 +18,12 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 
-use super::client::{CHANGE_WITHIN_MS, Client, Cluster, Isolation, Place, Wanted};
+use super::client::{CHANGE_WITHIN_MS, Client, Cluster, Isolation, Place};
 use super::error::{ToolError, check};
 use super::options::{Options, setting};
 use super::output::{Answer, Done, Output, head, or_dash, table, table_or};
 use crate::ids::Offset;
+use crate::wire::offset_spec::OffsetSpec;
 
 /// A topic, as Kafka numbers what can have settings.
 const TOPIC: i8 = 2;
@@ -251,10 +252,10 @@ async fn described_partitions(
     let places = cluster.places();
     let all = Isolation::ReadUncommitted;
     let starts = client
-        .offsets(cluster, &places, Wanted::Earliest, all)
+        .offsets(cluster, &places, OffsetSpec::Earliest, all)
         .await?;
     let ends = client
-        .offsets(cluster, &places, Wanted::Latest, all)
+        .offsets(cluster, &places, OffsetSpec::Latest, all)
         .await?;
     let sizes = sizes(client).await?;
     let offset = |offsets: &BTreeMap<Place, Option<Offset>>, place: &Place| {

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod assignment;
 pub mod extension;
 pub mod frame;
+pub mod offset_spec;
 pub mod request;
 pub mod response;
 pub mod subscription;

@@ -16,6 +16,7 @@ use crate::broker::service::Service;
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::state::Partition;
 use crate::storage::{PartitionReader, ReadError, TimestampedOffset};
+use crate::wire::offset_spec::OffsetSpec;
 use crate::wire::values;
 
 pub(in crate::broker) async fn answer(
@@ -46,32 +47,6 @@ pub(in crate::broker) async fn answer(
     ListOffsetsResponse::default().with_topics(topics)
 }
 
-/// What a client asks for in place of a timestamp.
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    Latest,
-    Earliest,
-    MaxTimestamp,
-    /// What only a second tier would have (KIP-405, KIP-1005, KIP-1023).
-    Tiered,
-    At(TimestampMs),
-}
-
-impl Wanted {
-    /// Some mean nothing before the version that brought them.
-    fn of(wire: i64, version: i16) -> Result<Self, ResponseError> {
-        match (wire, version) {
-            (-1, _) => Ok(Self::Latest),
-            // All that is there is local.
-            (-2, _) | (-4, 8..) => Ok(Self::Earliest),
-            (-3, 7..) => Ok(Self::MaxTimestamp),
-            (-5, 9..) | (-6, 11..) => Ok(Self::Tiered),
-            (0.., _) => Ok(Self::At(TimestampMs(wire))),
-            _ => Err(ResponseError::UnsupportedVersion),
-        }
-    }
-}
-
 /// An answer: none when no record is as young as the time asked for.
 type LookedUpOffset = Option<(Offset, Option<TimestampMs>, Option<LeaderEpoch>)>;
 
@@ -83,7 +58,8 @@ async fn look_up(
     topic: &str,
     asked: &ListOffsetsPartition,
 ) -> Result<LookedUpOffset, ResponseError> {
-    let wanted = Wanted::of(asked.timestamp, version)?;
+    let spec = OffsetSpec::of(asked.timestamp, version);
+    let spec = spec.ok_or(ResponseError::UnsupportedVersion)?;
     let (reader, below, ends) = {
         let state = service.replica().state();
         let (place, _, partition) = find(&state, topic, asked.partition_index)?;
@@ -99,12 +75,12 @@ async fn look_up(
             ends(partition, below),
         )
     };
-    match wanted {
-        Wanted::Earliest => Ok(ends.earliest),
-        Wanted::Latest => Ok(ends.latest),
-        Wanted::Tiered => Ok(None),
-        Wanted::MaxTimestamp => search(reader, move |reader| reader.max_timestamp(below)).await,
-        Wanted::At(at) => {
+    match spec {
+        OffsetSpec::Earliest => Ok(ends.earliest),
+        OffsetSpec::Latest => Ok(ends.latest),
+        OffsetSpec::Tiered => Ok(None),
+        OffsetSpec::MaxTimestamp => search(reader, move |reader| reader.max_timestamp(below)).await,
+        OffsetSpec::At(at) => {
             search(reader, move |reader| reader.offset_for_timestamp(at, below)).await
         }
     }
@@ -151,30 +127,5 @@ fn response(
             .with_leader_epoch(values::wire_leader_epoch(epoch.filter(|_| 4 <= version))),
         Ok(None) => response,
         Err(code) => response.with_error_code(code.code()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As Apache Kafka 4.1.1 answers; 11 is of 4.2.
-    #[test]
-    fn a_time_that_means_an_offset_is_known_from_the_version_that_brought_it() {
-        let unknown = Err(ResponseError::UnsupportedVersion);
-        for (wire, since, meant) in [
-            (-1, 1, Wanted::Latest),
-            (-2, 1, Wanted::Earliest),
-            (-3, 7, Wanted::MaxTimestamp),
-            (-4, 8, Wanted::Earliest),
-            (-5, 9, Wanted::Tiered),
-            (-6, 11, Wanted::Tiered),
-        ] {
-            assert_eq!(Wanted::of(wire, since), Ok(meant), "{wire}");
-            if 1 < since {
-                assert_eq!(Wanted::of(wire, since - 1), unknown, "{wire}");
-            }
-        }
-        assert_eq!(Wanted::of(-7, 11), unknown);
     }
 }
