@@ -36,7 +36,7 @@ const CLIENT_ID: &str = "log-core-tools";
 const GROUP_KEY: i8 = 0;
 
 /// A partition by its names on the wire.
-pub(super) type Place = (String, i32);
+pub(super) type PartitionName = (String, i32);
 
 /// Which records count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,10 +185,10 @@ impl Client {
     pub(super) async fn offsets(
         &mut self,
         cluster: &Cluster,
-        places: &[Place],
+        places: &[PartitionName],
         spec: OffsetSpec,
         isolation: Isolation,
-    ) -> Result<BTreeMap<Place, Option<Offset>>, ToolError> {
+    ) -> Result<BTreeMap<PartitionName, Option<Offset>>, ToolError> {
         let mut offsets = BTreeMap::new();
         for (address, places) in cluster.by_leader(places)? {
             let request = list_offsets(&places, spec, isolation);
@@ -215,7 +215,11 @@ impl Client {
     }
 }
 
-fn list_offsets(places: &[Place], spec: OffsetSpec, isolation: Isolation) -> ListOffsetsRequest {
+fn list_offsets(
+    places: &[PartitionName],
+    spec: OffsetSpec,
+    isolation: Isolation,
+) -> ListOffsetsRequest {
     let partition = |index: i32| {
         ListOffsetsPartition::default()
             .with_partition_index(index)
@@ -234,7 +238,9 @@ fn list_offsets(places: &[Place], spec: OffsetSpec, isolation: Isolation) -> Lis
 }
 
 /// The partitions of each topic, as requests name them.
-pub(super) fn by_topic(places: &[Place]) -> impl Iterator<Item = (StrBytes, Vec<i32>)> + use<> {
+pub(super) fn by_topic(
+    places: &[PartitionName],
+) -> impl Iterator<Item = (StrBytes, Vec<i32>)> + use<> {
     let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
     for (topic, partition) in places {
         topics.entry(topic.clone()).or_default().push(*partition);
@@ -261,8 +267,8 @@ impl Cluster {
     }
 
     /// All partitions of all its topics.
-    pub(super) fn places(&self) -> Vec<Place> {
-        let topic = |topic: &Topic| -> Vec<Place> {
+    pub(super) fn places(&self) -> Vec<PartitionName> {
+        let topic = |topic: &Topic| -> Vec<PartitionName> {
             let indexes = topic.partitions.iter().map(|partition| partition.index);
             indexes.map(|index| (topic.name.clone(), index)).collect()
         };
@@ -274,7 +280,7 @@ impl Cluster {
         &self,
         topic: &str,
         partition: Option<i32>,
-    ) -> Result<Vec<Place>, ToolError> {
+    ) -> Result<Vec<PartitionName>, ToolError> {
         let places = self.places();
         let Some(partition) = partition else {
             return Ok(places);
@@ -293,9 +299,9 @@ impl Cluster {
     /// The places that each node leads, by its address.
     pub(super) fn by_leader(
         &self,
-        places: &[Place],
-    ) -> Result<BTreeMap<String, Vec<Place>>, ToolError> {
-        let mut by_leader: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        places: &[PartitionName],
+    ) -> Result<BTreeMap<String, Vec<PartitionName>>, ToolError> {
+        let mut by_leader: BTreeMap<String, Vec<PartitionName>> = BTreeMap::new();
         for place in places {
             let (topic, index) = place;
             let named = || format!("{topic}-{index}");
@@ -310,7 +316,7 @@ impl Cluster {
         Ok(by_leader)
     }
 
-    fn leader(&self, (topic, index): &Place) -> Option<i32> {
+    fn leader(&self, (topic, index): &PartitionName) -> Option<i32> {
         let topic = self.topics.iter().find(|known| known.name == *topic)?;
         let partition = topic
             .partitions

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::client::{CHANGE_WITHIN_MS, Client};
 use super::error::{ToolError, check};
 use super::options::Options;
-use super::output::{Answer, Done, Output, table_or};
+use super::output::{Done, Output, Printable, table_or};
 use super::position::time;
 use super::quorum;
 use crate::ids::TimestampMs;
@@ -110,7 +110,7 @@ impl Shown {
     }
 }
 
-impl Answer for Shown {
+impl Printable for Shown {
     fn text(&self) -> String {
         let row = |jump: &Jump| {
             [

@@ -12,9 +12,9 @@ use kafka_protocol::messages::{DescribeGroupsRequest, OffsetCommitRequest, Offse
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 
-use super::client::{Client, Cluster, Isolation, Place, by_topic};
+use super::client::{Client, Cluster, Isolation, PartitionName, by_topic};
 use super::error::{ToolError, check};
-use super::output::{Answer, or_dash, table};
+use super::output::{Printable, or_dash, table};
 use super::position::Position;
 use super::start::starts;
 use crate::ids::Offset;
@@ -55,7 +55,7 @@ struct MovedPartition {
     now: u64,
 }
 
-impl Answer for Moved {
+impl Printable for Moved {
     fn text(&self) -> String {
         let row = |moved: &MovedPartition| {
             [
@@ -86,7 +86,7 @@ impl Seek {
         let to = self.targets(client, &cluster, &places).await?;
         let before = offsets(client, &coordinator, &self.group).await?;
         commit(client, &coordinator, &self.group, &to).await?;
-        let moved = |(place, now): (&Place, &Offset)| MovedPartition {
+        let moved = |(place, now): (&PartitionName, &Offset)| MovedPartition {
             partition: place.1,
             before: before.get(place).copied(),
             now: now.0,
@@ -103,8 +103,8 @@ impl Seek {
         &self,
         client: &mut Client,
         cluster: &Cluster,
-        places: &[Place],
-    ) -> Result<BTreeMap<Place, Offset>, ToolError> {
+        places: &[PartitionName],
+    ) -> Result<BTreeMap<PartitionName, Offset>, ToolError> {
         starts(client, cluster, places, self.to, Isolation::ReadUncommitted).await
     }
 }
@@ -114,7 +114,7 @@ pub(super) async fn offsets(
     client: &mut Client,
     coordinator: &str,
     group: &str,
-) -> Result<BTreeMap<Place, u64>, ToolError> {
+) -> Result<BTreeMap<PartitionName, u64>, ToolError> {
     let request = OffsetFetchRequest::default()
         .with_group_id(StrBytes::from_string(group.to_owned()).into())
         .with_topics(None);
@@ -136,9 +136,9 @@ async fn commit(
     client: &mut Client,
     coordinator: &str,
     group: &str,
-    offsets: &BTreeMap<Place, Offset>,
+    offsets: &BTreeMap<PartitionName, Offset>,
 ) -> Result<(), ToolError> {
-    let places: Vec<Place> = offsets.keys().cloned().collect();
+    let places: Vec<PartitionName> = offsets.keys().cloned().collect();
     let topic = |(name, indexes): (StrBytes, Vec<i32>)| {
         let partition = |index: i32| {
             let offset = offsets.get(&(name.to_string(), index)).copied();

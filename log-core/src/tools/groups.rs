@@ -10,11 +10,11 @@ use kafka_protocol::messages::{DeleteGroupsRequest, ListGroupsRequest};
 use kafka_protocol::protocol::StrBytes;
 use serde::{Serialize, Serializer};
 
-use super::client::{Client, Isolation, Place};
+use super::client::{Client, Isolation, PartitionName};
 use super::committed::{self, Seek, look_up};
 use super::error::{ToolError, check};
 use super::options::Options;
-use super::output::{Answer, Done, Output, head, or_dash, table_or};
+use super::output::{Done, Output, Printable, head, or_dash, table_or};
 use crate::wire::assignment;
 use crate::wire::offset_spec::OffsetSpec;
 
@@ -73,7 +73,7 @@ struct ListedGroup {
     protocol_type: String,
 }
 
-impl Answer for Listed {
+impl Printable for Listed {
     fn text(&self) -> String {
         let row = |group: &ListedGroup| {
             [
@@ -119,7 +119,7 @@ struct Member {
     client: String,
     host: String,
     #[serde(serialize_with = "places")]
-    assigned: Vec<Place>,
+    assigned: Vec<PartitionName>,
 }
 
 /// How far a group is in a partition.
@@ -135,7 +135,7 @@ struct Progress {
     member: Option<String>,
 }
 
-impl Answer for Described {
+impl Printable for Described {
     fn text(&self) -> String {
         let assignor = Some(self.assignor.as_str()).filter(|name| !name.is_empty());
         let head = head([
@@ -186,18 +186,18 @@ impl Described {
     }
 }
 
-fn named((topic, partition): &Place) -> String {
+fn named((topic, partition): &PartitionName) -> String {
     format!("{topic}-{partition}")
 }
 
 /// A place in words, so that a program need not know which of two values is which.
-fn places<S: Serializer>(places: &[Place], serializer: S) -> Result<S::Ok, S::Error> {
+fn places<S: Serializer>(places: &[PartitionName], serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
-    struct Named<'a> {
+    struct NamedPartition<'a> {
         topic: &'a str,
         partition: i32,
     }
-    serializer.collect_seq(places.iter().map(|(topic, partition)| Named {
+    serializer.collect_seq(places.iter().map(|(topic, partition)| NamedPartition {
         topic,
         partition: *partition,
     }))
@@ -209,15 +209,15 @@ async fn describe(client: &mut Client, group: &str) -> Result<Described, ToolErr
     let committed = committed::offsets(client, &coordinator, group).await?;
     let members: Vec<Member> = described.members.into_iter().map(Member::of).collect();
     let owned = members.iter().flat_map(|member| {
-        let owner = |place: &Place| (place.clone(), member.member.clone());
+        let owner = |place: &PartitionName| (place.clone(), member.member.clone());
         member.assigned.iter().map(owner)
     });
-    let owners: BTreeMap<Place, String> = owned.collect();
+    let owners: BTreeMap<PartitionName, String> = owned.collect();
     let ends = ends(client, committed.keys().chain(owners.keys())).await?;
-    let mut places: Vec<&Place> = committed.keys().chain(owners.keys()).collect();
+    let mut places: Vec<&PartitionName> = committed.keys().chain(owners.keys()).collect();
     places.sort();
     places.dedup();
-    let progress = |place: &Place| Progress {
+    let progress = |place: &PartitionName| Progress {
         topic: place.0.clone(),
         partition: place.1,
         committed: committed.get(place).copied(),
@@ -242,11 +242,11 @@ async fn describe(client: &mut Client, group: &str) -> Result<Described, ToolErr
 /// Where those partitions end that are still there.
 async fn ends(
     client: &mut Client,
-    places: impl Iterator<Item = &Place>,
-) -> Result<BTreeMap<Place, u64>, ToolError> {
+    places: impl Iterator<Item = &PartitionName>,
+) -> Result<BTreeMap<PartitionName, u64>, ToolError> {
     let cluster = client.all_topics().await?;
     let known = cluster.places();
-    let mut wanted: Vec<Place> = places
+    let mut wanted: Vec<PartitionName> = places
         .filter(|place| known.contains(place))
         .cloned()
         .collect();

@@ -53,7 +53,7 @@ enum Action {
     /// Make a waiting node a voter: it learns, catches up, and votes.
     Add(Change),
     /// Take a node out for good. The leader hands over first.
-    Remove(Leaving),
+    Remove(RemoveVoter),
     /// Let a node on an empty disk take the place of the one that had its number.
     Replace(Change),
     /// Allow what the present software can do, once all nodes run it. There is no way back.
@@ -74,7 +74,7 @@ struct Change {
 }
 
 #[derive(Args, Debug)]
-struct Leaving {
+struct RemoveVoter {
     /// The node's number.
     #[arg(value_parser = clap::value_parser!(i32).range(0..), required_unless_present = "replica")]
     node: Option<i32>,
@@ -120,7 +120,7 @@ async fn add(client: &mut Client, change: &Change) -> Result<Done, ToolError> {
         (None, None) => None,
     };
     let directory = asked.ok_or_else(|| not_waiting(node, &quorum))?;
-    let adding = Adding {
+    let adding = AddVoter {
         node,
         directory,
         replaces: TaggedFields::new(),
@@ -146,7 +146,7 @@ async fn replace(client: &mut Client, change: &Change) -> Result<Done, ToolError
     let directory = new.directory.ok_or_else(|| not_waiting(node, &quorum))?;
     let old = old.and_then(|old| old.directory);
     let old = old.ok_or(ToolError::NothingToReplace { node })?;
-    let adding = Adding {
+    let adding = AddVoter {
         node,
         directory,
         replaces: replacing(old),
@@ -194,14 +194,14 @@ fn not_waiting(node: i32, quorum: &Quorum) -> ToolError {
 }
 
 /// A replica on its way to vote.
-struct Adding {
+struct AddVoter {
     node: i32,
     directory: Uuid,
     /// Says in whose place.
     replaces: TaggedFields,
 }
 
-impl Adding {
+impl AddVoter {
     async fn run(self, client: &mut Client, change: &Change) -> Result<Done, ToolError> {
         let request = AddRaftVoterRequest::default()
             .with_cluster_id(None)
@@ -219,7 +219,7 @@ impl Adding {
     }
 }
 
-async fn remove(client: &mut Client, leaving: &Leaving) -> Result<Done, ToolError> {
+async fn remove(client: &mut Client, leaving: &RemoveVoter) -> Result<Done, ToolError> {
     let quorum = Quorum::ask(client).await?;
     let member = match leaving.node {
         Some(node) => quorum.member(node),
@@ -245,7 +245,7 @@ async fn remove(client: &mut Client, leaving: &Leaving) -> Result<Done, ToolErro
 
 async fn take_out(
     client: &mut Client,
-    leaving: &Leaving,
+    leaving: &RemoveVoter,
     about: &str,
     node: Option<i32>,
     directory: Uuid,
@@ -266,7 +266,7 @@ async fn take_out(
 }
 
 /// Clients are no longer told of it.
-async fn forget(client: &mut Client, leaving: &Leaving, node: i32) -> Result<(), ToolError> {
+async fn forget(client: &mut Client, leaving: &RemoveVoter, node: i32) -> Result<(), ToolError> {
     let request = UnregisterBrokerRequest::default().with_broker_id(node.into());
     until_done(leaving.within, client, async |client| {
         let answer = client.ask_controller(0, request.clone()).await?;

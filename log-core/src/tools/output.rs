@@ -9,7 +9,7 @@ use super::error::ToolError;
 use super::text::escaped;
 
 /// Something that can be shown to a person; for a program it is serialised.
-pub(super) trait Answer: Serialize {
+pub(super) trait Printable: Serialize {
     /// Lines for a person, each with its end.
     fn text(&self) -> String;
 }
@@ -26,7 +26,7 @@ impl<'a, W: Write> Output<'a, W> {
     }
 
     /// Writes the one answer of a command.
-    pub(super) fn answer(&mut self, answer: &impl Answer) -> Result<(), ToolError> {
+    pub(super) fn answer(&mut self, answer: &impl Printable) -> Result<(), ToolError> {
         if self.json {
             self.write(serde_json::to_string_pretty(answer).map(|json| json + "\n"))
         } else {
@@ -35,7 +35,7 @@ impl<'a, W: Write> Output<'a, W> {
     }
 
     /// Writes one of many answers, on a line of its own. It is there at once: somebody may be watching.
-    pub(super) fn line(&mut self, answer: &impl Answer) -> Result<(), ToolError> {
+    pub(super) fn line(&mut self, answer: &impl Printable) -> Result<(), ToolError> {
         if self.json {
             self.write(serde_json::to_string(answer).map(|json| json + "\n"))
         } else {
@@ -57,7 +57,7 @@ pub(super) struct Done {
     pub(super) done: String,
 }
 
-impl Answer for Done {
+impl Printable for Done {
     fn text(&self) -> String {
         format!("{}\n", escaped(&self.done))
     }

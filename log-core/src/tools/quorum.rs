@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::client::{Client, address};
 use super::error::{ToolError, check};
-use super::output::{Answer, head, or_dash, table_or};
+use super::output::{Printable, head, or_dash, table_or};
 use crate::ids::ReplicaId;
 use crate::wire::extension::{self, ClockReport, Standing};
 use crate::wire::values;
@@ -83,7 +83,7 @@ impl Role {
     }
 }
 
-impl Answer for Quorum {
+impl Printable for Quorum {
     fn text(&self) -> String {
         let leader = self.leader.map_or_else(
             || "none at present: what follows is what this node last heard".to_owned(),

@@ -13,7 +13,7 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::protocol::StrBytes;
 
 use super::aborted::Aborted;
-use super::client::{Client, Isolation, Place, by_topic};
+use super::client::{Client, Isolation, PartitionName, by_topic};
 use super::error::{BatchDamage, ToolError, check};
 use super::options::Options;
 use super::output::Output;
@@ -136,9 +136,9 @@ impl Tail {
 /// How far a tail has come.
 struct Tailing<'a> {
     tail: &'a Tail,
-    next: BTreeMap<Place, Offset>,
+    next: BTreeMap<PartitionName, Offset>,
     /// Where to stop; none goes on.
-    ends: Option<BTreeMap<Place, Offset>>,
+    ends: Option<BTreeMap<PartitionName, Offset>>,
     shown: u64,
 }
 
@@ -194,7 +194,7 @@ impl Tailing<'_> {
         self.tail.max.is_some_and(|max| max <= self.shown)
     }
 
-    fn unfinished(&self) -> Vec<Place> {
+    fn unfinished(&self) -> Vec<PartitionName> {
         let unfinished = self
             .next
             .iter()
@@ -202,12 +202,12 @@ impl Tailing<'_> {
         unfinished.map(|(place, _)| place.clone()).collect()
     }
 
-    fn is_beyond_end(&self, place: &Place, offset: Offset) -> bool {
+    fn is_beyond_end(&self, place: &PartitionName, offset: Offset) -> bool {
         let end = self.ends.as_ref().and_then(|ends| ends.get(place));
         end.is_some_and(|end| *end <= offset)
     }
 
-    fn fetch(&self, places: &[Place]) -> FetchRequest {
+    fn fetch(&self, places: &[PartitionName]) -> FetchRequest {
         let topic = |(name, indexes): (StrBytes, Vec<i32>)| {
             let partition = |index: i32| {
                 let next = self.next.get(&(name.to_string(), index)).copied();
@@ -234,7 +234,7 @@ impl Tailing<'_> {
     /// Shows what a partition answered and remembers how far it went.
     fn take(
         &mut self,
-        place: &Place,
+        place: &PartitionName,
         partition: PartitionData,
         out: &mut Output<'_, impl Write>,
     ) -> Result<(), ToolError> {
@@ -269,7 +269,7 @@ impl Tailing<'_> {
 
     fn show(
         &mut self,
-        place: &Place,
+        place: &PartitionName,
         header: BatchHeader,
         batch: &Bytes,
         out: &mut Output<'_, impl Write>,
@@ -294,7 +294,7 @@ impl Tailing<'_> {
         Ok(())
     }
 
-    fn damaged(&self, place: &Place, source: BatchDamage) -> ToolError {
+    fn damaged(&self, place: &PartitionName, source: BatchDamage) -> ToolError {
         ToolError::DamagedBatch {
             topic: place.0.clone(),
             partition: place.1,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::output::Answer;
+use super::output::Printable;
 use super::position::time;
 use super::text::{Payload, escaped};
 use crate::record::{Record, RecordHeader};
@@ -90,7 +90,7 @@ fn shown(payload: &Option<Payload>) -> String {
         .map_or_else(|| "-".to_owned(), Payload::shown)
 }
 
-impl Answer for ShownRecord {
+impl Printable for ShownRecord {
     fn text(&self) -> String {
         format!("{self}\n")
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{Client, Cluster, Isolation, Place};
+use super::client::{Client, Cluster, Isolation, PartitionName};
 use super::error::ToolError;
 use super::position::Position;
 use crate::ids::Offset;
@@ -12,10 +12,10 @@ use crate::wire::offset_spec::OffsetSpec;
 pub(super) async fn starts(
     client: &mut Client,
     cluster: &Cluster,
-    places: &[Place],
+    places: &[PartitionName],
     position: Position,
     isolation: Isolation,
-) -> Result<BTreeMap<Place, Offset>, ToolError> {
+) -> Result<BTreeMap<PartitionName, Offset>, ToolError> {
     match position {
         Position::Earliest => present(
             client
@@ -52,9 +52,9 @@ pub(super) async fn starts(
 pub(super) async fn ends(
     client: &mut Client,
     cluster: &Cluster,
-    places: &[Place],
+    places: &[PartitionName],
     isolation: Isolation,
-) -> Result<BTreeMap<Place, Offset>, ToolError> {
+) -> Result<BTreeMap<PartitionName, Offset>, ToolError> {
     present(
         client
             .offsets(cluster, places, OffsetSpec::Latest, isolation)
@@ -63,8 +63,10 @@ pub(super) async fn ends(
 }
 
 /// Every partition has a beginning and an end.
-fn present(offsets: BTreeMap<Place, Option<Offset>>) -> Result<BTreeMap<Place, Offset>, ToolError> {
-    let present = |(place, offset): (Place, Option<Offset>)| match offset {
+fn present(
+    offsets: BTreeMap<PartitionName, Option<Offset>>,
+) -> Result<BTreeMap<PartitionName, Offset>, ToolError> {
+    let present = |(place, offset): (PartitionName, Option<Offset>)| match offset {
         Some(offset) => Ok((place, offset)),
         None => Err(ToolError::Silent {
             api: "ListOffsets",
@@ -76,8 +78,8 @@ fn present(offsets: BTreeMap<Place, Option<Offset>>) -> Result<BTreeMap<Place, O
 
 fn check_range(
     offset: Offset,
-    starts: &BTreeMap<Place, Offset>,
-    ends: &BTreeMap<Place, Offset>,
+    starts: &BTreeMap<PartitionName, Offset>,
+    ends: &BTreeMap<PartitionName, Offset>,
 ) -> Result<(), ToolError> {
     for (place, start) in starts {
         let end = ends.get(place).copied().unwrap_or(*start);

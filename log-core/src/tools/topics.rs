@@ -18,10 +18,10 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 
-use super::client::{CHANGE_WITHIN_MS, Client, Cluster, Isolation, Place};
+use super::client::{CHANGE_WITHIN_MS, Client, Cluster, Isolation, PartitionName};
 use super::error::{ToolError, check};
 use super::options::{Options, setting};
-use super::output::{Answer, Done, Output, head, or_dash, table, table_or};
+use super::output::{Done, Output, Printable, head, or_dash, table, table_or};
 use crate::ids::Offset;
 use crate::wire::offset_spec::OffsetSpec;
 
@@ -121,7 +121,7 @@ struct ListedTopic {
     bytes: Option<u64>,
 }
 
-impl Answer for Listed {
+impl Printable for Listed {
     fn text(&self) -> String {
         let row = |topic: &ListedTopic| {
             [
@@ -191,7 +191,7 @@ struct DescribedConfig {
     default: bool,
 }
 
-impl Answer for Described {
+impl Printable for Described {
     fn text(&self) -> String {
         let partition = |partition: &DescribedPartition| {
             [
@@ -258,7 +258,7 @@ async fn described_partitions(
         .offsets(cluster, &places, OffsetSpec::Latest, all)
         .await?;
     let sizes = sizes(client).await?;
-    let offset = |offsets: &BTreeMap<Place, Option<Offset>>, place: &Place| {
+    let offset = |offsets: &BTreeMap<PartitionName, Option<Offset>>, place: &PartitionName| {
         offsets
             .get(place)
             .copied()
@@ -283,7 +283,7 @@ async fn described_partitions(
 }
 
 /// The bytes of every partition on the node asked; every node holds all of them.
-async fn sizes(client: &mut Client) -> Result<BTreeMap<Place, u64>, ToolError> {
+async fn sizes(client: &mut Client) -> Result<BTreeMap<PartitionName, u64>, ToolError> {
     let answer = client
         .ask(4, DescribeLogDirsRequest::default().with_topics(None))
         .await?;
