@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::completed_rebalance::CompletedRebalance;
 use super::error::GroupError;
-use super::input::{Input, Leaver};
+use super::input::{Input, LeavingMember};
 use super::record_id::RecordId;
 use crate::ids::{Generation, GroupInstanceId, MemberId, RequestId};
 
@@ -41,7 +41,7 @@ pub enum Response {
     /// To Heartbeat.
     Heartbeat(Result<(), GroupError>),
     /// To LeaveGroup.
-    Leave(Result<Vec<Left>, GroupError>),
+    Leave(Result<Vec<LeaveResult>, GroupError>),
 }
 
 impl Response {
@@ -100,9 +100,9 @@ pub struct Synced {
 
 /// What became of one of those that were to leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct LeaveResult {
     /// As it was named.
-    pub leaver: Leaver,
+    pub leaver: LeavingMember,
     /// Gone, or why not.
     pub result: Result<(), GroupError>,
 }

@@ -97,12 +97,12 @@ pub struct Leave {
     /// Whom to answer.
     pub from: RequestId,
     /// Who leaves.
-    pub members: Vec<Leaver>,
+    pub members: Vec<LeavingMember>,
 }
 
 /// One that leaves, or is made to leave by an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaver {
+pub struct LeavingMember {
     /// Its id; None when only the static identity is known.
     pub member_id: Option<MemberId>,
     /// Its static identity.

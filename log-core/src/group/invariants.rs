@@ -1,7 +1,7 @@
 //! What is true of a group after every input, or the broker stops: going on could give a partition two owners.
 
 use super::Group;
-use super::member::Waiting;
+use super::member::OpenRequest;
 use super::phase::Phase;
 use crate::ids::MemberId;
 
@@ -66,9 +66,9 @@ impl Group {
 
     fn requests_fit_the_phase(&self) -> bool {
         self.members.values().all(|member| match member.waiting {
-            Waiting::Nothing => true,
-            Waiting::Join(_) => matches!(self.phase, Phase::PreparingRebalance(_)),
-            Waiting::Sync(_) => matches!(self.phase, Phase::CompletingRebalance { .. }),
+            OpenRequest::Nothing => true,
+            OpenRequest::Join(_) => matches!(self.phase, Phase::PreparingRebalance(_)),
+            OpenRequest::Sync(_) => matches!(self.phase, Phase::CompletingRebalance { .. }),
         })
     }
 }

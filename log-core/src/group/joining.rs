@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::effect::{Effect, Joined, JoinedMember, Response};
 use super::error::GroupError;
 use super::input::{Join, JoinAbility};
-use super::member::{Member, Profile, Waiting};
+use super::member::{Member, OpenRequest, Profile};
 use super::phase::Phase;
 use super::records::Awaited;
 use super::{Group, refuse};
@@ -151,7 +151,7 @@ impl Group {
         let member = Member {
             profile: join.profile,
             assignment: Bytes::new(),
-            waiting: Waiting::Join(join.from),
+            waiting: OpenRequest::Join(join.from),
             synced: false,
             expires_at: Some(now + NEWCOMER_PATIENCE),
         };
@@ -292,7 +292,7 @@ impl Group {
             &GroupError::RebalanceInProgress,
             effects,
         );
-        member.wait(Waiting::Join(from));
+        member.wait(OpenRequest::Join(from));
         member.expires_at = newcomer_until;
         self.finish_gathering_if_all_are_here(now, effects);
     }

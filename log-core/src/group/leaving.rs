@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Group;
-use super::effect::{Effect, Left, Response};
+use super::effect::{Effect, LeaveResult, Response};
 use super::error::GroupError;
-use super::input::{Leave, Leaver};
+use super::input::{Leave, LeavingMember};
 use super::phase::Phase;
 use super::record_id::RecordId;
 
@@ -23,7 +23,7 @@ impl Group {
         let mut left = Vec::with_capacity(leave.members.len());
         for leaver in leave.members {
             let result = self.leave_one(now, &leaver, effects);
-            left.push(Left { leaver, result });
+            left.push(LeaveResult { leaver, result });
         }
         match self.go_on_after_leave(now, members_before, effects) {
             Some(record) => self.records.leave_waits_for(record, leave.from, left),
@@ -51,7 +51,7 @@ impl Group {
     fn leave_one(
         &mut self,
         now: Duration,
-        leaver: &Leaver,
+        leaver: &LeavingMember,
         effects: &mut Vec<Effect>,
     ) -> Result<(), GroupError> {
         let id = match (&leaver.member_id, &leaver.instance_id) {

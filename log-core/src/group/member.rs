@@ -55,7 +55,7 @@ impl Profile {
 
 /// The one request that a member may have open with us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiting {
+pub(super) enum OpenRequest {
     /// None.
     Nothing,
     /// A JoinGroup: answered when the rebalance has gathered everybody.
@@ -70,7 +70,7 @@ pub(super) struct Member {
     pub(super) profile: Profile,
     /// What the leader of the current generation gave it; empty until then.
     pub(super) assignment: Bytes,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: OpenRequest,
     /// Whether it has asked for its assignment in the current generation.
     pub(super) synced: bool,
     /// When it counts as gone. None while it waits for us: it cannot send heartbeats then.
@@ -79,26 +79,26 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn is_joining(&self) -> bool {
-        matches!(self.waiting, Waiting::Join(_))
+        matches!(self.waiting, OpenRequest::Join(_))
     }
 
     /// A sign of life.
     pub(super) fn touch(&mut self, now: Duration) {
-        if self.waiting == Waiting::Nothing {
+        if self.waiting == OpenRequest::Nothing {
             self.expires_at = Some(now + self.profile.session_timeout);
         }
     }
 
     /// Opens a request; its member is not expected to beat until it is answered.
-    pub(super) fn wait(&mut self, waiting: Waiting) {
+    pub(super) fn wait(&mut self, waiting: OpenRequest) {
         self.waiting = waiting;
         self.expires_at = None;
     }
 
     /// Takes the open request to answer it; the session runs again from now.
-    pub(super) fn stop_waiting(&mut self, now: Duration) -> Waiting {
-        let waiting = std::mem::replace(&mut self.waiting, Waiting::Nothing);
-        if waiting != Waiting::Nothing {
+    pub(super) fn stop_waiting(&mut self, now: Duration) -> OpenRequest {
+        let waiting = std::mem::replace(&mut self.waiting, OpenRequest::Nothing);
+        if waiting != OpenRequest::Nothing {
             self.touch(now);
         }
         waiting

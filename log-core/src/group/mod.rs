@@ -43,14 +43,14 @@ use std::time::Duration;
 pub use completed_rebalance::{CompletedRebalance, RecordedMember};
 pub use config::GroupConfig;
 pub use description::{DescribedMember, Description, Overview};
-pub use effect::{Effect, Joined, JoinedMember, Left, Response, Synced};
+pub use effect::{Effect, Joined, JoinedMember, LeaveResult, Response, Synced};
 pub use error::GroupError;
-pub use input::{Caller, Heartbeat, Input, Join, JoinAbility, Leave, Leaver, Sync};
+pub use input::{Caller, Heartbeat, Input, Join, JoinAbility, Leave, LeavingMember, Sync};
 pub use member::{Profile, Protocol};
 pub use record_id::RecordId;
 
 use crate::ids::{Generation, GroupInstanceId, MemberId};
-use member::{Member, Waiting};
+use member::{Member, OpenRequest};
 use phase::Phase;
 use records::{Awaited, Records};
 
@@ -260,11 +260,11 @@ impl Group {
 }
 
 /// Answers the request that a member has open, if any, with an error.
-fn refuse(waiting: Waiting, error: &GroupError, effects: &mut Vec<Effect>) {
+fn refuse(waiting: OpenRequest, error: &GroupError, effects: &mut Vec<Effect>) {
     let (to, response) = match waiting {
-        Waiting::Nothing => return,
-        Waiting::Join(to) => (to, Response::Join(Err(error.clone()))),
-        Waiting::Sync(to) => (to, Response::Sync(Err(error.clone()))),
+        OpenRequest::Nothing => return,
+        OpenRequest::Join(to) => (to, Response::Join(Err(error.clone()))),
+        OpenRequest::Sync(to) => (to, Response::Sync(Err(error.clone()))),
     };
     effects.push(Effect::Reply { to, response });
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::effect::{Effect, Response};
 use super::error::GroupError;
-use super::member::{Member, Waiting};
+use super::member::{Member, OpenRequest};
 use super::phase::{Gathering, InitialDelay, Phase};
 use super::record_id::RecordId;
 use super::records::Awaited;
@@ -58,7 +58,7 @@ impl Group {
         effects: &mut Vec<Effect>,
     ) {
         for member in self.members.values_mut() {
-            if let Waiting::Sync(_) = member.waiting {
+            if let OpenRequest::Sync(_) = member.waiting {
                 refuse(member.stop_waiting(now), error, effects);
             }
         }
@@ -149,7 +149,7 @@ impl Group {
         for id in here.collect::<Vec<_>>() {
             let joined = self.joined(&id);
             let member = self.members.get_mut(&id).expect("it was just listed");
-            if let Waiting::Join(to) = member.stop_waiting(now) {
+            if let OpenRequest::Join(to) = member.stop_waiting(now) {
                 effects.push(Effect::Reply {
                     to,
                     response: Response::Join(Ok(joined)),

@@ -6,7 +6,7 @@ use super::completed_rebalance::{CompletedRebalance, RecordedMember};
 use super::config::GroupConfig;
 use super::effect::{Effect, Response};
 use super::error::GroupError;
-use super::member::{Member, Profile, Protocol, Waiting};
+use super::member::{Member, OpenRequest, Profile, Protocol};
 use super::phase::Phase;
 use super::record_id::RecordId;
 use super::records::Awaited;
@@ -53,7 +53,7 @@ impl Group {
         let member = Member {
             profile,
             assignment,
-            waiting: Waiting::Nothing,
+            waiting: OpenRequest::Nothing,
             synced: true,
             expires_at,
         };

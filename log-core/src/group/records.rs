@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::{Joined, Left};
+use super::effect::{Joined, LeaveResult};
 use super::record_id::RecordId;
 use crate::ids::RequestId;
 
@@ -15,7 +15,7 @@ pub(super) enum Awaited {
     StaticReturn { to: RequestId, joined: Box<Joined> },
     /// The last members to go learn that they are gone. None when they went silently.
     Emptied {
-        leave: Option<(RequestId, Vec<Left>)>,
+        leave: Option<(RequestId, Vec<LeaveResult>)>,
     },
 }
 
@@ -36,7 +36,7 @@ impl Records {
     }
 
     /// Adds the answer to those who left to the record that they were the last.
-    pub(super) fn leave_waits_for(&mut self, id: RecordId, to: RequestId, left: Vec<Left>) {
+    pub(super) fn leave_waits_for(&mut self, id: RecordId, to: RequestId, left: Vec<LeaveResult>) {
         let before = self.open.insert(
             id,
             Awaited::Emptied {

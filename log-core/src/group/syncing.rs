@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::effect::{Effect, Response, Synced};
 use super::error::GroupError;
 use super::input::Sync;
-use super::member::{Member, Waiting};
+use super::member::{Member, OpenRequest};
 use super::phase::Phase;
 use super::record_id::RecordId;
 use super::records::Awaited;
@@ -78,7 +78,7 @@ impl Group {
             &GroupError::RebalanceInProgress,
             effects,
         );
-        member.wait(Waiting::Sync(from));
+        member.wait(OpenRequest::Sync(from));
         member.synced = true;
     }
 
@@ -157,7 +157,7 @@ impl Group {
                 .members
                 .get_mut(&id)
                 .map(|member| member.stop_waiting(now));
-            if let Some(Waiting::Sync(to)) = waiting {
+            if let Some(OpenRequest::Sync(to)) = waiting {
                 effects.push(Effect::Reply {
                     to,
                     response: Response::Sync(Ok(synced)),

@@ -268,15 +268,15 @@ impl TestGroup {
         self
     }
 
-    fn leave(&mut self, members: Vec<Leaver>) -> RequestId {
+    fn leave(&mut self, members: Vec<LeavingMember>) -> RequestId {
         let from = RequestId(self.roll());
         self.give(Input::Leave(Leave { from, members }));
         from
     }
 
-    fn leaver(&self, name: &str) -> Leaver {
+    fn leaver(&self, name: &str) -> LeavingMember {
         let consumer = &self.consumers[name];
-        Leaver {
+        LeavingMember {
             member_id: consumer.member_id.clone(),
             instance_id: consumer.profile.instance_id.clone(),
         }
@@ -844,7 +844,7 @@ fn a_leader_that_dies_before_it_assigned_does_not_hold_the_others() {
 #[test]
 fn several_members_leave_with_one_request_and_each_has_its_own_answer() {
     let mut group = group_of(["kim", "lee", "park"], topic("an-alert", 2));
-    let stranger = Leaver {
+    let stranger = LeavingMember {
         member_id: Some(MemberId::new("nobody")),
         instance_id: None,
     };
@@ -864,7 +864,7 @@ fn several_members_leave_with_one_request_and_each_has_its_own_answer() {
 fn an_administrator_sends_a_static_member_away_by_its_instance_id_alone() {
     let mut group = static_group_of(["kim", "lee"], topic("an-alert", 2));
 
-    let request = group.leave(vec![Leaver {
+    let request = group.leave(vec![LeavingMember {
         member_id: None,
         instance_id: Some(GroupInstanceId::new("kim")),
     }]);
@@ -882,7 +882,7 @@ fn one_that_was_only_told_an_id_leaves_without_a_rebalance() {
         panic!("joined at once")
     };
 
-    let request = group.leave(vec![Leaver {
+    let request = group.leave(vec![LeavingMember {
         member_id: Some(member_id),
         instance_id: None,
     }]);

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::broker::error_code::{ErrorScope, not_leading, of_group_error};
 use crate::broker::service::{Client, Service};
 use crate::group::{
-    Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, JoinedMember, Leave, Leaver,
-    Left, Profile, Protocol, Response, Sync, Synced,
+    Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, JoinedMember, Leave,
+    LeaveResult, LeavingMember, Profile, Protocol, Response, Sync, Synced,
 };
 use crate::ids::{GroupId, GroupInstanceId, MemberId, RequestId};
 use crate::wire::values;
@@ -184,11 +184,11 @@ pub(in crate::broker) async fn leave(
     version: i16,
     request: LeaveGroupRequest,
 ) -> LeaveGroupResponse {
-    let alone = Leaver {
+    let alone = LeavingMember {
         member_id: member(&request.member_id),
         instance_id: None,
     };
-    let several = request.members.iter().map(|one| Leaver {
+    let several = request.members.iter().map(|one| LeavingMember {
         member_id: member(&one.member_id),
         instance_id: instance(one.group_instance_id.as_ref()),
     });
@@ -213,13 +213,13 @@ pub(in crate::broker) async fn leave(
 }
 
 /// Before version 3 there is one member, and its answer is the whole answer.
-fn left_alone(left: &[Left]) -> LeaveGroupResponse {
+fn left_alone(left: &[LeaveResult]) -> LeaveGroupResponse {
     let refused = left.iter().find_map(|left| left.result.as_ref().err());
     let code = refused.map_or(0, |error| of_group_error(error).code());
     LeaveGroupResponse::default().with_error_code(code)
 }
 
-fn left_response(left: Left) -> MemberResponse {
+fn left_response(left: LeaveResult) -> MemberResponse {
     let id = left.leaver.member_id.as_ref().map_or("", MemberId::as_str);
     MemberResponse::default()
         .with_member_id(text(id))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::group::{
-    Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, Leave, Leaver, Profile,
+    Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, Leave, LeavingMember, Profile,
     Response, Sync,
 };
 use crate::ids::{Generation, MemberId, RequestId};
@@ -106,7 +106,7 @@ impl Consumer {
     }
 
     pub(super) fn leave(&self, from: RequestId) -> Option<Input> {
-        let leaver = Leaver {
+        let leaver = LeavingMember {
             member_id: Some(self.member_id.clone()?),
             instance_id: self.profile.instance_id.clone(),
         };
