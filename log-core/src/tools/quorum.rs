@@ -17,7 +17,7 @@ use super::client::{Client, address};
 use super::error::{ToolError, check};
 use super::output::{Printable, head, or_dash, table_or};
 use crate::ids::ReplicaId;
-use crate::wire::extension::{self, ClockReport, Standing};
+use crate::wire::extension::{self, ClockReport, ReplicaStatus};
 use crate::wire::values;
 
 /// What Kafka calls the partition that the members keep together.
@@ -280,13 +280,13 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn member(&self, state: &ReplicaState, role: Role) -> Member {
         let node = Some(state.replica_id.0).filter(|node| 0 <= *node);
-        let standing = extension::standing(&state.unknown_tagged_fields);
-        let role = match standing {
-            Some(Standing { waiting: true, .. }) => Role::Waiting,
+        let replica_status = extension::replica_status(&state.unknown_tagged_fields);
+        let role = match replica_status {
+            Some(ReplicaStatus { waiting: true, .. }) => Role::Waiting,
             _ if role == Role::Voter && node.is_some() && node == self.leader => Role::Leader,
             _ => role,
         };
-        let of_members = standing.filter(|_| role != Role::Waiting);
+        let of_members = replica_status.filter(|_| role != Role::Waiting);
         Member {
             node,
             role,
@@ -294,9 +294,9 @@ impl Seen<'_> {
             clients: node.and_then(|node| self.listener(node, CLIENTS)),
             peers: node.and_then(|node| self.listener(node, PEERS)),
             lag: (0 <= state.log_end_offset).then(|| (self.end - state.log_end_offset).max(0)),
-            in_sync: of_members.map(|standing| standing.in_sync),
-            answers: of_members.map(|standing| standing.active),
-            room: of_members.map(|standing| standing.has_room),
+            in_sync: of_members.map(|replica_status| replica_status.in_sync),
+            answers: of_members.map(|replica_status| replica_status.active),
+            room: of_members.map(|replica_status| replica_status.has_room),
             directory: Some(state.replica_directory_id),
         }
     }
@@ -330,12 +330,12 @@ mod tests {
 
     use super::*;
 
-    fn state(node: i32, replica: u64, end: i64, standing: Standing) -> ReplicaState {
+    fn state(node: i32, replica: u64, end: i64, replica_status: ReplicaStatus) -> ReplicaState {
         ReplicaState::default()
             .with_replica_id(node.into())
             .with_replica_directory_id(Uuid::from_u64_pair(0, replica))
             .with_log_end_offset(end)
-            .with_unknown_tagged_fields(standing.tagged())
+            .with_unknown_tagged_fields(replica_status.tagged())
     }
 
     fn reached_at(node: i32, name: &'static str, port: u16) -> WireNode {
@@ -350,20 +350,20 @@ mod tests {
 
     /// Node 1 leads, node 2 is behind, node 3's disk was lost and its successor waits, node 4 has left.
     fn quorum() -> Quorum {
-        let well = Standing {
+        let well = ReplicaStatus {
             active: true,
             in_sync: true,
             has_room: true,
             waiting: false,
         };
-        let behind = Standing {
+        let behind = ReplicaStatus {
             in_sync: false,
             ..well
         };
-        let waits = Standing {
+        let waits = ReplicaStatus {
             active: true,
             waiting: true,
-            ..Standing::default()
+            ..ReplicaStatus::default()
         };
         let journal = PartitionData::default()
             .with_leader_id(1.into())
@@ -371,7 +371,7 @@ mod tests {
             .with_current_voters(vec![
                 state(1, 11, 500, well),
                 state(2, 12, 480, behind),
-                state(3, 13, -1, Standing::default()),
+                state(3, 13, -1, ReplicaStatus::default()),
             ])
             .with_observers(vec![state(3, 33, -1, waits)]);
         let nodes = vec![

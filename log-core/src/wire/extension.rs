@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// In AddRaftVoter: the directory id of the voter that the new one takes the place of, in one change.
 const REPLACES: i32 = 10_000;
-/// In DescribeQuorum, at a replica: one byte, a bit for each word of [`Standing`].
+/// In DescribeQuorum, at a replica: one byte, a bit for each word of [`ReplicaStatus`].
 const STANDING: i32 = 10_001;
 
 /// In UpdateFeatures: an operator's word on the clock's jumps, [`ClockVerdict`].
@@ -33,7 +33,7 @@ pub fn replacing(directory: Uuid) -> TaggedFields {
 
 /// How a replica stands, as its leader sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct ReplicaStatus {
     /// It was heard of lately.
     pub active: bool,
     /// Its journal is close to the leader's.
@@ -45,10 +45,10 @@ pub struct Standing {
 }
 
 /// How a replica stands; `None` where the answer is not ours.
-pub fn standing(fields: &TaggedFields) -> Option<Standing> {
+pub fn replica_status(fields: &TaggedFields) -> Option<ReplicaStatus> {
     let bits = *fields.get(&STANDING)?.first()?;
     let bit = |number: u8| bits >> number & 1 == 1;
-    Some(Standing {
+    Some(ReplicaStatus {
         active: bit(0),
         in_sync: bit(1),
         has_room: bit(2),
@@ -56,7 +56,7 @@ pub fn standing(fields: &TaggedFields) -> Option<Standing> {
     })
 }
 
-impl Standing {
+impl ReplicaStatus {
     /// The field that says it.
     pub fn tagged(self) -> TaggedFields {
         let words = [self.active, self.in_sync, self.has_room, self.waiting];
@@ -211,13 +211,13 @@ mod tests {
         let directory = Uuid::from_u64_pair(0, 77);
         assert_eq!(replaces(&replacing(directory)), Some(directory));
         for bits in 0..16_u8 {
-            let said = Standing {
+            let said = ReplicaStatus {
                 active: bits & 1 == 1,
                 in_sync: bits & 2 == 2,
                 has_room: bits & 4 == 4,
                 waiting: bits & 8 == 8,
             };
-            assert_eq!(standing(&said.tagged()), Some(said));
+            assert_eq!(replica_status(&said.tagged()), Some(said));
         }
     }
 
@@ -225,12 +225,12 @@ mod tests {
     fn without_our_fields_nothing_is_said() {
         let others = TaggedFields::from([(0, Bytes::from_static(b"x"))]);
         assert_eq!(replaces(&others), None);
-        assert_eq!(standing(&others), None);
+        assert_eq!(replica_status(&others), None);
         let cut = TaggedFields::from([
             (REPLACES, Bytes::from_static(b"cut")),
             (STANDING, Bytes::new()),
         ]);
         assert_eq!(replaces(&cut), None);
-        assert_eq!(standing(&cut), None);
+        assert_eq!(replica_status(&cut), None);
     }
 }

@@ -20,7 +20,7 @@ use crate::broker::service::{PendingNode, Service};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, NodeId, ReplicaId};
 use crate::state::{Listener, State, listener};
-use crate::wire::extension::{ClockReport, ReportedJump, Standing};
+use crate::wire::extension::{ClockReport, ReplicaStatus, ReportedJump};
 use crate::wire::values;
 
 /// What Kafka calls the partition that its controllers keep together; ours is the journal.
@@ -125,7 +125,7 @@ impl Known<'_> {
         let member = self.quorum.member(replica);
         let node = self.state.node_of(replica).map(|(id, _)| id);
         let is = |word: fn(&QuorumMember) -> bool| member.is_some_and(word);
-        let standing = Standing {
+        let replica_status = ReplicaStatus {
             active: is(|member| member.active),
             in_sync: is(|member| member.in_sync),
             has_room: self.has_room(replica),
@@ -133,18 +133,18 @@ impl Known<'_> {
         };
         self.replica_state(node, replica)
             .with_log_end_offset(member.map_or(-1, |member| end_after(member.matched)))
-            .with_unknown_tagged_fields(standing.tagged())
+            .with_unknown_tagged_fields(replica_status.tagged())
     }
 
     fn waits(&self, waiting: &PendingNode) -> ReplicaState {
-        let standing = Standing {
+        let replica_status = ReplicaStatus {
             active: true,
             waiting: true,
-            ..Standing::default()
+            ..ReplicaStatus::default()
         };
         self.replica_state(Some(waiting.node), waiting.replica)
             .with_log_end_offset(-1)
-            .with_unknown_tagged_fields(standing.tagged())
+            .with_unknown_tagged_fields(replica_status.tagged())
     }
 
     fn replica_state(&self, node: Option<NodeId>, replica: ReplicaId) -> ReplicaState {
