@@ -70,7 +70,7 @@ impl<'a> Records<'a> {
             .walk
             .as_mut()
             .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-        let mut fields = Kept::default();
+        let mut fields = DecodedFields::default();
         let Some(step) = walk.step(&mut fields)? else {
             return Ok(None);
         };
@@ -130,13 +130,13 @@ pub(super) trait Fields {
 
 /// Keeps all fields.
 #[derive(Default)]
-struct Kept {
+struct DecodedFields {
     key: Option<Bytes>,
     value: Option<Bytes>,
     headers: Vec<RecordHeader>,
 }
 
-impl Fields for Kept {
+impl Fields for DecodedFields {
     fn key(&mut self, source: &mut dyn Read, length: Option<u64>) -> io::Result<()> {
         self.key = length.map(|length| take(source, length)).transpose()?;
         Ok(())
@@ -164,9 +164,9 @@ impl Fields for Kept {
 }
 
 /// Reads past all fields.
-pub(super) struct Skipped;
+pub(super) struct SkippedFields;
 
-impl Fields for Skipped {
+impl Fields for SkippedFields {
     fn key(&mut self, source: &mut dyn Read, length: Option<u64>) -> io::Result<()> {
         skip(source, length.unwrap_or(0))
     }
@@ -185,7 +185,7 @@ impl Fields for Skipped {
 }
 
 /// What every record has.
-pub(super) struct Step {
+pub(super) struct RecordHead {
     pub(super) offset_delta: i64,
     pub(super) timestamp: TimestampMs,
 }
@@ -230,7 +230,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads the next record; `None` after the last one, where nothing may follow.
-    pub(super) fn step(&mut self, fields: &mut impl Fields) -> io::Result<Option<Step>> {
+    pub(super) fn step(&mut self, fields: &mut impl Fields) -> io::Result<Option<RecordHead>> {
         if self.position == self.count {
             return self.expect_end().map(|()| None);
         }
@@ -264,7 +264,7 @@ fn read_record(
     source: &mut impl Read,
     base_timestamp: TimestampMs,
     fields: &mut impl Fields,
-) -> io::Result<Step> {
+) -> io::Result<RecordHead> {
     // The record's own attributes: none are in use.
     skip(source, 1)?;
     let timestamp = base_timestamp.0.checked_add(varint::read(source)?);
@@ -275,7 +275,7 @@ fn read_record(
     let length = nullable(varint::read(source)?)?;
     fields.value(source, length)?;
     read_headers(source, fields)?;
-    Ok(Step {
+    Ok(RecordHead {
         offset_delta,
         timestamp,
     })

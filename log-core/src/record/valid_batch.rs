@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::compression::{Compression, CompressionLevels};
 use super::header::{BatchHeader, HEADER_BYTES, HeaderError, assemble, seal, set_max_timestamp};
-use super::reader::{Skipped, UndecodableRecord, Walk};
+use super::reader::{SkippedFields, UndecodableRecord, Walk};
 use crate::ids::{Offset, TimestampMs};
 
 /// What a batch must keep to.
@@ -275,7 +275,7 @@ fn check_records(
     let mut max_timestamp = TimestampMs(-1);
     loop {
         let position = walk.position();
-        let step = match walk.step(&mut Skipped) {
+        let step = match walk.step(&mut SkippedFields) {
             Ok(Some(step)) => step,
             Ok(None) => return Ok(max_timestamp),
             Err(_) if walk.is_over_limit() => {

@@ -46,7 +46,7 @@ pub enum StateDecodeError {
 
 /// What stands in a checkpoint: borrowed for writing, owned after reading.
 #[derive(Serialize, Deserialize)]
-struct Kept<Topics, Producers, Transactions, Groups, Nodes> {
+struct CheckpointFields<Topics, Producers, Transactions, Groups, Nodes> {
     applied: EntryIndex,
     epoch: LeaderEpoch,
     clock: TimestampMs,
@@ -57,12 +57,12 @@ struct Kept<Topics, Producers, Transactions, Groups, Nodes> {
     nodes: Nodes,
 }
 
-type Owned = Kept<Topics, ProducerRegistry, Transactions, Groups, Nodes>;
+type Owned = CheckpointFields<Topics, ProducerRegistry, Transactions, Groups, Nodes>;
 
 impl State {
     /// The state as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let kept = Kept {
+        let kept = CheckpointFields {
             applied: self.applied,
             epoch: self.epoch,
             clock: self.clock,
@@ -98,7 +98,7 @@ impl State {
         if !rest.is_empty() {
             return Err(StateDecodeError::Damaged);
         }
-        let Kept {
+        let CheckpointFields {
             applied,
             epoch,
             clock,

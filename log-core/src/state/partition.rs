@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::command_error::CommandError;
 use super::epochs::EpochTable;
 use super::open_transactions::{AbortedTransaction, Marker, PartitionTransactions};
-use super::producer::{self, Beginning, Judgement, ProducerWindow, Stamp, Windows};
+use super::producer::{self, FirstSequence, Judgement, ProducerWindow, Stamp, Windows};
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs};
 use crate::record::{BatchHeader, BatchPatch};
 
@@ -92,7 +92,7 @@ impl Partition {
     pub(super) fn judge(
         &self,
         stamp: Stamp,
-        beginning: Beginning,
+        beginning: FirstSequence,
     ) -> Result<Judgement, CommandError> {
         ProducerWindow::judge(self.producers.get(&stamp.producer), stamp, beginning)
     }

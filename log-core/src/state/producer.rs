@@ -45,7 +45,7 @@ pub(super) enum Judgement {
 
 /// Where a producer without a window may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beginning {
+pub(super) enum FirstSequence {
     /// It is registered: at 0.
     Zero,
     /// It was forgotten.
@@ -95,12 +95,12 @@ impl ProducerWindow {
     pub(super) fn judge(
         window: Option<&Self>,
         stamp: Stamp,
-        beginning: Beginning,
+        beginning: FirstSequence,
     ) -> Result<Judgement, CommandError> {
         let Some(window) = window else {
             return match beginning {
-                Beginning::Zero => stamp.must_begin_at(Sequence(0)),
-                Beginning::Anywhere => Ok(Judgement::Append),
+                FirstSequence::Zero => stamp.must_begin_at(Sequence(0)),
+                FirstSequence::Anywhere => Ok(Judgement::Append),
             };
         };
         if stamp.epoch < window.epoch {
@@ -226,10 +226,10 @@ impl ProducerRegistry {
     }
 
     /// Where this producer may begin a partition that does not know it.
-    pub(super) fn beginning(&self, producer: ProducerId) -> Beginning {
+    pub(super) fn beginning(&self, producer: ProducerId) -> FirstSequence {
         match self.registered.contains_key(&producer) {
-            true => Beginning::Zero,
-            false => Beginning::Anywhere,
+            true => FirstSequence::Zero,
+            false => FirstSequence::Anywhere,
         }
     }
 
