@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use event_model::fold::{Fold, Repeats, correct_times_ahead};
 use event_model::{
-    AlertRaised, DecodeError, Decoded, Event, EventId, EventTime, House, Line, Place, RecordView,
-    Recorded, Status, Topic, Warning, decode,
+    AlertRaised, DecodeError, Decoded, Event, EventId, EventTime, House, Line, RecordPosition,
+    RecordView, Recorded, Status, Topic, Warning, decode,
 };
 use jiff::tz::TimeZone;
 
@@ -68,7 +68,7 @@ pub struct Intake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Where it stands.
-    pub place: Place,
+    pub place: RecordPosition,
     /// What kind of trouble it is, without anything of what the record says.
     pub reason: &'static str,
 }
@@ -77,7 +77,7 @@ pub struct Reject {
 #[derive(Clone, Debug)]
 struct Facts {
     /// Of several records with one id the first in the log counts, here as in the fold.
-    place: Place,
+    place: RecordPosition,
     category: Category,
     flaws: Vec<Flaw>,
     details: Option<CallDetails>,
@@ -109,7 +109,7 @@ impl CaseBuilder {
     /// Takes a record.
     pub fn take(&mut self, record: &RecordView<'_>) {
         self.intake.records += 1;
-        let Place {
+        let RecordPosition {
             topic,
             partition,
             offset,
@@ -139,14 +139,14 @@ impl CaseBuilder {
 
     /// An event of ten years ahead whose record others followed is one of today, and counts.
     fn take_later(&mut self) {
-        let mut corrected: BTreeMap<Place, EventTime> = BTreeMap::new();
+        let mut corrected: BTreeMap<RecordPosition, EventTime> = BTreeMap::new();
         for ((topic, partition), mut records) in std::mem::take(&mut self.times) {
             records.sort_unstable();
             let mut times: Vec<EventTime> = records.iter().map(|(_, time)| *time).collect();
             correct_times_ahead(&mut times);
             for ((offset, written), time) in records.into_iter().zip(times) {
                 if written != time {
-                    let place = Place {
+                    let place = RecordPosition {
                         topic,
                         partition,
                         offset,
@@ -195,7 +195,7 @@ impl CaseBuilder {
         );
     }
 
-    fn reject(&mut self, place: Place, error: &DecodeError) {
+    fn reject(&mut self, place: RecordPosition, error: &DecodeError) {
         self.intake.rejected += 1;
         if self.intake.rejects.len() < REJECTS_KEPT {
             self.intake.rejects.push(Reject {

@@ -10,7 +10,7 @@ use std::process::Command;
 use analytics_batch::{
     CaseBuilder, DetailLevel, Edition, GatheredCases, Offsets, Window, WrittenReport, Zones, write,
 };
-use event_model::{EventTime, Line, Place, RecordView, Topic};
+use event_model::{EventTime, Line, RecordPosition, RecordView, Topic};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ impl Log {
     fn window(&self) -> Window {
         let mut ends: BTreeMap<(Topic, u32), u64> = BTreeMap::new();
         for record in &self.records {
-            let Place {
+            let RecordPosition {
                 topic,
                 partition,
                 offset,
@@ -117,8 +117,8 @@ fn independent(arguments: &[&std::ffi::OsStr]) -> Vec<u8> {
     output.stdout
 }
 
-fn place(record: &Value) -> Place {
-    Place {
+fn place(record: &Value) -> RecordPosition {
+    RecordPosition {
         topic: Topic::from_name(record["topic"].as_str().unwrap()).unwrap(),
         partition: u32::try_from(record["partition"].as_u64().unwrap()).unwrap(),
         offset: record["offset"].as_u64().unwrap(),

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use event_model::{EventId, EventTime, Place};
+use event_model::{EventId, EventTime, RecordPosition};
 use serde::Serialize;
 
 use crate::{call_status::CallStatus, receipt::Receipt, response_warning::ResponseWarning};
@@ -42,13 +42,13 @@ struct PlaceBody {
     offset: u64,
 }
 
-impl From<Place> for PlaceBody {
+impl From<RecordPosition> for PlaceBody {
     fn from(
-        Place {
+        RecordPosition {
             topic,
             partition,
             offset,
-        }: Place,
+        }: RecordPosition,
     ) -> Self {
         Self {
             topic: topic.name(),

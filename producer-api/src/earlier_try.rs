@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use event_model::{EventId, Place};
+use event_model::{EventId, RecordPosition};
 use tokio::time::{timeout, timeout_at};
 use tracing::info;
 
@@ -73,7 +73,7 @@ impl<'a> LookUp<'a> {
 
     /// Where the log has a call whose try ended then. `None`: it is not there, or the tail cannot be read. Waits for a log that
     /// is away, however long.
-    pub(crate) async fn place_of(&mut self, id: EventId, ended: Instant) -> Option<Place> {
+    pub(crate) async fn place_of(&mut self, id: EventId, ended: Instant) -> Option<RecordPosition> {
         self.log.health().wait_until_available().await;
         let settled = ended + RECORD_PATIENCE;
         if self.read_at.is_none_or(|read_at| read_at < settled) {

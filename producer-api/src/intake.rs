@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use event_model::{Event, EventId, House, Line, Place, SpringTypes, Tag, Topic};
+use event_model::{Event, EventId, House, Line, RecordPosition, SpringTypes, Tag, Topic};
 use log_client::RecordToSend;
 use tokio::{
     sync::watch,
@@ -251,7 +251,7 @@ impl Intake {
     async fn stored(
         &self,
         submission: &Submission,
-        place: Option<Place>,
+        place: Option<RecordPosition>,
         guard: Option<InFlightGuard>,
         deadline: Instant,
     ) -> Receipt {
@@ -305,7 +305,11 @@ impl Intake {
         }));
     }
 
-    async fn look_up(&self, id: EventId, ended: std::time::Instant) -> Option<Option<Place>> {
+    async fn look_up(
+        &self,
+        id: EventId,
+        ended: std::time::Instant,
+    ) -> Option<Option<RecordPosition>> {
         let mut look_up = LookUp::new(&self.log, &self.recent);
         look_up.place_of(id, ended).await.map(Some)
     }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use event_model::{
-    EventId, EventTime, House, Line, Place, Tag, Topic,
+    EventId, EventTime, House, Line, RecordPosition, Tag, Topic,
     fold::{ID_MEMORY, LIVE_FOR},
 };
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ pub(crate) struct RecentCall {
     pub(crate) topic: Topic,
     pub(crate) at: EventTime,
     /// `None`: its delivery report said that it is stored, and not where. The tail finds out.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<RecordPosition>,
     /// The fingerprint of its owner. `None`: its record has none.
     pub(crate) caller: Option<Tag>,
     pub(crate) key: Option<Tag>,
@@ -90,7 +90,7 @@ struct Table {
     houses: HashMap<(Line, House), EventId>,
     order: VecDeque<EventId>,
     /// Channels that get the place of a call as soon as it is known.
-    position_waiters: HashMap<EventId, watch::Sender<Option<Place>>>,
+    position_waiters: HashMap<EventId, watch::Sender<Option<RecordPosition>>>,
 }
 
 struct KnownCall {
@@ -228,7 +228,7 @@ impl RecentCalls {
     /// # Cancel safety
     ///
     /// May be dropped and called again.
-    pub(crate) async fn place_of(&self, id: EventId) -> Place {
+    pub(crate) async fn place_of(&self, id: EventId) -> RecordPosition {
         let mut place = self.table().subscribe_position(id);
         let found = place.wait_for(Option::is_some).await;
         match found.map(|place| *place) {
@@ -239,7 +239,7 @@ impl RecentCalls {
     }
 
     /// Where the log has a call, as far as is known now.
-    pub(crate) fn known_place(&self, id: EventId) -> Option<Place> {
+    pub(crate) fn known_place(&self, id: EventId) -> Option<RecordPosition> {
         self.table().calls.get(&id)?.call.place
     }
 
@@ -347,7 +347,7 @@ impl Table {
         }
     }
 
-    fn subscribe_position(&mut self, id: EventId) -> watch::Receiver<Option<Place>> {
+    fn subscribe_position(&mut self, id: EventId) -> watch::Receiver<Option<RecordPosition>> {
         let known = self.calls.get(&id).and_then(|known| known.call.place);
         if known.is_some() {
             return watch::Sender::new(known).subscribe();

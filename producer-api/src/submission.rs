@@ -1,6 +1,6 @@
 //! A call that has been read and attributed, until it is stored.
 
-use event_model::{EncodedRecord, Event, Place, SpringTypes, Tag, encode, header};
+use event_model::{EncodedRecord, Event, RecordPosition, SpringTypes, Tag, encode, header};
 
 use crate::{caller::Caller, idempotency::IdempotencyKey, owner::Owner, recent_calls::RecentCall};
 
@@ -51,7 +51,7 @@ impl Submission {
     }
 
     /// How the call stands among the recent ones once it is in the log.
-    pub(crate) fn recent_call(&self, place: Option<Place>) -> RecentCall {
+    pub(crate) fn recent_call(&self, place: Option<RecordPosition>) -> RecentCall {
         let event = &self.event;
         let house = match event {
             Event::Raised(alert) => Some((alert.line.clone(), alert.house.clone())),

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use event_model::{Event, Place, header};
+use event_model::{Event, RecordPosition, header};
 use rdkafka::{
     ClientConfig,
     bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER,
@@ -317,7 +317,7 @@ async fn put(log: &str, id: &str, value: &str) {
     producer.send(record, support::PATIENCE).await.unwrap();
 }
 
-fn text_at(log: &str, place: Place) -> String {
+fn text_at(log: &str, place: RecordPosition) -> String {
     match read(log, place) {
         Event::Raised(alert) => alert.text.as_str().to_owned(),
         Event::Accepted(_) => panic!("an accept among the alerts"),

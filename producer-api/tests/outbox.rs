@@ -6,7 +6,7 @@ mod support;
 
 use std::{path::Path, time::Duration};
 
-use event_model::{Event, Place};
+use event_model::{Event, RecordPosition};
 use producer_api::Config;
 use serde_json::Value;
 use support::{
@@ -34,13 +34,13 @@ async fn ask(api: &TestApi, token: &str, id: &str) -> HttpResponse {
     .await
 }
 
-async fn wait_until_stored(api: &TestApi, token: &str, id: &str) -> Place {
+async fn wait_until_stored(api: &TestApi, token: &str, id: &str) -> RecordPosition {
     let authorization = format!("Bearer {token}");
     support::wait_until_stored(api.address, ("authorization", &authorization), id).await
 }
 
-fn texts(log: &TestLog, places: &[Place]) -> Vec<String> {
-    let text = |place: &Place| match read(&log.address(), *place) {
+fn texts(log: &TestLog, places: &[RecordPosition]) -> Vec<String> {
+    let text = |place: &RecordPosition| match read(&log.address(), *place) {
         Event::Raised(alert) => alert.text.as_str().to_owned(),
         Event::Accepted(accept) => format!("accept of {}", accept.target.as_str()),
     };

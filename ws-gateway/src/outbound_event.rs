@@ -3,7 +3,9 @@
 use std::{sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
-use event_model::{Event, EventId, EventTime, Line, Place, Recorded, fold::Standing, push as body};
+use event_model::{
+    Event, EventId, EventTime, Line, RecordPosition, Recorded, fold::AcceptStatus, push as body,
+};
 
 use crate::{position::Position, stomp};
 
@@ -11,11 +13,11 @@ use crate::{position::Position, stomp};
 #[derive(Debug)]
 pub(crate) struct OutboundEvent {
     pub(crate) line: Line,
-    pub(crate) place: Place,
+    pub(crate) place: RecordPosition,
     pub(crate) id: EventId,
     pub(crate) kind: Kind,
     /// Whose alert it accepts, and as which.
-    pub(crate) standing: Standing,
+    pub(crate) accept_status: AcceptStatus,
     /// When it became news.
     pub(crate) recency: Recency,
     /// `{topic}-{partition}-{offset}`: the same for every receiver.
@@ -48,10 +50,10 @@ pub(crate) enum Kind {
 const CONTENT_TYPE: &str = "application/json";
 
 impl OutboundEvent {
-    /// Encodes an event. `standing` says which alert an accept belongs to, and its rank.
+    /// Encodes an event. `accept_status` says which alert an accept belongs to, and its rank.
     pub(crate) fn encode(
         recorded: &Recorded,
-        standing: Standing,
+        accept_status: AcceptStatus,
         position: Position,
         recency: Recency,
     ) -> Self {
@@ -62,9 +64,9 @@ impl OutboundEvent {
             ),
             Event::Accepted(accept) => (
                 Kind::Accept {
-                    alert_id: standing.alert_id,
+                    alert_id: accept_status.alert_id,
                 },
-                body::accept(accept, standing),
+                body::accept(accept, accept_status),
             ),
         };
         let message_id = recorded.place.to_string();
@@ -74,7 +76,7 @@ impl OutboundEvent {
             place: recorded.place,
             id: recorded.event.id(),
             kind,
-            standing,
+            accept_status,
             recency,
             message_id,
             position,

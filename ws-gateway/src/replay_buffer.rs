@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use event_model::{EventId, Line, Place, Recorded, Topic, fold::Standing};
+use event_model::{EventId, Line, RecordPosition, Recorded, Topic, fold::AcceptStatus};
 
 use crate::{
     outbound_event::{Kind, OutboundEvent},
@@ -122,7 +122,7 @@ impl ReplayBuffer {
 
     /// More is known of an accept than when it was read: from now on it is replayed so.
     /// Whether it was told otherwise.
-    pub(crate) fn correct(&mut self, recorded: &Recorded, standing: Standing) -> bool {
+    pub(crate) fn correct(&mut self, recorded: &Recorded, accept_status: AcceptStatus) -> bool {
         let Some(frames) = self.lines.get_mut(recorded.event.line()) else {
             return false;
         };
@@ -132,10 +132,15 @@ impl ReplayBuffer {
         else {
             return false;
         };
-        let is_other = known.standing != standing;
+        let is_other = known.accept_status != accept_status;
         if is_other {
             let (position, recency) = (known.position, known.recency);
-            *known = Arc::new(OutboundEvent::encode(recorded, standing, position, recency));
+            *known = Arc::new(OutboundEvent::encode(
+                recorded,
+                accept_status,
+                position,
+                recency,
+            ));
         }
         is_other
     }
@@ -151,7 +156,7 @@ impl ReplayBuffer {
                 self.lines.remove(&oldest.line);
             }
         }
-        let Place {
+        let RecordPosition {
             topic,
             partition,
             offset,
@@ -339,7 +344,7 @@ mod tests {
             for event in &events {
                 let record = event_model::encode(event, SpringTypes::Omitted, None);
                 let offset: &mut u64 = offsets.entry(record.topic).or_default();
-                let place = Place {
+                let place = RecordPosition {
                     topic: record.topic,
                     partition: 0,
                     offset: *offset,
@@ -361,27 +366,31 @@ mod tests {
                     value: Some(&record.value),
                 };
                 let (read, _) = projector.project(&view, now);
-                let told = read.event.as_ref().map(|event| event.standing);
+                let told = read.event.as_ref().map(|event| event.accept_status);
                 fold.add(&Recorded {
                     event: event.clone(),
                     place,
                     time: record.timestamp,
                 });
                 if matches!(event, Event::Accepted(_)) {
-                    let standing = fold.standing(event.line(), event.id());
-                    assert_eq!(told, Some(standing), "live, history {number}");
+                    let accept_status = fold.accept_status(event.line(), event.id());
+                    assert_eq!(told, Some(accept_status), "live, history {number}");
                 }
                 replay_buffer.read(read.topic, read.partition, read.mark);
                 if let Some(event) = read.event {
                     replay_buffer.add(event);
                 }
-                for (recorded, standing) in &read.corrected {
-                    told_otherwise += usize::from(replay_buffer.correct(recorded, *standing));
+                for (recorded, accept_status) in &read.corrected {
+                    told_otherwise += usize::from(replay_buffer.correct(recorded, *accept_status));
                 }
             }
             for event in replay_buffer.lines.values().flatten() {
-                let standing = fold.standing(&event.line, event.id);
-                assert_eq!(event.standing, standing, "history {number}: {}", event.id);
+                let accept_status = fold.accept_status(&event.line, event.id);
+                assert_eq!(
+                    event.accept_status, accept_status,
+                    "history {number}: {}",
+                    event.id
+                );
             }
         }
         assert!(

@@ -4,7 +4,7 @@
 //! order in which the two topics are read does not matter, nor how often a record is read. The laws, kept by property tests:
 //!
 //! - *Commutative and idempotent*: after the same records, in any order and any repetition, two folds are equal.
-//! - *One event per id*: of several records with one id the one that stands first in the log (its [`Place`]) counts, the
+//! - *One event per id*: of several records with one id the one that stands first in the log (its [`RecordPosition`]) counts, the
 //!   others are duplicates. Ids are looked up within a line.
 //! - *Pruning is forgetting*: [`Fold::prune`] removes every record older (by record time) than a horizon, and the fold takes none
 //!   of that age afterwards. A pruned fold equals one that only ever saw the younger records. Answers about an alert stay
@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::{
-    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, Place, Recorded, Status,
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, RecordPosition, Recorded,
+    Status,
 };
 
 /// How long an alert lives if nothing ends it earlier.
@@ -57,7 +58,7 @@ pub struct Alert {
     /// Real or not.
     pub status: Status,
     /// The record that counts.
-    pub place: Place,
+    pub place: RecordPosition,
     /// That record's timestamp.
     pub recorded_at: EventTime,
 }
@@ -89,7 +90,7 @@ pub struct Accept {
     /// Real or not.
     pub status: Status,
     /// The record that counts.
-    pub place: Place,
+    pub place: RecordPosition,
     /// That record's timestamp.
     pub recorded_at: EventTime,
 }
@@ -105,7 +106,7 @@ pub struct RankedAccept<'a> {
 
 /// What is known of an accept at the moment it is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct AcceptStatus {
     /// The alert it belongs to: named by the client, or bound by the target house. `None`: an orphan, at least so far.
     pub alert_id: Option<EventId>,
     /// `None` as long as the alert itself was not seen.
@@ -248,14 +249,14 @@ impl Fold {
             .unwrap_or_default()
     }
 
-    /// Where an accept stands: what its push says. `Standing::default()` if the fold does not know the accept.
-    pub fn standing(&self, line: &Line, accept_id: EventId) -> Standing {
+    /// Where an accept stands: what its push says. `AcceptStatus::default()` if the fold does not know the accept.
+    pub fn accept_status(&self, line: &Line, accept_id: EventId) -> AcceptStatus {
         let Some(line) = self.lines.get(line) else {
-            return Standing::default();
+            return AcceptStatus::default();
         };
         line.accepts
             .get(accept_id)
-            .map(|accept| line.standing(accept))
+            .map(|accept| line.accept_status(accept))
             .unwrap_or_default()
     }
 
@@ -287,7 +288,7 @@ impl Fold {
 }
 
 /// A house, and then by age: the newest alert of a house is the last of its range.
-type AgeKey = (House, EventTime, Place, EventId);
+type AgeKey = (House, EventTime, RecordPosition, EventId);
 
 /// The events of one line, and three ways to find them. The indexes follow from the events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -299,7 +300,7 @@ struct LineEvents {
     /// Accepts that name no alert, by their target.
     accepts_by_target: BTreeSet<AgeKey>,
     /// Accepts that name an alert: its id, then the order of the log.
-    accepts_by_alert: BTreeSet<(EventId, Place, EventId)>,
+    accepts_by_alert: BTreeSet<(EventId, RecordPosition, EventId)>,
 }
 
 impl LineEvents {
@@ -390,16 +391,16 @@ impl LineEvents {
         by_age(&self.alerts_by_house, house, from, to).filter_map(|id| self.alerts.get(id))
     }
 
-    fn standing(&self, accept: &Accept) -> Standing {
+    fn accept_status(&self, accept: &Accept) -> AcceptStatus {
         let Some(alert) = self.meant(accept) else {
-            return Standing {
+            return AcceptStatus {
                 alert_id: accept.alert_id,
                 rank: None,
             };
         };
         let ranked = self.ranked_accepts(alert);
         let own = ranked.iter().find(|ranked| ranked.accept.id == accept.id);
-        Standing {
+        AcceptStatus {
             alert_id: Some(alert.id),
             rank: own.map(|own| own.rank),
         }
@@ -466,7 +467,7 @@ fn by_age(
 #[derive(PartialEq, Eq)]
 enum AcceptKey {
     Target(AgeKey),
-    Alert((EventId, Place, EventId)),
+    Alert((EventId, RecordPosition, EventId)),
 }
 
 impl AcceptKey {
@@ -478,18 +479,18 @@ impl AcceptKey {
     }
 }
 
-const FIRST_PLACE: Place = Place {
+const FIRST_PLACE: RecordPosition = RecordPosition {
     topic: crate::Topic::Alert,
     partition: 0,
     offset: 0,
 };
-const LAST_PLACE: Place = Place {
+const LAST_PLACE: RecordPosition = RecordPosition {
     topic: crate::Topic::Accept,
     partition: u32::MAX,
     offset: u64::MAX,
 };
 const FIRST_ID: EventId = EventId::Uuid(uuid::Uuid::nil());
-const LAST_ID: EventId = EventId::Place(LAST_PLACE);
+const LAST_ID: EventId = EventId::Record(LAST_PLACE);
 
 /// Records by id. Those of one id stand in the order of the log, and the first one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -570,7 +571,7 @@ impl<T: Entry> Ledger<T> {
 /// What a [`Ledger`] asks of its entries.
 trait Entry: Clone {
     fn id(&self) -> EventId;
-    fn place(&self) -> Place;
+    fn place(&self) -> RecordPosition;
     fn recorded_at(&self) -> EventTime;
 }
 
@@ -578,7 +579,7 @@ impl Entry for Alert {
     fn id(&self) -> EventId {
         self.id
     }
-    fn place(&self) -> Place {
+    fn place(&self) -> RecordPosition {
         self.place
     }
     fn recorded_at(&self) -> EventTime {
@@ -590,7 +591,7 @@ impl Entry for Accept {
     fn id(&self) -> EventId {
         self.id
     }
-    fn place(&self) -> Place {
+    fn place(&self) -> RecordPosition {
         self.place
     }
     fn recorded_at(&self) -> EventTime {

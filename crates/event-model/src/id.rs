@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{EventTime, Place};
+use crate::{EventTime, RecordPosition};
 
 /// The identity of an event. Two records with one id are one event, written twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub enum EventId {
     /// Given by producer-api: version 7, or version 8 where it is derived from an Idempotency-Key.
     Uuid(Uuid),
     /// A record without an id of its own, as the original system wrote them: `topic-partition-offset`.
-    Place(Place),
+    Record(RecordPosition),
 }
 
 impl EventId {
@@ -31,7 +31,7 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uuid(uuid) => uuid.hyphenated().fmt(f),
-            Self::Place(place) => place.fmt(f),
+            Self::Record(place) => place.fmt(f),
         }
     }
 }
@@ -46,7 +46,7 @@ impl FromStr for EventId {
 
     fn from_str(text: &str) -> Result<Self, EventIdError> {
         let uuid = Uuid::try_parse(text).map(Self::Uuid);
-        uuid.or_else(|_| text.parse().map(Self::Place))
+        uuid.or_else(|_| text.parse().map(Self::Record))
             .map_err(|_| EventIdError(text.to_owned()))
     }
 }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_id_is_a_uuid_or_a_place() {
-        assert!(matches!("an-alert-0-7".parse(), Ok(EventId::Place(_))));
+        assert!(matches!("an-alert-0-7".parse(), Ok(EventId::Record(_))));
         assert!("7".parse::<EventId>().is_err());
     }
 }

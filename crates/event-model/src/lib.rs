@@ -5,7 +5,7 @@
 //! A call becomes a record, and a record becomes an event again:
 //!
 //! ```
-//! use event_model::{AlertRaised, Decoded, Event, EventId, EventTime, House, Line, Place, RecordView, SpringTypes, Status, Text, Topic};
+//! use event_model::{AlertRaised, Decoded, Event, EventId, EventTime, House, Line, RecordPosition, RecordView, SpringTypes, Status, Text, Topic};
 //!
 //! let at: EventTime = "2026-11-20T06:00:00.000Z".parse()?;
 //! let (text, cut) = Text::new("불이야! fire in the kitchen");
@@ -25,7 +25,7 @@
 //! assert_eq!(record.key, "래미안 1단지".as_bytes());
 //!
 //! let headers: Vec<(&str, &[u8])> = record.headers.iter().map(|(name, value)| (*name, &value[..])).collect();
-//! let place = Place { topic: Topic::Alert, partition: 1, offset: 42 };
+//! let place = RecordPosition { topic: Topic::Alert, partition: 1, offset: 42 };
 //! let view = RecordView { place, time: record.timestamp, headers: &headers, value: Some(&record.value) };
 //! let Decoded::Event(recorded) = event_model::decode(&view)? else { panic!() };
 //! assert_eq!(recorded.event, event);
@@ -35,20 +35,20 @@
 //! The events of a line add up to its state, in whatever order they are read:
 //!
 //! ```
-//! # use event_model::{AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, Place, Recorded, Status, Text, Topic};
-//! use event_model::fold::{Fold, Standing};
+//! # use event_model::{AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, RecordPosition, Recorded, Status, Text, Topic};
+//! use event_model::fold::{Fold, AcceptStatus};
 //! # let at: EventTime = "2026-11-20T06:00:00.000Z".parse()?;
 //! # let line = Line::new("demo")?;
 //! # let (alert_id, accept_id) = (EventId::new(at, [1; 10]), EventId::new(at, [2; 10]));
 //! # let alert = Recorded { event: Event::Raised(AlertRaised { id: alert_id, line: line.clone(), house: House::new("101")?, text: Text::new("help").0,
-//! #     position: None, at, status: Status::Actual, warnings: vec![] }), place: Place { topic: Topic::Alert, partition: 0, offset: 0 }, time: at };
+//! #     position: None, at, status: Status::Actual, warnings: vec![] }), place: RecordPosition { topic: Topic::Alert, partition: 0, offset: 0 }, time: at };
 //! # let accept = Recorded { event: Event::Accepted(AlertAccepted { id: accept_id, line: line.clone(), responder: House::new("102")?,
-//! #     target: House::new("101")?, alert_id: None, at, status: Status::Actual, warnings: vec![] }), place: Place { topic: Topic::Accept, partition: 0, offset: 0 }, time: at };
+//! #     target: House::new("101")?, alert_id: None, at, status: Status::Actual, warnings: vec![] }), place: RecordPosition { topic: Topic::Accept, partition: 0, offset: 0 }, time: at };
 //! let mut fold = Fold::new();
 //! fold.add(&accept);
-//! assert_eq!(fold.standing(&line, accept_id), Standing { alert_id: None, rank: None });
+//! assert_eq!(fold.accept_status(&line, accept_id), AcceptStatus { alert_id: None, rank: None });
 //! fold.add(&alert);
-//! assert_eq!(fold.standing(&line, accept_id), Standing { alert_id: Some(alert_id), rank: Some(1) });
+//! assert_eq!(fold.accept_status(&line, accept_id), AcceptStatus { alert_id: Some(alert_id), rank: Some(1) });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -77,7 +77,7 @@ pub use record::{
 pub use text::Text;
 pub use time::{EventTime, TimeError};
 pub use topic::{
-    ACKS_MIN, ExpectedTopic, PARTITIONS, Place, PlaceError, RETENTION_DEFAULT, Topic,
+    ACKS_MIN, ExpectedTopic, PARTITIONS, PlaceError, RETENTION_DEFAULT, RecordPosition, Topic,
     expected_topics, partition_for,
 };
 pub use warning::{Warning, WarningError};

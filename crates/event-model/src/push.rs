@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::fold::Standing;
+use crate::fold::AcceptStatus;
 use crate::record::{put, put_position};
 use crate::{AlertAccepted, AlertRaised, Position, Status};
 
@@ -47,7 +47,7 @@ pub fn alert(alert: &AlertRaised, shown: PositionShown) -> Vec<u8> {
 
 /// `{"type":"accept","line","accept","text","target","alertId","id","at","status","rank"}`. In an accept `text` is the
 /// target house. `alertId` and `rank` are left out as long as they are not known.
-pub fn accept(accept: &AlertAccepted, standing: Standing) -> Vec<u8> {
+pub fn accept(accept: &AlertAccepted, accept_status: AcceptStatus) -> Vec<u8> {
     let mut object = Map::new();
     put(&mut object, "type", ACCEPT);
     put(&mut object, "line", accept.line.as_str());
@@ -58,13 +58,13 @@ pub fn accept(accept: &AlertAccepted, standing: Standing) -> Vec<u8> {
         &marked(accept.target.as_str(), accept.status),
     );
     put(&mut object, "target", accept.target.as_str());
-    if let Some(alert_id) = standing.alert_id {
+    if let Some(alert_id) = accept_status.alert_id {
         put(&mut object, "alertId", &alert_id.to_string());
     }
     put(&mut object, "id", &accept.id.to_string());
     put(&mut object, "at", &accept.at.to_string());
     put(&mut object, "status", accept.status.as_str());
-    if let Some(rank) = standing.rank {
+    if let Some(rank) = accept_status.rank {
         object.insert("rank".to_owned(), rank.into());
     }
     Value::Object(object).to_string().into_bytes()
@@ -83,7 +83,7 @@ mod tests {
     use crate::{EventId, House, Line, Text, Topic};
 
     fn id(offset: u64) -> EventId {
-        EventId::Place(crate::Place {
+        EventId::Record(crate::RecordPosition {
             topic: Topic::Alert,
             partition: 0,
             offset,
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_push_of_an_accept_has_its_alert_and_rank_as_soon_as_they_are_known() {
-        let standing = Standing {
+        let accept_status = AcceptStatus {
             alert_id: Some(id(1)),
             rank: Some(1),
         };
@@ -151,11 +151,11 @@ mod tests {
             r#""id":"an-alert-0-2","at":"2026-11-20T06:00:05.000Z","status":"Actual","rank":1}"#
         );
         assert_eq!(
-            text_of(accept(&accepted(Status::Actual), standing)),
+            text_of(accept(&accepted(Status::Actual), accept_status)),
             expected
         );
 
-        let unbound = text_of(accept(&accepted(Status::Actual), Standing::default()));
+        let unbound = text_of(accept(&accepted(Status::Actual), AcceptStatus::default()));
         assert!(
             !unbound.contains("alertId") && !unbound.contains("rank"),
             "{unbound}"
@@ -167,7 +167,7 @@ mod tests {
         for status in [Status::Exercise, Status::Test] {
             let body = text_of(alert(&raised(status), PositionShown::WhileLive));
             assert!(body.contains(r#""text":"[훈련 DRILL] 불이야""#), "{body}");
-            let body = text_of(accept(&accepted(status), Standing::default()));
+            let body = text_of(accept(&accepted(status), AcceptStatus::default()));
             assert!(
                 body.contains(r#""text":"[훈련 DRILL] 101","target":"101""#),
                 "{body}"

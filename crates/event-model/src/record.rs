@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::fold::LIVE_FOR;
 use crate::json::scalar_text;
 use crate::{
-    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, NameError, Place, Position,
-    Status, Text, Topic, Warning, json,
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, NameError, Position,
+    RecordPosition, Status, Text, Topic, Warning, json,
 };
 
 /// The names of the headers.
@@ -221,7 +221,7 @@ pub(crate) fn put(object: &mut Map<String, Value>, name: &str, text: &str) {
 #[derive(Clone, Copy, Debug)]
 pub struct RecordView<'a> {
     /// Where it was read.
-    pub place: Place,
+    pub place: RecordPosition,
     /// The record's timestamp.
     pub time: EventTime,
     /// Its headers, as they came.
@@ -252,7 +252,7 @@ pub struct Recorded {
     /// The event, decoded.
     pub event: Event,
     /// Where it was read.
-    pub place: Place,
+    pub place: RecordPosition,
     /// The record's timestamp.
     pub time: EventTime,
 }
@@ -264,13 +264,13 @@ pub enum DecodeError {
     #[error("{place}: the record has no value")]
     NoValue {
         /// Where it was read.
-        place: Place,
+        place: RecordPosition,
     },
     /// The value is no JSON.
     #[error("{place}: the value is no JSON")]
     Json {
         /// Where it was read.
-        place: Place,
+        place: RecordPosition,
         /// What is wrong with it.
         #[source]
         source: serde_json::Error,
@@ -279,13 +279,13 @@ pub enum DecodeError {
     #[error("{place}: the value is no JSON object")]
     NoObject {
         /// Where it was read.
-        place: Place,
+        place: RecordPosition,
     },
     /// A name that an event cannot do without is missing.
     #[error("{place}: {field} is missing")]
     Missing {
         /// Where it was read.
-        place: Place,
+        place: RecordPosition,
         /// The key in the value.
         field: &'static str,
     },
@@ -293,7 +293,7 @@ pub enum DecodeError {
     #[error("{place}: {field} is no name")]
     Name {
         /// Where it was read.
-        place: Place,
+        place: RecordPosition,
         /// The key in the value.
         field: &'static str,
         /// What is wrong with it.
@@ -304,7 +304,7 @@ pub enum DecodeError {
     #[error("{place}: a {event_type} does not belong there")]
     WrongTopic {
         /// Where it was read.
-        place: Place,
+        place: RecordPosition,
         /// Its `ce_type`.
         event_type: &'static str,
     },
@@ -479,7 +479,7 @@ impl<'a> Body<'a> {
             .header(header::ID)
             .and_then(|id| id.parse().ok());
         let id = written.or_else(|| self.string("id")?.parse().ok());
-        id.unwrap_or(EventId::Place(self.record.place))
+        id.unwrap_or(EventId::Record(self.record.place))
     }
 
     /// The event's own time, unless it is more than a day after its record's.

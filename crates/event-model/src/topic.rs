@@ -56,7 +56,7 @@ impl fmt::Display for Topic {
 
 /// Where a record stands in the log. Ordered by topic, partition, offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct RecordPosition {
     /// The topic it was written to.
     pub topic: Topic,
     /// Its partition of the topic, from 0.
@@ -65,7 +65,7 @@ pub struct Place {
     pub offset: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RecordPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}-{}", self.topic, self.partition, self.offset)
     }
@@ -76,7 +76,7 @@ impl fmt::Display for Place {
 #[error("{0:?} is no topic-partition-offset")]
 pub struct PlaceError(String);
 
-impl FromStr for Place {
+impl FromStr for RecordPosition {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
@@ -84,10 +84,10 @@ impl FromStr for Place {
     }
 }
 
-fn read_place(text: &str) -> Option<Place> {
+fn read_place(text: &str) -> Option<RecordPosition> {
     let (rest, offset) = text.rsplit_once('-')?;
     let (topic, partition) = rest.rsplit_once('-')?;
-    let place = Place {
+    let place = RecordPosition {
         topic: Topic::from_name(topic)?,
         partition: partition.parse().ok()?,
         offset: offset.parse().ok()?,
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_place_is_read_back_from_its_one_spelling() {
-        let place = Place {
+        let place = RecordPosition {
             topic: Topic::Accept,
             partition: 1,
             offset: 42,
@@ -226,7 +226,7 @@ mod tests {
             "",
             "-",
         ] {
-            assert!(other.parse::<Place>().is_err(), "{other}");
+            assert!(other.parse::<RecordPosition>().is_err(), "{other}");
         }
     }
 }

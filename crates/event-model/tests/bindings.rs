@@ -5,8 +5,8 @@
 
 use event_model::fold::Fold;
 use event_model::{
-    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, Place, Recorded, Status,
-    Text, Topic,
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, RecordPosition, Recorded,
+    Status, Text, Topic,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -73,7 +73,7 @@ fn history(seed: u64) -> Vec<Recorded> {
         } else {
             (Topic::Accept, &mut offsets[1])
         };
-        let place = Place {
+        let place = RecordPosition {
             topic,
             partition: 0,
             offset: *offset,

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use event_model::fold::{
-    Added, CLOCK_TOLERANCE, Fold, ID_MEMORY, LIVE_FOR, Repeats, Standing, correct_times_ahead,
+    AcceptStatus, Added, CLOCK_TOLERANCE, Fold, ID_MEMORY, LIVE_FOR, Repeats, correct_times_ahead,
 };
 use event_model::{
-    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, Place, Recorded, Status,
-    Text, Topic,
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, RecordPosition, Recorded,
+    Status, Text, Topic,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -33,8 +33,8 @@ fn at(millis: i64) -> EventTime {
     EventTime::from_millis(START + millis)
 }
 
-fn place(topic: Topic, offset: u64) -> Place {
-    Place {
+fn place(topic: Topic, offset: u64) -> RecordPosition {
+    RecordPosition {
         topic,
         partition: 0,
         offset,
@@ -92,8 +92,8 @@ fn fold_of<'a>(records: impl IntoIterator<Item = &'a Recorded>) -> Fold {
     fold
 }
 
-fn bound(alert: u8, rank: u32) -> Standing {
-    Standing {
+fn bound(alert: u8, rank: u32) -> AcceptStatus {
+    AcceptStatus {
         alert_id: Some(id(alert)),
         rank: Some(rank),
     }
@@ -154,8 +154,8 @@ fn shuffled_and_repeated() -> impl Strategy<Value = (Vec<Recorded>, Vec<Recorded
 
 /// The events of one line by the definition's words: no index, every question a walk over all records.
 struct Obvious {
-    alerts: Vec<(AlertRaised, Place)>,
-    accepts: Vec<(AlertAccepted, Place)>,
+    alerts: Vec<(AlertRaised, RecordPosition)>,
+    accepts: Vec<(AlertAccepted, RecordPosition)>,
 }
 
 impl Obvious {
@@ -212,9 +212,9 @@ impl Obvious {
         newest.or(oldest_in_grace).map(|(alert, _)| alert.id)
     }
 
-    fn standing(&self, accept: &AlertAccepted) -> Standing {
+    fn accept_status(&self, accept: &AlertAccepted) -> AcceptStatus {
         let Some(alert_id) = self.alert_of(accept) else {
-            return Standing {
+            return AcceptStatus {
                 alert_id: accept.alert_id,
                 rank: None,
             };
@@ -230,7 +230,7 @@ impl Obvious {
             }
         }
         let position = houses.iter().position(|house| **house == accept.responder);
-        Standing {
+        AcceptStatus {
             alert_id: Some(alert_id),
             rank: position.map(|position| u32::try_from(position + 1).unwrap()),
         }
@@ -248,7 +248,7 @@ proptest! {
         let fold = fold_of(&records);
         let obvious = Obvious::of(&records);
         for (accept, _) in &obvious.accepts {
-            prop_assert_eq!(fold.standing(&line(), accept.id), obvious.standing(accept));
+            prop_assert_eq!(fold.accept_status(&line(), accept.id), obvious.accept_status(accept));
         }
         let orphans: Vec<EventId> = fold.orphans(&line()).iter().map(|accept| accept.id).collect();
         let expected = obvious.accepts.iter().filter(|(accept, _)| obvious.alert_of(accept).is_none());
@@ -265,9 +265,9 @@ proptest! {
         for (read, recorded) in again.iter().enumerate() {
             fold.add(recorded);
             let Event::Accepted(accept) = &recorded.event else { continue };
-            let told = fold.standing(&line(), accept.id).alert_id;
+            let told = fold.accept_status(&line(), accept.id).alert_id;
             let Some(alert) = told.and_then(|id| fold.alert(&line(), id).cloned()) else { continue };
-            if last.standing(&line(), accept.id).alert_id == told {
+            if last.accept_status(&line(), accept.id).alert_id == told {
                 continue;
             }
             let in_between = again[read..].iter().any(|later| match &later.event {
@@ -319,7 +319,7 @@ fn the_first_house_in_the_log_is_the_primary_responder() {
         accept(2, 12, 7, 0, None, 9_500),
     ];
     let fold = fold_of(records.iter().rev());
-    let standings = [10, 11, 12].map(|accept| fold.standing(&line(), id(accept)));
+    let standings = [10, 11, 12].map(|accept| fold.accept_status(&line(), id(accept)));
     assert_eq!(standings, [bound(1, 1), bound(1, 2), bound(1, 1)]);
 }
 
@@ -334,7 +334,7 @@ fn an_accept_that_names_no_alert_means_the_newest_live_one_and_only_for_want_of_
     let alert_of = |millis, alerts: &[Recorded]| {
         let accept = accept(0, 10, 7, 0, None, millis);
         fold_of(alerts.iter().chain([&accept]))
-            .standing(&line(), id(10))
+            .accept_status(&line(), id(10))
             .alert_id
     };
     assert_eq!(alert_of(59_999, &alerts), Some(id(1)));
@@ -352,11 +352,11 @@ fn an_accept_that_names_no_alert_means_the_newest_live_one_and_only_for_want_of_
 fn a_later_press_never_takes_over_an_accept_that_was_told() {
     let (first, accepted) = (alert(0, 1, 0, 0), accept(0, 10, 7, 0, None, 3_000));
     let mut fold = fold_of([&first, &accepted]);
-    assert_eq!(fold.standing(&line(), id(10)), bound(1, 1));
+    assert_eq!(fold.accept_status(&line(), id(10)), bound(1, 1));
 
     fold.add(&alert(1, 2, 0, 3_001));
 
-    assert_eq!(fold.standing(&line(), id(10)), bound(1, 1));
+    assert_eq!(fold.accept_status(&line(), id(10)), bound(1, 1));
 }
 
 #[test]
@@ -366,18 +366,18 @@ fn an_accept_read_before_its_alert_is_known_by_what_it_names_and_has_no_rank_yet
         &accept(1, 11, 8, 0, None, 1_000),
     ]);
     assert_eq!(
-        fold.standing(&line(), id(10)),
-        Standing {
+        fold.accept_status(&line(), id(10)),
+        AcceptStatus {
             alert_id: Some(id(1)),
             rank: None
         }
     );
-    assert_eq!(fold.standing(&line(), id(11)), Standing::default());
+    assert_eq!(fold.accept_status(&line(), id(11)), AcceptStatus::default());
     assert_eq!(fold.orphans(&line()).len(), 2);
 
     fold.add(&alert(0, 1, 0, 0));
-    assert_eq!(fold.standing(&line(), id(10)), bound(1, 1));
-    assert_eq!(fold.standing(&line(), id(11)), bound(1, 2));
+    assert_eq!(fold.accept_status(&line(), id(10)), bound(1, 1));
+    assert_eq!(fold.accept_status(&line(), id(11)), bound(1, 2));
     assert!(fold.orphans(&line()).is_empty());
 }
 
@@ -447,8 +447,8 @@ fn ids_are_looked_up_within_a_line() {
     let other = accept.line.clone();
     let fold = fold_of([&alert(0, 1, 0, 0), &elsewhere]);
     assert_eq!(
-        fold.standing(&other, id(10)),
-        Standing {
+        fold.accept_status(&other, id(10)),
+        AcceptStatus {
             alert_id: Some(id(1)),
             rank: None
         }

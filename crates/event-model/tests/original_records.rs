@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its helpers do")]
 
-use event_model::fold::{Fold, Standing};
+use event_model::fold::{AcceptStatus, Fold};
 use event_model::{
-    Decoded, Event, EventId, EventTime, Line, Place, RecordView, Recorded, Topic, Warning, decode,
+    Decoded, Event, EventId, EventTime, Line, RecordPosition, RecordView, Recorded, Topic, Warning,
+    decode,
 };
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ fn records(topic: Topic, file: &str) -> Vec<Recorded> {
 }
 
 fn record(topic: Topic, written: &Value) -> Recorded {
-    let place = Place {
+    let place = RecordPosition {
         topic,
         partition: u32::try_from(written["partition"].as_u64().unwrap()).unwrap(),
         offset: written["offset"].as_u64().unwrap(),
@@ -110,13 +111,13 @@ fn an_accept_of_the_original_is_bound_to_the_newest_live_alert_of_its_target() {
     for recorded in accepts().iter().chain(&alerts()) {
         fold.add(recorded);
     }
-    let standing = |id: &str| fold.standing(&line, id.parse().unwrap());
-    let bound = |id: &str| Standing {
+    let accept_status = |id: &str| fold.accept_status(&line, id.parse().unwrap());
+    let bound = |id: &str| AcceptStatus {
         alert_id: Some(id.parse::<EventId>().unwrap()),
         rank: Some(1),
     };
-    assert_eq!(standing("an-accept-0-0"), bound("an-alert-0-0"));
-    assert_eq!(standing("an-accept-1-0"), bound("an-alert-1-1"));
+    assert_eq!(accept_status("an-accept-0-0"), bound("an-alert-0-0"));
+    assert_eq!(accept_status("an-accept-1-0"), bound("an-alert-1-1"));
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn what_cannot_be_attributed_is_a_typed_error_that_names_the_place() {
         let written: Value = serde_json::from_str(line).unwrap();
         let topic = Topic::from_name(written["topic"].as_str().unwrap()).unwrap();
         let view = RecordView {
-            place: Place {
+            place: RecordPosition {
                 topic,
                 partition: 0,
                 offset: 7,

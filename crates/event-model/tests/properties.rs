@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where its helpers do")]
 
 use event_model::{
-    AlertAccepted, AlertRaised, Decoded, Event, EventId, EventTime, House, Line, PARTITIONS, Place,
-    Position, RecordView, Recorded, SpringTypes, Status, Text, Topic, Warning, decode, encode,
-    header, json, partition_for,
+    AlertAccepted, AlertRaised, Decoded, Event, EventId, EventTime, House, Line, PARTITIONS,
+    Position, RecordPosition, RecordView, Recorded, SpringTypes, Status, Text, Topic, Warning,
+    decode, encode, header, json, partition_for,
 };
 use proptest::prelude::*;
 use unicode_normalization::UnicodeNormalization;
@@ -59,8 +59,8 @@ fn time() -> impl Strategy<Value = EventTime> {
     (0..=EventTime::MAX.as_millis()).prop_map(EventTime::from_millis)
 }
 
-fn place(topic: Topic) -> impl Strategy<Value = Place> {
-    (any::<u32>(), any::<u64>()).prop_map(move |(partition, offset)| Place {
+fn place(topic: Topic) -> impl Strategy<Value = RecordPosition> {
+    (any::<u32>(), any::<u64>()).prop_map(move |(partition, offset)| RecordPosition {
         topic,
         partition,
         offset,
@@ -70,7 +70,7 @@ fn place(topic: Topic) -> impl Strategy<Value = Place> {
 fn id() -> impl Strategy<Value = EventId> {
     prop_oneof![
         3 => (time(), any::<[u8; 10]>()).prop_map(|(at, random)| EventId::new(at, random)),
-        1 => place(Topic::Alert).prop_map(EventId::Place),
+        1 => place(Topic::Alert).prop_map(EventId::Record),
     ]
 }
 
@@ -165,7 +165,7 @@ fn read_back(event: &Event, spring_types: SpringTypes) -> Recorded {
         .iter()
         .map(|(name, value)| (*name, &value[..]))
         .collect();
-    let place = Place {
+    let place = RecordPosition {
         topic: record.topic,
         partition: 0,
         offset: 0,
@@ -232,7 +232,7 @@ proptest! {
     #[test]
     fn the_value_alone_says_what_the_headers_say(event in event()) {
         let record = encode(&event, SpringTypes::Omitted, None);
-        let place = Place { topic: record.topic, partition: 0, offset: 0 };
+        let place = RecordPosition { topic: record.topic, partition: 0, offset: 0 };
         let bare = RecordView { place, time: EventTime::MIN, headers: &[], value: Some(&record.value) };
         let decoded = decode(&bare).unwrap();
         prop_assert_eq!(decoded, Decoded::Event(Recorded { event, place, time: EventTime::MIN }));
@@ -260,7 +260,7 @@ proptest! {
         time in any::<i64>(),
     ) {
         let headers = [(name, &header[..])];
-        let place = Place { topic, partition: u32::MAX, offset: u64::MAX };
+        let place = RecordPosition { topic, partition: u32::MAX, offset: u64::MAX };
         let view = RecordView { place, time: EventTime::from_millis(time), headers: &headers, value: value.as_deref() };
         drop(decode(&view));
     }
@@ -271,7 +271,7 @@ proptest! {
         let position = flip.index(value.len());
         value[position] ^= 1 << bit;
         value.truncate(cut.index(value.len()) + 1);
-        let place = Place { topic: event.topic(), partition: 0, offset: 0 };
+        let place = RecordPosition { topic: event.topic(), partition: 0, offset: 0 };
         drop(decode(&RecordView { place, time: EventTime::MIN, headers: &[], value: Some(&value) }));
         drop(json::parse(&value));
     }
@@ -286,7 +286,7 @@ proptest! {
 #[test]
 fn an_unknown_type_is_a_value_and_no_error() {
     let headers: [(&str, &[u8]); 1] = [(header::TYPE, b"alert.resolved.v1")];
-    let place = Place {
+    let place = RecordPosition {
         topic: Topic::Alert,
         partition: 0,
         offset: 0,

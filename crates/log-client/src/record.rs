@@ -1,6 +1,6 @@
 //! Records on their way to the log, and as they come from it.
 
-use event_model::{EncodedRecord, EventTime, Place, RecordView, Topic};
+use event_model::{EncodedRecord, EventTime, RecordPosition, RecordView, Topic};
 use rdkafka::{
     Message,
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
@@ -77,7 +77,7 @@ pub fn record_view<'m>(
     headers: &'m [(&'m str, &'m [u8])],
 ) -> Option<RecordView<'m>> {
     Some(RecordView {
-        place: Place {
+        place: RecordPosition {
             topic: Topic::from_name(message.topic())?,
             partition: u32::try_from(message.partition()).ok()?,
             offset: u64::try_from(message.offset()).ok()?,

@@ -126,7 +126,7 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 
 #[cfg(test)]
 mod tests {
-    use event_model::{EventTime, Place};
+    use event_model::{EventTime, RecordPosition};
 
     use super::*;
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn stored(number: u8) -> Receipt {
-        let place = Place {
+        let place = RecordPosition {
             topic: Topic::Alert,
             partition: 0,
             offset: number.into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use event_model::{Place, Topic};
+use event_model::{RecordPosition, Topic};
 use log_client::RecordToSend;
 use rdkafka::error::KafkaError;
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +15,7 @@ use super::{
 /// What became of a record by its deadline.
 pub(crate) enum AppendOutcome {
     /// It is in the log, at a place that its report may not have said.
-    Stored(Option<Place>),
+    Stored(Option<RecordPosition>),
     /// No report of it is to come.
     Failed(AppendError),
     /// librdkafka has it, and will report.

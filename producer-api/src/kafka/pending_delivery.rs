@@ -1,6 +1,6 @@
 //! A record that librdkafka has, until its delivery report comes.
 
-use event_model::{Place, Topic};
+use event_model::{RecordPosition, Topic};
 use rdkafka::error::KafkaError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -34,7 +34,7 @@ impl PendingDelivery {
     /// # Cancel safety
     ///
     /// May be called again after it was dropped unfinished, and not after it has returned.
-    pub(crate) async fn delivered(&mut self) -> Result<Option<Place>, AppendError> {
+    pub(crate) async fn delivered(&mut self) -> Result<Option<RecordPosition>, AppendError> {
         // The sender of the report is dropped only with the producer itself.
         let report = (&mut self.report)
             .await
@@ -60,10 +60,10 @@ impl PendingDelivery {
     }
 }
 
-fn place_of(topic: Topic, reported: ReportedPosition) -> Option<Place> {
+fn place_of(topic: Topic, reported: ReportedPosition) -> Option<RecordPosition> {
     let partition = u32::try_from(reported.partition).ok()?;
     let offset = u64::try_from(reported.offset).ok()?;
-    Some(Place {
+    Some(RecordPosition {
         topic,
         partition,
         offset,

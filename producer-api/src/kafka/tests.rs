@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use event_model::{EventId, EventTime, Place, Topic, header};
+use event_model::{EventId, EventTime, RecordPosition, Topic, header};
 use log_client::RecordToSend;
 use rdkafka::{
     error::KafkaError,
@@ -81,7 +81,7 @@ async fn a_report_without_an_offset_says_that_the_record_is_stored() {
     assert!(matches!(delivery.delivered().await, Ok(None)));
 
     let mut delivery = PendingDelivery::reported(Topic::Alert, 1, 7);
-    let place = Place {
+    let place = RecordPosition {
         topic: Topic::Alert,
         partition: 1,
         offset: 7,

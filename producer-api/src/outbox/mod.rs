@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use event_model::{EventId, EventTime, Line, Place};
+use event_model::{EventId, EventTime, Line, RecordPosition};
 use journal::{FolderLock, FolderLockError};
 use tokio::{
     sync::watch,
@@ -299,7 +299,10 @@ async fn deliver(
 }
 
 /// Without a deadline: librdkafka's own time limit ends each try with a report.
-async fn send_and_wait(call: &QueuedCall, log: &LogProducer) -> Result<Option<Place>, AppendError> {
+async fn send_and_wait(
+    call: &QueuedCall,
+    log: &LogProducer,
+) -> Result<Option<RecordPosition>, AppendError> {
     log.send_when_possible(&call.record())
         .await?
         .delivered()

@@ -1,6 +1,6 @@
 //! A call as it waits: the record that goes to the log, and its owner.
 
-use event_model::{EncodedRecord, EventId, EventTime, Line, Place, Topic, header};
+use event_model::{EncodedRecord, EventId, EventTime, Line, RecordPosition, Topic, header};
 use log_client::RecordToSend;
 
 use crate::{kafka::tag, owner::Owner, recent_calls::RecentCall};
@@ -36,7 +36,7 @@ impl QueuedCall {
     }
 
     /// How it stands among the recent calls once it is in the log. Whose house called, the log's tail will say.
-    pub(crate) fn recent_call(&self, place: Option<Place>) -> RecentCall {
+    pub(crate) fn recent_call(&self, place: Option<RecordPosition>) -> RecentCall {
         let record = self.record();
         RecentCall {
             id: self.id,

@@ -23,7 +23,7 @@ use std::{
     sync::Arc,
 };
 
-use event_model::{EventId, EventTime, Line, Place, Topic};
+use event_model::{EventId, EventTime, Line, RecordPosition, Topic};
 use journal::{
     Journal, JournalConfig, JournalError, JournalPosition,
     disk::{Disk, OpenMode},
@@ -604,7 +604,7 @@ fn encode_entry(entry: &Entry<'_>) -> Vec<u8> {
 
 fn end_of(status: DeliveryStatus) -> End {
     match status {
-        DeliveryStatus::Stored(Some(Place {
+        DeliveryStatus::Stored(Some(RecordPosition {
             topic,
             partition,
             offset,
@@ -697,7 +697,7 @@ impl From<End> for DeliveryStatus {
                 topic,
                 partition,
                 offset,
-            } => DeliveryStatus::Stored(Some(Place {
+            } => DeliveryStatus::Stored(Some(RecordPosition {
                 topic: topic.into(),
                 partition,
                 offset,

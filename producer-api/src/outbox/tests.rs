@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use event_model::{EventId, EventTime, Line, Place, Topic};
+use event_model::{EventId, EventTime, Line, RecordPosition, Topic};
 use journal::{
     JournalConfig,
     disk::{Disk, OpenMode},
@@ -56,7 +56,7 @@ fn owner(subject: &str) -> Owner {
 }
 
 fn stored(offset: u64) -> DeliveryStatus {
-    DeliveryStatus::Stored(Some(Place {
+    DeliveryStatus::Stored(Some(RecordPosition {
         topic: Topic::Alert,
         partition: 1,
         offset,
@@ -630,7 +630,7 @@ fn no_log() -> Arc<LogProducer> {
 async fn a_call_leaves_the_outbox_when_its_report_says_stored_though_not_where() {
     let (log, recent) = (no_log(), RecentCalls::new(10));
     let call = call("a", 2);
-    let place = Place {
+    let place = RecordPosition {
         topic: Topic::Alert,
         partition: 1,
         offset: 7,

@@ -35,7 +35,7 @@ fn owner(subject: &str) -> Owner {
 
 /// A call of Kim's under the key "one".
 fn call(topic: Topic, number: u8, at: EventTime) -> RecentCall {
-    let place = Place {
+    let place = RecordPosition {
         topic,
         partition: 0,
         offset: number.into(),
@@ -201,7 +201,9 @@ fn of_two_records_with_one_id_the_first_counts() {
     let now = clock::steady();
     let calls = caught_up(Vec::new(), today(), now);
     let first = call(Topic::Alert, 1, today());
-    let place = first.place.map(|place| Place { offset: 7, ..place });
+    let place = first
+        .place
+        .map(|place| RecordPosition { offset: 7, ..place });
     calls.add(
         RecentCall {
             place,

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use event_model::{Decoded, Event, PARTITIONS, Place, RecordView, Topic, decode};
+use event_model::{Decoded, Event, PARTITIONS, RecordPosition, RecordView, Topic, decode};
 use jiff::Timestamp;
 use log_core::Broker;
 use producer_api::{Config, Service};
@@ -320,10 +320,10 @@ impl HttpResponse {
     }
 
     /// Where the call is, by its own word.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> RecordPosition {
         assert_eq!(self.status, 201, "{}", String::from_utf8_lossy(&self.body));
         let body = self.json();
-        Place {
+        RecordPosition {
             topic: Topic::from_name(body["topic"].as_str().unwrap()).unwrap(),
             partition: u32::try_from(body["partition"].as_u64().unwrap()).unwrap(),
             offset: body["offset"].as_u64().unwrap(),
@@ -441,7 +441,7 @@ pub(crate) async fn wait_until_stored(
     api: SocketAddr,
     authorization: (&str, &str),
     id: &str,
-) -> Place {
+) -> RecordPosition {
     let started = now();
     loop {
         let answer = request(api, "GET", &format!("/calls/{id}"), &[authorization], b"").await;
@@ -462,7 +462,7 @@ pub(crate) async fn wait_until_stored(
 }
 
 /// The event at a place of the log, by a consumer that is not ours.
-pub(crate) fn read(log: &str, place: Place) -> Event {
+pub(crate) fn read(log: &str, place: RecordPosition) -> Event {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", log)
         .set("group.id", "test")

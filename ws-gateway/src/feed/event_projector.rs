@@ -11,9 +11,11 @@ use std::{
 };
 
 use event_model::{
-    AlertAccepted, DecodeError, Decoded, Event, EventId, EventTime, Line, PARTITIONS, Place,
-    RecordView, Recorded, Topic, decode,
-    fold::{Added, Alert, Fold, ID_MEMORY, LIVE_FOR, RankedAccept, Standing, correct_times_ahead},
+    AlertAccepted, DecodeError, Decoded, Event, EventId, EventTime, Line, PARTITIONS,
+    RecordPosition, RecordView, Recorded, Topic, decode,
+    fold::{
+        AcceptStatus, Added, Alert, Fold, ID_MEMORY, LIVE_FOR, RankedAccept, correct_times_ahead,
+    },
     partition_for,
 };
 
@@ -60,7 +62,7 @@ pub(crate) struct Moment {
 /// A record that was read, and the event in it if it has one.
 #[derive(Debug)]
 struct CollectedRecord {
-    place: Place,
+    place: RecordPosition,
     id: EventId,
     /// When it was written, as far as its own time can be believed.
     time: EventTime,
@@ -195,7 +197,7 @@ impl EventProjector {
     }
 
     fn read(&mut self, taken: CollectedRecord, recency: Recency) -> ReadRecord {
-        let Place {
+        let RecordPosition {
             topic,
             partition,
             offset,
@@ -220,11 +222,11 @@ impl EventProjector {
 
     fn encode(&self, recorded: &Recorded, recency: Recency) -> OutboundEvent {
         let line = recorded.event.line();
-        let standing = match &recorded.event {
-            Event::Raised(_) => Standing::default(),
-            Event::Accepted(accept) => self.fold.standing(line, accept.id),
+        let accept_status = match &recorded.event {
+            Event::Raised(_) => AcceptStatus::default(),
+            Event::Accepted(accept) => self.fold.accept_status(line, accept.id),
         };
-        if recorded.place.topic == Topic::Accept && standing.alert_id.is_none() {
+        if recorded.place.topic == Topic::Accept && accept_status.alert_id.is_none() {
             metrics::record(Topic::Accept, RecordOutcome::Orphan);
         }
         let partition = partition_for(line, PARTITIONS);
@@ -233,12 +235,12 @@ impl EventProjector {
             .get(&partition)
             .copied()
             .unwrap_or(Position::start(partition));
-        OutboundEvent::encode(recorded, standing, position, recency)
+        OutboundEvent::encode(recorded, accept_status, position, recency)
     }
 
     /// The accepts that an alert may have changed: those that came before it, and those of the alerts that it may have
     /// taken accepts from. They were sent as they came; who was away is sent them with their alert and rank.
-    fn accepts_beside(&self, recorded: &Recorded) -> Vec<(Recorded, Standing)> {
+    fn accepts_beside(&self, recorded: &Recorded) -> Vec<(Recorded, AcceptStatus)> {
         let Event::Raised(raised) = &recorded.event else {
             return Vec::new();
         };
@@ -249,7 +251,7 @@ impl EventProjector {
             .collect()
     }
 
-    fn accepts_of(&self, line: &Line, alert: &Alert) -> Vec<(Recorded, Standing)> {
+    fn accepts_of(&self, line: &Line, alert: &Alert) -> Vec<(Recorded, AcceptStatus)> {
         let accepts = self.fold.accepts(line, alert.id);
         let bound = |ranked: &RankedAccept<'_>| {
             let accept = AlertAccepted {
@@ -263,7 +265,7 @@ impl EventProjector {
                 warnings: Vec::new(),
             };
             let (event, place) = (Event::Accepted(accept), ranked.accept.place);
-            let standing = Standing {
+            let accept_status = AcceptStatus {
                 alert_id: Some(alert.id),
                 rank: Some(ranked.rank),
             };
@@ -273,7 +275,7 @@ impl EventProjector {
                     place,
                     time: ranked.accept.recorded_at,
                 },
-                standing,
+                accept_status,
             )
         };
         accepts.iter().map(bound).collect()
@@ -296,7 +298,7 @@ fn take(record: &RecordView<'_>) -> (CollectedRecord, Option<DecodeError>) {
         time: record.time,
         event,
     };
-    let nothing = || taken(EventId::Place(place), None);
+    let nothing = || taken(EventId::Record(place), None);
     match decode(record) {
         Ok(Decoded::Event(recorded)) => (taken(recorded.event.id(), Some(recorded)), None),
         Ok(Decoded::UnknownType { .. }) => {

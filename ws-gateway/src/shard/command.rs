@@ -3,7 +3,7 @@
 use std::{net::TcpStream, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use event_model::{Recorded, Topic, fold::Standing};
+use event_model::{Recorded, Topic, fold::AcceptStatus};
 use mio::Waker;
 use resident_token::Resident;
 use service_kit::bounds::Place;
@@ -38,7 +38,7 @@ pub(crate) struct ReadRecord {
     /// None if the record says nothing that residents are sent.
     pub(crate) event: Option<Arc<OutboundEvent>>,
     /// Accepts that were read before their alert, which this record is.
-    pub(crate) corrected: Vec<(Recorded, Standing)>,
+    pub(crate) corrected: Vec<(Recorded, AcceptStatus)>,
 }
 
 /// Something about this gateway.

@@ -104,8 +104,8 @@ impl Publisher {
         if let Some(event) = &read.event {
             self.replay_buffer.add(Arc::clone(event));
         }
-        for (recorded, standing) in &read.corrected {
-            self.replay_buffer.correct(recorded, *standing);
+        for (recorded, accept_status) in &read.corrected {
+            self.replay_buffer.correct(recorded, *accept_status);
         }
         read.event
     }

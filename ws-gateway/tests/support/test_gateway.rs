@@ -12,7 +12,7 @@ use std::{
 
 use event_model::{
     AlertAccepted, AlertRaised, EncodedRecord, Event, EventId, EventTime, House as Household, Line,
-    Place, SpringTypes, Status, Text, expected_topics,
+    RecordPosition, SpringTypes, Status, Text, expected_topics,
 };
 use jiff::Timestamp;
 use log_core::{Broker, Config as LogConfig};
@@ -151,12 +151,12 @@ impl Log {
     }
 
     /// Writes an event where it belongs; returns when the log has it.
-    pub(crate) fn happens(&self, event: &Event) -> Place {
+    pub(crate) fn happens(&self, event: &Event) -> RecordPosition {
         let record = event_model::encode(event, SpringTypes::Written, None);
         self.write(&self.writer(), &record)
     }
 
-    pub(crate) fn write(&self, writer: &FutureProducer, record: &EncodedRecord) -> Place {
+    pub(crate) fn write(&self, writer: &FutureProducer, record: &EncodedRecord) -> RecordPosition {
         let headers = record
             .headers
             .iter()
@@ -176,7 +176,7 @@ impl Log {
             .block_on(writer.send(sent, Timeout::After(PATIENCE)))
             .unwrap();
         let (partition, offset) = (delivery.partition, delivery.offset);
-        Place {
+        RecordPosition {
             topic: record.topic,
             partition: u32::try_from(partition).unwrap(),
             offset: u64::try_from(offset).unwrap(),
@@ -208,7 +208,7 @@ impl Log {
     }
 
     /// What a group has committed for a record's partition.
-    pub(crate) fn committed(&self, group: &str, place: Place) -> Option<i64> {
+    pub(crate) fn committed(&self, group: &str, place: RecordPosition) -> Option<i64> {
         let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
         let mut asked = TopicPartitionList::new();
         asked.add_partition(place.topic.name(), i32::try_from(place.partition).unwrap());

@@ -17,7 +17,7 @@ use std::{
 };
 
 use event_model::{
-    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, PARTITIONS, Place,
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, PARTITIONS, RecordPosition,
     RecordView, SpringTypes, Status, Text, Topic, partition_for,
 };
 use resident_token::{
@@ -182,7 +182,7 @@ impl TestShard {
         let record = event_model::encode(event, SpringTypes::Omitted, None);
         let partition = partition_for(event.line(), PARTITIONS);
         let next = self.offsets.entry((record.topic, partition)).or_default();
-        let place = Place {
+        let place = RecordPosition {
             topic: record.topic,
             partition,
             offset: *next,
