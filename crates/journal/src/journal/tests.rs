@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::disk::OpenMode;
-use crate::sim_disk::{Call, Fault, Operation, SimDisk};
+use crate::sim_disk::{DiskCall, Fault, Operation, SimDisk};
 
 const FOLDER: &str = "/data/journal";
 const SMALL: JournalConfig = JournalConfig {
@@ -439,7 +439,7 @@ enum Doing {
     Trim,
 }
 
-type Omission = fn(Doing, &Call<'_>) -> bool;
+type Omission = fn(Doing, &DiskCall<'_>) -> bool;
 
 /// A journal, the disk below it, and what must be true of it.
 struct Model {
@@ -632,7 +632,7 @@ fn is_noticed(left_out: Omission) -> bool {
     })
 }
 
-fn is_segment(call: &Call<'_>) -> bool {
+fn is_segment(call: &DiskCall<'_>) -> bool {
     call.operation == Operation::SyncFile
         && call
             .path

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::fault::{Fate, Roughness, SECTOR_BYTES};
+use super::fault::{Roughness, SECTOR_BYTES, UnsyncedWrite};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
@@ -70,10 +70,10 @@ impl Content {
     /// Some of the unsynced changes reach the plate; the others never will. The cache still shows them all.
     pub(super) fn write_some_back(&mut self, chance: &mut impl Rng, roughness: Roughness) {
         for change in self.unsynced.drain(..) {
-            match roughness.fate(chance) {
-                Fate::Lost => {}
-                Fate::Kept => change.apply_to(&mut self.durable),
-                Fate::Torn => change.apply_some_sectors_to(&mut self.durable, chance),
+            match roughness.unsynced_write(chance) {
+                UnsyncedWrite::Lost => {}
+                UnsyncedWrite::Kept => change.apply_to(&mut self.durable),
+                UnsyncedWrite::Torn => change.apply_some_sectors_to(&mut self.durable, chance),
             }
         }
     }

@@ -28,18 +28,18 @@ impl Roughness {
         Self::KINDS[chance.random_range(0..Self::KINDS.len())]
     }
 
-    pub(super) fn fate(self, chance: &mut impl Rng) -> Fate {
+    pub(super) fn unsynced_write(self, chance: &mut impl Rng) -> UnsyncedWrite {
         match chance.random_range(0..100) {
-            drawn if drawn < self.lost => Fate::Lost,
-            drawn if drawn < self.lost + self.torn => Fate::Torn,
-            _ => Fate::Kept,
+            drawn if drawn < self.lost => UnsyncedWrite::Lost,
+            drawn if drawn < self.lost + self.torn => UnsyncedWrite::Torn,
+            _ => UnsyncedWrite::Kept,
         }
     }
 }
 
 /// What becomes of one unsynced change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum UnsyncedWrite {
     Kept,
     Lost,
     Torn,

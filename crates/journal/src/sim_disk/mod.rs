@@ -52,7 +52,7 @@ pub struct SimDisk {
 
 /// One call, as a fault sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call<'a> {
+pub struct DiskCall<'a> {
     /// What is asked.
     pub operation: Operation,
     /// Of which file or folder.
@@ -95,7 +95,7 @@ pub enum Fault {
     Short,
 }
 
-type Faults = Box<dyn FnMut(&Call<'_>) -> Option<Fault> + Send>;
+type Faults = Box<dyn FnMut(&DiskCall<'_>) -> Option<Fault> + Send>;
 
 struct World {
     chance: ChaCha8Rng,
@@ -163,7 +163,7 @@ impl SimDisk {
     }
 
     /// Asks `faults` before each call whether something goes wrong with it. Replaces what was set before.
-    pub fn inject(&self, faults: impl FnMut(&Call<'_>) -> Option<Fault> + Send + 'static) {
+    pub fn inject(&self, faults: impl FnMut(&DiskCall<'_>) -> Option<Fault> + Send + 'static) {
         self.world().faults = Some(Box::new(faults));
     }
 
@@ -283,7 +283,7 @@ impl World {
     fn fault(&mut self, operation: Operation, path: &Path) -> Option<Fault> {
         self.faults
             .as_mut()
-            .and_then(|faults| faults(&Call { operation, path }))
+            .and_then(|faults| faults(&DiskCall { operation, path }))
     }
 
     fn needs_power(&self) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rand::Rng;
 
-use super::fault::{Fate, Roughness};
+use super::fault::{Roughness, UnsyncedWrite};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(pub(super) u64);
@@ -38,16 +38,25 @@ pub(super) struct Names {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct DirectoryEntry {
     folder: FolderId,
     name: String,
 }
 
 #[derive(Clone, Debug)]
 enum Change {
-    Put { at: Place, node: Node },
-    Move { from: Place, to: Place, node: Node },
-    Remove { at: Place },
+    Put {
+        at: DirectoryEntry,
+        node: Node,
+    },
+    Move {
+        from: DirectoryEntry,
+        to: DirectoryEntry,
+        node: Node,
+    },
+    Remove {
+        at: DirectoryEntry,
+    },
 }
 
 impl Default for Names {
@@ -165,7 +174,7 @@ impl Names {
     pub(super) fn lose_unsynced(&mut self, chance: &mut impl Rng, roughness: Roughness) {
         for change in self.unsynced.drain(..) {
             // A name is there or not: nothing to tear.
-            if roughness.fate(chance) == Fate::Kept {
+            if roughness.unsynced_write(chance) == UnsyncedWrite::Kept {
                 change.apply_to(&mut self.durable);
             }
         }
@@ -198,12 +207,12 @@ impl Names {
     }
 
     /// Where a path's last name is, or would be.
-    fn place(&self, path: &Path) -> io::Result<Place> {
+    fn place(&self, path: &Path) -> io::Result<DirectoryEntry> {
         let parent = path.parent().ok_or(ErrorKind::InvalidInput)?;
         let folder = self.folder(parent).ok_or(ErrorKind::NotFound)?;
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
         let name = name.to_string_lossy().into_owned();
-        Ok(Place { folder, name })
+        Ok(DirectoryEntry { folder, name })
     }
 
     fn folder(&self, path: &Path) -> Option<FolderId> {
@@ -235,7 +244,7 @@ impl Change {
     }
 
     /// The name that it gives or takes.
-    fn at(&self) -> &Place {
+    fn at(&self) -> &DirectoryEntry {
         match self {
             Self::Put { at, .. } | Self::Remove { at } => at,
             Self::Move { to, .. } => to,
@@ -256,24 +265,24 @@ impl Change {
     }
 }
 
-fn put(folders: &mut Folders, at: &Place, node: Node) {
+fn put(folders: &mut Folders, at: &DirectoryEntry, node: Node) {
     if let Some(names) = folders.get_mut(&at.folder) {
         names.insert(at.name.clone(), node);
     }
 }
 
-fn remove(folders: &mut Folders, at: &Place) {
+fn remove(folders: &mut Folders, at: &DirectoryEntry) {
     if let Some(names) = folders.get_mut(&at.folder) {
         names.remove(&at.name);
     }
 }
 
 /// All that lies in a folder, however deep, in the order of the paths.
-fn below(folders: &Folders, path: &Path, folder: FolderId) -> Vec<(PathBuf, Place, Node)> {
+fn below(folders: &Folders, path: &Path, folder: FolderId) -> Vec<(PathBuf, DirectoryEntry, Node)> {
     let mut found = Vec::new();
     for (name, node) in &folders[&folder] {
         let (path, name) = (path.join(name), name.clone());
-        found.push((path.clone(), Place { folder, name }, *node));
+        found.push((path.clone(), DirectoryEntry { folder, name }, *node));
         if let Node::Folder(inner) = node {
             found.extend(below(folders, &path, *inner));
         }

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use journal::sim_disk::{Call, Fault, Operation};
+use journal::sim_disk::{DiskCall, Fault, Operation};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -308,7 +308,7 @@ enum Doing {
 #[derive(Clone, Copy)]
 enum Slip {
     /// The disk leaves out the syncs that this names.
-    LeavesOut(fn(Doing, &Call<'_>) -> bool),
+    LeavesOut(fn(Doing, &DiskCall<'_>) -> bool),
     /// The journal is trimmed before the checkpoint is durable.
     TrimsFirst,
 }
@@ -684,7 +684,7 @@ impl Model {
     }
 }
 
-fn leave_out(disk: &SimDisk, doing: Arc<Mutex<Doing>>, left_out: fn(Doing, &Call<'_>) -> bool) {
+fn leave_out(disk: &SimDisk, doing: Arc<Mutex<Doing>>, left_out: fn(Doing, &DiskCall<'_>) -> bool) {
     disk.inject(move |call| {
         let mut doing = doing.lock().unwrap();
         if call.operation == Operation::Rename && *doing == Doing::Checkpoint {
@@ -767,20 +767,20 @@ fn is_noticed(slip: Slip) -> bool {
         .any(|seed| catch_unwind(AssertUnwindSafe(|| run(seed, Some(slip)))).is_err())
 }
 
-fn has_extension(call: &Call<'_>, extension: &str) -> bool {
+fn has_extension(call: &DiskCall<'_>, extension: &str) -> bool {
     call.path
         .extension()
         .is_some_and(|found| found == extension)
 }
 
 /// How far below the data folder: 1 `topics`, 2 a topic, 3 a partition.
-fn depth(call: &Call<'_>) -> usize {
+fn depth(call: &DiskCall<'_>) -> usize {
     call.path
         .strip_prefix(DATA)
         .map_or(0, |below| below.components().count())
 }
 
-fn is_topics(call: &Call<'_>) -> bool {
+fn is_topics(call: &DiskCall<'_>) -> bool {
     call.path.starts_with(Path::new(DATA).join("topics"))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use journal::disk::{DiskFile, OpenMode};
-use journal::sim_disk::{Call, Fault, Operation};
+use journal::sim_disk::{DiskCall, Fault, Operation};
 
 use super::*;
 use crate::entry::{Entry, EntryKind, HardState};
@@ -534,7 +534,7 @@ mod power_cut {
 use power_cut::Outcome;
 
 /// Which operations say that they were done, and were not.
-type Bug = fn(&Call<'_>) -> bool;
+type Bug = fn(&DiskCall<'_>) -> bool;
 
 /// Every operation of a fetch and an install, several seeds each. Returns how often the old and the new state were left,
 /// or the first violation.

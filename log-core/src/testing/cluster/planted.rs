@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use journal::disk::{Disk, OpenMode};
-use journal::sim_disk::{Call, Fault, Operation, SimDisk};
+use journal::sim_disk::{DiskCall, Fault, Operation, SimDisk};
 
 use super::process::GROUPS;
 use super::request::{Request, Said};
@@ -392,7 +392,7 @@ pub(super) struct LeftOut {
 
 impl LeftOut {
     /// What becomes of a call.
-    pub(super) fn fate(&mut self, bug: Planted, call: &Call<'_>) -> Option<Fault> {
+    pub(super) fn fate(&mut self, bug: Planted, call: &DiskCall<'_>) -> Option<Fault> {
         let spoiled = match (bug, call.operation) {
             (Planted::JournalNotSynced, Operation::SyncFile)
             | (Planted::SegmentNameNotSynced, Operation::SyncFolder) => is_in_journal(call.path),
