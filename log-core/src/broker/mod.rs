@@ -72,7 +72,7 @@ pub struct Broker {
     admin_address: Option<SocketAddr>,
     node: Node,
     peers: Peers,
-    life: Life,
+    tokens: ShutdownTokens,
     grace: Duration,
 }
 
@@ -90,52 +90,53 @@ impl Broker {
         if !mistakes.is_empty() {
             return Err(StartError::Settings { mistakes });
         }
-        let doors = Doors::open(&config).await?;
-        let (address, admin_address) = (doors.address, doors.admin_address);
+        let listeners = Listeners::open(&config).await?;
+        let (address, admin_address) = (listeners.address, listeners.admin_address);
         let addresses = Addresses {
             clients: config.advertised_for(address),
-            peers: doors.peers.as_ref().map(|(_, told)| told.clone()),
+            peers: listeners.peers.as_ref().map(|(_, told)| told.clone()),
         };
-        let life = Life::begin();
+        let tokens = ShutdownTokens::begin();
         let readiness = config.readiness.clone();
         readiness.wait_for("starting");
-        if let Some(listener) = doors.admin {
+        if let Some(listener) = listeners.admin {
             let (readiness, metrics) = (readiness.clone(), config.metrics.clone());
-            let (tasks, stop) = (life.tasks.clone(), life.doors.clone());
+            let (tasks, stop) = (tokens.tasks.clone(), tokens.listeners.clone());
             let readyz = move || readiness.report();
             let serving = admin::serve(listener, metrics, readyz, tasks, stop);
-            life.tasks.spawn(serving);
+            tokens.tasks.spawn(serving);
         }
         let world = World {
             clock: Clock::start(),
             disk: Arc::new(SystemDisk),
         };
-        let (node, peers) = start_node(&config, &world, doors.peers, &life).await?;
-        let service = serve_clients(&config, &world, &node, &peers, &addresses, &life);
+        let (node, peers) = start_node(&config, &world, listeners.peers, &tokens).await?;
+        let service = serve_clients(&config, &world, &node, &peers, &addresses, &tokens);
         if config.peer_listen.is_some() {
             let staying =
                 registration::stay_registered(node.handle.clone(), peers.clone(), addresses);
-            let stop = life.doors.clone();
-            life.tasks.spawn(async move {
+            let stop = tokens.listeners.clone();
+            tokens.tasks.spawn(async move {
                 stop.run_until_cancelled(staying).await;
             });
             let all_known = until(&node.handle, is_all_known);
             drop(timeout(SERVED_ANYHOW_AFTER, all_known).await);
         } else {
-            let known = make_known(&config, &node.handle, &peers, &addresses, &life.ending).await;
+            let known = make_known(&config, &node.handle, &peers, &addresses, &tokens.ending).await;
             if let Err(error) = known {
                 // The same folder may be opened again at once.
-                life.node.cancel();
+                tokens.node.cancel();
                 drop(spawn_blocking(move || node.join()).await);
                 return Err(error);
             }
         }
-        let listener = doors
+        let listener = listeners
             .clients
             .listen(BACKLOG)
             .map_err(|source| StartError::Listen { address, source })?;
-        life.tasks
-            .spawn(Listener::new(listener, service).run(life.tasks.clone()));
+        tokens
+            .tasks
+            .spawn(Listener::new(listener, service).run(tokens.tasks.clone()));
         // Whoever sends clients here by it finds the port open.
         readiness.run(node.handle.clone());
         Ok(Self {
@@ -143,7 +144,7 @@ impl Broker {
             admin_address,
             node,
             peers,
-            life,
+            tokens,
             grace: config.shutdown_grace,
         })
     }
@@ -165,7 +166,7 @@ impl Broker {
     /// # Cancel safety
     /// May be asked again: the reason stays.
     pub async fn stopped(&self) -> Arc<BrokerStopped> {
-        self.life.ending.told().await
+        self.tokens.ending.told().await
     }
 
     /// Ends in order: no new connections or requests, answers to what is under way (within
@@ -176,15 +177,15 @@ impl Broker {
     /// [`BrokerStopped`] when it had already stopped by itself, or could not end in order; what was acknowledged is on disk
     /// all the same.
     pub async fn shutdown(self) -> Result<(), Arc<BrokerStopped>> {
-        let Life {
-            doors,
+        let ShutdownTokens {
+            listeners,
             node,
             peers,
             tasks,
             ending,
             ..
-        } = &self.life;
-        doors.cancel();
+        } = &self.tokens;
+        listeners.cancel();
         tasks.close();
         if timeout(self.grace, tasks.wait()).await.is_err() {
             warn!(
@@ -209,9 +210,9 @@ const SERVED_ANYHOW_AFTER: Duration = Duration::from_secs(3);
 const BACKLOG: u32 = 1024;
 
 /// What ends, and in which order: first the doors, then the node, then the way to the others. Dropped, all at once.
-struct Life {
+struct ShutdownTokens {
     /// Stops the doors: no new connections, long polls answer.
-    doors: CancellationToken,
+    listeners: CancellationToken,
     /// Stops the node; cancelled by the node itself when it cannot go on.
     node: CancellationToken,
     /// Stops what is said to and heard from the other nodes.
@@ -222,16 +223,16 @@ struct Life {
     _on_drop: [DropGuard; 3],
 }
 
-impl Life {
+impl ShutdownTokens {
     fn begin() -> Self {
-        let (doors, node, peers) = Default::default();
-        let tokens: [&CancellationToken; 3] = [&doors, &node, &peers];
+        let (listeners, node, peers) = Default::default();
+        let tokens: [&CancellationToken; 3] = [&listeners, &node, &peers];
         let guards = tokens.map(|token| token.clone().drop_guard());
         let tasks = TaskTracker::new();
-        tasks.spawn(close_doors_with_node(node.clone(), doors.clone()));
+        tasks.spawn(close_doors_with_node(node.clone(), listeners.clone()));
         Self {
             ending: Ending::new(node.clone()),
-            doors,
+            listeners,
             node,
             peers,
             tasks,
@@ -247,7 +248,7 @@ struct World {
 }
 
 /// The sockets, before anybody is served.
-struct Doors {
+struct Listeners {
     /// Bound, and refusing connections until clients can be served: they then try the next node.
     clients: TcpSocket,
     address: SocketAddr,
@@ -257,7 +258,7 @@ struct Doors {
     peers: Option<(TcpListener, Advertised)>,
 }
 
-impl Doors {
+impl Listeners {
     async fn open(config: &Config) -> Result<Self, StartError> {
         let address = config.listen;
         if !address.ip().is_loopback() {
@@ -321,10 +322,10 @@ async fn start_node(
     config: &Config,
     world: &World,
     for_peers: Option<(TcpListener, Advertised)>,
-    life: &Life,
+    tokens: &ShutdownTokens,
 ) -> Result<(Node, Peers), StartError> {
     let mut data = take_data_folder(config, world).await?;
-    let (peers, incoming) = meet_peers(config, world, &data.identity, for_peers, life)?;
+    let (peers, incoming) = meet_peers(config, world, &data.identity, for_peers, tokens)?;
     if data.identity.formed.is_none() {
         let say = |reason| config.readiness.wait_for(reason);
         let unformed = data.identity.clone();
@@ -347,13 +348,13 @@ async fn start_node(
         fetcher: peers.fetcher(Arc::clone(&world.disk), config.data.clone()),
     };
     let (disk, clock) = (Arc::clone(&world.disk), world.clock);
-    let ending = Arc::clone(&life.ending);
+    let ending = Arc::clone(&tokens.ending);
     let started =
         spawn_blocking(move || Node::start(data, node, &disk, clock, neighbours, ending)).await;
     let node = started.map_err(|_| StartError::Ended)??;
-    life.tasks.spawn(ending::watch_over(
-        Arc::clone(&life.ending),
-        life.doors.clone(),
+    tokens.tasks.spawn(ending::watch_over(
+        Arc::clone(&tokens.ending),
+        tokens.listeners.clone(),
     ));
     peers.attach(node.handle.clone());
     let reason = "waiting for somebody to lead, and for the nodes to say where clients find them";
@@ -377,7 +378,7 @@ fn meet_peers(
     world: &World,
     identity: &Identity,
     for_peers: Option<(TcpListener, Advertised)>,
-    life: &Life,
+    tokens: &ShutdownTokens,
 ) -> Result<(Peers, mpsc::Receiver<Message>), StartError> {
     let folder = || config.data.clone();
     let founders = identity.formed.as_ref().map(|formed| formed.founders.len());
@@ -400,7 +401,7 @@ fn meet_peers(
         secret: config.peer_secret.clone(),
         handshakes_max: config.peer_handshakes_max,
     };
-    let stop = life.peers.clone();
+    let stop = tokens.peers.clone();
     Ok(Peers::meet(identity, settings, listener, world.clock, stop))
 }
 
@@ -411,9 +412,9 @@ fn serve_clients(
     node: &Node,
     peers: &Peers,
     addresses: &Addresses,
-    life: &Life,
+    tokens: &ShutdownTokens,
 ) -> Arc<Service> {
-    let (stop, tasks) = (&life.doors, &life.tasks);
+    let (stop, tasks) = (&tokens.listeners, &tokens.tasks);
     let replica = &node.handle;
     let service = Arc::new(Service::new(
         config.clone(),
@@ -496,9 +497,9 @@ fn is_all_known(replica: &ReplicaHandle) -> bool {
     is_led(replica) && membership.voters.iter().all(|voter| known.contains(voter))
 }
 
-async fn close_doors_with_node(node: CancellationToken, doors: CancellationToken) {
+async fn close_doors_with_node(node: CancellationToken, listeners: CancellationToken) {
     tokio::select! {
-        () = node.cancelled() => doors.cancel(),
-        () = doors.cancelled() => {}
+        () = node.cancelled() => listeners.cancel(),
+        () = listeners.cancelled() => {}
     }
 }

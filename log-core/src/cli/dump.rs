@@ -16,7 +16,7 @@ use clap::Args;
 use journal::disk::{Disk, DiskFile, OpenMode, SystemDisk};
 use serde::Serialize;
 
-use super::resting::RestingFolder;
+use super::offline::OfflineFolder;
 
 /// What `dump` can be told.
 #[derive(Args)]
@@ -46,7 +46,7 @@ fn place(text: &str) -> Result<(String, i32), String> {
 
 /// Looks and prints.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let folder = RestingFolder::open(&arguments.data)?;
+    let folder = OfflineFolder::open(&arguments.data)?;
     let mut printer = Printer {
         to: BufWriter::new(stdout().lock()),
         json: arguments.json,

@@ -5,9 +5,9 @@
 
 mod backup;
 mod dump;
-mod resting;
+mod offline;
+mod online;
 mod restore;
-mod running;
 mod serve;
 mod settings;
 mod verify;
@@ -51,7 +51,7 @@ pub fn run() -> ExitCode {
     let line = CommandLine::<Arguments>::parse();
     service_kit::main("log-core", || match line.arguments.command {
         Command::Serve(ref arguments) => serve::run(&line, arguments),
-        Command::Running(command) => running::run(command),
+        Command::Running(command) => online::run(command),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Dump(arguments) => Ok(dump::run(&arguments)?),
         Command::Backup(arguments) => backup::run(&arguments),

@@ -10,7 +10,7 @@ use journal::{Finding, Severity};
 use serde::Serialize;
 use service_kit::Failure;
 
-use super::resting::{NotResting, RestingFolder};
+use super::offline::{NotOffline, OfflineFolder};
 
 const DAMAGED: u8 = 1;
 const NOT_LOOKED: u8 = 2;
@@ -59,12 +59,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
-    fn look(&self) -> Result<Verified, NotResting> {
-        let folder = RestingFolder::open(&self.data)?;
+    fn look(&self) -> Result<Verified, NotOffline> {
+        let folder = OfflineFolder::open(&self.data)?;
         let other = self
             .against
             .as_deref()
-            .map(RestingFolder::open)
+            .map(OfflineFolder::open)
             .transpose()?;
         if let Some(other) = &other {
             folder.must_be_kin_of(other)?;

@@ -15,7 +15,7 @@ fn identity_of(path: &Path) -> Result<Option<Identity>, IdentityError> {
 }
 
 /// A folder that is ours to look at until this is dropped.
-pub(super) struct RestingFolder {
+pub(super) struct OfflineFolder {
     pub(super) path: PathBuf,
     /// Whose it is; none where that is damaged, which is for `verify` to say.
     identity: Option<Identity>,
@@ -24,7 +24,7 @@ pub(super) struct RestingFolder {
 
 /// Why a folder cannot be looked at. Nothing in it was changed but for its empty lock file.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotResting {
+pub(super) enum NotOffline {
     /// There is no such folder.
     #[error("there is no folder {}", folder.display())]
     Missing { folder: PathBuf },
@@ -49,23 +49,23 @@ pub(super) enum NotResting {
     Lock(FolderLockError),
 }
 
-impl RestingFolder {
-    pub(super) fn open(path: &Path) -> Result<Self, NotResting> {
+impl OfflineFolder {
+    pub(super) fn open(path: &Path) -> Result<Self, NotOffline> {
         let folder = || path.to_owned();
         // Locking would make the folder.
         if !path.is_dir() {
-            return Err(NotResting::Missing { folder: folder() });
+            return Err(NotOffline::Missing { folder: folder() });
         }
         let identity = match identity_of(path) {
-            Ok(None) => return Err(NotResting::NoLog { folder: folder() }),
+            Ok(None) => return Err(NotOffline::NoLog { folder: folder() }),
             Err(
                 IdentityError::Damaged { .. }
                 | IdentityError::Missing { .. }
                 | IdentityError::NoJournal { .. },
             ) => None,
-            read => read.map_err(NotResting::Identity)?,
+            read => read.map_err(NotOffline::Identity)?,
         };
-        let lock = FolderLock::acquire(path).map_err(NotResting::Lock)?;
+        let lock = FolderLock::acquire(path).map_err(NotOffline::Lock)?;
         Ok(Self {
             path: folder(),
             identity,
@@ -74,22 +74,22 @@ impl RestingFolder {
     }
 
     /// Fails where two folders are not of one cluster.
-    pub(super) fn must_be_kin_of(&self, other: &Self) -> Result<(), NotResting> {
+    pub(super) fn must_be_kin_of(&self, other: &Self) -> Result<(), NotOffline> {
         if self.cluster_id()? == other.cluster_id()? {
             return Ok(());
         }
-        Err(NotResting::OtherCluster {
+        Err(NotOffline::OtherCluster {
             folder: self.path.clone(),
             other: other.path.clone(),
         })
     }
 
-    fn cluster_id(&self) -> Result<&str, NotResting> {
+    fn cluster_id(&self) -> Result<&str, NotOffline> {
         let formed = self
             .identity
             .as_ref()
             .and_then(|known| known.formed.as_ref());
-        let formed = formed.ok_or_else(|| NotResting::Nameless {
+        let formed = formed.ok_or_else(|| NotOffline::Nameless {
             folder: self.path.clone(),
         })?;
         Ok(&formed.cluster_id)
