@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use event_model::{Event, EventId, House, Line, RecordPosition, SpringTypes, Tag, Topic};
 use log_client::RecordToSend;
+use service_kit::error_value;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -232,7 +233,7 @@ impl Intake {
             Err((refused, open)) => {
                 let id = event.id();
                 self.await_outcome(recent_call, open);
-                warn!(%id, error = &refused as &dyn std::error::Error, "a call found no place in the outbox");
+                warn!(%id, error = error_value(&refused), "a call found no place in the outbox");
                 Err(api_error_of(
                     match refused {
                         EnqueueError::Disk(WriteError::Unknown) => {
@@ -350,7 +351,7 @@ async fn outcome_of(mut progress: watch::Receiver<Progress>) -> Option<Receipt> 
 
 fn api_error_of(error: AppendError, event: &Event) -> ApiError {
     let id = event.id();
-    warn!(%id, topic = %event.topic(), error = &error as &dyn std::error::Error, "a call was not stored");
+    warn!(%id, topic = %event.topic(), error = error_value(&error), "a call was not stored");
     match error {
         AppendError::Unavailable => ApiError::LogUnavailable,
         AppendError::ProducerQueueFull => ApiError::ProducerQueueFull,

@@ -1,11 +1,11 @@
 //! How a node's early end is told: the first reason stands, and is known as soon as there is one. The node's threads may
 //! take longer to end; a disk that hangs holds them up.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use service_kit::error_value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -48,7 +48,7 @@ impl Ending {
         let first = self.reason.send_if_modified(|known| {
             let is_first = known.is_none();
             if is_first {
-                error!(error = &reason as &(dyn Error + 'static), "broker stopped");
+                error!(error = error_value(&reason), "broker stopped");
                 *known = Some(Arc::new(reason));
             }
             is_first

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use service_kit::bounds::{Accepted, Acceptor, PlaceLimits, Places, WhenFull};
+use service_kit::error_value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, debug_span};
@@ -58,7 +59,7 @@ impl Listener {
             let _counted = metrics::Connection::open();
             if let Err(error) = prepare(&stream) {
                 debug!(
-                    error = &error as &(dyn std::error::Error + 'static),
+                    error = error_value(&error),
                     "connection gone before its first request"
                 );
                 return;
@@ -82,14 +83,8 @@ fn report(served: Result<(), ConnectionError>) {
     match served {
         Ok(()) => debug!("connection ended"),
         Err(error @ ConnectionError::Encode(_)) => {
-            tracing::error!(
-                error = &error as &(dyn std::error::Error + 'static),
-                "answer could not be encoded"
-            );
+            tracing::error!(error = error_value(&error), "answer could not be encoded");
         }
-        Err(error) => debug!(
-            error = &error as &(dyn std::error::Error + 'static),
-            "connection closed"
-        ),
+        Err(error) => debug!(error = error_value(&error), "connection closed"),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use journal::disk::{Disk, make_private};
 use journal::{Cut, FolderLock};
 use service_kit::clock::Clock;
+use service_kit::error_value;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -149,7 +150,7 @@ fn close_to_others(path: &Path) {
         Ok(true) => warn!(path = %path.display(), "data folder was open to other users: closed"),
         Err(error) => warn!(
             path = %path.display(),
-            error = &error as &(dyn std::error::Error + 'static),
+            error = error_value(&error),
             "data folder is open to other users and cannot be closed"
         ),
     }

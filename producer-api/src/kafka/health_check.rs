@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use event_model::{PARTITIONS, Topic};
 use rdkafka::{producer::Producer, types::RDKafkaErrorCode};
+use service_kit::error_value;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -47,13 +48,12 @@ async fn create_topics(log: &LogProducer, settings: &TopicSettings) -> topics::E
         match topics::create_missing(settings).await {
             Ok(found) => return found,
             // Once is enough for a person to look; the reason may change all the same.
-            Err(error) if tries == 0 => warn!(
-                error = &error as &dyn std::error::Error,
-                "the topics are not there yet"
-            ),
+            Err(error) if tries == 0 => {
+                warn!(error = error_value(&error), "the topics are not there yet")
+            }
             Err(error) => debug!(
                 tries,
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 "the topics are still not there"
             ),
         }
@@ -77,7 +77,7 @@ async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::ExistingTopics) {
                     log.health().set_misconfiguration(misconfiguration)
                 }
                 Err(error) => debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = error_value(&error),
                     "the topics could not be looked at"
                 ),
             }

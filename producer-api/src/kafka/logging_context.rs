@@ -2,6 +2,7 @@
 //! debug lines; that the log is gone, and why calls do not get through, is said once, by `health_check`.
 
 use rdkafka::{ClientContext, config::RDKafkaLogLevel, error::KafkaError};
+use service_kit::error_value;
 use tracing::{debug, warn};
 
 /// The context of clients that only ask and read.
@@ -20,10 +21,7 @@ impl ClientContext for LoggingContext {
 
 /// librdkafka tries again by itself; whether that helped is what the reports and the watch say.
 pub(super) fn log_error(error: &KafkaError, reason: &str) {
-    debug!(
-        error = error as &dyn std::error::Error,
-        reason, "trouble with the log"
-    );
+    debug!(error = error_value(error), reason, "trouble with the log");
 }
 
 pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {

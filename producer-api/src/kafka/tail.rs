@@ -15,6 +15,7 @@ use rdkafka::{
     message::BorrowedMessage,
     types::RDKafkaErrorCode,
 };
+use service_kit::error_value;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -57,12 +58,12 @@ pub(crate) fn follow_tail(
             Err(error) if !warned => {
                 warned = true;
                 warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = error_value(&error),
                     "the log's tail cannot be read: keys that were used before this start are not known yet"
                 );
             }
             Err(error) => debug!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 "the log's tail still cannot be read"
             ),
         }
@@ -111,10 +112,7 @@ fn read_tail(
         match consumer.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => take(&message),
             Some(Err(KafkaError::PartitionEOF(_))) | None => {}
-            Some(Err(error)) => debug!(
-                error = &error as &dyn std::error::Error,
-                "trouble with the log's tail"
-            ),
+            Some(Err(error)) => debug!(error = error_value(&error), "trouble with the log's tail"),
         }
     }
     Ok(())

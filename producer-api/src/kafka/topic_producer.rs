@@ -17,6 +17,7 @@ use rdkafka::{
     producer::{Producer, ProducerContext, PurgeConfig},
     types::RDKafkaErrorCode,
 };
+use service_kit::error_value;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{error, warn};
 
@@ -112,10 +113,7 @@ impl TopicProducer {
                     .write()
                     .expect("no holder of this lock panics") = Arc::new(producer)
             }
-            Err(error) => error!(
-                error = &error as &dyn std::error::Error,
-                "no new producer of the log"
-            ),
+            Err(error) => error!(error = error_value(&error), "no new producer of the log"),
         }
     }
 
@@ -128,7 +126,7 @@ impl TopicProducer {
     pub(super) fn flush(&self, patience: Duration) {
         if let Err(error) = self.producer().flush(patience) {
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 "records were still on their way to the log at the end"
             );
         }

@@ -12,6 +12,7 @@ use rdkafka::{
     metadata::Metadata,
     types::RDKafkaErrorCode,
 };
+use service_kit::error_value;
 use tracing::{info, warn};
 
 use super::{logging_context::LoggingContext, settings::LogSettings};
@@ -143,7 +144,7 @@ impl ExistingTopics {
         match self.admin.describe_configs(&names, &options()).await {
             Ok(described) => self.compare(&described),
             Err(error) => warn!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 "the topics' settings cannot be read"
             ),
         }

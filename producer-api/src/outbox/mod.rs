@@ -26,6 +26,7 @@ use std::{
 
 use event_model::{EventId, EventTime, Line, RecordPosition};
 use journal::{FolderLock, FolderLockError};
+use service_kit::error_value;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -289,7 +290,7 @@ async fn deliver(
                 return DeliveryStatus::Stored(place);
             }
             Err(AppendError::Rejected(error)) => {
-                error!(id = %call.id, error = &error as &dyn std::error::Error, "the log will never take a call");
+                error!(id = %call.id, error = error_value(&error), "the log will never take a call");
                 return DeliveryStatus::Dead;
             }
             Err(error) => earlier = earlier.ended(&error),

@@ -21,6 +21,7 @@ use journal::{
     JournalConfig,
     disk::{Disk, DiskFile, OpenMode, SystemDisk},
 };
+use service_kit::error_value;
 use tracing::warn;
 
 /// How the journal calls a segment that is being made.
@@ -66,7 +67,7 @@ impl ReservedDisk {
             .and_then(|()| reserved.allocate_missing())
         {
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 reserve_bytes,
                 "the outbox could not reserve its part of the disk: on a full disk calls may be refused"
             );

@@ -29,6 +29,7 @@ use journal::{
     disk::{Disk, OpenMode},
 };
 use serde::{Deserialize, Serialize};
+use service_kit::error_value;
 use tracing::{debug, error, warn};
 
 use super::{delivery_status::DeliveryStatus, queued_call::QueuedCall};
@@ -316,7 +317,7 @@ impl Store {
             }
             Err(error) => {
                 warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = error_value(&error),
                     "the outbox's journal cannot be written: beginning a new one"
                 );
                 self.journal = None;
@@ -422,7 +423,7 @@ impl Store {
         if let Err(error) = journal.trim_before(oldest.unwrap_or(end)) {
             // What was written is on the disk all the same. The next write finds out what is wrong.
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 "the outbox's journal could not be shortened"
             );
         }
@@ -438,7 +439,7 @@ impl Store {
         };
         if let Err(error) = sync_mark.write(&*self.disk, &self.folder) {
             debug!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 "the outbox's witness was not written"
             );
         }
@@ -497,7 +498,7 @@ fn remove_folder(disk: &dyn Disk, folder: &Path) {
     if let Err(error) = disk.remove_folder(folder) {
         warn!(
             folder = %folder.display(),
-            error = &error as &dyn std::error::Error,
+            error = error_value(&error),
             "a journal that the outbox is done with could not be removed"
         );
     }

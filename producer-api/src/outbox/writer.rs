@@ -8,6 +8,7 @@ use std::{
 };
 
 use journal::JournalError;
+use service_kit::error_value;
 use tokio::sync::{
     mpsc::{self, error::TryRecvError},
     oneshot, watch,
@@ -134,13 +135,13 @@ impl WriterThread {
         };
         if let StoreError::Journal(JournalError::RecordTooLarge { .. }) = error {
             error!(
-                error = &error as &dyn std::error::Error,
+                error = error_value(&error),
                 "a call is too large for the outbox"
             );
             return Err(WriteError::NotWritten);
         }
         error!(
-            error = &error as &dyn std::error::Error,
+            error = error_value(&error),
             "the outbox cannot be written: calls that the log does not take are refused until it can"
         );
         self.fail_again(&error);

@@ -13,6 +13,7 @@ use kafka_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
 };
 use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use service_kit::error_value;
 use tokio::time::sleep;
 use tracing::debug;
 use uuid::Uuid;
@@ -299,10 +300,7 @@ impl Planned {
             }
             Ok(_) => self.data,
             Err(error) => {
-                debug!(
-                    error = &error as &(dyn std::error::Error + 'static),
-                    "records could not be read"
-                );
+                debug!(error = error_value(&error), "records could not be read");
                 self.data.with_error_code(of_read_error(&error).code())
             }
         }

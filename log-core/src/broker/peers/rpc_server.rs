@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use service_kit::error_value;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -106,7 +107,7 @@ async fn chunk(
         Ok(Err(ChunkError::Gone)) => PeerResponse::NotHeld,
         Ok(Err(ChunkError::Snapshot(error))) => {
             warn!(
-                error = &error as &(dyn std::error::Error + 'static),
+                error = error_value(&error),
                 "a part of a snapshot cannot be read"
             );
             PeerResponse::Unable
