@@ -15,7 +15,7 @@ use crate::storage::{EntryLog, PendingCheckpoint};
 
 /// What the replica asks and the thread has not taken yet.
 #[derive(Default)]
-struct Waiting {
+struct QueuedWrites {
     line: Mutex<Line>,
     changed: Condvar,
 }
@@ -26,7 +26,7 @@ struct Line {
     ended: bool,
 }
 
-impl Waiting {
+impl QueuedWrites {
     fn change(&self, change: impl FnOnce(&mut Line)) {
         // A job joins whole or not at all.
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ impl Waiting {
 
 /// The thread's end that the replica holds. Dropping it lets the thread finish what waits, and end.
 pub(super) struct JournalThread {
-    waiting: Arc<Waiting>,
+    waiting: Arc<QueuedWrites>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,7 +62,7 @@ impl JournalThread {
         log: EntryLog,
         mut written: impl FnMut(Written) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(QueuedWrites::default());
         let asked = Arc::clone(&waiting);
         let body = move || {
             let run = || run(log, &asked, &mut written);
@@ -112,7 +112,7 @@ impl Drop for JournalThread {
     }
 }
 
-fn run(mut log: EntryLog, waiting: &Waiting, mut written: &mut impl FnMut(Written)) {
+fn run(mut log: EntryLog, waiting: &QueuedWrites, mut written: &mut impl FnMut(Written)) {
     while let Some(group) = waiting.next() {
         if let Err(error) = group.write(&mut log, &mut written) {
             return written(Written::Broken(error));

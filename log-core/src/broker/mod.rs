@@ -56,7 +56,7 @@ pub use self::start_error::StartError;
 
 use self::ending::Ending;
 use self::listener::Listener;
-use self::node::{Beginning, DataFolder, Node, NodeConfig};
+use self::node::{Bootstrap, DataFolder, Node, NodeConfig};
 use self::peers::{PeerSettings, Peers};
 use self::registration::Addresses;
 use self::replica_thread::Neighbours;
@@ -364,9 +364,9 @@ async fn start_node(
 
 async fn take_data_folder(config: &Config, world: &World) -> Result<DataFolder, StartError> {
     let beginning = if config.peers.is_empty() {
-        Beginning::Alone
+        Bootstrap::Alone
     } else {
-        Beginning::WithOthers
+        Bootstrap::WithOthers
     };
     let (disk, path, node) = (Arc::clone(&world.disk), config.data.clone(), config.node_id);
     let taken = spawn_blocking(move || DataFolder::take(&*disk, &path, node, beginning)).await;

@@ -37,7 +37,7 @@ pub(super) struct DataFolder {
 
 /// What an empty folder becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beginning {
+pub(super) enum Bootstrap {
     /// A cluster of one.
     Alone,
     /// Part of none, until it has found the others.
@@ -53,7 +53,7 @@ impl DataFolder {
         disk: &dyn Disk,
         path: &Path,
         node: NodeId,
-        beginning: Beginning,
+        beginning: Bootstrap,
     ) -> Result<Self, NodeError> {
         disk.create_folder(path)
             .map_err(|source| NodeError::Folder {
@@ -161,7 +161,7 @@ fn identity_of(
     disk: &dyn Disk,
     folder: &Path,
     node: NodeId,
-    beginning: Beginning,
+    beginning: Bootstrap,
 ) -> Result<Identity, NodeError> {
     if let Some(identity) = Identity::read(disk, folder).map_err(NodeError::Identity)? {
         identity
@@ -171,8 +171,8 @@ fn identity_of(
     }
     let replica = Uuid::new_v4();
     let identity = match beginning {
-        Beginning::Alone => Identity::founder_alone(node, Uuid::new_v4(), replica),
-        Beginning::WithOthers => Identity::unformed(node, replica),
+        Bootstrap::Alone => Identity::founder_alone(node, Uuid::new_v4(), replica),
+        Bootstrap::WithOthers => Identity::unformed(node, replica),
     };
     identity.keep(disk, folder).map_err(NodeError::Identity)?;
     match &identity.formed {

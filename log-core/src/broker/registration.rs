@@ -10,7 +10,7 @@ use super::peers::Peers;
 use super::replica_handle::ReplicaHandle;
 use crate::node::{Leadership, ProposeError};
 use crate::state::listener::PEER;
-use crate::state::{Command, FeatureLevel, Listener, Node, RegisterNode};
+use crate::state::{Command, FeatureLevel, Listener, RegisterNode, RegisteredNode};
 
 /// The listener's name, as Kafka calls one without encryption or authentication.
 pub(super) const LISTENER: &str = "PLAINTEXT";
@@ -69,7 +69,7 @@ fn is_known(replica: &ReplicaHandle, addresses: &Addresses) -> bool {
 }
 
 /// Where clients find a node.
-pub(super) fn address(node: &Node) -> Option<Advertised> {
+pub(super) fn address(node: &RegisteredNode) -> Option<Advertised> {
     let listener = node
         .listeners
         .iter()

@@ -16,7 +16,7 @@ use super::replica_handle::ReplicaHandle;
 use super::unserved_requests::UnservedRequests;
 use crate::ids::NodeId;
 use crate::node::{Outcome, ProposeError};
-use crate::state::{Command, Node};
+use crate::state::{Command, RegisteredNode};
 
 pub(super) use super::peers::PendingNode;
 
@@ -84,7 +84,7 @@ impl Service {
     }
 
     /// Where clients find a node: this one, by the listener that they asked.
-    pub(super) fn address_of(&self, id: NodeId, node: &Node) -> Option<Advertised> {
+    pub(super) fn address_of(&self, id: NodeId, node: &RegisteredNode) -> Option<Advertised> {
         if id == self.replica.cluster().node_id {
             return Some(self.advertised.clone());
         }

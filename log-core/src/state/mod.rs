@@ -61,7 +61,7 @@ pub use epochs::{Agreement, EpochEnd};
 pub use feature_level::FeatureLevel;
 pub use group::{CommittedOffset, ConsumerGroup};
 pub use listener::Listener;
-pub use node::Node;
+pub use node::RegisteredNode;
 #[cfg(any(test, feature = "testing"))]
 pub use open_transactions::AbortedTransaction;
 pub use partition::Partition;
@@ -340,12 +340,12 @@ impl State {
     }
 
     /// All registered brokers by their id.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> + '_ {
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &RegisteredNode)> + '_ {
         self.nodes.registered.iter().map(|(id, node)| (*id, node))
     }
 
     /// The broker with this Raft id.
-    pub fn node_of(&self, replica: ReplicaId) -> Option<(NodeId, &Node)> {
+    pub fn node_of(&self, replica: ReplicaId) -> Option<(NodeId, &RegisteredNode)> {
         self.nodes().find(|(_, node)| node.replica == replica)
     }
 

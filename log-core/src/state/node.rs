@@ -12,7 +12,7 @@ use crate::ids::{NodeId, ReplicaId};
 
 /// A registered broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
+pub struct RegisteredNode {
     /// Its Raft id.
     pub replica: ReplicaId,
     /// Where it is reached.
@@ -26,7 +26,7 @@ pub struct Node {
 /// All registered brokers and the level they work at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Nodes {
-    pub(super) registered: BTreeMap<NodeId, Node>,
+    pub(super) registered: BTreeMap<NodeId, RegisteredNode>,
     pub(super) feature_level: FeatureLevel,
 }
 
@@ -55,7 +55,7 @@ impl Nodes {
         } = register.clone();
         self.registered.insert(
             node,
-            Node {
+            RegisteredNode {
                 replica,
                 listeners,
                 rack,

@@ -18,7 +18,7 @@ use crate::broker::service::Service;
 use crate::consensus::QuorumMember;
 use crate::ids::{LeaderEpoch, NodeId, PartitionIndex, ReplicaId, TopicId, TopicName};
 use crate::node::Leadership;
-use crate::state::{Node, State, Topic};
+use crate::state::{RegisteredNode, State, Topic};
 use crate::wire::values;
 
 /// How long making a topic that was asked for may hold up the answer.
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    fn broker(&self, id: NodeId, node: &Node) -> Option<MetadataResponseBroker> {
+    fn broker(&self, id: NodeId, node: &RegisteredNode) -> Option<MetadataResponseBroker> {
         let address = self.service.address_of(id, node)?;
         Some(
             MetadataResponseBroker::default()

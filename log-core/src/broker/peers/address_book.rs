@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::handshake::Name;
 use super::local_node::LocalNode;
 use crate::ids::{NodeId, ReplicaId};
-use crate::state::{Node, State, listener};
+use crate::state::{RegisteredNode, State, listener};
 
 /// More replicas than any cluster has had in its life between two restarts of a node; beyond it the book begins anew.
 const HEARD_MAX: usize = 256;
@@ -71,7 +71,7 @@ fn registered(state: &State, replica: ReplicaId) -> Option<(NodeId, String)> {
 }
 
 /// Where a registered node listens for its peers.
-fn peer_address(node: &Node) -> Option<String> {
+fn peer_address(node: &RegisteredNode) -> Option<String> {
     let listener = node
         .listeners
         .iter()

@@ -76,7 +76,7 @@ pub(super) enum PeerError {
 
 impl PeerError {
     /// Whether the other end said what no node says, rather than nothing.
-    pub(super) fn is_nonsense(&self) -> bool {
+    pub(super) fn is_malformed(&self) -> bool {
         matches!(
             self,
             Self::Frame(_) | Self::Unexpected(_) | Self::Unreadable
@@ -283,7 +283,7 @@ impl Line {
         };
         let reason = match &error {
             PeerError::Refusing(refusal) => refusal.clone(),
-            nonsense if nonsense.is_nonsense() => HandshakeError::Nonsense,
+            nonsense if nonsense.is_malformed() => HandshakeError::Malformed,
             _ => return Err(error),
         };
         // Whether it still listens is its affair.

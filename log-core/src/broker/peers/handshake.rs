@@ -129,7 +129,7 @@ pub(super) enum HandshakeError {
     #[error(
         "not what a node says: another program is at one of the ends, or the connection damages what it carries"
     )]
-    Nonsense,
+    Malformed,
     /// Of a later version.
     #[error("for a reason that only a later release knows")]
     Unknown,
@@ -153,7 +153,7 @@ impl HandshakeError {
         match postcard::from_bytes(body) {
             // A stranger's text ends up in our log: nothing that could pass for another line.
             Ok(Self::OtherCluster { caller, called }) if !fits(&caller) || !fits(&called) => {
-                Self::Nonsense
+                Self::Malformed
             }
             Ok(refusal) => refusal,
             Err(_) => Self::Unknown,
@@ -190,7 +190,7 @@ impl Hello {
         if hello.from.is_sane() {
             Ok((version, hello))
         } else {
-            Err(HandshakeError::Nonsense)
+            Err(HandshakeError::Malformed)
         }
     }
 }
@@ -206,7 +206,7 @@ impl Greeting {
         if greeting.from.is_sane() {
             Ok((version, greeting))
         } else {
-            Err(HandshakeError::Nonsense)
+            Err(HandshakeError::Malformed)
         }
     }
 }
@@ -224,10 +224,10 @@ fn encode(versions: &RangeInclusive<u16>, value: &impl Serialize) -> Bytes {
 /// Reads a value and the newest version that both ends speak.
 fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(u16, T), HandshakeError> {
     let Some((magic, mut rest)) = body.split_first_chunk::<4>() else {
-        return Err(HandshakeError::Nonsense);
+        return Err(HandshakeError::Malformed);
     };
     if *magic != MAGIC || rest.len() < 4 {
-        return Err(HandshakeError::Nonsense);
+        return Err(HandshakeError::Malformed);
     }
     let heard = rest.get_u16()..=rest.get_u16();
     let version = *heard.end().min(VERSIONS.end());
@@ -237,7 +237,7 @@ fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(u16, T), HandshakeE
             spoken: *VERSIONS.end(),
         });
     }
-    let value = postcard::from_bytes(rest).map_err(|_| HandshakeError::Nonsense)?;
+    let value = postcard::from_bytes(rest).map_err(|_| HandshakeError::Malformed)?;
     Ok((version, value))
 }
 
@@ -273,7 +273,7 @@ impl Proof {
     }
 
     pub(super) fn decode(body: &[u8]) -> Result<Self, HandshakeError> {
-        postcard::from_bytes(body).map_err(|_| HandshakeError::Nonsense)
+        postcard::from_bytes(body).map_err(|_| HandshakeError::Malformed)
     }
 }
 
@@ -511,14 +511,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_could_pass_for_another_log_line_is_nonsense() {
+    fn a_text_that_could_pass_for_another_log_line_is_malformed() {
         let forged = HandshakeError::OtherCluster {
             caller: "a\nERROR the cluster is on fire".to_owned(),
             called: "b".to_owned(),
         };
         assert_eq!(
             HandshakeError::decode(&forged.encode()),
-            HandshakeError::Nonsense
+            HandshakeError::Malformed
         );
         assert_eq!(
             HandshakeError::decode(&[200, 1, 2]),
@@ -528,7 +528,7 @@ mod tests {
         hello.from.address = "10.0.0.2:1\u{1b}[2J".to_owned();
         assert_eq!(
             Hello::decode(&hello.encode()),
-            Err(HandshakeError::Nonsense)
+            Err(HandshakeError::Malformed)
         );
     }
 

@@ -132,7 +132,7 @@ impl PeerListener {
         };
         match ended {
             Ok(()) => debug!(%node, "connection of a peer ended"),
-            Err(error) if error.is_nonsense() && self.is_news(format!("node {node}: {error}")) => {
+            Err(error) if error.is_malformed() && self.is_news(format!("node {node}: {error}")) => {
                 warn!(
                     %node,
                     trouble = %error,

@@ -43,7 +43,7 @@ enum Event {
         answer: Result<Response, ()>,
     },
     /// The oldest record in flight meets its fate.
-    Fate { coordinator: u64 },
+    RecordOutcome { coordinator: u64 },
     /// A timer of the coordinator rings.
     Wake { coordinator: u64, at: Duration },
     /// A coordinator takes over.
@@ -54,7 +54,7 @@ enum Event {
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum RecordOutcome {
     Applied,
     Dropped,
     /// Applied, but its proposer does not learn it.
@@ -163,7 +163,7 @@ impl World {
                 self.hear(process, to, answer);
                 Ok(())
             }
-            Event::Fate { coordinator } => self.meet_fate(coordinator),
+            Event::RecordOutcome { coordinator } => self.meet_fate(coordinator),
             Event::Wake { coordinator, at } => self.wake(coordinator, at),
             Event::Takeover => self.take_over(),
             Event::Fault => self.fault(),
@@ -362,7 +362,7 @@ impl World {
             Effect::Record { id, rebalance } => {
                 self.records.push_back((id, rebalance));
                 let after = self.millis(1..1_500);
-                self.schedule(after, Event::Fate { coordinator });
+                self.schedule(after, Event::RecordOutcome { coordinator });
                 if self.bug == Some(Bug::RecordedTooEarly) {
                     self.give(Input::Recorded(id))
                 } else {
@@ -413,26 +413,26 @@ impl World {
             return Ok(());
         };
         let fate = self.throw_fate();
-        if fate != Fate::Dropped {
+        if fate != RecordOutcome::Dropped {
             self.checker.applied(&rebalance)?;
         }
-        self.checker.coverage.records_failed += u64::from(fate != Fate::Applied);
+        self.checker.coverage.records_failed += u64::from(fate != RecordOutcome::Applied);
         let input = match fate {
-            Fate::Applied => Input::Recorded(id),
-            Fate::Dropped if self.bug == Some(Bug::RecordLost) => Input::Recorded(id),
-            Fate::Dropped | Fate::Doubted => Input::RecordFailed(id),
+            RecordOutcome::Applied => Input::Recorded(id),
+            RecordOutcome::Dropped if self.bug == Some(Bug::RecordLost) => Input::Recorded(id),
+            RecordOutcome::Dropped | RecordOutcome::Doubted => Input::RecordFailed(id),
         };
         self.give(input)
     }
 
-    fn throw_fate(&mut self) -> Fate {
+    fn throw_fate(&mut self) -> RecordOutcome {
         if self.is_calm() {
-            return Fate::Applied;
+            return RecordOutcome::Applied;
         }
         match self.rng.random_range(0..100) {
-            0..5 => Fate::Dropped,
-            5..10 => Fate::Doubted,
-            _ => Fate::Applied,
+            0..5 => RecordOutcome::Dropped,
+            5..10 => RecordOutcome::Doubted,
+            _ => RecordOutcome::Applied,
         }
     }
 

@@ -87,7 +87,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum TransactionResult {
     Open,
     Committed,
     Aborted,
@@ -119,7 +119,7 @@ struct Model {
     current: BTreeMap<usize, usize>,
     /// The client that may recover because its transaction timed out.
     timed_out: BTreeMap<usize, usize>,
-    fates: BTreeMap<String, Fate>,
+    fates: BTreeMap<String, TransactionResult>,
     group_offset: Option<u64>,
     made: usize,
 }
@@ -176,14 +176,17 @@ impl Model {
         self.current.get(&self.clients[at].id) == Some(&at)
     }
 
-    fn settle(&mut self, at: usize, fate: Fate) {
+    fn settle(&mut self, at: usize, fate: TransactionResult) {
         let Some(open) = self.clients[at].open.take() else {
             return;
         };
         for value in open.values {
-            assert_eq!(self.fates.insert(value, fate), Some(Fate::Open));
+            assert_eq!(
+                self.fates.insert(value, fate),
+                Some(TransactionResult::Open)
+            );
         }
-        if fate == Fate::Committed && open.group_offset.is_some() {
+        if fate == TransactionResult::Committed && open.group_offset.is_some() {
             self.group_offset = self.group_offset.max(open.group_offset);
         }
     }
@@ -223,7 +226,7 @@ impl Model {
     fn start(&mut self, id: usize) {
         let by = self.init(id, None).unwrap();
         if let Some(before) = self.current.insert(id, self.clients.len()) {
-            self.settle(before, Fate::Aborted);
+            self.settle(before, TransactionResult::Aborted);
         }
         self.timed_out.remove(&id);
         let next = BTreeMap::new();
@@ -249,7 +252,7 @@ impl Model {
             return;
         }
         assert_eq!(self.init(id, Some(&by)), outcome, "asked again");
-        self.settle(at, Fate::Aborted);
+        self.settle(at, TransactionResult::Aborted);
         self.timed_out.remove(&id);
         self.current.insert(id, at);
         let client = &mut self.clients[at];
@@ -291,8 +294,11 @@ impl Model {
         let Ok(offset) = outcome else {
             return;
         };
-        self.fates
-            .extend(values.iter().map(|value| (value.clone(), Fate::Open)));
+        self.fates.extend(
+            values
+                .iter()
+                .map(|value| (value.clone(), TransactionResult::Open)),
+        );
         self.open(at).values.extend(values.iter().cloned());
         let client = &mut self.clients[at];
         client
@@ -367,8 +373,8 @@ impl Model {
         assert_eq!(answer.is_ok(), due && self.is_current(at), "{answer:?}");
         if answer.is_ok() {
             let fate = match outcome {
-                TransactionOutcome::Commit => Fate::Committed,
-                TransactionOutcome::Abort => Fate::Aborted,
+                TransactionOutcome::Commit => TransactionResult::Committed,
+                TransactionOutcome::Abort => TransactionResult::Aborted,
             };
             self.settle(at, fate);
             self.clients[at].ended = Some(outcome);
@@ -380,7 +386,7 @@ impl Model {
         self.world
             .produce(&partition("an-alert", to), plain(&[&value]))
             .unwrap();
-        self.fates.insert(value, Fate::Committed);
+        self.fates.insert(value, TransactionResult::Committed);
     }
 
     fn expire(&mut self) {
@@ -392,7 +398,7 @@ impl Model {
                 .as_ref()
                 .is_some_and(|open| open.deadline <= now);
             if overdue && self.is_current(at) {
-                self.settle(at, Fate::Aborted);
+                self.settle(at, TransactionResult::Aborted);
                 let id = self.clients[at].id;
                 self.current.remove(&id);
                 self.timed_out.insert(id, at);
@@ -432,7 +438,7 @@ impl Model {
         let all = self.world.values(of);
         let first_open = all
             .iter()
-            .find(|(_, value)| self.fates[value] == Fate::Open);
+            .find(|(_, value)| self.fates[value] == TransactionResult::Open);
         assert_eq!(
             below,
             first_open.map_or(place.high_watermark(), |(offset, _)| *offset)
@@ -440,7 +446,9 @@ impl Model {
         for from in 0..=below.0 {
             let from = Offset(from);
             let due = |(offset, value): &&(Offset, String)| {
-                from <= *offset && *offset < below && self.fates[value] == Fate::Committed
+                from <= *offset
+                    && *offset < below
+                    && self.fates[value] == TransactionResult::Committed
             };
             let expected: Vec<_> = all.iter().filter(due).cloned().collect();
             assert_eq!(
@@ -505,7 +513,7 @@ proptest! {
         model.world.pass(i64::from(TIMEOUT_MS) * 2);
         model.expire();
         model.world.crash();
-        prop_assert!(model.fates.values().all(|fate| *fate != Fate::Open));
+        prop_assert!(model.fates.values().all(|fate| *fate != TransactionResult::Open));
         prop_assert_eq!(model.world.state.next_transaction_deadline(), None);
         model.check();
     }
