@@ -43,8 +43,7 @@ pub enum JournalError {
     /// Bytes that had been synced are not what they were. Nothing was changed: do not go on with this folder.
     #[error(
         "journal file {path} is damaged at byte {byte}: {found}, though everything up to position {synced_to} had been \
-         synced. Keep a copy of the folder; then start this node with an empty one and `log-core nodes replace` it, or \
-         where it is the only one, `log-core restore` a backup"
+         synced"
     )]
     Damaged {
         /// The segment's file.

@@ -48,7 +48,10 @@ pub struct Synced {
 pub enum EntryLogError {
     /// The journal said so.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(JournalError),
+    /// The journal is [`JournalError::Damaged`]. Nothing was changed: do not go on with this folder.
+    #[error("{0}. {ADVICE}")]
+    Damaged(JournalError),
     /// A record is whole and makes no sense: another program's journal, or one of a later version.
     #[error(
         "journal record at position {position}: {found}; this is not a journal that this version can read: start the \
@@ -73,6 +76,15 @@ pub enum EntryLogError {
         /// The last one.
         last: EntryIndex,
     },
+}
+
+impl From<JournalError> for EntryLogError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Damaged { .. } => Self::Damaged(error),
+            error => Self::Journal(error),
+        }
+    }
 }
 
 /// What [`EntryLog::open`] found.

@@ -205,18 +205,9 @@ impl Store {
         let opened = Journal::open(Arc::clone(&self.disk), &folder, self.sizes);
         let (journal, recovered) = match opened {
             Ok(opened) => opened,
-            // The journal's own message advises on a node of the log, which this is not.
-            Err(JournalError::Damaged {
-                path,
-                byte,
-                found,
-                synced_to,
-            }) => {
+            Err(error @ JournalError::Damaged { .. }) => {
                 error!(
-                    file = %path.display(),
-                    byte,
-                    found,
-                    synced_to,
+                    error = error_value(&error),
                     "the outbox's journal is damaged: calls that were answered 202 may be lost"
                 );
                 self.set_aside(generation)?;
