@@ -286,33 +286,31 @@ impl Intake {
             reason = "it ends with the service, which cancels the token"
         )]
         tokio::spawn(stop.run_until_cancelled_owned(async move {
-            let place = match earlier {
+            let reported = match earlier {
                 EarlierTry::NotStored => return,
+                EarlierTry::Unknown { ended } => Err(ended),
                 EarlierTry::Pending(mut delivery) => match delivery.delivered().await {
-                    Ok(place) => Some(place),
-                    Err(AppendError::OutcomeUnknown(_)) => {
-                        intake.look_up(call.id, clock::steady()).await
-                    }
-                    Err(_) => None,
+                    Ok(place) => Ok(place),
+                    Err(AppendError::OutcomeUnknown(_)) => Err(clock::steady()),
+                    Err(_) => return,
                 },
-                EarlierTry::Unknown { ended } => intake.look_up(call.id, ended).await,
             };
-            let Some(place) = place else { return };
+            let place = match reported {
+                Ok(place) => place,
+                Err(ended) => {
+                    let mut look_up = LookUp::new(&intake.log, &intake.recent);
+                    let Some(place) = look_up.place_of(call.id, ended).await else {
+                        return;
+                    };
+                    Some(place)
+                }
+            };
             let (id, at) = (call.id, call.at);
             intake
                 .recent
                 .add(RecentCall { place, ..call }, clock::steady());
             guard.complete(Receipt { id, at, place });
         }));
-    }
-
-    async fn look_up(
-        &self,
-        id: EventId,
-        ended: std::time::Instant,
-    ) -> Option<Option<RecordPosition>> {
-        let mut look_up = LookUp::new(&self.log, &self.recent);
-        look_up.place_of(id, ended).await.map(Some)
     }
 
     /// The call is in the outbox. A log that answers may have it before the deadline.
