@@ -1,6 +1,6 @@
 //! Parts of partitions, and what the log says of them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use event_model::EventTime;
 use rdkafka::{
@@ -32,6 +32,21 @@ pub struct Position {
     pub partition: u32,
     /// The offset behind the last record that was handed over, or behind the transactions' markers that follow it.
     pub next: u64,
+}
+
+impl Span {
+    /// What is left of it, given what of its partition has been read and where a consumer stands there.
+    fn unread(mut self, read: &[Self], positions: &[Position]) -> Self {
+        let is_its = |topic: &str, partition| (topic, partition) == (&*self.topic, self.partition);
+        let read = read.iter().find(|read| is_its(&read.topic, read.partition));
+        let at = positions.iter().find(|at| is_its(&at.topic, at.partition));
+        let read_to = read
+            .map_or(0, |read| read.end)
+            .max(at.map_or(0, |at| at.next));
+        self.start = self.start.max(read_to);
+        self.end = self.end.max(self.start);
+        self
+    }
 }
 
 impl Position {
@@ -94,6 +109,29 @@ pub fn spans<C: ConsumerContext>(
     partitions.into_iter().map(span).collect()
 }
 
+/// What of the topics of these spans has not been read: every partition, from the span's end or from where the consumer
+/// stands, if that is later, to its end now.
+///
+/// # Errors
+///
+/// The log did not answer a question within `timeout`.
+pub fn unread<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    read: &[Span],
+    timeout: Duration,
+) -> Result<Vec<Span>, KafkaError> {
+    let topics: BTreeSet<&str> = read.iter().map(|span| span.topic.as_str()).collect();
+    let mut now = Vec::new();
+    for topic in topics {
+        now.extend(spans(consumer, topic, timeout)?);
+    }
+    let positions = positions(consumer)?;
+    Ok(now
+        .into_iter()
+        .map(|span| span.unread(read, &positions))
+        .collect())
+}
+
 /// The first offset of the span's partition whose record has this time or a later one. `None`: no record is that young.
 ///
 /// # Errors
@@ -145,4 +183,35 @@ pub(crate) fn number_of(raw: i32) -> u32 {
 /// Kafka's offsets are signed, and negative only where they stand for "none".
 pub(crate) fn offset(raw: i64) -> u64 {
     u64::try_from(raw).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(partition: u32, start: u64, end: u64) -> Span {
+        Span {
+            topic: "an-alert".to_owned(),
+            partition,
+            start,
+            end,
+        }
+    }
+
+    #[test]
+    fn what_was_read_or_passed_is_not_read_again_and_a_partition_that_is_new_is_read_whole() {
+        let read = [span(0, 10, 20), span(1, 0, 5)];
+        let passed = Position {
+            topic: "an-alert".to_owned(),
+            partition: 1,
+            next: 8,
+        };
+        let positions = [passed];
+        let left = |now: Span| now.unread(&read, &positions);
+        assert_eq!(left(span(0, 10, 30)), span(0, 20, 30));
+        assert_eq!(left(span(1, 0, 12)), span(1, 8, 12));
+        assert_eq!(left(span(1, 0, 6)), span(1, 8, 8));
+        assert_eq!(left(span(0, 25, 30)), span(0, 25, 30));
+        assert_eq!(left(span(2, 0, 3)), span(2, 0, 3));
+    }
 }

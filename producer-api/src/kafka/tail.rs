@@ -6,8 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use event_model::{Decoded, Event, RecordView, Tag, Topic, decode, fold::ID_MEMORY, header};
 use log_client::{
-    Position, ReadUntilError, Span, assign, headers, offset_since, positions, read_on, record_view,
-    spans,
+    ReadUntilError, Span, assign, headers, offset_since, read_on, record_view, spans, unread,
 };
 use rdkafka::{
     consumer::{BaseConsumer, ConsumerContext},
@@ -105,7 +104,7 @@ fn read_tail(
     };
     while keep_reading() {
         if let Some(wanted) = calls.unread_end() {
-            tail = unread(&consumer, &tail)?;
+            tail = unread(&consumer, &tail, REQUEST_TIMEOUT)?;
             read_on(&consumer, &tail, PATIENCE, keep_reading, take)?;
             calls.end_was_read(wanted);
         }
@@ -139,24 +138,6 @@ fn tail_of(
         span.start = span.start.max(start);
     }
     Ok(spans)
-}
-
-/// From where the consumer stands, or the spans end that it has read, to where their partitions end now.
-fn unread(consumer: &TailConsumer, read: &[Span]) -> Result<Vec<Span>, KafkaError> {
-    let mut unread = Vec::new();
-    for topic in Topic::ALL {
-        unread.extend(spans(consumer, topic.name(), REQUEST_TIMEOUT)?);
-    }
-    let positions = positions(consumer)?;
-    for span in &mut unread {
-        let is_its = |read: &&Span| (&read.topic, read.partition) == (&span.topic, span.partition);
-        let read_to = read.iter().find(is_its).map_or(span.start, |read| read.end);
-        let stands_in = |at: &&Position| (&at.topic, at.partition) == (&span.topic, span.partition);
-        let stands_at = positions.iter().find(stands_in).map_or(0, |at| at.next);
-        span.start = span.start.max(read_to).max(stands_at);
-        span.end = span.end.max(span.start);
-    }
-    Ok(unread)
 }
 
 /// What the record says of its call. `None`: it is not one of a call, so no client asks for it here.
