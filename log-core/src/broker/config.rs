@@ -44,7 +44,7 @@ pub struct Config {
     /// The host and port that the other nodes are told to use. Default: what [`Config::peers`] says of this node, else the
     /// address bound. Wrong, and this node hears nothing.
     pub peer_advertised: Option<String>,
-    /// What the nodes of the cluster share and nobody else knows. Default: none, and whoever reaches
+    /// What the nodes of the cluster share and nobody else knows. Default: none, and any process that reaches
     /// [`Config::peer_listen`] is taken for a node.
     pub peer_secret: Option<PeerSecret>,
     /// Allows [`Config::listen`] to be other than loopback. The log asks nobody who they are: whoever reaches the port

@@ -137,7 +137,7 @@ impl Broker {
         tokens
             .tasks
             .spawn(Listener::new(listener, service).run(tokens.tasks.clone()));
-        // Whoever sends clients here by it finds the port open.
+        // A balancer that sends clients here by it finds the port open.
         readiness.run(node.handle.clone());
         Ok(Self {
             address,
@@ -196,7 +196,7 @@ impl Broker {
         node.cancel();
         let running = self.node;
         let joined = spawn_blocking(move || running.join()).await;
-        // Until here a leader has had somebody to hand over to.
+        // Until here a leader has had a follower to hand over to.
         peers.cancel();
         self.peers.gone().await;
         joined.expect("the node's threads are joined, not panicked through");
@@ -287,7 +287,7 @@ fn bind_for_clients(address: SocketAddr) -> io::Result<(TcpSocket, SocketAddr)> 
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     // A restart must not wait for the ends of the last connections, which takes both listeners' word: the one that had
-    // them, and the next. Only while the system chooses a port it would give one that somebody else has just bound.
+    // them, and the next. Only while the system chooses a port it would give one that another process has just bound.
     socket.set_reuseaddr(address.port() != 0)?;
     socket.bind(address)?;
     socket.set_reuseaddr(true)?;

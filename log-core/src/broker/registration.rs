@@ -28,7 +28,7 @@ pub(super) struct Addresses {
     pub(super) peers: Option<Advertised>,
 }
 
-/// Tells the cluster where this node is found, unless it knows already. Waits for somebody to tell it to.
+/// Tells the cluster where this node is found, unless it knows already. Waits for a leader to tell it to.
 pub(super) async fn register(replica: &ReplicaHandle, peers: &Peers, addresses: &Addresses) {
     let mut leadership = replica.leadership_changes();
     while !is_known(replica, addresses) {
@@ -46,7 +46,7 @@ pub(super) async fn register(replica: &ReplicaHandle, peers: &Peers, addresses: 
     );
 }
 
-/// The same again and again: somebody may have told the cluster otherwise.
+/// The same again and again: an older process of this node may have told the cluster otherwise.
 pub(super) async fn stay_registered(replica: ReplicaHandle, peers: Peers, addresses: Addresses) {
     loop {
         register(&replica, &peers, &addresses).await;
@@ -96,7 +96,7 @@ async fn propose(
     peers: &Peers,
     addresses: &Addresses,
 ) -> Result<(), String> {
-    // Whoever is no member is not looked for. It may be a node that was replaced and does not know it yet.
+    // A node that is no member is not looked for. It may be a node that was replaced and does not know it yet.
     if !replica.membership().has(replica.cluster().replica) {
         return Err("this node is no member".to_owned());
     }

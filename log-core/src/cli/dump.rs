@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let printed = dumped.and_then(|()| Ok(printer.to.flush()?));
     match printed {
-        // Whoever reads went away, as `| head` does.
+        // The reader went away, as `| head` does.
         Err(error) if is_closed_pipe(&error) => Ok(()),
         printed => printed,
     }
@@ -89,7 +89,7 @@ struct ShownEntry {
     index: u64,
     epoch: u32,
     kind: &'static str,
-    /// The clock of whoever proposed the command, in milliseconds since 1970.
+    /// The clock of the leader that proposed the command, in milliseconds since 1970.
     at: Option<i64>,
     bytes: usize,
     says: String,

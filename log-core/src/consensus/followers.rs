@@ -34,7 +34,7 @@ pub(crate) struct Followers {
     heard: BTreeMap<ReplicaId, Tick>,
     /// When a part of a snapshot was last fetched, or the follower was told to.
     fetched: BTreeMap<ReplicaId, Tick>,
-    /// When files were held, or somebody was last seen to fetch them.
+    /// When files were held, or a follower was last seen to fetch them.
     held: Tick,
 }
 
@@ -58,7 +58,7 @@ impl Followers {
         self.heard.insert(from, self.now);
     }
 
-    /// Files are held from now on: whoever needs them is told with its next heart-beat.
+    /// Files are held from now on: a follower that needs them is told with its next heart-beat.
     pub(crate) fn hold(&mut self) {
         self.held = self.now;
     }

@@ -183,9 +183,9 @@ impl Storage for Tail {
 /// Which entries stay although a checkpoint covers them.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// Those after this index: somebody is about to need them.
+    /// Those after this index: a follower is about to need them.
     pub after: EntryIndex,
-    /// The newest, up to so many bytes: whoever is a moment behind should not need a snapshot.
+    /// The newest, up to so many bytes: a follower that is a moment behind should not need a snapshot.
     pub bytes_min: u64,
     /// Never more than so many bytes.
     pub bytes_max: u64,

@@ -20,9 +20,9 @@ pub struct Protocol {
 pub struct Profile {
     /// The static identity, if it has one.
     pub instance_id: Option<GroupInstanceId>,
-    /// `client.id`, for whoever describes the group.
+    /// `client.id`, for an operator who describes the group.
     pub client_id: String,
-    /// From where it connected, for whoever describes the group.
+    /// From where it connected, for an operator who describes the group.
     pub client_host: String,
     /// How long it may be silent before it is dropped.
     pub session_timeout: Duration,

@@ -33,7 +33,7 @@ pub(super) enum Phase {
     PreparingRebalance(Gathering),
     /// The generation is announced; waits for the leader's assignment and its record. Join with the same protocols:
     /// told the generation once more; with others: gathers again. Sync: waits. Heartbeat: fine. Commits:
-    /// REBALANCE_IN_PROGRESS. Whoever has not asked for its assignment at the deadline is dropped.
+    /// REBALANCE_IN_PROGRESS. A member that has not asked for its assignment at the deadline is dropped.
     CompletingRebalance {
         /// The deadline; None once it has passed and only the record is awaited.
         sync_by: Option<Duration>,
@@ -44,7 +44,7 @@ pub(super) enum Phase {
     /// generation once more. A static member returns without a rebalance. Sync: its assignment. Heartbeat,
     /// commits: fine.
     Stable {
-        /// Whoever has not asked for its assignment then is dropped; None when all have.
+        /// A member that has not asked for its assignment then is dropped; None when all have.
         sync_by: Option<Duration>,
     },
     /// Coordinated elsewhere. Everything: NOT_COORDINATOR. Nothing moves it on.
@@ -83,10 +83,10 @@ pub(super) struct Gathering {
     pub(super) initial_delay: Option<InitialDelay>,
 }
 
-/// `group.initial.rebalance.delay.ms`, which begins again whenever somebody new joins, up to the rebalance timeout.
+/// `group.initial.rebalance.delay.ms`, which begins again whenever a new member joins, up to the rebalance timeout.
 #[derive(Clone, Debug)]
 pub(super) struct InitialDelay {
-    /// Somebody new joined since it last began.
+    /// A new member joined since it last began.
     pub(super) newcomers: bool,
     /// How much of the rebalance timeout is left after it.
     pub(super) remaining: Duration,

@@ -39,13 +39,13 @@ pub struct Identity {
     pub formed: Option<ClusterIdentity>,
 }
 
-/// A cluster, as it was formed. Never changes, whoever joins or leaves later.
+/// A cluster, as it was formed. Never changes, whichever nodes join or leave later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterIdentity {
     /// Its name: 22 characters, see [`cluster_id_of`].
     pub cluster_id: String,
-    /// Who voted when it was formed. Whoever joined later is not among them, and learns from the log that it is a member.
+    /// Who voted when it was formed. A node that joined later is not among them, and learns from the log that it is a member.
     pub founders: Vec<InitialVoter>,
 }
 
@@ -299,7 +299,7 @@ struct File {
     version: u32,
     #[serde(flatten)]
     identity: Identity,
-    /// Of the identity without blanks. More for whoever looks than for us: a file is compared byte for byte.
+    /// Of the identity without blanks. More for a person who looks than for us: a file is compared byte for byte.
     crc32c: u32,
 }
 
@@ -339,7 +339,7 @@ impl FirstFile {
     }
 }
 
-/// An empty folder may become anybody; one with a log belongs to somebody.
+/// An empty folder may become any node's; one with a log belongs to one.
 fn refuse_orphaned_log(disk: &dyn Disk, folder: &Path, path: PathBuf) -> Result<(), IdentityError> {
     let backup = folder.join(BACKUP_NAME);
     if disk.exists(&backup) {

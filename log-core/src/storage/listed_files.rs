@@ -33,7 +33,7 @@ impl ListedFiles {
         }
     }
 
-    /// What is not listed. Only what has a name of ours is: what somebody else put there is not ours to judge.
+    /// What is not listed. Only what has a name of ours is: what another program put there is not ours to judge.
     pub(super) fn unlisted(&self, disk: &dyn Disk) -> Result<Vec<Obsolete>, (PathBuf, io::Error)> {
         let mut found = Vec::new();
         if !disk.exists(&self.topics) {

@@ -155,7 +155,7 @@ impl Partitions {
         Ok(())
     }
 
-    /// Takes a partition out of service. Its files go after the next checkpoint; whoever reads them may finish.
+    /// Takes a partition out of service. Its files go after the next checkpoint; a reader of them may finish.
     ///
     /// # Errors
     /// [`PartitionsError::Unknown`].

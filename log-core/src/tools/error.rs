@@ -217,7 +217,7 @@ impl ToolError {
         )
     }
 
-    /// Whether whoever reads the answer went away, as `| head` does: nothing to complain about.
+    /// Whether the reader of the answer went away, as `| head` does: nothing to complain about.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

@@ -34,7 +34,7 @@ impl<'a, W: Write> Output<'a, W> {
         }
     }
 
-    /// Writes one of many answers, on a line of its own. It is there at once: somebody may be watching.
+    /// Writes one of many answers, on a line of its own. It is there at once: a person may be watching.
     pub(super) fn line(&mut self, answer: &impl Printable) -> Result<(), ToolError> {
         if self.json {
             self.write(serde_json::to_string(answer).map(|json| json + "\n"))

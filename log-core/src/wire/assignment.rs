@@ -1,5 +1,5 @@
 //! What a group's leader hands to a member (Kafka's `ConsumerProtocolAssignment`). The log passes those bytes on as they
-//! are; only whoever shows a group to a person looks inside.
+//! are; only the tool that shows a group to a person looks inside.
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::ConsumerProtocolAssignment;

@@ -1,4 +1,4 @@
-//! What our requests and answers say beyond Kafka's: tagged fields (KIP-482), which whoever does not know them skips.
+//! What our requests and answers say beyond Kafka's: tagged fields (KIP-482), which a client that does not know them skips.
 //!
 //! Kafka numbers its tags from 0; ours begin far above.
 

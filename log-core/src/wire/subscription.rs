@@ -1,5 +1,5 @@
 //! What consumers write into their group's metadata (Kafka's `ConsumerProtocolSubscription`). The log keeps those bytes
-//! as they are; only whoever wants to delete a group's offsets must know what is subscribed to.
+//! as they are; only a request to delete a group's offsets must know what is subscribed to.
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::ConsumerProtocolSubscription;

@@ -1,7 +1,7 @@
 //! DescribeQuorum: who decides, who learns, who waits to be added, and how far each of them is (KIP-595, KIP-853).
 //!
 //! Answered by every node from what it knows: on the leader that is current, elsewhere it is what a leader last told.
-//! Whoever looks at a log without a leader needs it most.
+//! An operator who looks at a log without a leader needs it most.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@
 //!
 //! Why never two clusters from one list that could both elect a leader: a folder is part of one cluster at most, and a
 //! founder is a node with its folder. So two clusters founded from one list share each node between them, and only one
-//! of them can have a majority. The folder of whoever founds may be lost and found again, with the others in between;
+//! of them can have a majority. The folder of the founding node may be lost and found again, with the others in between;
 //! what is left of the first cluster then never gets a majority, and says so in every log.
 
 use std::collections::{BTreeMap, BTreeSet};

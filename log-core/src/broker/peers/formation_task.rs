@@ -21,7 +21,7 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// The same obstacles are named again after so many rounds: every ten seconds.
 const SAY_AGAIN_AFTER: u32 = 20;
 
-/// Waits until this node is part of a cluster. `say` is told what is in the way, for whoever asks whether it is ready.
+/// Waits until this node is part of a cluster. `say` is told what is in the way, for readiness.
 ///
 /// # Errors
 /// [`IdentityError::Unwritable`]: it could not be kept, and nobody has heard of it.

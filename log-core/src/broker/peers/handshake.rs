@@ -79,7 +79,7 @@ pub(super) struct Greeting {
     pub(super) nonce: Nonce,
 }
 
-/// Why a handshake ended without a connection. Both ends log it: each text tells whoever reads it what to do.
+/// Why a handshake ended without a connection. Both ends log it: each text tells the operator what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub(super) enum HandshakeError {
     #[error(

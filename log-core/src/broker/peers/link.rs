@@ -30,10 +30,10 @@ const STATUS_EVERY: Duration = Duration::from_millis(250);
 /// A link to a replica that is no member and to which nothing is said any more ends.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
-/// Troubles that are remembered as said. More come only from somebody who words each refusal differently.
+/// Troubles that are remembered as said. More come only from a peer that words each refusal differently.
 const TROUBLES_MAX: usize = 32;
 
-/// The ways in: a link is opened when there is something to say, or somebody to say it to.
+/// The ways in: a link is opened when there is a message, or a new member to say it to.
 impl PeerRegistry {
     /// Puts a message in line to a replica, or says that there is no room.
     pub(super) fn push(self: &Arc<Self>, message: Message) -> Result<(), Full> {
@@ -115,7 +115,7 @@ impl Link {
         debug!("link ended: the replica is no member, and nothing is said to it");
     }
 
-    /// Waits until there is somebody to talk to or something to say; false when that is over for good.
+    /// Waits until the peer is a member or something is queued; false when that is over for good.
     async fn is_needed(&self) -> bool {
         loop {
             if self.registry.is_member(self.to) {

@@ -32,7 +32,7 @@ pub(in crate::broker) struct NodeInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NodeInfoReply {
     pub(super) me: NodeInfo,
-    /// Whether whoever asked is a member of the answerer's cluster by now.
+    /// Whether the caller is a member of the answerer's cluster by now.
     pub(super) admitted: bool,
 }
 
@@ -167,7 +167,7 @@ impl ForwardResult {
                 Self::FeatureLevelUnsupported { level, node }
             }
             CommandError::TopicExists { name } => Self::TopicExists { name },
-            // None that the commands in `ForwardedCommand` are answered with; whoever asked tries again and sees.
+            // None that the commands in `ForwardedCommand` are answered with; the forwarding node tries again and sees.
             _ => Self::OutcomeUnknown,
         }
     }

@@ -16,7 +16,7 @@ use crate::ids::{EntryIndex, ReplicaId};
 use crate::node::ProposeError;
 use crate::state::Command;
 
-/// How long a forwarded command may take to be applied. Whoever forwards it waits a little longer.
+/// How long a forwarded command may take to be applied. The node that forwards it waits a little longer.
 pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn answer(
@@ -27,7 +27,7 @@ pub(super) async fn answer(
     if let PeerRequest::WhoAreYou(who) = request {
         return introduce(registry, peer, &who);
     }
-    // Whoever is part of no cluster has nothing else to ask for.
+    // A node that is part of no cluster has nothing else to ask for.
     let Some(replica) = registry.replica().filter(|_| peer.cluster.is_some()) else {
         return PeerResponse::Unable;
     };

@@ -1,4 +1,4 @@
-//! The secret that the nodes of a cluster share, and what proves that somebody knows it.
+//! The secret that the nodes of a cluster share, and what proves that a node knows it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// The fewest bytes of a secret. Whoever listens in on a handshake can try secrets at home, so it must not be a word.
+/// The fewest bytes of a secret. An eavesdropper on a handshake can try secrets at home, so it must not be a word.
 pub const SECRET_BYTES_MIN: usize = 16;
 /// A proof's bytes: those of HMAC-SHA-256.
 pub(super) const PROOF_BYTES: usize = 32;

@@ -25,7 +25,7 @@ enum Bug {
     NeverWoken,
     /// The new coordinator counts from where it likes.
     GenerationForgotten,
-    /// Whoever has the static identity is served, also the process that another one has replaced.
+    /// A member with the static identity is served, also the process that another one has replaced.
     ZombieServed,
 }
 

@@ -30,7 +30,7 @@ enum Event {
     Act { process: usize },
     /// The same, at its steady beat.
     Beat { process: usize },
-    /// A request reaches whoever coordinates then, if its connection still stands.
+    /// A request reaches the node that coordinates then, if its connection still stands.
     Request {
         process: usize,
         coordinator: u64,

@@ -88,7 +88,7 @@ impl World {
         applied
     }
 
-    /// Whatever a partition waits for, there is somebody who can end it, and a time by which it ends.
+    /// Whatever a partition waits for, there is a command that can end it, and a time by which it ends.
     fn assert_no_transaction_hangs(&self) {
         for (name, topic) in self.state.topics() {
             for (index, place) in topic.partitions() {

@@ -111,7 +111,7 @@ impl Restoring {
     }
 
     /// Makes the folder whole: a checkpoint of how everything stands now, a journal that begins after it, and last the
-    /// identity of whoever starts from it.
+    /// identity of the node that starts from it.
     ///
     /// # Errors
     /// [`RestoringError`]: begin again with another folder.

@@ -132,7 +132,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// The checkpoint that came: for whoever must know that it can be gone on from before it is installed.
+    /// The checkpoint that came: for the node, which must know that it can be gone on from before it is installed.
     ///
     /// # Errors
     /// [`SnapshotError::Incomplete`], [`SnapshotError::Unlike`], [`SnapshotError::Io`].

@@ -23,9 +23,9 @@ enum Whose {
     Cut,
     /// To the controller.
     Controllers,
-    /// To the leader, whoever is asked.
+    /// To the leader, whichever node is asked.
     Forwarded,
-    /// To the coordinator, for whoever knows none may ask anybody: who is it?
+    /// To the coordinator, for a client that knows none may ask any node: which is it?
     Seekers,
 }
 
@@ -40,7 +40,7 @@ enum Does {
     Writes,
 }
 
-/// No `_` arm: an API that comes does not compile until somebody has decided this.
+/// No `_` arm: an API that comes does not compile until this is decided.
 fn row(body: &RequestBody) -> (Whose, Does) {
     use Does::{Reads, Tells, Writes};
     use Whose::{Anyones, Controllers, Coordinators, Cut, Forwarded, Leaders, Listed, Seekers};
