@@ -469,3 +469,24 @@ fn readiness(address: SocketAddr) -> Option<String> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_leads_in_the_words_of_this_program_and_of_an_older_one() {
+        for said in [
+            r#"{"ready":true,"status":"leader","reasons":[]}"#,
+            "leader\n",
+        ] {
+            assert!(leads(said), "{said}");
+        }
+        for said in [
+            r#"{"ready":true,"status":"follower","reasons":[]}"#,
+            "follower\n",
+        ] {
+            assert!(!leads(said), "{said}");
+        }
+    }
+}
