@@ -67,7 +67,7 @@ pub(super) fn of_propose_error(error: ProposeError, scope: ErrorScope) -> Respon
     }
 }
 
-/// A read whose answer nobody can say to be current. Nothing was written, so the client is sent on at once.
+/// A read whose answer this node cannot say to be current. Nothing was written, so the client is sent on at once.
 pub(super) fn of_unconfirmed_read(error: ProposeError, scope: ErrorScope) -> ResponseError {
     match error {
         ProposeError::NotLeader | ProposeError::OutcomeUnknown => {

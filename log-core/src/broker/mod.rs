@@ -66,7 +66,7 @@ use crate::node::Limits;
 pub use crate::node::{Leadership, NodeError};
 use crate::storage::Identity;
 
-/// A running node. Dropped without [`Broker::shutdown`] it stops too, but nobody waits for it.
+/// A running node. Dropped without [`Broker::shutdown`] it stops too, but nothing waits for it.
 pub struct Broker {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,

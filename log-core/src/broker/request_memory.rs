@@ -1,6 +1,6 @@
 //! The memory that requests may take: a share per connection and a pool for all (Kafka's `queued.max.request.bytes`).
 //!
-//! The pool is taken as bytes arrive, not as a length claims, so nobody can hold memory that they did not send. The
+//! The pool is taken as bytes arrive, not as a length claims, so no client can hold memory that it did not send. The
 //! first [`FREE_BYTES`] of a frame are not counted: small requests never wait for large ones, and `max.connections`
 //! bounds their sum.
 

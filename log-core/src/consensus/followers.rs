@@ -126,7 +126,7 @@ impl Followers {
         given_up
     }
 
-    /// Whether the files of a snapshot have been of use to nobody for a while.
+    /// Whether the files of a snapshot have been of use to no follower for a while.
     pub(crate) fn nobody_fetches(&self, followers: &[FollowerProgress]) -> bool {
         let fetches = followers.iter().any(|known| known.installing.is_some());
         !fetches && HELD_TICKS_MIN < self.now.since(self.held)

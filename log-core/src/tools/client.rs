@@ -107,7 +107,7 @@ impl Client {
             None => Connection::open(address).await?,
         };
         let answer = connection.ask(version, &request).await?;
-        // Kept only when it answered: on a broken one nobody knows where the next answer begins.
+        // Kept only when it answered: on a broken one it is not known where the next answer begins.
         self.connections.insert(address.to_owned(), connection);
         Ok(answer)
     }

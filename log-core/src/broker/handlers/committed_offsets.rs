@@ -498,7 +498,7 @@ async fn subscribed_topics(
     }
     let mut topics = BTreeSet::new();
     for member in description.members {
-        // While the group rebalances, nobody knows what it will be subscribed to.
+        // While the group rebalances, it is not known what it will be subscribed to.
         let subscribed =
             subscription::topics(&member.metadata).ok_or(ResponseError::NonEmptyGroup)?;
         topics.extend(subscribed);

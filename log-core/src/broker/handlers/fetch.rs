@@ -64,7 +64,7 @@ pub(in crate::broker) async fn answer(
         if found.is_enough(&asked) || is_over || service.shutdown().is_cancelled() {
             return (found.into_response(service, version), memory);
         }
-        // What is not enough is read again when more has come: nobody waits with an answer in memory.
+        // What is not enough is read again when more has come: no request waits with an answer in memory.
         drop((found, memory));
         waiting.get_or_insert_with(metrics::WaitingFetch::begin);
         is_over = tokio::select! {

@@ -25,7 +25,7 @@ use crate::wire::values;
 const CREATE_WAIT: Duration = Duration::from_secs(5);
 
 /// What a client may do with a topic, as Kafka's bit set: read, write, create, delete, alter, describe, describe and
-/// alter configs. Nobody is refused anything as long as nobody is asked who they are.
+/// alter configs. No client is refused anything as long as none is asked who it is.
 pub(super) const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// And with the cluster: create, alter, describe, cluster action, describe and alter configs, idempotent write.

@@ -282,7 +282,7 @@ async fn delete_one(
     wait: Duration,
 ) -> DeletableTopicResult {
     let result = DeletableTopicResult::default().with_error_message(None);
-    // Elsewhere than on the leader nobody has the last word on which topics there are.
+    // No other node than the leader has the last word on which topics there are.
     let elsewhere = not_leading(service.replica().leadership(), ErrorScope::Controller);
     let meant = match elsewhere {
         Some(code) => Err(code),

@@ -169,7 +169,7 @@ struct Agreed {
     version: u16,
 }
 
-/// A connection on which nobody knows yet who the other is.
+/// A connection on which neither end knows yet who the other is.
 struct Line {
     stream: TcpStream,
     incoming: BytesMut,

@@ -1,7 +1,7 @@
 //! How nodes with empty folders become one cluster, and how a later one joins it (rule 14). Decides only: what a
 //! node does next is a function of who it is and of what the others have answered.
 //!
-//! Nobody is told to do anything; every node asks. The listed node with the lowest number founds the cluster, once all
+//! No node is told to do anything; each asks. The listed node with the lowest number founds the cluster, once all
 //! listed ones have answered that they are part of none and list the same nodes: it chooses the name and takes down who
 //! the founders are, by node and data folder. Every other node takes the cluster over from a founder that names it.
 //! What was decided is on the disk before anybody hears of it.

@@ -24,7 +24,7 @@ const SAY_AGAIN_AFTER: u32 = 20;
 /// Waits until this node is part of a cluster. `say` is told what is in the way, for readiness.
 ///
 /// # Errors
-/// [`IdentityError::Unwritable`]: it could not be kept, and nobody has heard of it.
+/// [`IdentityError::Unwritable`]: it could not be kept, and no other node has heard of it.
 ///
 /// # Panics
 /// Without peers: a cluster of one is formed by its only node.

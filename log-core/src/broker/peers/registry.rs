@@ -90,7 +90,7 @@ impl PeerRegistry {
         idle
     }
 
-    /// Closes the line that nobody empties any more.
+    /// Closes the queue that no link empties any more.
     pub(super) fn forget(&self, to: ReplicaId, ended: &Arc<SendQueue>) {
         let mut queues = self.queues();
         let is_this_one = queues

@@ -102,7 +102,7 @@ impl SnapshotFetcher {
         let fetching = async move {
             tokio::select! {
                 fetched = target.fetch(from, &manifest) => drop(told.send(fetched)),
-                // Nobody waits for it any more: what has come stays for the next time.
+                // The replica waits for it no longer: what has come stays for the next time.
                 () = told.closed() => {}
             }
         };

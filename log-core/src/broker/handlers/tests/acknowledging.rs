@@ -77,7 +77,7 @@ async fn a_batch_is_acknowledged_once_it_is_on_as_many_disks_as_its_topic_wants(
     let begun = puppet.begin(ApiKey::Produce, 9, produce("three", ALL, 30_000));
     let answer = begun.await;
     tokio::pin!(answer);
-    // Applied, and on the disks of nobody knows how many.
+    // Applied, and on an unknown number of disks.
     let early = tokio::time::timeout(Duration::from_millis(50), &mut answer).await;
     assert!(early.is_err(), "answered too early");
 
