@@ -119,12 +119,13 @@ const CLIENTS: [&str; 12] = [
 ];
 
 /// What nodes live through.
-const NODES: [&str; 12] = [
+const NODES: [&str; 13] = [
     "rounds of several",
     "power cuts",
     "ends by power cut",
     "power cuts everywhere",
     "kills",
+    "clean ends",
     "processes paused",
     "disks full",
     "disks slow",
@@ -237,10 +238,9 @@ fn the_same_seed_lives_the_same_life_twice() {
 /// Within so many seeds each planted bug is found, most of them within a few.
 const SEEDS_FOR_A_BUG: u64 = 300;
 /// Bugs that few lives meet, or that few show as what they are, with a seed of one that does: it is tried first.
-const FINDERS: [(Planted, u64); 3] = [
+const FINDERS: [(Planted, u64); 2] = [
     (Planted::VoteNotSynced, 67),
-    (Planted::DoneBeforeKnown, 80),
-    (Planted::GroupsOfAnOldEpochAnswerOn, 42),
+    (Planted::GroupsOfAnOldEpochAnswerOn, 9),
 ];
 
 #[test]
@@ -274,7 +274,7 @@ fn every_planted_bug_is_found() {
 /// How a bug is found in the lives of a seed.
 fn finds(bug: Planted, seed: u64) -> Option<String> {
     let lives = match bug {
-        Planted::DoneBeforeKnown => vec![Plan::growing(seed, 3), Plan::of(seed, 5)],
+        Planted::DoneBeforeKnown => vec![Plan::growing(seed, 5), Plan::growing(seed, 3)],
         Planted::HeartbeatsWaitForTheDisk => vec![Plan::slow_disks(seed, 3)],
         Planted::OthersTakenForSlow => vec![Plan::slow_leaders(seed, 3)],
         _ => vec![

@@ -12,7 +12,7 @@ use journal::FolderLock;
 use journal::disk::Disk;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
-use tokio::time::{Interval, MissedTickBehavior, sleep};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,12 +26,12 @@ use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
 use crate::ids::{EntryIndex, RequestId};
 use crate::node::group_commit::Written;
 use crate::node::{
-    Effect, Input, Leadership, Limits, Node, NodeReply, SnapshotLost, assemble_again,
+    Effect, Input, InstallError, Leadership, Limits, Node, NodeReply, SnapshotLost, forget_fetched,
+    install,
 };
-use crate::state::State;
 use crate::storage::snapshot::{Incoming, Outgoing, SnapshotError, hold};
 use crate::storage::{
-    CheckpointError, EntryLog, Identity, PendingCheckpoint, StorageConfig, Synced, recover,
+    CheckpointError, EntryLog, Identity, PendingCheckpoint, StorageConfig, Synced,
 };
 
 /// The length of the driver's tick.
@@ -40,9 +40,6 @@ const TICK: Duration = Duration::from_millis(25);
 const TAKEN_PER_ROUND_MAX: usize = 256;
 /// Words from the journal's and the checkpoint's threads that wait to be heard. They block when it is full.
 const HEARD_MAX: usize = 256;
-/// How long a leader that ends waits for another to take over.
-const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
-
 /// What other threads of the replica say to its own.
 enum Heard {
     Written(Written),
@@ -129,7 +126,8 @@ impl ReplicaThread {
             heard_in,
             fetching: None,
             fetched: None,
-            busy_threads: 0,
+            stopping: false,
+            ended: false,
             ending: Arc::clone(&ending),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -160,14 +158,6 @@ impl ReplicaThread {
             .join()
             .expect("what panics in it is caught there");
     }
-}
-
-/// Installed, a snapshot that this version cannot read would stop the node at every start.
-fn can_be_gone_on_from(fetched: &Incoming) -> Result<(), Box<dyn std::error::Error>> {
-    let checkpoint = fetched.checkpoint()?;
-    State::decode(&checkpoint.state)?;
-    Membership::decode(&checkpoint.membership)?;
-    Ok(())
 }
 
 /// Once the replica is gone nobody needs the word.
@@ -201,8 +191,9 @@ struct Runner {
     /// The snapshot on its way, and the one that is here.
     fetching: Option<oneshot::Receiver<Fetched>>,
     fetched: Option<Incoming>,
-    /// Threads that work in the data folder for this one and will say so when they are done.
-    busy_threads: usize,
+    /// Whether the node knows that it is to stop, and whether it has.
+    stopping: bool,
+    ended: bool,
     ending: Arc<Ending>,
 }
 
@@ -223,26 +214,34 @@ impl Runner {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if self.node.is_alone() {
             self.node.campaign();
-            self.work(doors).await?;
+            self.work()?;
         }
-        while !stop.is_cancelled() {
-            self.turn(doors, &mut ticks, stop.cancelled()).await?;
+        while !self.ended {
+            if self.node.is_installing() {
+                self.hear_last_words(doors).await?;
+            } else {
+                self.turn(doors, &mut ticks, stop).await?;
+            }
         }
-        self.finish(doors, ticks).await
+        info!("replica ended with a checkpoint");
+        Ok(())
     }
 
-    /// Takes what comes next, unless `enough` comes first, and works.
+    /// Takes what comes next, and works.
     async fn turn(
         &mut self,
         doors: &mut Doors,
         ticks: &mut Interval,
-        enough: impl Future<Output = ()>,
+        stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
         self.ending.turn();
         tokio::select! {
             biased;
             Some(word) = doors.heard.recv() => self.hear(word)?,
-            () = enough => {}
+            () = stop.cancelled(), if !self.stopping => {
+                self.stopping = true;
+                self.take(Input::Stop);
+            }
             _ = ticks.tick() => self.take(Input::Tick),
             fetched = arrival(&mut self.fetching) => self.take_fetched(fetched),
             Some(message) = doors.incoming.recv() => {
@@ -252,65 +251,15 @@ impl Runner {
                 self.take_several(queued, &mut doors.queued, note_waiter);
             }
         }
-        self.work(doors).await
+        self.work()
     }
 
-    /// Clean end: another leads, or what was proposed goes to disk and is answered; then a checkpoint makes the next start
-    /// short.
-    async fn finish(
-        &mut self,
-        doors: &mut Doors,
-        mut ticks: Interval,
-    ) -> Result<(), BrokerStopped> {
-        if self.node.is_alone() {
-            self.hear_until(doors, |end| !end.node.has_proposals())
-                .await?;
-        } else {
-            self.hand_over(doors, &mut ticks).await?;
-        }
-        self.hear_until(doors, |end| !end.node.is_checkpointing())
-            .await?;
-        self.node.capture_checkpoint(&mut self.effects);
-        self.work(doors).await?;
-        self.hear_until(doors, |end| !end.node.is_checkpointing())
-            .await?;
-        info!("replica ended with a checkpoint");
-        Ok(())
-    }
-
-    /// Clients find the next leader at once instead of after an election's silence.
-    async fn hand_over(
-        &mut self,
-        doors: &mut Doors,
-        ticks: &mut Interval,
-    ) -> Result<(), BrokerStopped> {
-        let Some(to) = self.node.successor() else {
-            return Ok(());
-        };
-        self.take(Input::HandOver { to });
-        let mut late = std::pin::pin!(sleep(HAND_OVER_WAIT));
-        while self.node.is_leading() && !late.is_elapsed() {
-            self.turn(doors, ticks, &mut late).await?;
-        }
-        info!(
-            to = to.0,
-            done = !self.node.is_leading(),
-            "leadership handed over"
-        );
-        Ok(())
-    }
-
-    async fn hear_until(
-        &mut self,
-        doors: &mut Doors,
-        done: impl Fn(&Self) -> bool,
-    ) -> Result<(), BrokerStopped> {
-        while !done(self) {
-            let word = doors.heard.recv().await;
-            self.hear(word.expect("this end holds a sender of its own"))?;
-            self.work(doors).await?;
-        }
-        Ok(())
+    /// While a snapshot is installed, what other threads say is all that is taken; they may wait for the disk.
+    async fn hear_last_words(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
+        self.ending.busy();
+        let word = doors.heard.recv().await;
+        self.hear(word.expect("this end holds a sender of its own"))?;
+        self.work()
     }
 
     fn take(&mut self, input: Input) {
@@ -338,21 +287,19 @@ impl Runner {
                 self.take(Input::Persisted { number });
             }
             Heard::Written(Written::Sealed(captured, synced)) => {
-                self.complete_checkpoint(captured, synced)?;
+                self.take(Input::CheckpointSealed(captured, synced));
             }
             Heard::Written(Written::Broken(error)) => return Err(BrokerStopped::Journal(error)),
             Heard::Written(Written::Panicked) => {
                 return Err(BrokerStopped::Panicked { thread: "journal" });
             }
-            Heard::Written(Written::Ended) => unreachable!("the journal ends after its replica"),
+            Heard::Written(Written::Ended) => self.take(Input::JournalEnded),
             Heard::Panicked { thread } => return Err(BrokerStopped::Panicked { thread }),
             Heard::Checkpoint(done) => {
-                self.busy_threads -= 1;
                 let index = done.map_err(BrokerStopped::Checkpoint)?;
                 self.take(Input::CheckpointDurable { index });
             }
             Heard::Held(held) => {
-                self.busy_threads -= 1;
                 let held = self.show_held(held);
                 self.take(Input::SnapshotHeld(held));
             }
@@ -360,15 +307,10 @@ impl Runner {
         Ok(())
     }
 
-    /// Works until there is no more to do. A snapshot that is installed here gives a new replica, which works too.
-    async fn work(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
+    fn work(&mut self) -> Result<(), BrokerStopped> {
         let worked = self.node.work(self.view.now(), &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
-            if let Effect::InstallSnapshot { applied } = effect {
-                self.install(applied, doors).await?;
-            } else {
-                self.perform(effect)?;
-            }
+            self.perform(effect)?;
         }
         worked.map_err(BrokerStopped::Replica)
     }
@@ -379,10 +321,13 @@ impl Runner {
             Effect::Persist(step) => self.journal.persist(step),
             Effect::Send(message) => self.peers.send(message),
             Effect::Reply { to, reply } => self.reply(to, reply),
-            Effect::CompleteCheckpoint {
+            Effect::SealCheckpoint {
                 hard_state,
                 captured,
             } => self.journal.seal(hard_state, captured),
+            Effect::CompleteCheckpoint(captured, synced) => {
+                self.complete_checkpoint(captured, synced)?;
+            }
             Effect::TrimJournal { before } => self.journal.trim_before(before),
             Effect::HoldSnapshot => self.hold_snapshot()?,
             Effect::ReleaseSnapshot => self.release_snapshot()?,
@@ -395,7 +340,9 @@ impl Runner {
                 self.fetching = Some(self.fetcher.fetch(from, manifest));
             }
             Effect::DropFetched => self.drop_fetched(),
-            Effect::InstallSnapshot { .. } => unreachable!("taken before"),
+            Effect::EndJournal => self.journal.end(),
+            Effect::Install { applied } => self.install(applied)?,
+            Effect::Ended => self.ended = true,
         }
         Ok(())
     }
@@ -449,6 +396,11 @@ impl Runner {
             .expect("nobody panics with it")
             .take();
         let Some(held) = held else { return Ok(()) };
+        if self.node.is_installing() {
+            // The folder is about to be read again: nothing else may work in it then.
+            release(&held);
+            return Ok(());
+        }
         let lock = Arc::clone(&self.home.lock);
         let body = move || {
             let _lock = lock;
@@ -473,7 +425,6 @@ impl Runner {
             drop(done.blocking_send(word));
         };
         let thread = thread::Builder::new().name(name.into()).spawn(body);
-        self.busy_threads += 1;
         thread.map(drop).map_err(BrokerStopped::Thread)
     }
 
@@ -499,27 +450,13 @@ impl Runner {
 
     fn drop_fetched(&mut self) {
         self.fetched = None;
-        if let Err(error) = Incoming::forget(&*self.home.disk, &self.home.folder) {
-            warn!(
-                error = &error as &(dyn std::error::Error + 'static),
-                "a snapshot that is not needed stays on the disk until the next start"
-            );
-        }
+        forget_fetched(&*self.home.disk, &self.home.folder);
     }
 
-    /// Puts the snapshot that was fetched in the place of everything here, and starts again from the folder. What the
-    /// journal was told before goes to disk first: a vote that was promised stays promised.
-    async fn install(
-        &mut self,
-        applied: EntryIndex,
-        doors: &mut Doors,
-    ) -> Result<(), BrokerStopped> {
+    /// Puts the snapshot that was fetched in the place of everything here, and goes on from the folder.
+    fn install(&mut self, applied: EntryIndex) -> Result<(), BrokerStopped> {
         let fetched = self.fetched.take();
         let fetched = fetched.expect("only what was fetched is installed");
-        self.ending.busy();
-        self.journal.end();
-        self.wait_for_threads(doors).await?;
-        self.put_in_line(fetched)?;
         let Home {
             disk,
             folder,
@@ -528,85 +465,23 @@ impl Runner {
             identity,
             ..
         } = &self.home;
-        let recovered = recover(disk, folder, storage).map_err(BrokerStopped::Recovery)?;
+        let recovered = install(disk, folder, storage, fetched).map_err(|error| match error {
+            InstallError::Snapshot(error) => BrokerStopped::Install(error),
+            InstallError::Recovery(error) => BrokerStopped::Recovery(error),
+        })?;
         if recovered.installed.is_some() {
             info!(applied = applied.0, "snapshot installed");
             metrics::counter!("log_snapshots_installed_total").increment(1);
         }
-        let (node, log) = assemble_again(
-            folder,
-            *limits,
-            identity,
-            recovered,
-            &self.view.shared,
-            self.view.now(),
-        )
-        .map_err(BrokerStopped::Node)?;
-        self.node = node;
+        let now = self.view.now();
+        let log = self
+            .node
+            .go_on_from(folder, *limits, identity, recovered, now)
+            .map_err(BrokerStopped::Node)?;
         self.journal = start_journal(log, &self.heard_in).map_err(BrokerStopped::Thread)?;
         self.node
-            .work(self.view.now(), &mut self.effects)
+            .work(now, &mut self.effects)
             .map_err(BrokerStopped::Replica)
-    }
-
-    /// From here on the next start takes the snapshot over. What turns out not to be what was promised is forgotten: this
-    /// replica then starts again as it was, and the leader will tell again.
-    fn put_in_line(&mut self, fetched: Incoming) -> Result<(), BrokerStopped> {
-        if let Err(error) = can_be_gone_on_from(&fetched) {
-            warn!(
-                error = &*error as &(dyn std::error::Error + 'static),
-                "snapshot cannot be read by this version"
-            );
-            self.drop_fetched();
-            return Ok(());
-        }
-        match fetched.finish() {
-            Ok(()) => Ok(()),
-            Err(error @ SnapshotError::Io { .. }) => Err(BrokerStopped::Install(error)),
-            Err(error) => {
-                warn!(
-                    error = &error as &(dyn std::error::Error + 'static),
-                    "snapshot is not what was promised"
-                );
-                self.drop_fetched();
-                Ok(())
-            }
-        }
-    }
-
-    /// Hears the last words of the old replica's threads. What relied on their writes may be sent; nothing else matters.
-    async fn wait_for_threads(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
-        let mut journal_ended = false;
-        while !journal_ended || self.busy_threads != 0 {
-            let word = doors.heard.recv().await;
-            match word.expect("this end holds a sender of its own") {
-                Heard::Written(Written::Persisted { then_send, .. }) => {
-                    then_send
-                        .into_iter()
-                        .for_each(|message| self.peers.send(message));
-                }
-                Heard::Written(Written::Sealed(..)) => {}
-                Heard::Written(Written::Broken(error)) => {
-                    return Err(BrokerStopped::Journal(error));
-                }
-                Heard::Written(Written::Panicked) => {
-                    return Err(BrokerStopped::Panicked { thread: "journal" });
-                }
-                Heard::Written(Written::Ended) => journal_ended = true,
-                Heard::Panicked { thread } => return Err(BrokerStopped::Panicked { thread }),
-                Heard::Checkpoint(done) => {
-                    self.busy_threads -= 1;
-                    done.map_err(BrokerStopped::Checkpoint)?;
-                }
-                Heard::Held(held) => {
-                    self.busy_threads -= 1;
-                    if let Ok(Some(outgoing)) = held {
-                        release(&outgoing);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

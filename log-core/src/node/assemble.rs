@@ -64,34 +64,41 @@ pub(crate) fn assemble(
     Ok((node, shared, parts.log))
 }
 
-/// Puts a node together again after a snapshot was installed: everybody who knows the old one sees the new.
-pub(crate) fn assemble_again(
-    folder: &Path,
-    limits: Limits,
-    identity: &Identity,
-    recovered: Recovered,
-    shared: &Arc<Shared>,
-    now: Now,
-) -> Result<(Node, EntryLog), NodeError> {
-    let parts = Parts::read(folder, identity, recovered)?;
-    {
-        // Under one lock, as when a command is applied: a reader that sees an offset finds its bytes.
-        let mut state = shared.state.write().expect("nobody panicked with it");
-        let mut command = shared.clocks.command();
-        command.follow(parts.state.clock(), now.elapsed);
-        *state = parts.state;
-        *shared.partitions.write().expect("nobody panicked with it") = Arc::new(parts.partitions);
+impl Node {
+    /// Goes on from the folder after a snapshot was installed: everybody who knows the old replica sees the new.
+    ///
+    /// # Errors
+    /// [`NodeError`]
+    pub(crate) fn go_on_from(
+        &mut self,
+        folder: &Path,
+        limits: Limits,
+        identity: &Identity,
+        recovered: Recovered,
+        now: Now,
+    ) -> Result<EntryLog, NodeError> {
+        let parts = Parts::read(folder, identity, recovered)?;
+        {
+            // Under one lock, as when a command is applied: a reader that sees an offset finds its bytes.
+            let shared = &self.shared;
+            let mut state = shared.state.write().expect("nobody panicked with it");
+            let mut command = shared.clocks.command();
+            command.follow(parts.state.clock(), now.elapsed);
+            *state = parts.state;
+            let mut partitions = shared.partitions.write().expect("nobody panicked with it");
+            *partitions = Arc::new(parts.partitions);
+        }
+        self.replica = Replica::new(
+            parts.driver,
+            parts.membership,
+            Arc::clone(&self.shared),
+            parts.applied,
+            limits.checkpoint_bytes,
+        );
+        self.replica.publish_anew();
+        self.installation = None;
+        Ok(parts.log)
     }
-    let mut replica = Replica::new(
-        parts.driver,
-        parts.membership,
-        Arc::clone(shared),
-        parts.applied,
-        limits.checkpoint_bytes,
-    );
-    replica.publish_anew();
-    let node = Node::new(replica, limits.groups, Arc::clone(shared));
-    Ok((node, parts.log))
 }
 
 /// What a data folder gives.

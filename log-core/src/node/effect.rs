@@ -7,7 +7,7 @@ use super::reply::NodeReply;
 use crate::consensus::{Message, Persist};
 use crate::entry::HardState;
 use crate::ids::{EntryIndex, ReplicaId, RequestId};
-use crate::storage::PendingCheckpoint;
+use crate::storage::{PendingCheckpoint, Synced};
 
 /// What must happen, in the order given.
 #[derive(Debug)]
@@ -26,13 +26,15 @@ pub(crate) enum Effect {
         /// The reply, of the request's kind.
         reply: NodeReply,
     },
-    /// Write this promise, then complete the checkpoint, away from the replica's own thread.
-    CompleteCheckpoint {
+    /// Write this promise; [`super::Input::CheckpointSealed`] follows.
+    SealCheckpoint {
         /// Covers the checkpoint.
         hard_state: HardState,
         /// What the checkpoint keeps.
         captured: PendingCheckpoint,
     },
+    /// Complete the checkpoint, away from the node's own thread; [`super::Input::CheckpointDurable`] follows.
+    CompleteCheckpoint(PendingCheckpoint, Synced),
     /// The journal is no longer needed up to here (exclusive).
     TrimJournal {
         /// The first entry that stays.
@@ -51,12 +53,16 @@ pub(crate) enum Effect {
         /// Which files.
         manifest: Bytes,
     },
-    /// Put what was fetched in the place of everything here: end this replica, let the journal finish, and start again
-    /// from the folder. This replica takes no further input.
-    InstallSnapshot {
+    /// Let the journal finish: what was promised goes to disk first, a vote stays promised. From here on feed nothing but
+    /// what other threads say, until [`super::Input::JournalEnded`] has let [`Effect::Install`] follow.
+    EndJournal,
+    /// Install what was fetched (`install`), and have the node go on from the folder ([`super::Node::go_on_from`]).
+    Install {
         /// The last entry that it covers.
         applied: EntryIndex,
     },
     /// What was fetched is no longer needed.
     DropFetched,
+    /// The clean end, which [`super::Input::Stop`] asked for.
+    Ended,
 }

@@ -5,6 +5,7 @@ use crate::group;
 use crate::group::Caller;
 use crate::ids::{EntryIndex, GroupId, ReplicaId, RequestId};
 use crate::state::Command;
+use crate::storage::{PendingCheckpoint, Synced};
 
 /// What can happen to a node.
 #[derive(Debug)]
@@ -32,6 +33,12 @@ pub(crate) enum Input {
     Message(Message),
     /// Time passes.
     Tick,
+    /// The promise that a checkpoint relies on is on disk, as [`super::Effect::SealCheckpoint`] asked.
+    CheckpointSealed(PendingCheckpoint, Synced),
+    /// The journal has ended, as [`super::Effect::EndJournal`] asked.
+    JournalEnded,
+    /// Hand over, answer, take a checkpoint; [`super::Effect::Ended`] follows.
+    Stop,
     /// The checkpoint at this index is durable.
     CheckpointDurable {
         /// The last entry it covers.

@@ -14,6 +14,7 @@ mod effect;
 pub(crate) mod group_commit;
 mod group_coordinator;
 mod input;
+mod installation;
 mod node_error;
 mod now;
 pub(crate) mod partition_bound;
@@ -23,16 +24,18 @@ mod recorded_group;
 mod replica;
 mod reply;
 mod retention;
+mod stopping;
 mod view;
 
 use std::sync::Arc;
 
-pub(crate) use self::assemble::{Limits, assemble, assemble_again};
+pub(crate) use self::assemble::{Limits, assemble};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::command_clock::CommandClock;
 pub(crate) use self::effect::Effect;
 pub(crate) use self::group_coordinator::GroupCoordinator;
 pub(crate) use self::input::{GroupRequest, Input, NodeRequest, SnapshotLost};
+pub(crate) use self::installation::{InstallError, forget_fetched, install};
 pub use self::node_error::NodeError;
 pub(crate) use self::now::Now;
 pub use self::partition_bound::TooManyPartitions;
@@ -43,7 +46,9 @@ pub(crate) use self::reply::NodeReply;
 pub(crate) use self::view::Shared;
 pub use self::view::{Cluster, Leadership};
 
+use self::installation::Installation;
 use self::replica::{Proposer, Replica};
+use self::stopping::Stopping;
 use crate::consensus::Membership;
 use crate::group::GroupConfig;
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, RequestId};
@@ -56,6 +61,8 @@ pub(crate) struct Node {
     replica: Replica,
     groups: GroupCoordinator,
     shared: Arc<Shared>,
+    installation: Option<Installation>,
+    stopping: Option<Stopping>,
 }
 
 impl Node {
@@ -64,11 +71,16 @@ impl Node {
             replica,
             groups: GroupCoordinator::new(groups),
             shared,
+            installation: None,
+            stopping: None,
         }
     }
 
     /// Takes one input. Call [`Node::work`] after one or several: what several ask goes to disk with one write.
     pub(crate) fn take(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        if let Some(installation) = &mut self.installation {
+            return installation.take(input, &mut self.replica, effects);
+        }
         match input {
             Input::Request { id, request } => self.take_request(now, id, request, effects),
             Input::HandOver { to } => self.replica.hand_over_to(to),
@@ -82,7 +94,29 @@ impl Node {
             Input::CheckpointDurable { index } => self.replica.checkpoint_durable(index, effects),
             Input::SnapshotHeld(held) => self.replica.snapshot_held(held),
             Input::SnapshotServed { to } => self.replica.snapshot_served(to),
-            Input::SnapshotFetched(fetched) => self.replica.snapshot_fetched(fetched, effects),
+            Input::SnapshotFetched(fetched) => self.take_fetched(fetched, effects),
+            Input::CheckpointSealed(captured, synced) => {
+                effects.push(Effect::CompleteCheckpoint(captured, synced));
+            }
+            Input::Stop => {
+                self.stopping = Some(Stopping::begin(&mut self.replica, now.elapsed));
+            }
+            Input::JournalEnded => unreachable!("it ends before an installation only"),
+        }
+    }
+
+    /// A node that is about to end leaves it to the next start.
+    fn take_fetched(
+        &mut self,
+        fetched: Result<EntryIndex, SnapshotLost>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.stopping.is_some() {
+            return effects.push(Effect::DropFetched);
+        }
+        if let Some(applied) = self.replica.snapshot_fetched(fetched, effects) {
+            self.installation = Some(Installation::of(applied));
+            effects.push(Effect::EndJournal);
         }
     }
 
@@ -93,7 +127,12 @@ impl Node {
         request: NodeRequest,
         effects: &mut Vec<Effect>,
     ) {
+        let takes_requests = self.stopping.is_none_or(Stopping::takes_requests);
         match request {
+            NodeRequest::Propose(_) | NodeRequest::ChangeMembership(_) if !takes_requests => {
+                let reply = NodeReply::Outcome(Err(ProposeError::Stopped));
+                effects.push(Effect::Reply { to: id, reply });
+            }
             NodeRequest::Propose(command) => {
                 self.replica
                     .propose(now, Proposer::Request(id), command, effects);
@@ -104,8 +143,7 @@ impl Node {
             NodeRequest::ReadBarrier => self.replica.read(id, effects),
             NodeRequest::Group(request) => {
                 // A message of this round may have ended the epoch.
-                self.groups
-                    .follow(now.elapsed, self.replica.leads(), effects);
+                self.groups.follow(now.elapsed, self.coordinates(), effects);
                 self.groups
                     .request(now.elapsed, id, request, &self.shared, effects);
             }
@@ -117,11 +155,14 @@ impl Node {
     /// # Errors
     /// [`ReplicaError`]: this node must not go on. Effects pushed before it are still right.
     pub(crate) fn work(&mut self, now: Now, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        if let Some(installation) = &mut self.installation {
+            installation.go_on(&self.replica, effects);
+            return Ok(());
+        }
         loop {
             self.propose_records(now, effects);
             self.replica.work(now, effects)?;
-            self.groups
-                .follow(now.elapsed, self.replica.leads(), effects);
+            self.groups.follow(now.elapsed, self.coordinates(), effects);
             let decided = self.replica.take_decided_records();
             if decided.is_empty() {
                 break;
@@ -133,11 +174,20 @@ impl Node {
             }
         }
         self.groups.resume_some(now.elapsed, &self.shared, effects);
+        if let Some(stopping) = self.stopping {
+            self.stopping = Some(stopping.go_on(&mut self.replica, now.elapsed, effects));
+        }
         debug_assert!(
             is_published_first(effects),
             "who has a reply must not find an older leader, quorum or member list"
         );
         Ok(())
+    }
+
+    /// The epoch in which this node coordinates the groups: as it leads, and until it is about to end.
+    fn coordinates(&self) -> Option<LeaderEpoch> {
+        let takes_requests = self.stopping.is_none_or(Stopping::takes_requests);
+        self.replica.leads().filter(|_| takes_requests)
     }
 
     /// What was decided in one epoch must not be recorded in another, where the groups were resumed without it.
@@ -166,19 +216,9 @@ impl Node {
         self.replica.campaign();
     }
 
-    /// Takes a checkpoint of this moment. None may be under way.
-    pub(crate) fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
-        self.replica.capture_checkpoint(effects);
-    }
-
-    /// Whether the checkpoint's files are being written or held.
-    pub(crate) fn is_checkpointing(&self) -> bool {
-        self.replica.is_checkpointing()
-    }
-
-    /// Whether the outcome of a proposal is not known yet.
-    pub(crate) fn has_proposals(&self) -> bool {
-        self.replica.has_proposals()
+    /// Whether a snapshot is being installed: the driver feeds nothing but the last words of what writes in the folder.
+    pub(crate) fn is_installing(&self) -> bool {
+        self.installation.is_some()
     }
 
     /// Whether it leads, or is about to.

@@ -86,7 +86,6 @@ pub(super) struct Replica {
     leader_disk: LeaderDisk,
     unsynced: Unsynced,
     publisher: Publisher,
-    ended: bool,
 }
 
 impl Replica {
@@ -122,7 +121,6 @@ impl Replica {
             leader_disk: LeaderDisk::default(),
             unsynced: Unsynced::default(),
             publisher: Publisher::after(applied),
-            ended: false,
         }
     }
 
@@ -171,9 +169,6 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`]: this replica must not go on. Effects pushed before it are still right.
     pub(super) fn work(&mut self, now: Now, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        if self.ended {
-            return Ok(());
-        }
         let worked = self.work_through(now, effects);
         if let Some(published) = self.publisher.take() {
             // Behind what a round before has published and its driver has not performed yet.

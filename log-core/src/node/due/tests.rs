@@ -140,7 +140,7 @@ impl Alone {
 
     fn stopped(mut self) -> SimDisk {
         let mut effects = Vec::new();
-        self.node.capture_checkpoint(&mut effects);
+        self.node.take(self.clock.now(), Input::Stop, &mut effects);
         self.work(effects);
         let Self {
             disk, shared, log, ..
@@ -180,7 +180,7 @@ impl Alone {
             for effect in std::mem::take(&mut effects) {
                 match effect {
                     Effect::Persist(step) => self.persist(step, &mut effects),
-                    Effect::CompleteCheckpoint {
+                    Effect::SealCheckpoint {
                         hard_state,
                         captured,
                     } => self.complete(Job::Seal(hard_state, captured), &mut effects),

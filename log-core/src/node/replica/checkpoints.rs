@@ -27,12 +27,17 @@ impl CheckpointPlan {
 
 impl Replica {
     /// Whether the checkpoint's files are being written or held.
-    pub(crate) fn is_checkpointing(&self) -> bool {
+    pub(in crate::node) fn is_checkpointing(&self) -> bool {
         self.checkpoint.under_way || self.snapshot.holding
     }
 
+    /// The one that was under way will not become durable here.
+    pub(in crate::node) fn checkpoint_ended(&mut self) {
+        self.checkpoint.under_way = false;
+    }
+
     /// Takes a checkpoint of this moment. None may be under way.
-    pub(crate) fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::node) fn capture_checkpoint(&mut self, effects: &mut Vec<Effect>) {
         self.checkpoint.under_way = true;
         self.checkpoint.bytes_since = 0;
         let state = self
@@ -46,7 +51,7 @@ impl Replica {
             state: state.encode().into(),
             membership: self.membership.encode().into(),
         });
-        effects.push(Effect::CompleteCheckpoint {
+        effects.push(Effect::SealCheckpoint {
             hard_state: self.driver.hard_state(),
             captured,
         });

@@ -47,23 +47,25 @@ impl Replica {
         }
     }
 
+    /// The entry of a snapshot that is to be installed; this replica takes no further input then.
     pub(in crate::node) fn snapshot_fetched(
         &mut self,
         fetched: Result<EntryIndex, SnapshotLost>,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> Option<EntryIndex> {
         let asked = self.snapshot.fetching.take();
         let (Ok(applied), Some((asked, epoch))) = (fetched, asked) else {
-            return;
+            return None;
         };
         // Meanwhile entries may have come. What they brought may be promised to the leader: never go back. And a leader
         // whose manifest is of another entry than its message says is not believed.
         if applied != asked || !self.driver.lacks(applied, epoch) {
-            return effects.push(Effect::DropFetched);
+            effects.push(Effect::DropFetched);
+            return None;
         }
         self.let_askers_go(effects);
-        self.ended = true;
-        effects.push(Effect::InstallSnapshot { applied });
+        self.let_snapshot_go(effects);
+        Some(applied)
     }
 
     pub(super) fn hold_snapshot_when_wanted(&mut self, effects: &mut Vec<Effect>) {

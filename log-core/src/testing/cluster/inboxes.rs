@@ -28,6 +28,11 @@ impl Inboxes {
         waits && !std::mem::replace(&mut self.planned, true)
     }
 
+    /// A round that was planned takes nothing.
+    pub(super) fn put_off(&mut self) {
+        self.planned = false;
+    }
+
     /// The inputs of a round, `most` of them at most.
     pub(super) fn take(&mut self, most: usize) -> Vec<Input> {
         self.planned = false;

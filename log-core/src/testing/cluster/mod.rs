@@ -354,6 +354,7 @@ impl Cluster {
             checkpoint_waits,
             hold_waits,
             fetch_waits,
+            ended,
             overdue,
             untimely,
         } = self.nodes[node].outbound();
@@ -392,12 +393,18 @@ impl Cluster {
             self.answer(node, asker, said);
         }
         self.watch(node);
+        if ended {
+            self.ended(node, Ended::Stopped);
+        }
     }
 
     fn watch(&mut self, node: usize) {
         if let Some(fingerprint) = self.nodes[node].newly_applied() {
             let view = self.nodes[node].view().expect("it has just applied");
             self.history.applied(&view, fingerprint, self.now);
+        }
+        if let Some((promised, found)) = self.nodes[node].newly_forgotten() {
+            self.history.forgot(node, promised, found);
         }
         for _ in 0..self.nodes[node].newly_installed() {
             self.coverage.count("snapshots installed");

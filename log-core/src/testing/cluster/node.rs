@@ -33,6 +33,8 @@ pub(super) enum Ended {
     PowerCut,
     /// Its process was killed; what it wrote stays.
     Killed,
+    /// It was asked to, and ended cleanly.
+    Stopped,
     /// Its disk was full, or a sync failed: it stopped, and may be started again.
     DiskFailed,
     /// It found damage in its files, and will not go on with them.
@@ -57,6 +59,8 @@ pub(super) struct SimNode {
     /// Whether it found damage: it does not start again.
     out: bool,
     seat: Seat,
+    /// The latest epoch in which it has voted or taken entries: others count on it.
+    promised: LeaderEpoch,
     full: bool,
     failing_sync: Arc<FailingSync>,
     planted: Option<Planted>,
@@ -170,6 +174,7 @@ impl SimNode {
             flipped: None,
             out: false,
             seat: Seat::Votes,
+            promised: LeaderEpoch(0),
             full: false,
             failing_sync: Arc::default(),
             planted: plan.planted,
@@ -206,6 +211,7 @@ impl SimNode {
         let voted = (self.seat != Seat::Leaves).then_some(self.identity.replica);
         self.seat = Seat::joins(voted);
         self.identity.replica = ReplicaId(chance.random_range(1..=u64::MAX));
+        self.promised = LeaderEpoch(0);
         self.lose_disk(chance.random());
         self.full = false;
         self.flipped = None;
@@ -504,6 +510,10 @@ impl SimNode {
         self.with(|process| Ok(process.run_errand(errand)))
     }
 
+    pub(super) fn stop(&mut self) -> Result<(), Ended> {
+        self.with(Process::stop)
+    }
+
     pub(super) fn hand_over(&mut self) -> Result<(), Ended> {
         self.with(|process| {
             process.hand_over();
@@ -538,7 +548,16 @@ impl SimNode {
     }
 
     pub(super) fn outbound(&mut self) -> Outbound {
-        self.up.as_mut().map(Process::outbound).unwrap_or_default()
+        let outbound = self.up.as_mut().map(Process::outbound).unwrap_or_default();
+        let promised = outbound.messages.iter().filter_map(promised);
+        self.promised = promised.fold(self.promised, LeaderEpoch::max);
+        outbound
+    }
+
+    /// The epoch that it has gone back to from one in which others count on it, looked at once after its folder was read.
+    pub(super) fn newly_forgotten(&mut self) -> Option<(LeaderEpoch, LeaderEpoch)> {
+        let promises = self.up.as_mut()?.promises.take()?;
+        (promises < self.promised).then_some((self.promised, promises))
     }
 
     pub(super) fn applied(&self) -> Option<EntryIndex> {
@@ -556,4 +575,15 @@ impl SimNode {
     pub(super) fn newly_leading(&mut self) -> Option<LeaderEpoch> {
         self.up.as_mut()?.newly_leading()
     }
+}
+
+/// The epoch in which the sender of a message has voted, or has taken entries: both are on its disk.
+fn promised(message: &Message) -> Option<LeaderEpoch> {
+    use raft::eraftpb::MessageType::{MsgAppendResponse, MsgRequestVoteResponse};
+    let promises = matches!(
+        message.get_msg_type(),
+        MsgAppendResponse | MsgRequestVoteResponse
+    );
+    let epoch = u32::try_from(message.term).ok()?;
+    (promises && !message.reject).then_some(LeaderEpoch(epoch))
 }

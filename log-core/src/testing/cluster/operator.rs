@@ -76,7 +76,7 @@ impl Cluster {
     /// Whoever is told that a change is done may take the next machine away, even that of the leader who said so, and
     /// then the power may go: those left must know who votes.
     fn rely_on(&mut self, leader: usize) {
-        if self.is_calm() || self.chance.random_bool(0.7) || !self.can_do_without(leader) {
+        if self.is_calm() || self.chance.random_bool(0.2) || !self.can_do_without(leader) {
             return;
         }
         self.coverage.count("changes of members relied on");

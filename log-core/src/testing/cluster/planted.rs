@@ -13,7 +13,7 @@ use super::process::GROUPS;
 use super::request::{Request, Said};
 use super::topic;
 use super::view::View;
-use crate::consensus::{Message, Persist};
+use crate::consensus::{MembershipChange, Message, Persist};
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, LeaderEpoch, RequestId, TimestampMs};
 use crate::node::{
@@ -56,9 +56,11 @@ pub enum Planted {
     GroupsOfAnOldEpochAnswerOn,
     /// A damaged entry of the journal ends it, as if it were the torn tail.
     DamagedEntrySkipped,
+    /// What the journal says beyond a snapshot is dropped when that is installed: the epoch is the snapshot's, and the vote none.
+    JournalDroppedAtInstallation,
     /// A node whose disk was lost comes back empty under its old name, and votes.
     RefilledNodeVotesEarly,
-    /// A change of members is called done while only the leader would know of it after a power cut.
+    /// The last change of an errand is called done when it is asked for: a power cut later nobody may know of it.
     DoneBeforeKnown,
     /// A follower's answers to heart-beats wait behind what it writes.
     HeartbeatsWaitForTheDisk,
@@ -78,7 +80,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 23] = [
+    pub const ALL: [Planted; 24] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
@@ -93,6 +95,7 @@ impl Planted {
         Planted::FencedMemberCommits,
         Planted::GroupsOfAnOldEpochAnswerOn,
         Planted::DamagedEntrySkipped,
+        Planted::JournalDroppedAtInstallation,
         Planted::RefilledNodeVotesEarly,
         Planted::DoneBeforeKnown,
         Planted::HeartbeatsWaitForTheDisk,
@@ -237,6 +240,21 @@ impl Planted {
     pub(super) fn spoil_recovered(self, recovered: &mut Recovered, disk: &dyn Disk, folder: &Path) {
         if self == Self::AppliedWithoutTheCheckpointsIndex {
             forget_the_index(recovered, disk, folder);
+        }
+    }
+
+    /// Whether the operator is told that this change is done when it is asked for.
+    pub(super) fn tells_early(self, change: MembershipChange) -> bool {
+        self == Self::DoneBeforeKnown && !matches!(change, MembershipChange::AddLearner(_))
+    }
+
+    /// Spoils what an installation found in the folder.
+    pub(super) fn spoil_installed(self, recovered: &mut Recovered) {
+        if let (Self::JournalDroppedAtInstallation, Some(kept), true) =
+            (self, &recovered.checkpoint, recovered.entries.is_empty())
+        {
+            recovered.hard_state.epoch = kept.epoch;
+            recovered.hard_state.vote = None;
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Outbound {
     pub(super) hold_waits: bool,
     /// Whether a part of a snapshot is to be fetched.
     pub(super) fetch_waits: bool,
+    /// Whether it has ended cleanly.
+    pub(super) ended: bool,
     /// Whose transactions were open for too long, as housekeeping has it.
     pub(super) overdue: Vec<TransactionalId>,
     /// What no clock excuses.
@@ -148,7 +150,7 @@ pub(super) struct Process {
     issued: u64,
     ticks: u64,
     pub(super) outbound: Outbound,
-    inboxes: Inboxes,
+    pub(super) inboxes: Inboxes,
     /// For a planted bug.
     round_outcomes: Option<RoundOutcomes>,
     old_groups: Option<OldGroups>,
@@ -159,12 +161,19 @@ pub(super) struct Process {
     /// The time of the last command that this node proposed, in which epoch and when.
     stamped: Option<(LeaderEpoch, TimestampMs, Duration)>,
     proof: Option<Proof>,
-    planted: Option<Planted>,
+    pub(super) planted: Option<Planted>,
     /// The step that a planted bug confirms before its time.
     told_early: Option<u64>,
     pub(super) fetch: Option<Fetch>,
     pub(super) fetched: Option<Incoming>,
     installs: bool,
+    ends: bool,
+    /// What the journal's thread has said and the node has not heard yet.
+    words_left: usize,
+    /// Whether an installation waits for the journal's last word.
+    journal_ends: bool,
+    /// The epoch that its folder promises, as it was read last, until that is looked at.
+    pub(super) promises: Option<LeaderEpoch>,
     /// How many snapshots it has installed since somebody asked.
     pub(super) installed: u64,
 }
@@ -208,6 +217,7 @@ impl Process {
         if let Some(bug) = planted {
             bug.spoil_recovered(&mut recovered, &*home.disk, &home.folder);
         }
+        let promises = recovered.hard_state.epoch;
         let assembled = assemble(
             &home.folder,
             home.limits,
@@ -246,6 +256,10 @@ impl Process {
             fetch: None,
             fetched: None,
             installs: false,
+            ends: false,
+            words_left: 0,
+            journal_ends: false,
+            promises: Some(promises),
             installed: 0,
         })
     }
@@ -259,6 +273,9 @@ impl Process {
     }
 
     pub(super) fn tick(&mut self) -> Result<(), Failure> {
+        if self.node.is_installing() {
+            return Ok(());
+        }
         self.ticks += 1;
         self.take(Input::Tick)?;
         if self.ticks.is_multiple_of(TICKS_BETWEEN_ROUNDS) {
@@ -284,6 +301,10 @@ impl Process {
 
     /// A round of its thread: several inputs of a kind, then work.
     pub(super) fn take_several(&mut self, most: usize) -> Result<(), Failure> {
+        if self.node.is_installing() {
+            self.inboxes.put_off();
+            return Ok(());
+        }
         let inputs = self.inboxes.take(most);
         self.outbound.taken_together = inputs.len();
         if let Some(outcomes) = &mut self.round_outcomes {
@@ -414,15 +435,43 @@ impl Process {
         let Some(group) = self.writing.take() else {
             return Ok(());
         };
+        if self.node.is_installing() {
+            self.heard_late.clear();
+        }
         for message in std::mem::take(&mut self.heard_late) {
             self.take(Input::Message(message))?;
         }
         let mut said = Vec::new();
         let written = group.write(&mut self.log, &mut |word| said.push(word));
         written.map_err(|error| Failure::of(&error))?;
-        said.into_iter().try_for_each(|word| self.written(word))?;
+        self.words_left = said.len();
+        for word in said {
+            self.words_left -= 1;
+            self.written(word)?;
+        }
         self.outbound.messages.append(&mut self.held_back);
+        self.end_journal_when_done()
+    }
+
+    /// The last word of the journal's thread, where an installation waits for it.
+    fn end_journal_when_done(&mut self) -> Result<(), Failure> {
+        if self.words_left != 0 {
+            return Ok(());
+        }
         self.take_what_waits();
+        if !self.journal_ends || self.writing.is_some() {
+            return Ok(());
+        }
+        self.journal_ends = false;
+        self.take(Input::JournalEnded)
+    }
+
+    /// The journal's thread ends after the node: what waits for it goes to disk.
+    fn write_all_that_waits(&mut self) -> Result<(), Failure> {
+        while let Some(group) = self.writing.take().or_else(|| self.journal.next()) {
+            let written = group.write(&mut self.log, &mut |_| {});
+            written.map_err(|error| Failure::of(&error))?;
+        }
         Ok(())
     }
 
@@ -441,9 +490,7 @@ impl Process {
                 self.take(Input::Persisted { number })
             }
             Written::Sealed(captured, synced) => {
-                self.sealed.push_back((captured, synced));
-                self.outbound.checkpoint_waits = true;
-                Ok(())
+                self.take(Input::CheckpointSealed(captured, synced))
             }
             Written::Broken(_) | Written::Ended | Written::Panicked => {
                 unreachable!("said by the thread, not the group")
@@ -490,6 +537,11 @@ impl Process {
         if std::mem::take(&mut self.installs) {
             self.install()?;
         }
+        if std::mem::take(&mut self.ends) {
+            self.write_all_that_waits()?;
+            self.outbound.ended = true;
+        }
+        self.end_journal_when_done()?;
         self.follow_leadership();
         Ok(())
     }
@@ -522,10 +574,14 @@ impl Process {
         match effect {
             Effect::Publish(published) => self.published.update(published),
             Effect::Persist(step) => self.persist(step),
-            Effect::CompleteCheckpoint {
+            Effect::SealCheckpoint {
                 hard_state,
                 captured,
             } => self.ask_journal(Job::Seal(hard_state, captured)),
+            Effect::CompleteCheckpoint(captured, synced) => {
+                self.sealed.push_back((captured, synced));
+                self.outbound.checkpoint_waits = true;
+            }
             Effect::TrimJournal { before } => self.ask_journal(Job::TrimBefore(before)),
             Effect::Send(message) => self.send(message),
             Effect::Reply { to, reply } => self.replied(to, reply),
@@ -533,7 +589,9 @@ impl Process {
             Effect::ReleaseSnapshot => self.release_snapshot(),
             Effect::FetchSnapshot { from, manifest, .. } => self.begin_fetch(from, &manifest),
             Effect::DropFetched => self.drop_fetched(),
-            Effect::InstallSnapshot { .. } => self.installs = true,
+            Effect::EndJournal => self.journal_ends = true,
+            Effect::Install { .. } => self.installs = true,
+            Effect::Ended => self.ends = true,
         }
     }
 
@@ -633,6 +691,9 @@ impl Process {
         match step {
             Step::Change(change) => {
                 self.request(Awaiting::Nobody, NodeRequest::ChangeMembership(change));
+                if self.planted.is_some_and(|bug| bug.tells_early(change)) {
+                    return Some(Step::Done);
+                }
             }
             Step::HandOver(to) => self.ask(Input::HandOver { to }),
             Step::Done => return Some(self.prove(errand, &membership, &quorum)),
@@ -643,9 +704,6 @@ impl Process {
 
     /// It is done once most voters would know so after a power cut.
     fn prove(&mut self, errand: Errand, membership: &Membership, quorum: &Quorum) -> Step {
-        if self.planted == Some(Planted::DoneBeforeKnown) {
-            return Step::Done;
-        }
         let epoch = quorum.epoch;
         let begun = |proof: &Proof| proof.errand == errand && proof.epoch == epoch;
         let Some(proof) = self.proof.filter(begun) else {
@@ -654,6 +712,14 @@ impl Process {
         };
         let is_known = most_have(membership, quorum, proof.entry);
         if is_known { Step::Done } else { Step::Wait }
+    }
+
+    /// It is to end cleanly.
+    pub(super) fn stop(&mut self) -> Result<(), Failure> {
+        if self.node.is_installing() {
+            return Ok(());
+        }
+        self.take(Input::Stop)
     }
 
     /// Another is to lead, as before a planned stop.

@@ -6,9 +6,8 @@ use super::failure::Failure;
 use super::process::{FETCH_FAILURES_MAX, Fetch, Process};
 use crate::consensus::{HeldSnapshot, Membership};
 use crate::ids::{EntryIndex, ReplicaId};
-use crate::node::group_commit::Written;
-use crate::node::{Input, SnapshotLost, assemble_again};
-use crate::storage::{Incoming, Manifest, NextChunk, Outgoing, hold, recover};
+use crate::node::{Input, SnapshotLost, forget_fetched, install};
+use crate::storage::{Incoming, Manifest, NextChunk, Outgoing, hold};
 
 use std::sync::Arc;
 
@@ -65,7 +64,8 @@ fn held(outgoing: &Outgoing) -> HeldSnapshot {
 impl Process {
     pub(super) fn begin_fetch(&mut self, from: ReplicaId, manifest: &[u8]) {
         let manifest = Manifest::decode(manifest).expect("a leader of ours encoded it");
-        let opened = Incoming::open(&self.home.disk, &self.home.folder, manifest);
+        let (disk, folder) = (&self.home.disk, &self.home.folder);
+        let opened = Incoming::open(disk, folder, manifest);
         self.fetch = opened.ok().map(|incoming| Fetch {
             from,
             incoming,
@@ -115,58 +115,27 @@ impl Process {
 
     pub(super) fn drop_fetched(&mut self) {
         self.fetched = None;
-        // What is left over is removed by the next start.
-        Incoming::forget(&*self.home.disk, &self.home.folder).err();
+        forget_fetched(&*self.home.disk, &self.home.folder);
     }
 
-    /// Puts what was fetched in the place of everything here, and starts again from the folder. What the journal was
-    /// told before goes to disk first: a vote that was promised stays promised.
+    /// Puts what was fetched in the place of everything here, and goes on from the folder.
     pub(super) fn install(&mut self) -> Result<(), Failure> {
-        self.end_the_journal()?;
-        self.end_the_checkpoint()?;
-        self.release_snapshot();
-        let fetched = self
-            .fetched
-            .take()
-            .expect("only what was fetched is installed");
-        fetched.finish().map_err(|error| Failure::of(&error))?;
+        let fetched = self.fetched.take();
+        let fetched = fetched.expect("only what was fetched is installed");
         let home = &self.home;
-        let recovered = recover(&home.disk, &home.folder, &home.storage);
-        let recovered = recovered.map_err(|error| Failure::of(&error))?;
-        let (folder, identity) = (&home.folder, &home.identity);
-        let again = assemble_again(
-            folder,
-            home.limits,
-            identity,
-            recovered,
-            &self.shared,
-            self.clock.now(),
-        );
-        let (node, log) = again.map_err(|error| Failure::of(&error))?;
-        (self.node, self.log) = (node, log);
-        self.installed += 1;
+        let recovered = install(&home.disk, &home.folder, &home.storage, fetched);
+        let mut recovered = recovered.map_err(|error| Failure::of(&error))?;
+        if let Some(bug) = self.planted {
+            bug.spoil_installed(&mut recovered);
+        }
+        self.promises = Some(recovered.hard_state.epoch);
+        self.installed += u64::from(recovered.installed.is_some());
+        let now = self.clock.now();
+        let log = self
+            .node
+            .go_on_from(&home.folder, home.limits, &home.identity, recovered, now);
+        self.log = log.map_err(|error| Failure::of(&error))?;
+        self.outbound.inputs_wait |= self.inboxes.want_a_round();
         self.work()
-    }
-
-    fn end_the_journal(&mut self) -> Result<(), Failure> {
-        while let Some(group) = self.writing.take().or_else(|| self.journal.next()) {
-            let mut said = Vec::new();
-            let written = group.write(&mut self.log, &mut |word| said.push(word));
-            written.map_err(|error| Failure::of(&error))?;
-            for word in said {
-                if let Written::Persisted { then_send, .. } = word {
-                    self.outbound.messages.extend(then_send);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn end_the_checkpoint(&mut self) -> Result<(), Failure> {
-        while let Some((captured, synced)) = self.sealed.pop_front() {
-            let completed = captured.complete(synced);
-            completed.map_err(|error| Failure::of(&error))?;
-        }
-        Ok(())
     }
 }

@@ -21,7 +21,7 @@ impl Cluster {
         self.within(self.plan.trouble_within, Event::Trouble);
         let node = self.chance.random_range(0..self.plan.nodes);
         let kinds = match self.plan.troubles {
-            Troubles::Everything => 27,
+            Troubles::Everything => 28,
             Troubles::Power => 8,
             Troubles::SlowDisks => return self.slow_disks_and_kill(),
             Troubles::SlowLeaders => return self.slow_leader(),
@@ -43,6 +43,7 @@ impl Cluster {
             22..=23 => self.hand_over(node),
             24 => self.slow_disks_everywhere(),
             25 => self.pause_leader(),
+            26 => self.stop(node),
             _ => self.dismiss(node),
         }
     }
@@ -76,6 +77,13 @@ impl Cluster {
         }
         self.coverage.count("kills");
         self.ended(node, Ended::Killed);
+    }
+
+    fn stop(&mut self, node: usize) {
+        if self.nodes[node].is_up() && !self.nodes[node].is_paused() {
+            self.coverage.count("nodes asked to stop");
+            self.with_node(node, SimNode::stop);
+        }
     }
 
     fn cut_link(&mut self, from: usize) {
@@ -232,6 +240,7 @@ impl Cluster {
             Ended::DiskFailed => self.coverage.count("ends by a failing disk"),
             Ended::Damaged => self.coverage.count("damage found"),
             Ended::Broke(error) => self.history.broke(node, error),
+            Ended::Stopped => self.coverage.count("clean ends"),
             Ended::Killed => {}
         }
         let was_out = self.nodes[node].is_out();

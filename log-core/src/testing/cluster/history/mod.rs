@@ -255,6 +255,15 @@ impl History {
 
 /// What nodes are seen to be.
 impl History {
+    /// A node's folder promises an earlier epoch than the node did.
+    pub(super) fn forgot(&mut self, node: usize, promised: LeaderEpoch, found: LeaderEpoch) {
+        self.violated(Violation::PromiseForgotten {
+            node,
+            promised,
+            found,
+        });
+    }
+
     /// A node has applied more. `fingerprint` is of its whole state.
     pub(super) fn applied(&mut self, view: &View<'_>, fingerprint: u64, now: Duration) {
         let index = view.applied;

@@ -145,6 +145,18 @@ pub enum Violation {
         /// What they are.
         after: Bounds,
     },
+    /// A node has voted or taken entries in an epoch, and does not know of it any more.
+    #[error(
+        "node {node} has promised epoch {promised}, and its folder knows of epoch {found} only"
+    )]
+    PromiseForgotten {
+        /// Who.
+        node: usize,
+        /// What others count on.
+        promised: LeaderEpoch,
+        /// What is left.
+        found: LeaderEpoch,
+    },
     /// A node answered a member as its coordinator, of a generation that by the node's own state is over.
     #[error(
         "node {node} answers a member of generation {generation}, and has generation {recorded} recorded"
