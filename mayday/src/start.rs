@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, anyhow};
+use log_client::LogNodes;
 use log_core::{Config as LogConfig, Readiness as LogReadiness, StartError};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use producer_api::{Config as ApiConfig, Service as Api};
@@ -136,18 +137,30 @@ impl Services {
             .map_err(|error| with_advice(error, "the operator's listener", "--admin-port"))?;
 
         let servers = log_address.address.to_string();
+        let log_nodes = if args.cluster.peers.is_empty() {
+            LogNodes::One
+        } else {
+            LogNodes::Several
+        };
         let instance = args.cluster.node.to_string();
-        let gateway = gateway_config(
-            &addresses,
-            &servers,
-            instance,
-            Arc::clone(&verifier),
-            &bounds,
-        );
+        let gateway = GatewayConfig {
+            log_nodes,
+            ..gateway_config(
+                &addresses,
+                &servers,
+                instance,
+                Arc::clone(&verifier),
+                &bounds,
+            )
+        };
         let gateway = Gateway::bind(gateway)
             .await
             .map_err(|error| with_advice(error, "the gateway", "--gateway-port"))?;
-        let api = Api::bind(api_config(&addresses, folder, &servers, verifier, &bounds))
+        let api = ApiConfig {
+            log_nodes,
+            ..api_config(&addresses, folder, &servers, verifier, &bounds)
+        };
+        let api = Api::bind(api)
             .await
             .map_err(|error| with_advice(error, "the api", "--api-port"))?;
 

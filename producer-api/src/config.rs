@@ -6,6 +6,7 @@ use std::{
 };
 
 use event_model::{RETENTION_DEFAULT, SpringTypes};
+use log_client::LogNodes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use resident_token::Verifier;
 
@@ -23,6 +24,9 @@ pub struct Config {
     pub metrics: Option<PrometheusHandle>,
     /// The log: Kafka's `bootstrap.servers`, `host:port` pairs joined by commas.
     pub log: String,
+    /// Default `Several`. `One` where this process starts a log without peers: an idle one then costs less. With `One` and
+    /// several nodes, calls and alerts would wait for minutes after the leader changed.
+    pub log_nodes: LogNodes,
     /// Further librdkafka settings by their own names, for a log that asks for a login or TLS. They come last and win.
     pub log_properties: BTreeMap<String, String>,
     /// What tokens are checked with.
@@ -140,6 +144,7 @@ impl Config {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9082))),
             metrics: None,
             log: log.into(),
+            log_nodes: LogNodes::default(),
             log_properties: BTreeMap::new(),
             verifier,
             keys_reload_interval: Duration::from_secs(10),

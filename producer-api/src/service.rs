@@ -268,6 +268,7 @@ fn failed_auth_limiter(max: NonZeroU32) -> Limiter<AddressKey> {
 fn log_settings(config: &Config) -> LogSettings {
     LogSettings {
         bootstrap_servers: config.log.clone(),
+        nodes: config.log_nodes,
         properties: config.log_properties.clone(),
         delivery: config.delivery,
         message_timeout: message_timeout(config),

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use log_client::LogNodes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use resident_token::Verifier;
 use service_kit::bounds::Memory;
@@ -18,6 +19,9 @@ pub struct Config {
     pub metrics: Option<PrometheusHandle>,
     /// The log: Kafka's `bootstrap.servers`.
     pub log: String,
+    /// Default `Several`. `One` where this process starts a log without peers: an idle one then costs less. With `One` and
+    /// several nodes, calls and alerts would wait for minutes after the leader changed.
+    pub log_nodes: LogNodes,
     /// A name for this gateway that stays the same over restarts and is no other's: its lag is committed under the
     /// group `ws-gateway.<instance>`. Default `1`. Two gateways with one name take turns in showing their lag.
     pub instance: String,
@@ -109,6 +113,7 @@ impl Config {
             admin: None,
             metrics: None,
             log: log.into(),
+            log_nodes: LogNodes::default(),
             instance: "1".to_owned(),
             verifier,
             api: None,

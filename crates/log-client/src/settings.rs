@@ -4,6 +4,26 @@
 use librdkafka_clock as _;
 use rdkafka::ClientConfig;
 
+/// How many nodes the log has, as far as who starts a client knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogNodes {
+    /// More than one, or unknown: another node may lead at any moment, so clients ask often which one does.
+    #[default]
+    Several,
+    /// One for as long as the client lives, as in a `mayday` without peers: nothing is to be found out, so its clients rest.
+    One,
+}
+
+impl LogNodes {
+    /// Sets how often a client asks which node leads. Call it on what [`settings`] or [`reader_settings`] returned.
+    pub fn apply(self, config: &mut ClientConfig) {
+        if self == Self::One {
+            // librdkafka's own default.
+            config.set("topic.metadata.refresh.interval.ms", "300000");
+        }
+    }
+}
+
 /// Of every client of the log. `name` is what an operator sees of it. A lost leader must cost one refresh, not a
 /// back-off meant for data centres.
 pub fn settings(address: &str, name: &str) -> ClientConfig {
@@ -54,10 +74,12 @@ mod tests {
 
     #[test]
     fn librdkafka_knows_every_setting() {
-        for config in [
+        let mut configs = [
             settings("127.0.0.1:9", "test"),
             reader_settings("127.0.0.1:9", "test"),
-        ] {
+        ];
+        LogNodes::One.apply(&mut configs[0]);
+        for config in configs {
             config
                 .create_native_config()
                 .expect("each name and value is one of librdkafka's");

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use log_client::LogNodes;
 use rdkafka::ClientConfig;
 
 use crate::config::Delivery;
@@ -13,6 +14,7 @@ const NAME: &str = "producer-api";
 #[derive(Debug, Clone)]
 pub(crate) struct LogSettings {
     pub(crate) bootstrap_servers: String,
+    pub(crate) nodes: LogNodes,
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) delivery: Delivery,
     /// How long librdkafka tries before it reports that it gave up.
@@ -39,6 +41,7 @@ impl LogSettings {
 
     /// What the operator sets comes last and wins.
     pub(super) fn completed(&self, mut config: ClientConfig) -> ClientConfig {
+        self.nodes.apply(&mut config);
         config.set("socket.timeout.ms", "2000");
         for (name, value) in &self.properties {
             config.set(name, value);

@@ -29,7 +29,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// After the log did not answer.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How soon a stop is noticed.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const POLL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long no record may come before the reading begins again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Read back by number as well as by time: a clock that is ahead does not hide the last calls.

@@ -152,6 +152,7 @@ fn each_kind_of_delivery_waits_for_a_majority_and_only_exactly_once_is_idempoten
     let config = |delivery| {
         producer_config(&LogSettings {
             bootstrap_servers: "127.0.0.1:9".to_owned(),
+            nodes: log_client::LogNodes::default(),
             properties: Default::default(),
             delivery,
             message_timeout: Duration::from_secs(1),
@@ -179,6 +180,7 @@ fn each_kind_of_delivery_waits_for_a_majority_and_only_exactly_once_is_idempoten
 fn settings(bootstrap_servers: String) -> LogSettings {
     LogSettings {
         bootstrap_servers,
+        nodes: log_client::LogNodes::default(),
         properties: Default::default(),
         delivery: Delivery::default(),
         message_timeout: Duration::from_secs(10),

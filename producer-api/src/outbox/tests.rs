@@ -617,6 +617,7 @@ fn the_journal_lives_on_the_files_that_were_held_from_the_start() {
 fn no_log() -> Arc<LogProducer> {
     let settings = LogSettings {
         bootstrap_servers: "127.0.0.1:9".to_owned(),
+        nodes: log_client::LogNodes::default(),
         properties: BTreeMap::new(),
         delivery: Default::default(),
         message_timeout: Duration::from_secs(1),

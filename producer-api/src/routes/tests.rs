@@ -33,6 +33,7 @@ use crate::{
 fn state_without_log() -> Arc<AppState> {
     let log = LogSettings {
         bootstrap_servers: "127.0.0.1:9".to_owned(),
+        nodes: log_client::LogNodes::default(),
         properties: Default::default(),
         delivery: Default::default(),
         message_timeout: Duration::from_secs(2),

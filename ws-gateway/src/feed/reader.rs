@@ -9,8 +9,8 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use event_model::{DecodeError, EventTime, PARTITIONS, RecordView, Topic};
 use log_client::{
-    ReadUntilError, Span, assign, headers, offset_since, positions, read_until, reader_settings,
-    record_view, spans,
+    LogNodes, ReadUntilError, Span, assign, headers, offset_since, positions, read_until,
+    reader_settings, record_view, spans,
 };
 use rdkafka::{ClientConfig, error::KafkaError, message::BorrowedMessage};
 use service_kit::{clock::Clock, error_value};
@@ -33,7 +33,7 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// How long to wait for a topic that is not there yet, or a log that does not answer.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long one wait for records lasts: how soon a stop is noticed.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(500);
 /// How long the log may be silent while it is read back. Longer than an election; then it is asked anew where it ends.
 const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Records of each partition that are read in any case, however old: they say what time it is on the log's clock.
@@ -395,10 +395,12 @@ impl Drop for Feed {
 /// In the name that an operator sees, of the client as of its group.
 fn settings(config: &Config) -> ClientConfig {
     let mut settings = reader_settings(&config.log, &format!("ws-gateway.{}", config.instance));
-    settings
-        .set("check.crcs", "true")
+    settings.set("check.crcs", "true");
+    if config.log_nodes == LogNodes::Several {
         // A partition that follows its leader to a broker a moment after another one waits for that one's fetch.
-        .set("fetch.wait.max.ms", "100");
+        settings.set("fetch.wait.max.ms", "100");
+    }
+    config.log_nodes.apply(&mut settings);
     settings
 }
 

@@ -22,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How long an answer may take: a log that elects a leader is not cut off.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How soon a stop is noticed.
-const NAP: Duration = Duration::from_millis(100);
+const NAP: Duration = Duration::from_millis(500);
 
 /// Asks the leader of every partition where the log ends.
 pub(super) struct Watch {
