@@ -1,6 +1,9 @@
 //! One event on its way to the sockets: encoded once, shared by all of them.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use event_model::{
@@ -101,6 +104,24 @@ impl OutboundEvent {
                 &self.body,
                 Some(("replayed", "true")),
             )
+        })
+    }
+
+    /// As a client that stood at `position` is sent it: what it had then, it still has. Gateways read the two topics in orders
+    /// of their own, so the position of a frame here may fall short of it in one of them.
+    pub(crate) fn replayed_after(self: &Arc<Self>, position: &Position) -> Arc<Self> {
+        let position = self.position.furthest(position);
+        if position == self.position {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            line: self.line.clone(),
+            message_id: self.message_id.clone(),
+            position,
+            body: self.body.clone(),
+            rest: rest(self.kind, &self.message_id, position, &self.body, None),
+            rest_replayed: OnceLock::new(),
+            ..**self
         })
     }
 

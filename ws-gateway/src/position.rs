@@ -64,6 +64,19 @@ impl Position {
         self
     }
 
+    /// Of each topic the later record of the two.
+    #[must_use]
+    pub(crate) fn furthest(mut self, other: &Self) -> Self {
+        for (mark, other) in [
+            (&mut self.alert, other.alert),
+            (&mut self.accept, other.accept),
+        ] {
+            let is_behind = |other: &Mark| mark.is_none_or(|mark| mark.offset < other.offset);
+            *mark = other.filter(is_behind).or(*mark);
+        }
+        self
+    }
+
     /// Whether a client that stands here has the record at `offset`.
     pub(crate) fn covers(&self, topic: Topic, offset: u64) -> bool {
         self.mark(topic).is_some_and(|mark| offset <= mark.offset)

@@ -195,8 +195,8 @@ impl ReplayBuffer {
         live
     }
 
-    /// What a line has heard since `position`, in the order it was read: that is nearly the order of time, and the
-    /// position of each frame is true whenever the client is cut off.
+    /// What a line has heard since `position`, in the order it was read: that is nearly the order of time, and with what the
+    /// client had at `position` the position of each frame is true whenever the client is cut off.
     pub(crate) fn since(
         &self,
         line: &Line,
@@ -220,7 +220,7 @@ impl ReplayBuffer {
             .into_iter()
             .flatten()
             .filter(is_missed)
-            .cloned()
+            .map(|event| event.replayed_after(position))
             .collect();
         if RESUME_MAX < missed.len() {
             return Err(ResumeError::TooMany);

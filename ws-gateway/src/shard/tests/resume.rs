@@ -316,6 +316,33 @@ fn a_position_ahead_of_the_gateway_waits_until_it_was_read_and_nothing_is_heard_
 }
 
 #[test]
+fn a_client_that_is_cut_off_in_a_replay_of_a_gateway_that_read_in_another_order_hears_nothing_twice()
+ {
+    let (mut first, mut second) = (TestShard::new(), TestShard::new());
+    let alert = first.alert("101", "1501", "heard before");
+    let accept = first.accept("101", "1501", "1502");
+    let missed = first.alert("101", "1601", "missed");
+    let mut neighbour = first.subscribed();
+    neighbour.settle();
+    for event in [&alert, &accept] {
+        first.happens(event);
+    }
+    neighbour.message();
+    let (frame, _) = neighbour.message();
+    let position = frame.headers.get("position").unwrap().to_owned();
+    for event in [&alert, &missed, &accept] {
+        second.happens(event);
+    }
+
+    let sent = sent_first(&second, &format!("resume-from:{position}\n"));
+    assert_eq!(texts(&sent[1..]), ["missed"]);
+    let cut_off_at = sent[1].0.headers.get("position").unwrap().to_owned();
+    let again = sent_first(&second, &format!("resume-from:{cut_off_at}\n"));
+
+    assert_eq!(texts(&again[1..]), [""; 0], "the accept was heard before");
+}
+
+#[test]
 fn a_position_that_the_log_itself_has_no_record_for_is_of_another_log() {
     let (mut behind, _other, events, position) = two_gateways();
     let mut neighbour = behind.connected();
