@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use event_model::{EventId, RecordPosition};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use tracing::info;
 
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     recent_calls::RecentCalls,
 };
 
-/// How long a call that may be in the log already waits until the log's tail has been read. Beyond it the call is sent
-/// again: rather twice under one id than never.
+/// How long a call that may be in the log already waits for a reading of the log's tail that does not go on. Beyond it the call
+/// is sent again: rather twice under one id than never.
 const TAIL_PATIENCE: Duration = Duration::from_secs(10);
 /// How long after a try has ended its record may still be written: a log whose disks are slow had it, and not yet on disk.
 const RECORD_PATIENCE: Duration = Duration::from_secs(1);
@@ -95,7 +95,8 @@ impl<'a> LookUp<'a> {
         } else {
             TAIL_PATIENCE
         };
-        if timeout(patience, self.recent.read_to_end()).await.is_err() {
+        let pause = || sleep(patience);
+        if !self.recent.read_to_end_unless_stalled(pause).await {
             self.recent.note_tail_unreadable();
         }
     }

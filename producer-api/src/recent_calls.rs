@@ -14,7 +14,9 @@
 //! Invariants: every call stands once in `order`; `keys` and `houses` name only calls that are there.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, VecDeque},
+    pin::pin,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -80,6 +82,8 @@ pub(crate) struct RecentCalls {
     ends_read: watch::Sender<u64>,
     /// A call waited for the tail in vain since it was read last.
     tail_is_unreadable: AtomicBool,
+    /// Records of the tail that have been read so far.
+    records_read: AtomicU64,
 }
 
 #[derive(Default)]
@@ -136,6 +140,7 @@ impl RecentCalls {
             ends_wanted: AtomicU64::new(1),
             ends_read: watch::Sender::new(0),
             tail_is_unreadable: AtomicBool::new(false),
+            records_read: AtomicU64::new(0),
         }
     }
 
@@ -181,6 +186,31 @@ impl RecentCalls {
         drop(read.wait_for(|read| wanted <= *read).await);
     }
 
+    /// The same, given up where no record of the tail was read during a `pause`: however long the tail is, who waits for it
+    /// waits while it is being read. Whether it was read.
+    pub(crate) async fn read_to_end_unless_stalled<F: Future<Output = ()>>(
+        &self,
+        pause: impl Fn() -> F,
+    ) -> bool {
+        let mut reading = pin!(self.read_to_end());
+        loop {
+            let before = self.records_read.load(Ordering::Relaxed);
+            tokio::select! {
+                biased;
+                () = &mut reading => return true,
+                () = pause() => {}
+            }
+            if self.records_read.load(Ordering::Relaxed) == before {
+                return false;
+            }
+        }
+    }
+
+    /// A record of the tail has been read.
+    pub(crate) fn note_record_read(&self) {
+        self.records_read.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The end that is wanted and not read yet. To be asked before the log is asked where it ends.
     pub(crate) fn unread_end(&self) -> Option<u64> {
         let wanted = self.ends_wanted.load(Ordering::SeqCst);
@@ -204,9 +234,10 @@ impl RecentCalls {
         table.forget_above(self.calls_max);
     }
 
-    /// Takes in the tail as it was found at the start, oldest first. Then its end is read:
+    /// Takes in the tail as it was found at the start, the records of each partition in their order. Then its end is read:
     /// [`end_was_read`](Self::end_was_read).
-    pub(crate) fn add_tail(&self, calls: Vec<RecentCall>, wall: EventTime, now: Instant) {
+    pub(crate) fn add_tail(&self, mut calls: Vec<RecentCall>, wall: EventTime, now: Instant) {
+        sort_by_distance_from_end(&mut calls);
         let newest = calls.iter().map(|call| call.at).max().unwrap_or(wall);
         let mut table = self.table();
         for call in calls {
@@ -379,6 +410,18 @@ impl Table {
             }
         }
     }
+}
+
+/// The oldest is forgotten first, and the partitions were read one after the other: no old call of one may push out a late
+/// one of another. By places, since the times of records are of many clocks.
+fn sort_by_distance_from_end(calls: &mut [RecentCall]) {
+    let mut ends: HashMap<(Topic, u32), u64> = HashMap::new();
+    for place in calls.iter().filter_map(|call| call.place) {
+        let end = ends.entry((place.topic, place.partition)).or_default();
+        *end = place.offset.max(*end);
+    }
+    let distance = |place: RecordPosition| ends[&(place.topic, place.partition)] - place.offset;
+    calls.sort_by_key(|call| Reverse(call.place.map_or(0, distance)));
 }
 
 /// The time from one moment to a later one, zero if it is not later.

@@ -4,7 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use event_model::{Decoded, Event, RecordView, Tag, Topic, decode, fold::ID_MEMORY, header};
+use event_model::{
+    Decoded, Event, PARTITIONS, RecordView, Tag, Topic, decode, fold::ID_MEMORY, header,
+};
 use log_client::{
     ReadUntilError, Span, assign, headers, offset_since, read_on, record_view, spans, unread,
 };
@@ -32,8 +34,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 const POLL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long no record may come before the reading begins again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Read back by number as well as by time: a clock that is ahead does not hide the last calls.
-const RECORDS_MIN: u64 = 1000;
 
 type TailConsumer = BaseConsumer<LoggingContext>;
 
@@ -89,7 +89,8 @@ fn read_tail(
     assign(&consumer, tail.iter().map(|span| (span, span.start)))?;
     let mut found = Vec::new();
     read_on(&consumer, &tail, PATIENCE, keep_reading, |message| {
-        found.extend(recent_call(message))
+        found.extend(recent_call(message));
+        calls.note_record_read();
     })?;
     info!(calls = found.len(), "the log's tail is read");
     calls.add_tail(found, clock::wall(), clock::steady());
@@ -101,6 +102,7 @@ fn read_tail(
         if let Some(call) = recent_call(message) {
             calls.add(call, clock::steady());
         }
+        calls.note_record_read();
     };
     while keep_reading() {
         if let Some(wanted) = calls.unread_end() {
@@ -118,11 +120,7 @@ fn read_tail(
 }
 
 /// The ends of a topic's partitions: [`ID_MEMORY`] back, and bounded by number from both sides.
-fn tail_of(
-    consumer: &TailConsumer,
-    topic: Topic,
-    records_max: u64,
-) -> Result<Vec<Span>, KafkaError> {
+fn tail_of(consumer: &TailConsumer, topic: Topic, calls_max: u64) -> Result<Vec<Span>, KafkaError> {
     let mut spans = spans(consumer, topic.name(), REQUEST_TIMEOUT)?;
     if spans.is_empty() {
         let code = RDKafkaErrorCode::UnknownTopicOrPartition;
@@ -131,13 +129,19 @@ fn tail_of(
     let since = clock::wall().minus(ID_MEMORY);
     for span in &mut spans {
         let by_time = offset_since(consumer, span, since, REQUEST_TIMEOUT)?;
-        let start = by_time
-            .unwrap_or(span.end)
-            .min(span.end.saturating_sub(RECORDS_MIN))
-            .max(span.end.saturating_sub(records_max));
-        span.start = span.start.max(start);
+        span.start = tail_start(span, by_time, calls_max);
     }
     Ok(spans)
+}
+
+/// A clock that is ahead hides no call that the table has room for where all partitions are equally busy.
+fn tail_start(span: &Span, by_time: Option<u64>, calls_max: u64) -> u64 {
+    let partitions = Topic::ALL.len() as u64 * u64::from(PARTITIONS.get());
+    by_time
+        .unwrap_or(span.end)
+        .min(span.end.saturating_sub(calls_max / partitions))
+        .max(span.end.saturating_sub(calls_max))
+        .max(span.start)
 }
 
 /// What the record says of its call. `None`: it is not one of a call, so no client asks for it here.
@@ -166,4 +170,24 @@ fn recent_call(message: &BorrowedMessage<'_>) -> Option<RecentCall> {
 pub(crate) fn tag(headers: &[(&str, &[u8])], name: &str) -> Option<Tag> {
     let (_, value) = headers.iter().find(|(known, _)| *known == name)?;
     std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_years_ahead_hides_no_call_that_an_earlier_run_may_have_stored() {
+        let span = Span {
+            topic: Topic::Alert.name().to_owned(),
+            partition: 0,
+            start: 100,
+            end: 100_000,
+        };
+        assert_eq!(tail_start(&span, None, 40_000), 90_000);
+        assert_eq!(tail_start(&span, Some(95_000), 40_000), 90_000);
+        assert_eq!(tail_start(&span, Some(80_000), 40_000), 80_000);
+        assert_eq!(tail_start(&span, Some(100), 40_000), 60_000, "no more");
+        assert_eq!(tail_start(&span, None, 1_000_000), 100, "no less");
+    }
 }

@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use event_model::IdempotencyScope;
 use futures_util::FutureExt;
 
@@ -253,4 +255,36 @@ fn only_so_many_calls_are_remembered_and_the_oldest_is_forgotten_first() {
     let indexed: Vec<_> = table.keys.values().flatten().copied().collect();
     assert_eq!(indexed, [id(2), id(3)]);
     assert_eq!(table.houses.get(&house()), Some(&id(3)));
+}
+
+#[test]
+fn a_late_call_of_one_partition_is_not_forgotten_for_early_ones_of_another() {
+    let now = clock::steady();
+    let calls = RecentCalls::new(4);
+    let of = |topic, numbers: std::ops::RangeInclusive<u8>| {
+        numbers.map(move |number| call(topic, number, today()))
+    };
+    let tail = of(Topic::Alert, 1..=3).chain(of(Topic::Accept, 11..=19));
+    calls.add_tail(tail.collect(), today(), now);
+
+    let known = |number| calls.known_place(id(number)).is_some();
+    assert_eq!([1, 2, 3].map(known), [false, true, true]);
+    assert_eq!([11, 17, 18, 19].map(known), [false, false, true, true]);
+}
+
+#[tokio::test]
+async fn a_tail_is_waited_for_as_long_as_it_is_being_read_and_no_longer() {
+    let calls = RecentCalls::new(100);
+    let pauses = Cell::new(0);
+    let a_record_a_pause = || async {
+        pauses.set(pauses.get() + 1);
+        calls.note_record_read();
+        if pauses.get() == 1000 {
+            calls.end_was_read(calls.unread_end().unwrap());
+        }
+    };
+    assert!(calls.read_to_end_unless_stalled(a_record_a_pause).await);
+    assert_eq!(pauses.get(), 1000);
+
+    assert!(!calls.read_to_end_unless_stalled(|| async {}).await);
 }
