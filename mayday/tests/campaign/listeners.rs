@@ -99,7 +99,10 @@ fn hear(frame: &Frame, ear: &Ear, position: &mut String) -> anyhow::Result<()> {
     let heard = match body["type"].as_str() {
         Some("resume") => {
             ear.is_let_in = true;
-            if let Some(told) = body["position"].as_str() {
+            // What was missed is still to come: the position is good once that was heard.
+            if body["count"] == 0
+                && let Some(told) = body["position"].as_str()
+            {
                 *position = told.to_owned();
             }
             let is_recovered = body["recovered"].as_bool().unwrap_or(false);

@@ -53,7 +53,7 @@ use crate::readers::Readers;
 /// How long the trouble lasts where nobody says, in each of the two tests: what CI has time for.
 const SECONDS_DEFAULT: u64 = 45;
 const SEED_DEFAULT: u64 = 1;
-/// How long after the trouble everything may take to be stored, heard, read and copied.
+/// How long nothing may come, after the trouble, while calls are still to be stored, heard, read and copied.
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -200,6 +200,7 @@ impl<'a> Campaign<'a> {
         runtime.shutdown_timeout(Duration::from_secs(1));
         self.report(&tally, &history);
         if let Ok(path) = std::env::var("CAMPAIGN_HISTORY") {
+            let path = format!("{path}-{}", self.machines.len());
             std::fs::write(path, format!("{history:#?}")).unwrap();
         }
         history.assert_kept(&self.again());
@@ -320,9 +321,16 @@ impl<'a> Campaign<'a> {
             .flat_map(|call| call.answers.iter().filter_map(Answer::id))
             .map(str::to_owned)
             .collect();
-        let ends_at = now() + HEALED_WITHIN;
+        let mut ends_at = now() + HEALED_WITHIN;
+        let mut come = (0, 0, 0);
         loop {
+            let looked_at = now();
             if let (Ok(records), Ok(copies)) = (readers::calls(log), readers::copies(log)) {
+                let heard = ears.iter().map(|ear| ear.lock().unwrap().heard.len()).sum();
+                let before = std::mem::replace(&mut come, (records.len(), copies.len(), heard));
+                if before != come {
+                    ends_at = now() + HEALED_WITHIN;
+                }
                 history.records = records;
                 history.copies = Some(copies);
                 let is_done = self.is_settled(&promised, history, ears, readers);
@@ -337,7 +345,8 @@ impl<'a> Campaign<'a> {
                     self.again()
                 );
             }
-            thread::sleep(LOOK_INTERVAL);
+            // After an hour a look is a long one: it must not take the machine from those who are waited for.
+            thread::sleep(LOOK_INTERVAL.max(4 * looked_at.elapsed()));
         }
     }
 
