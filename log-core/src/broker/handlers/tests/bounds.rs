@@ -36,6 +36,7 @@ async fn retention_proposes_each_move_of_a_log_start_once() {
     let moved = puppet.applied();
     assert!(before < moved, "the record is too old");
 
+    puppet.pass_ms(10);
     apply_retention(Arc::clone(&puppet.service)).await;
     assert_eq!(puppet.applied(), moved, "there is nothing more to delete");
 }
