@@ -13,8 +13,9 @@ use super::replica::Replica;
 use crate::consensus::Membership;
 use crate::ids::EntryIndex;
 use crate::state::State;
+use crate::storage::snapshot::Incoming;
 use crate::storage::snapshot::SnapshotError;
-use crate::storage::{Incoming, Recovered, RecoveryError, StorageConfig, recover};
+use crate::storage::{Recovered, RecoveryError, StorageConfig, recover};
 
 /// Why a snapshot that was fetched is not in force. The next start goes on from what is in the folder.
 #[derive(Debug, thiserror::Error)]
