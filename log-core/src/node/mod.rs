@@ -222,6 +222,7 @@ impl Node {
     }
 
     /// Whether it leads, or is about to.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_leading(&self) -> bool {
         self.replica.is_leading()
     }
@@ -232,6 +233,7 @@ impl Node {
     }
 
     /// The voter that is nearest to leading: the one to hand over to, if any is known to be there.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn successor(&self) -> Option<ReplicaId> {
         self.replica.successor()
     }
