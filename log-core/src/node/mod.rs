@@ -51,7 +51,7 @@ use self::replica::{Proposer, Replica};
 use self::stopping::Stopping;
 use crate::consensus::Membership;
 use crate::group::GroupConfig;
-use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, RequestId};
+use crate::ids::{EntryIndex, LeaderEpoch, RequestId};
 
 /// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
 pub(crate) const COMMAND_BYTES_MAX: usize = 7 << 20;
@@ -234,7 +234,7 @@ impl Node {
 
     /// The voter that is nearest to leading: the one to hand over to, if any is known to be there.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn successor(&self) -> Option<ReplicaId> {
+    pub(crate) fn successor(&self) -> Option<crate::ids::ReplicaId> {
         self.replica.successor()
     }
 
