@@ -5,7 +5,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{outbound_event::OutboundEvent, stomp::SubscriptionKey, write_queue::SendError};
+use crate::{
+    outbound_event::OutboundEvent, position::Position, stomp::SubscriptionKey,
+    write_queue::SendError,
+};
 
 /// How long a client may take none of what it missed. Phones in a lift come back; a client that does not read holds our memory.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -32,7 +35,12 @@ struct Backlog {
 #[derive(Debug)]
 pub(crate) enum BacklogItem {
     /// An event that was missed.
-    Missed(Arc<OutboundEvent>),
+    Missed {
+        /// Which.
+        event: Arc<OutboundEvent>,
+        /// The position that the client came back with, if it is gone on from.
+        resumed_from: Option<Position>,
+    },
     /// An event that came while others were still to be sent.
     Live(Arc<OutboundEvent>),
     /// A message that only this subscription is sent.
@@ -124,7 +132,9 @@ impl Backlogs {
         items
             .filter_map(|item| match item {
                 BacklogItem::Frame(frame) => Some(frame),
-                BacklogItem::Missed(_) | BacklogItem::Live(_) | BacklogItem::Note { .. } => None,
+                BacklogItem::Missed { .. } | BacklogItem::Live(_) | BacklogItem::Note { .. } => {
+                    None
+                }
             })
             .collect()
     }
@@ -144,7 +154,7 @@ impl BacklogItem {
     /// Bytes of its message, but for the head of the subscription.
     pub(crate) fn len(&self) -> usize {
         match self {
-            BacklogItem::Missed(event) | BacklogItem::Live(event) => event.rest().len(),
+            BacklogItem::Missed { event, .. } | BacklogItem::Live(event) => event.rest().len(),
             BacklogItem::Note { rest, .. } => rest.len(),
             BacklogItem::Frame(frame) => frame.len(),
         }

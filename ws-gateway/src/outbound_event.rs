@@ -1,9 +1,6 @@
 //! One event on its way to the sockets: encoded once, shared by all of them.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use event_model::{
@@ -94,35 +91,18 @@ impl OutboundEvent {
         &self.rest
     }
 
-    /// The shared half of its MESSAGE for a client that was not connected when it happened.
-    pub(crate) fn rest_replayed(&self) -> &Bytes {
-        self.rest_replayed.get_or_init(|| {
-            rest(
-                self.kind,
-                &self.message_id,
-                self.position,
-                &self.body,
-                Some(("replayed", "true")),
-            )
-        })
-    }
-
-    /// As a client that stood at `position` is sent it: what it had then, it still has. Gateways read the two topics in orders
-    /// of their own, so the position of a frame here may fall short of it in one of them.
-    pub(crate) fn replayed_after(self: &Arc<Self>, position: &Position) -> Arc<Self> {
-        let position = self.position.furthest(position);
+    /// The half of its MESSAGE behind the head for a client that was not connected when it happened and came back with a
+    /// position. What the client had then, it still has: gateways read the two topics in orders of their own, so the position
+    /// of an event here may fall short of the client's in one of them. Shared but for those.
+    pub(crate) fn rest_replayed(&self, resumed_from: Option<&Position>) -> Bytes {
+        let position = resumed_from.map_or(self.position, |from| self.position.furthest(from));
+        let replayed = Some(("replayed", "true"));
+        let encode = || rest(self.kind, &self.message_id, position, &self.body, replayed);
         if position == self.position {
-            return Arc::clone(self);
+            self.rest_replayed.get_or_init(encode).clone()
+        } else {
+            encode()
         }
-        Arc::new(Self {
-            line: self.line.clone(),
-            message_id: self.message_id.clone(),
-            position,
-            body: self.body.clone(),
-            rest: rest(self.kind, &self.message_id, position, &self.body, None),
-            rest_replayed: OnceLock::new(),
-            ..**self
-        })
     }
 
     /// Memory that it holds, about.

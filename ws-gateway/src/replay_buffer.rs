@@ -220,7 +220,7 @@ impl ReplayBuffer {
             .into_iter()
             .flatten()
             .filter(is_missed)
-            .map(|event| event.replayed_after(position))
+            .cloned()
             .collect();
         if RESUME_MAX < missed.len() {
             return Err(ResumeError::TooMany);

@@ -36,6 +36,8 @@ const FILL_BYTES: usize = 256 * 1024;
 /// What is to be sent to a new subscription.
 pub(super) struct Backfill {
     frames: Vec<Arc<OutboundEvent>>,
+    /// The position that it goes on from.
+    resumed_from: Option<Position>,
     /// The answer to a resume.
     answer: Option<serde_json::Value>,
 }
@@ -90,7 +92,12 @@ impl Shard {
             let rest = outbound_event::note("resume", &message_id, &body);
             BacklogItem::Note { rest, message_id }
         });
-        let frames = backfill.frames.into_iter().map(BacklogItem::Missed);
+        let resumed_from = backfill.resumed_from;
+        let missed = |event| BacklogItem::Missed {
+            event,
+            resumed_from,
+        };
+        let frames = backfill.frames.into_iter().map(missed);
         let receipts = then.into_iter().filter_map(|effect| match effect {
             Effect::Send(frame) => Some(BacklogItem::Frame(frame)),
             _ => None,
@@ -117,12 +124,19 @@ impl Shard {
                 return self.schedule(key);
             };
             bytes += item.len();
+            let replayed;
             let (rest, message_id) = match &item {
                 BacklogItem::Frame(frame) => {
                     self.send_stomp(key, frame);
                     continue;
                 }
-                BacklogItem::Missed(event) => (event.rest_replayed(), &event.message_id),
+                BacklogItem::Missed {
+                    event,
+                    resumed_from,
+                } => {
+                    replayed = event.rest_replayed(resumed_from.as_ref());
+                    (&replayed, &event.message_id)
+                }
                 BacklogItem::Live(event) => (event.rest(), &event.message_id),
                 BacklogItem::Note { rest, message_id } => (rest, message_id),
             };
@@ -148,6 +162,7 @@ impl Shard {
         };
         Backfill {
             frames,
+            resumed_from: None,
             answer: None,
         }
     }
@@ -156,6 +171,7 @@ impl Shard {
     pub(super) fn resumed(
         &self,
         line: &Line,
+        from: Option<Position>,
         outcome: Result<Vec<Arc<OutboundEvent>>, ResumeError>,
     ) -> Backfill {
         let position = self
@@ -165,6 +181,7 @@ impl Shard {
         match outcome {
             Ok(frames) => Backfill {
                 answer: Some(recovered(frames.len(), position)),
+                resumed_from: from,
                 frames,
             },
             Err(reason) => {
@@ -172,6 +189,7 @@ impl Shard {
                 let frames = self.publisher.replay_buffer().alerts(line, is_live);
                 Backfill {
                     answer: Some(not_recovered(reason, frames.len(), position)),
+                    resumed_from: None,
                     frames,
                 }
             }

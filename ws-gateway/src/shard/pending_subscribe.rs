@@ -77,7 +77,7 @@ impl Shard {
             Err(ResumeError::Behind) => position.map(|position| (position, self.clock.elapsed())),
             Ok(_) | Err(_) => None,
         };
-        let backfill = self.resumed(&line, outcome);
+        let backfill = self.resumed(&line, position, outcome);
         self.join_line(key, subscribe, line, backfill, ahead, then)
     }
 

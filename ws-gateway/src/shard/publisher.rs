@@ -130,7 +130,10 @@ impl Publisher {
                 if was_heard || connection.backlogs().has(subscriber.subscription) {
                     published.to_fill.push(subscriber.connection);
                     let item = if was_heard {
-                        BacklogItem::Missed(Arc::clone(event))
+                        BacklogItem::Missed {
+                            event: Arc::clone(event),
+                            resumed_from: None,
+                        }
                     } else {
                         BacklogItem::Live(Arc::clone(event))
                     };
