@@ -49,7 +49,7 @@ pub(super) struct Settings {
     /// File with the secret that the nodes share, at least 16 bytes; LOG_CORE_PEER_SECRET may hold the secret itself.
     #[arg(long, env = "LOG_CORE_PEER_SECRET_FILE", value_name = "FILE")]
     peer_secret_file: Option<PathBuf>,
-    /// Listen beyond loopback although nobody is asked who they are: whoever reaches the port reads and writes all.
+    /// Listen beyond loopback although the log asks no client who it is: each client that reaches the port reads and writes all.
     #[arg(long, env = "LOG_CORE_INSECURE_LOG")]
     insecure_log: bool,
     /// Make a topic when it is asked for [default: off].

@@ -39,7 +39,7 @@ pub(crate) struct GroupCoordinator {
     config: GroupConfig,
     /// The epoch in which the groups were resumed; none while another node leads.
     epoch: Option<LeaderEpoch>,
-    groups: BTreeMap<GroupId, Coordinated>,
+    groups: BTreeMap<GroupId, KnownGroup>,
     /// What all groups take together.
     bytes: usize,
     /// When which group wants to be woken.
@@ -53,13 +53,13 @@ pub(crate) struct GroupCoordinator {
 }
 
 /// A group, and what is to be known of it without asking it.
-struct Coordinated {
+struct KnownGroup {
     group: Group,
     due: Option<Duration>,
     bytes: usize,
 }
 
-impl Coordinated {
+impl KnownGroup {
     fn new(group: Group) -> Self {
         Self {
             group,
@@ -166,7 +166,7 @@ impl GroupCoordinator {
         effects: &mut Vec<Effect>,
     ) {
         let group = Group::resume(self.config, rebalance, now);
-        self.groups.insert(id.clone(), Coordinated::new(group));
+        self.groups.insert(id.clone(), KnownGroup::new(group));
         self.input(now, &id, Input::Tick, effects);
     }
 
@@ -188,7 +188,7 @@ impl GroupCoordinator {
                 if let Some(refusal) = self.refusal_for_size(&group, &input) {
                     return effects.push(reply_to(id, NodeReply::Member(refusal)));
                 }
-                let unknown = || Coordinated::new(Group::new(self.config));
+                let unknown = || KnownGroup::new(Group::new(self.config));
                 self.groups.entry(group.clone()).or_insert_with(unknown);
                 self.input(now, &group, input, effects);
             }

@@ -22,7 +22,7 @@ pub(crate) enum Input {
         /// Whom.
         to: ReplicaId,
     },
-    /// A group was deleted: forget it, unless somebody has joined meanwhile.
+    /// A group was deleted: the coordinator forgets it, unless a member has joined meanwhile.
     ForgetGroup(GroupId),
     /// This step and all before it are on disk.
     Persisted {

@@ -13,14 +13,13 @@ use super::replica::Replica;
 use crate::consensus::Membership;
 use crate::ids::EntryIndex;
 use crate::state::State;
-use crate::storage::snapshot::Incoming;
-use crate::storage::snapshot::SnapshotError;
+use crate::storage::snapshot::{Incoming, SnapshotError};
 use crate::storage::{Recovered, RecoveryError, StorageConfig, recover};
 
 /// Why a snapshot that was fetched is not in force. The next start goes on from what is in the folder.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
-    /// It could not be put in line for the next start.
+    /// It could not be staged for the next start.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// The folder could not be read again.
@@ -85,11 +84,15 @@ pub(crate) fn install(
     config: &StorageConfig,
     fetched: Incoming,
 ) -> Result<Recovered, InstallError> {
-    put_in_line(&**disk, folder, fetched)?;
+    stage_for_install(&**disk, folder, fetched)?;
     Ok(recover(disk, folder, config)?)
 }
 
-fn put_in_line(disk: &dyn Disk, folder: &Path, fetched: Incoming) -> Result<(), SnapshotError> {
+fn stage_for_install(
+    disk: &dyn Disk,
+    folder: &Path,
+    fetched: Incoming,
+) -> Result<(), SnapshotError> {
     if let Err(error) = can_be_gone_on_from(&fetched) {
         warn!(error = &*error, "snapshot cannot be read by this version");
         forget_fetched(disk, folder);

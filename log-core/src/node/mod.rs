@@ -24,7 +24,7 @@ mod recorded_group;
 mod replica;
 mod reply;
 mod retention;
-mod stopping;
+mod shutdown;
 mod view;
 
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub use self::view::{Cluster, Leadership};
 
 use self::installation::Installation;
 use self::replica::{Proposer, Replica};
-use self::stopping::Stopping;
+use self::shutdown::Shutdown;
 use crate::consensus::Membership;
 use crate::group::GroupConfig;
 use crate::ids::{EntryIndex, LeaderEpoch, RequestId};
@@ -62,7 +62,7 @@ pub(crate) struct Node {
     groups: GroupCoordinator,
     shared: Arc<Shared>,
     installation: Option<Installation>,
-    stopping: Option<Stopping>,
+    shutdown: Option<Shutdown>,
 }
 
 impl Node {
@@ -72,7 +72,7 @@ impl Node {
             groups: GroupCoordinator::new(groups),
             shared,
             installation: None,
-            stopping: None,
+            shutdown: None,
         }
     }
 
@@ -99,7 +99,7 @@ impl Node {
                 effects.push(Effect::CompleteCheckpoint(captured, synced));
             }
             Input::Stop => {
-                self.stopping = Some(Stopping::begin(&mut self.replica, now.elapsed));
+                self.shutdown = Some(Shutdown::begin(&mut self.replica, now.elapsed));
             }
             Input::JournalEnded => unreachable!("it ends before an installation only"),
         }
@@ -111,7 +111,7 @@ impl Node {
         fetched: Result<EntryIndex, SnapshotLost>,
         effects: &mut Vec<Effect>,
     ) {
-        if self.stopping.is_some() {
+        if self.shutdown.is_some() {
             return effects.push(Effect::DropFetched);
         }
         if let Some(applied) = self.replica.snapshot_fetched(fetched, effects) {
@@ -127,7 +127,7 @@ impl Node {
         request: NodeRequest,
         effects: &mut Vec<Effect>,
     ) {
-        let takes_requests = self.stopping.is_none_or(Stopping::takes_requests);
+        let takes_requests = self.shutdown.is_none_or(Shutdown::takes_requests);
         match request {
             NodeRequest::Propose(_) | NodeRequest::ChangeMembership(_) if !takes_requests => {
                 let reply = NodeReply::Outcome(Err(ProposeError::Stopped));
@@ -174,8 +174,8 @@ impl Node {
             }
         }
         self.groups.resume_some(now.elapsed, &self.shared, effects);
-        if let Some(stopping) = self.stopping {
-            self.stopping = Some(stopping.go_on(&mut self.replica, now.elapsed, effects));
+        if let Some(shutdown) = self.shutdown {
+            self.shutdown = Some(shutdown.go_on(&mut self.replica, now.elapsed, effects));
         }
         debug_assert!(
             is_published_first(effects),
@@ -186,7 +186,7 @@ impl Node {
 
     /// The epoch in which this node coordinates the groups: as it leads, and until it is about to end.
     fn coordinates(&self) -> Option<LeaderEpoch> {
-        let takes_requests = self.stopping.is_none_or(Stopping::takes_requests);
+        let takes_requests = self.shutdown.is_none_or(Shutdown::takes_requests);
         self.replica.leads().filter(|_| takes_requests)
     }
 

@@ -19,7 +19,7 @@ const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
 /// Answers --all proposals are answered--^
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopping {
+pub(super) enum Shutdown {
     /// Clients find the next leader at once instead of after an election's silence. All inputs are taken.
     HandsOver {
         /// Who is to lead.
@@ -37,7 +37,7 @@ pub(super) enum Stopping {
     Ended,
 }
 
-impl Stopping {
+impl Shutdown {
     /// Begins.
     pub(super) fn begin(replica: &mut Replica, now: Duration) -> Self {
         if replica.is_alone() {

@@ -17,7 +17,7 @@ const SESSION: Duration = Duration::from_secs(10);
 const EPOCH: LeaderEpoch = LeaderEpoch(5);
 
 /// A coordinator, and the state that it resumes from.
-struct Coordinating {
+struct TestCoordinator {
     coordinator: GroupCoordinator,
     shared: Arc<Shared>,
     now: Duration,
@@ -26,7 +26,7 @@ struct Coordinating {
     replies: BTreeMap<RequestId, NodeReply>,
 }
 
-impl Coordinating {
+impl TestCoordinator {
     fn new() -> Self {
         let disk: Arc<dyn Disk> = Arc::new(SimDisk::with_seed(1));
         let folder = Path::new("/data");
@@ -222,10 +222,10 @@ fn caller(joined: &Joined) -> Caller {
 
 #[test]
 fn a_new_leader_resumes_a_thousand_groups_a_round_and_one_that_is_asked_for_before_its_turn() {
-    let mut coordinating = Coordinating::new();
+    let mut coordinating = TestCoordinator::new();
     coordinating.has_recorded(2_500);
     coordinating.follows(Some(EPOCH));
-    let resumed = |it: &Coordinating| it.coordinator.groups.len();
+    let resumed = |it: &TestCoordinator| it.coordinator.groups.len();
 
     coordinating.resumes();
     assert_eq!(resumed(&coordinating), 1_000);
@@ -253,7 +253,7 @@ fn a_new_leader_resumes_a_thousand_groups_a_round_and_one_that_is_asked_for_befo
 
 #[test]
 fn a_group_that_is_deleted_is_not_resumed_again() {
-    let mut coordinating = Coordinating::leading();
+    let mut coordinating = TestCoordinator::leading();
     coordinating.resumes();
     let kim = coordinating.join("watching", None);
     let kim = coordinating.joined(kim);
@@ -267,7 +267,7 @@ fn a_group_that_is_deleted_is_not_resumed_again() {
 
 #[test]
 fn each_group_waits_for_one_time_only_and_is_woken_at_it() {
-    let mut coordinating = Coordinating::leading();
+    let mut coordinating = TestCoordinator::leading();
     for group in ["kim", "lee"] {
         let joining = coordinating.join(group, None);
         let joined = coordinating.joined(joining);
@@ -291,7 +291,7 @@ fn each_group_waits_for_one_time_only_and_is_woken_at_it() {
 
 #[test]
 fn a_deposed_coordinator_answers_everybody_and_what_its_records_become_is_nothing_to_the_next() {
-    let mut coordinating = Coordinating::leading();
+    let mut coordinating = TestCoordinator::leading();
     let kim = coordinating.join("watching", None);
     let kim = coordinating.joined(kim);
     let synced = coordinating.sync("watching", &kim);
@@ -323,7 +323,7 @@ fn a_deposed_coordinator_answers_everybody_and_what_its_records_become_is_nothin
 
 #[test]
 fn an_assignment_that_could_not_be_recorded_is_given_to_nobody() {
-    let mut coordinating = Coordinating::leading();
+    let mut coordinating = TestCoordinator::leading();
     let kim = coordinating.join("watching", None);
     let kim = coordinating.joined(kim);
     let synced = coordinating.sync("watching", &kim);
