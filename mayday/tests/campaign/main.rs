@@ -53,7 +53,8 @@ use crate::readers::Readers;
 /// How long the trouble lasts where nobody says, in each of the two tests: what CI has time for.
 const SECONDS_DEFAULT: u64 = 45;
 const SEED_DEFAULT: u64 = 1;
-/// How long nothing may come, after the trouble, while calls are still to be stored, heard, read and copied.
+/// How long after the trouble everything may take to be stored, heard, read and copied; or a twentieth of the trouble, if that
+/// is longer.
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -321,16 +322,10 @@ impl<'a> Campaign<'a> {
             .flat_map(|call| call.answers.iter().filter_map(Answer::id))
             .map(str::to_owned)
             .collect();
-        let mut ends_at = now() + HEALED_WITHIN;
-        let mut come = (0, 0, 0);
+        let ends_at = now() + HEALED_WITHIN.max(Duration::from_secs(self.seconds) / 20);
         loop {
             let looked_at = now();
             if let (Ok(records), Ok(copies)) = (readers::calls(log), readers::copies(log)) {
-                let heard = ears.iter().map(|ear| ear.lock().unwrap().heard.len()).sum();
-                let before = std::mem::replace(&mut come, (records.len(), copies.len(), heard));
-                if before != come {
-                    ends_at = now() + HEALED_WITHIN;
-                }
                 history.records = records;
                 history.copies = Some(copies);
                 let is_done = self.is_settled(&promised, history, ears, readers);
