@@ -49,11 +49,11 @@ fn success(arguments: &[&str]) -> String {
 }
 
 /// A stopped log with two records, and its backup.
-struct Place {
+struct BackedUpLog {
     parent: TempDir,
     /// Who wrote the records.
     producer: ProducerId,
-    _log: TempDir,
+    _stopped: TempDir,
 }
 
 /// Two records, and the very same batch each time.
@@ -66,7 +66,7 @@ fn first_batch_of(id: ProducerId) -> Bytes {
     batch_by(stamp, &["fire", "flood"])
 }
 
-impl Place {
+impl BackedUpLog {
     async fn with_a_backup() -> Self {
         let TestBroker { broker, folder } = TestBroker::start().await;
         let mut client = WireClient::connect(&broker.address().to_string()).await;
@@ -76,14 +76,14 @@ impl Place {
         assert_eq!(stored, Ok(0));
         drop(client);
         broker.shutdown().await.expect("ends cleanly");
-        let place = Self {
+        let log = Self {
             parent: tempfile::tempdir().expect("a folder"),
             producer: id,
-            _log: folder,
+            _stopped: folder,
         };
-        let data = place._log.path().to_str().expect("UTF-8");
-        success(&["backup", "--data", data, "--to", &place.path("backup")]);
-        place
+        let data = log._stopped.path().to_str().expect("UTF-8");
+        success(&["backup", "--data", data, "--to", &log.path("backup")]);
+        log
     }
 
     fn path(&self, name: &str) -> String {
@@ -112,13 +112,13 @@ async fn broker_on(folder: &str, node: u32) -> Broker {
 
 #[tokio::test]
 async fn a_restored_log_has_the_records_and_begins_far_above_the_old_epoch() {
-    let place = Place::with_a_backup().await;
-    let restore = place.restore(&[]);
+    let log = BackedUpLog::with_a_backup().await;
+    let restore = log.restore(&[]);
     let said = success(&borrowed(&restore));
     assert!(said.contains("restored with 1 topics"), "{said}");
     assert!(said.contains("its epochs go on from 100000"), "{said}");
 
-    let broker = broker_on(&place.path("data"), 1).await;
+    let broker = broker_on(&log.path("data"), 1).await;
     let mut client = WireClient::connect(&broker.address().to_string()).await;
     assert_eq!(latest_offset(&mut client, TOPIC).await, 2);
     produce(&mut client, TOPIC, batch_of(&["again"]))
@@ -131,57 +131,51 @@ async fn a_restored_log_has_the_records_and_begins_far_above_the_old_epoch() {
     assert!(1_000_000 < epoch, "{epoch}");
     drop(client);
     broker.shutdown().await.expect("ends cleanly");
-    success(&["verify", "--data", &place.path("data")]);
+    success(&["verify", "--data", &log.path("data")]);
 }
 
 #[tokio::test]
 async fn a_batch_whose_answer_was_lost_with_the_old_log_is_stored_once_and_no_id_is_given_out_twice()
  {
-    let place = Place::with_a_backup().await;
-    success(&borrowed(&place.restore(&[])));
-    let broker = broker_on(&place.path("data"), 1).await;
+    let log = BackedUpLog::with_a_backup().await;
+    success(&borrowed(&log.restore(&[])));
+    let broker = broker_on(&log.path("data"), 1).await;
     let mut client = WireClient::connect(&broker.address().to_string()).await;
 
-    let again = produce(&mut client, TOPIC, first_batch_of(place.producer)).await;
+    let again = produce(&mut client, TOPIC, first_batch_of(log.producer)).await;
 
     assert_eq!(again, Ok(0), "recognised");
     assert_eq!(latest_offset(&mut client, TOPIC).await, 2);
-    assert!(place.producer.0 + 1_000_000 <= new_producer_id(&mut client).await);
+    assert!(log.producer.0 + 1_000_000 <= new_producer_id(&mut client).await);
     broker.shutdown().await.expect("ends cleanly");
 }
 
 #[tokio::test]
 async fn a_log_can_be_restored_under_another_node_id_and_with_an_epoch_of_ones_own() {
-    let place = Place::with_a_backup().await;
-    success(&borrowed(&place.restore(&[
+    let log = BackedUpLog::with_a_backup().await;
+    success(&borrowed(&log.restore(&[
         "--node-id",
         "5",
         "--epoch",
         "77",
     ])));
-    let broker = broker_on(&place.path("data"), 5).await;
+    let broker = broker_on(&log.path("data"), 5).await;
     broker.shutdown().await.expect("ends cleanly");
-    let identity = fs::read(Path::new(&place.path("data")).join("identity.json")).expect("read");
+    let identity = fs::read(Path::new(&log.path("data")).join("identity.json")).expect("read");
     let identity: Value = serde_json::from_slice(&identity).expect("JSON");
     assert_eq!(identity["node"], 5);
 }
 
 #[tokio::test]
 async fn a_restore_that_cannot_be_right_is_refused_in_a_sentence() {
-    let place = Place::with_a_backup().await;
+    let log = BackedUpLog::with_a_backup().await;
 
-    let low = refusal(&borrowed(&place.restore(&["--epoch", "1"])));
+    let low = refusal(&borrowed(&log.restore(&["--epoch", "1"])));
     assert!(low.contains("epoch 1: needs more than"), "{low}");
-    assert!(!Path::new(&place.path("data")).exists());
+    assert!(!Path::new(&log.path("data")).exists());
 
-    let elsewhere = place.path("nothing");
-    let none = refusal(&[
-        "restore",
-        "--from",
-        &elsewhere,
-        "--data",
-        &place.path("data"),
-    ]);
+    let elsewhere = log.path("nothing");
+    let none = refusal(&["restore", "--from", &elsewhere, "--data", &log.path("data")]);
     assert!(
         none.contains("is no backup: it has no backup.json"),
         "{none}"
@@ -190,41 +184,41 @@ async fn a_restore_that_cannot_be_right_is_refused_in_a_sentence() {
     let full = refusal(&[
         "restore",
         "--from",
-        &place.path("backup"),
+        &log.path("backup"),
         "--data",
-        &place.path("backup"),
+        &log.path("backup"),
     ]);
     assert!(full.contains("is not empty"), "{full}");
 
-    let checkpoint = Path::new(&place.path("backup")).join("checkpoint");
+    let checkpoint = Path::new(&log.path("backup")).join("checkpoint");
     let mut bytes = fs::read(&checkpoint).expect("read");
     bytes[30] ^= 1;
     fs::write(&checkpoint, bytes).expect("written");
-    let damaged = refusal(&borrowed(&place.restore(&[])));
+    let damaged = refusal(&borrowed(&log.restore(&[])));
     assert!(
         damaged.contains("is damaged, restore another one"),
         "{damaged}"
     );
-    assert!(!Path::new(&place.path("data")).exists());
+    assert!(!Path::new(&log.path("data")).exists());
 }
 
 #[tokio::test]
 async fn a_backup_that_cannot_be_made_says_why() {
-    let place = Place::with_a_backup().await;
+    let log = BackedUpLog::with_a_backup().await;
     let again = refusal(&[
         "backup",
         "--data",
-        &place.path("backup"),
+        &log.path("backup"),
         "--to",
-        &place.path("x"),
+        &log.path("x"),
     ]);
     assert!(again.contains("this folder is a backup"), "{again}");
     let missing = refusal(&[
         "backup",
         "--data",
-        &place.path("missing"),
+        &log.path("missing"),
         "--to",
-        &place.path("x"),
+        &log.path("x"),
     ]);
     assert!(missing.contains("holds no log"), "{missing}");
 }

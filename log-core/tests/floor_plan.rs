@@ -58,7 +58,7 @@ const CLOCK: &[&str] = &[
     "Timestamp::now",
     "service_kit::clock",
 ];
-const DICE: &[&str] = &[
+const RANDOMNESS: &[&str] = &[
     "rand",
     "rand_chacha",
     "getrandom",
@@ -105,10 +105,12 @@ const PAYLOADS: &[&str] = &["serde_json", "event_model"];
 
 /// Rooms that decide: the same inputs give the same outputs, on every replica and from every seed.
 const DECIDES: &[&[&str]] = &[
-    ASYNC, FILES, SOCKETS, OUTPUT, IO, CLOCK, DICE, DISORDER, THREADS, LOCKS, CODEC, JOURNAL,
+    ASYNC, FILES, SOCKETS, OUTPUT, IO, CLOCK, RANDOMNESS, DISORDER, THREADS, LOCKS, CODEC, JOURNAL,
 ];
 /// Rooms that turn bytes into values and back.
-const VALUES: &[&[&str]] = &[ASYNC, FILES, SOCKETS, CLOCK, DICE, THREADS, LOCKS, JOURNAL];
+const VALUES: &[&[&str]] = &[
+    ASYNC, FILES, SOCKETS, CLOCK, RANDOMNESS, THREADS, LOCKS, JOURNAL,
+];
 
 const PLAN: &[Room] = &[
     Room {
@@ -122,7 +124,7 @@ const PLAN: &[Room] = &[
             OUTPUT,
             IO,
             CLOCK,
-            DICE,
+            RANDOMNESS,
             THREADS,
             LOCKS,
             KAFKA_CLIENT,
@@ -142,7 +144,7 @@ const PLAN: &[Room] = &[
         house: "crates/journal",
         name: "",
         leans_on: &[ANY],
-        never: &[ASYNC, SOCKETS, OUTPUT, CLOCK, DICE, CODEC, OURS],
+        never: &[ASYNC, SOCKETS, OUTPUT, CLOCK, RANDOMNESS, CODEC, OURS],
     },
     // The Kafka client of the services: it knows records, and no service.
     Room {
@@ -150,7 +152,7 @@ const PLAN: &[Room] = &[
         name: "",
         leans_on: &[ANY],
         never: &[
-            ASYNC, FILES, SOCKETS, OUTPUT, CLOCK, DICE, CODEC, OURS, JOURNAL,
+            ASYNC, FILES, SOCKETS, OUTPUT, CLOCK, RANDOMNESS, CODEC, OURS, JOURNAL,
         ],
     },
     Room {
@@ -199,7 +201,7 @@ const PLAN: &[Room] = &[
         house: "log-core",
         name: "storage",
         leans_on: &["ids", "entry", "record"],
-        never: &[ASYNC, SOCKETS, CLOCK, DICE, CODEC],
+        never: &[ASYNC, SOCKETS, CLOCK, RANDOMNESS, CODEC],
     },
     // Decides as the rooms below do, and applies what is decided to the partitions' files under locks that readers share; so
     // it knows the errors of files.
@@ -216,7 +218,7 @@ const PLAN: &[Room] = &[
             "storage",
         ],
         never: &[
-            ASYNC, FILES, SOCKETS, OUTPUT, CLOCK, DICE, DISORDER, THREADS, CODEC,
+            ASYNC, FILES, SOCKETS, OUTPUT, CLOCK, RANDOMNESS, DISORDER, THREADS, CODEC,
         ],
     },
     Room {
@@ -240,7 +242,7 @@ const PLAN: &[Room] = &[
         house: "log-core",
         name: "tools",
         leans_on: &["ids", "record", "wire"],
-        never: &[FILES, CLOCK, DICE, DISORDER, KAFKA_CLIENT],
+        never: &[FILES, CLOCK, RANDOMNESS, DISORDER, KAFKA_CLIENT],
     },
     Room {
         house: "log-core",
@@ -255,7 +257,7 @@ const PLAN: &[Room] = &[
         house: "log-core",
         name: "offline",
         leans_on: &["storage", "broker"],
-        never: &[ASYNC, SOCKETS, CLOCK, DICE, KAFKA_CLIENT],
+        never: &[ASYNC, SOCKETS, CLOCK, RANDOMNESS, KAFKA_CLIENT],
     },
     Room {
         house: "ws-gateway",
@@ -268,7 +270,7 @@ const PLAN: &[Room] = &[
             OUTPUT,
             IO,
             CLOCK,
-            DICE,
+            RANDOMNESS,
             THREADS,
             LOCKS,
             KAFKA_CLIENT,
@@ -288,7 +290,7 @@ const PLAN: &[Room] = &[
             OUTPUT,
             IO,
             CLOCK,
-            DICE,
+            RANDOMNESS,
             KAFKA_CLIENT,
             PAYLOADS,
             OURS,
@@ -318,7 +320,7 @@ const PLAN: &[Room] = &[
             OUTPUT,
             IO,
             CLOCK,
-            DICE,
+            RANDOMNESS,
             THREADS,
             LOCKS,
             KAFKA_CLIENT,

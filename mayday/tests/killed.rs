@@ -25,7 +25,7 @@ const CALLERS: usize = 24;
 const ROUNDS_DEFAULT: u64 = 6;
 
 /// Where a record stands.
-type Place = (String, i32, i64);
+type RecordPosition = (String, i32, i64);
 
 /// A record as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct Seen {
 #[derive(Clone, Debug)]
 struct Acknowledged {
     id: String,
-    place: Place,
+    place: RecordPosition,
     line: String,
     sequence: u64,
 }
@@ -52,7 +52,7 @@ fn what_was_acknowledged_or_read_before_a_kill_is_there_after_it_unchanged_and_i
     let (_keep, data) = house::folder();
     let sequences = AtomicU64::new(0);
     let mut acknowledged: Vec<Acknowledged> = Vec::new();
-    let mut seen: BTreeMap<Place, Seen> = BTreeMap::new();
+    let mut seen: BTreeMap<RecordPosition, Seen> = BTreeMap::new();
 
     for round in 1..=rounds {
         let (answers, read) = post_until_killed(&data, &sequences, &mut moments);
@@ -101,7 +101,7 @@ fn from_environment(name: &str, default: u64) -> u64 {
     })
 }
 
-fn merge(seen: &mut BTreeMap<Place, Seen>, more: BTreeMap<Place, Seen>) {
+fn merge(seen: &mut BTreeMap<RecordPosition, Seen>, more: BTreeMap<RecordPosition, Seen>) {
     for (place, record) in more {
         let known = seen.entry(place.clone()).or_insert_with(|| record.clone());
         assert_eq!(*known, record, "{place:?} changed");
@@ -112,7 +112,7 @@ fn post_until_killed(
     data: &Path,
     sequences: &AtomicU64,
     moments: &mut StdRng,
-) -> (Vec<Acknowledged>, BTreeMap<Place, Seen>) {
+) -> (Vec<Acknowledged>, BTreeMap<RecordPosition, Seen>) {
     let running = house::start(data);
     let api = running.api.clone();
     let killed = AtomicBool::new(false);
@@ -196,7 +196,7 @@ fn call_until(
 /// Reads everything while calls come in, to know what was readable before the kill.
 struct Reader {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<BTreeMap<Place, Seen>>,
+    thread: JoinHandle<BTreeMap<RecordPosition, Seen>>,
 }
 
 impl Reader {
@@ -214,7 +214,7 @@ impl Reader {
         Self { stop, thread }
     }
 
-    fn stop(self) -> BTreeMap<Place, Seen> {
+    fn stop(self) -> BTreeMap<RecordPosition, Seen> {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().expect("the reader ends")
     }
@@ -239,7 +239,7 @@ fn consumer(log: &str) -> BaseConsumer {
     consumer
 }
 
-fn take_next(consumer: &BaseConsumer, seen: &mut BTreeMap<Place, Seen>) {
+fn take_next(consumer: &BaseConsumer, seen: &mut BTreeMap<RecordPosition, Seen>) {
     let Some(Ok(record)) = consumer.poll(Duration::from_millis(20)) else {
         return;
     };
@@ -267,7 +267,7 @@ fn take_next(consumer: &BaseConsumer, seen: &mut BTreeMap<Place, Seen>) {
 }
 
 /// Everything that is there after a new start.
-fn read_back(data: &Path) -> BTreeMap<Place, Seen> {
+fn read_back(data: &Path) -> BTreeMap<RecordPosition, Seen> {
     let running = house::start(data);
     let consumer = consumer(&running.log);
     let mut ends = BTreeMap::new();
@@ -280,7 +280,7 @@ fn read_back(data: &Path) -> BTreeMap<Place, Seen> {
         }
     }
     let mut seen = BTreeMap::new();
-    let is_complete = |seen: &BTreeMap<Place, Seen>| {
+    let is_complete = |seen: &BTreeMap<RecordPosition, Seen>| {
         ends.iter().all(|((topic, partition), end)| {
             *end == 0 || seen.contains_key(&(topic.clone(), *partition, end - 1))
         })
@@ -314,8 +314,8 @@ fn assert_each_line_in_order(acknowledged: &[Acknowledged]) {
     }
 }
 
-fn assert_no_id_twice(acknowledged: &[Acknowledged], seen: &BTreeMap<Place, Seen>) {
-    let mut places: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
+fn assert_no_id_twice(acknowledged: &[Acknowledged], seen: &BTreeMap<RecordPosition, Seen>) {
+    let mut places: BTreeMap<&str, Vec<&RecordPosition>> = BTreeMap::new();
     for (place, record) in seen {
         places.entry(&record.id).or_default().push(place);
     }

@@ -5,10 +5,10 @@
 
 mod house;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use house::ports::free_ports;
 use house::{Running, Watcher};
 use serde_json::Value;
 
@@ -22,13 +22,10 @@ struct Machines {
 impl Machines {
     fn three() -> Self {
         let keep = tempfile::tempdir().unwrap();
-        // All are bound at once, so that none is given twice.
-        let probes: Vec<_> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        let listed = (1..).zip(free_ports::<3>());
+        let peers: Vec<_> = listed
+            .map(|(node, port)| format!("{node}@127.0.0.1:{port}"))
             .collect();
-        let listed = (1..).zip(&probes);
-        let listed = listed.map(|(node, probe)| format!("{node}@{}", probe.local_addr().unwrap()));
-        let peers: Vec<_> = listed.collect();
         Self {
             folders: (1..=3)
                 .map(|node| keep.path().join(node.to_string()))

@@ -9,13 +9,13 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a client said.
-pub struct Said {
+pub struct ClientOutput {
     pub succeeded: bool,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Said {
+impl ClientOutput {
     pub fn expect_success(self, what: &str) -> String {
         assert!(
             self.succeeded,
@@ -27,7 +27,7 @@ impl Said {
 }
 
 /// Runs `log-core/tests/clients/<script>` with the Python that has the Kafka clients.
-pub async fn python(script: &str, arguments: &[&str]) -> Said {
+pub async fn python(script: &str, arguments: &[&str]) -> ClientOutput {
     let interpreter = installed("venv/bin/python");
     run(
         Command::new(interpreter)
@@ -40,7 +40,7 @@ pub async fn python(script: &str, arguments: &[&str]) -> Said {
 }
 
 /// Runs `log-core/tests/clients/<script>` with Node and the packages of `.ci/clients`.
-pub async fn node(script: &str, arguments: &[&str]) -> Said {
+pub async fn node(script: &str, arguments: &[&str]) -> ClientOutput {
     let packages = installed("node_modules");
     run(
         Command::new("node")
@@ -53,7 +53,7 @@ pub async fn node(script: &str, arguments: &[&str]) -> Said {
 }
 
 /// Runs `log-core/tests/clients/java/<source>` with the jars of `.ci/clients`; `None` where there is no Java to run it.
-pub async fn java(source: &str, arguments: &[&str]) -> Option<Said> {
+pub async fn java(source: &str, arguments: &[&str]) -> Option<ClientOutput> {
     let has = |program: &str| Command::new(program).arg("--version").output().is_ok();
     if !has("java") || !has("mvn") {
         return None;
@@ -69,7 +69,7 @@ pub async fn java(source: &str, arguments: &[&str]) -> Option<Said> {
 }
 
 /// Runs kcat.
-pub async fn kcat(arguments: &[&str], stdin: &str) -> Said {
+pub async fn kcat(arguments: &[&str], stdin: &str) -> ClientOutput {
     // Cargo puts the librdkafka that our crates build, without zstd, before the system's.
     run(
         Command::new("kcat")
@@ -94,7 +94,7 @@ fn script_path(script: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients")).join(script)
 }
 
-async fn run(command: &mut Command, stdin: &str) -> Said {
+async fn run(command: &mut Command, stdin: &str) -> ClientOutput {
     let described = format!("{command:?}");
     let mut process = command
         .stdin(Stdio::piped())
@@ -114,7 +114,7 @@ async fn run(command: &mut Command, stdin: &str) -> Said {
     match tokio::time::timeout(DEADLINE, finished).await {
         Ok(output) => {
             let output = output.expect("joined");
-            Said {
+            ClientOutput {
                 succeeded: output.status.success(),
                 stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
                 stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::checker::{Answer, Call, accept_text};
+use crate::checker::{Call, CallOutcome, accept_text};
 use crate::token;
 
 /// A phone gives up waiting after so long and, with a key, tries again.
@@ -110,7 +110,7 @@ impl Caller {
         }
     }
 
-    fn post(&self, agent: &ureq::Agent, api: &str, request: &Request) -> Answer {
+    fn post(&self, agent: &ureq::Agent, api: &str, request: &Request) -> CallOutcome {
         let bearer = format!("Bearer {}", token(&self.line, &request.house));
         let mut post = agent
             .post(format!("{api}/{}", request.path))
@@ -120,28 +120,28 @@ impl Caller {
             post = post.header("Idempotency-Key", format!("a-key-of-16-bytes-{key}"));
         }
         let Ok(mut answer) = post.send_json(&request.body) else {
-            return Answer::Unknown;
+            return CallOutcome::Unknown;
         };
         let status = answer.status().as_u16();
         match answer.body_mut().read_json::<Value>() {
             Ok(told) => read(status, &told),
             // Cut off: nobody was told.
-            Err(_) => Answer::Unknown,
+            Err(_) => CallOutcome::Unknown,
         }
     }
 }
 
-fn read(status: u16, told: &Value) -> Answer {
+fn read(status: u16, told: &Value) -> CallOutcome {
     let id = told["id"].as_str().map(str::to_owned);
     match (status, id) {
         (201, Some(id)) => match place(told) {
-            Some(place) => Answer::Stored { id, place },
-            None => Answer::Queued { id },
+            Some(place) => CallOutcome::Stored { id, place },
+            None => CallOutcome::Queued { id },
         },
-        (202, Some(id)) => Answer::Queued { id },
+        (202, Some(id)) => CallOutcome::Queued { id },
         // A refusal with an id says that the call may be there under it.
-        (_, Some(_)) => Answer::Unknown,
-        (_, None) => Answer::NotStored {
+        (_, Some(_)) => CallOutcome::Unknown,
+        (_, None) => CallOutcome::NotStored {
             code: told["code"].as_str().unwrap_or("no code").to_owned(),
         },
     }

@@ -9,7 +9,7 @@ pub(crate) const ALERTS: &str = "an-alert";
 pub(crate) const ACCEPTS: &str = "an-accept";
 
 /// Where a record stands: topic, partition, offset.
-pub(crate) type Place = (String, i32, i64);
+pub(crate) type RecordPosition = (String, i32, i64);
 
 /// One call, alert or accept, as its caller made it. Its text is its own: no other call has it.
 #[derive(Clone, Debug)]
@@ -17,14 +17,14 @@ pub(crate) struct Call {
     pub(crate) line: String,
     pub(crate) text: String,
     /// What each try was answered, in their order. Only a call with an Idempotency-Key has more than one try.
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) answers: Vec<CallOutcome>,
 }
 
 /// What a caller was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum CallOutcome {
     /// 201: it is in the log, there.
-    Stored { id: String, place: Place },
+    Stored { id: String, place: RecordPosition },
     /// 202, or 201 of a call that came by way of the outbox: it will be there.
     Queued { id: String },
     /// A refusal that says that nothing was stored.
@@ -41,11 +41,11 @@ pub(crate) fn accept_text(alert: &str) -> String {
 impl Call {
     /// The id that it was told, once it was taken.
     pub(crate) fn id(&self) -> Option<&str> {
-        self.answers.iter().find_map(Answer::id)
+        self.answers.iter().find_map(CallOutcome::id)
     }
 }
 
-impl Answer {
+impl CallOutcome {
     pub(crate) fn id(&self) -> Option<&str> {
         match self {
             Self::Stored { id, .. } | Self::Queued { id } => Some(id),
@@ -68,12 +68,12 @@ pub(crate) struct Listener {
     pub(crate) line: String,
     /// It has been answered its first subscription: from then on it may miss nothing.
     pub(crate) is_let_in: bool,
-    pub(crate) heard: Vec<Heard>,
+    pub(crate) heard: Vec<HeardEvent>,
 }
 
 /// One thing that a phone heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum HeardEvent {
     /// An alert or an accept.
     Event { id: String, line: String },
     /// It came back with its position and was told that not everything can be replayed: the live alerts come again.
@@ -103,9 +103,9 @@ const SHOWN_MAX: usize = 8;
 pub(crate) struct History {
     pub(crate) calls: Vec<Call>,
     /// What the log holds in the end.
-    pub(crate) records: BTreeMap<Place, Record>,
+    pub(crate) records: BTreeMap<RecordPosition, Record>,
     /// What the log held when a reader looked earlier: the same records stay at their places.
-    pub(crate) seen: Vec<(Place, String)>,
+    pub(crate) seen: Vec<(RecordPosition, String)>,
     /// Lines whose calls were made one after the other at one api. On others order is not promised.
     pub(crate) ordered_lines: BTreeSet<String>,
     /// Lines whose tries under one key met more than one api, or one that had started anew and did not know its keys yet.
@@ -125,21 +125,24 @@ pub(crate) enum Breach {
     /// It was answered 201 or 202 and stands nowhere.
     Lost { text: String, id: String },
     /// It was answered 201 with a place, and something else or nothing is there.
-    NotAtItsPlace { text: String, place: Place },
+    NotAtItsPlace { text: String, place: RecordPosition },
     /// It stands more than once.
-    Doubled { text: String, at: Vec<Place> },
+    Doubled {
+        text: String,
+        at: Vec<RecordPosition>,
+    },
     /// Its tries were told different ids.
     TwoIds { text: String, ids: Vec<String> },
     /// Every try was told that nothing was stored, and it is there.
-    StoredAllTheSame { text: String, at: Place },
+    StoredAllTheSame { text: String, at: RecordPosition },
     /// It is on another line than the call was made on.
     OnAnotherLine { text: String, line: String },
     /// Nobody called so.
-    Invented { at: Place, text: String },
+    Invented { at: RecordPosition, text: String },
     /// It stands before an earlier call of its line.
     Overtook { text: String, earlier: String },
     /// A reader saw another record there before.
-    Changed { at: Place },
+    Changed { at: RecordPosition },
     /// A listener of its line never heard it.
     Unheard { listener: usize, id: String },
     /// A listener heard what is not its line's, or not in the log.
@@ -168,13 +171,13 @@ impl History {
     /// Every broken promise, once each.
     pub(crate) fn breaches(&self) -> Vec<Breach> {
         let mut breaches = Vec::new();
-        let mut by_text: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
-        let mut by_id: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
+        let mut by_text: BTreeMap<&str, Vec<&RecordPosition>> = BTreeMap::new();
+        let mut by_id: BTreeMap<&str, Vec<&RecordPosition>> = BTreeMap::new();
         let text_of: BTreeMap<&str, &str> = self
             .calls
             .iter()
             .flat_map(|call| {
-                let ids = call.answers.iter().filter_map(Answer::id);
+                let ids = call.answers.iter().filter_map(CallOutcome::id);
                 ids.map(|id| (id, call.text.as_str()))
             })
             .collect();
@@ -211,12 +214,12 @@ impl History {
     fn judge_call(
         &self,
         call: &Call,
-        at: &[&Place],
-        by_id: &BTreeMap<&str, Vec<&Place>>,
+        at: &[&RecordPosition],
+        by_id: &BTreeMap<&str, Vec<&RecordPosition>>,
         breaches: &mut Vec<Breach>,
     ) {
         let text = call.text.clone();
-        let ids: BTreeSet<&str> = call.answers.iter().filter_map(Answer::id).collect();
+        let ids: BTreeSet<&str> = call.answers.iter().filter_map(CallOutcome::id).collect();
         if 1 < ids.len() {
             let ids = ids.iter().map(|id| (*id).to_owned()).collect();
             breaches.push(Breach::TwoIds {
@@ -233,7 +236,7 @@ impl History {
             }
         }
         for answer in &call.answers {
-            if let Answer::Stored { id, place } = answer
+            if let CallOutcome::Stored { id, place } = answer
                 && self.records.get(place).is_none_or(|found| found.id != *id)
             {
                 breaches.push(Breach::NotAtItsPlace {
@@ -250,7 +253,7 @@ impl History {
                 at: at.iter().map(|place| (*place).clone()).collect(),
             });
         }
-        let nothing = |answer: &Answer| matches!(answer, Answer::NotStored { .. });
+        let nothing = |answer: &CallOutcome| matches!(answer, CallOutcome::NotStored { .. });
         if let Some(place) = at.first()
             && call.answers.iter().all(nothing)
         {
@@ -271,9 +274,13 @@ impl History {
     }
 
     /// Calls of a line that were acknowledged one after the other stand one after the other.
-    fn find_overtaking(&self, by_id: &BTreeMap<&str, Vec<&Place>>, breaches: &mut Vec<Breach>) {
+    fn find_overtaking(
+        &self,
+        by_id: &BTreeMap<&str, Vec<&RecordPosition>>,
+        breaches: &mut Vec<Breach>,
+    ) {
         // The two topics have no order between them.
-        let mut last: BTreeMap<(&str, &str), (&Place, &str)> = BTreeMap::new();
+        let mut last: BTreeMap<(&str, &str), (&RecordPosition, &str)> = BTreeMap::new();
         for call in &self.calls {
             if !self.ordered_lines.contains(&call.line) {
                 continue;
@@ -312,7 +319,7 @@ impl History {
         let all = unheard.clone();
         let mut since_recovered: BTreeSet<&str> = BTreeSet::new();
         for heard in &listener.heard {
-            let Heard::Event { id, line } = heard else {
+            let HeardEvent::Event { id, line } = heard else {
                 since_recovered.clear();
                 continue;
             };
@@ -387,7 +394,11 @@ impl History {
         }
     }
 
-    fn judge_copies(&self, by_id: &BTreeMap<&str, Vec<&Place>>, breaches: &mut Vec<Breach>) {
+    fn judge_copies(
+        &self,
+        by_id: &BTreeMap<&str, Vec<&RecordPosition>>,
+        breaches: &mut Vec<Breach>,
+    ) {
         let Some(copies) = &self.copies else { return };
         let mut times: BTreeMap<&str, usize> = by_id
             .iter()
@@ -429,18 +440,18 @@ impl History {
 mod tests {
     use super::*;
 
-    fn place(offset: i64) -> Place {
+    fn place(offset: i64) -> RecordPosition {
         (ALERTS.to_owned(), 0, offset)
     }
 
-    fn accept(offset: i64) -> (Call, Place, Record) {
+    fn accept(offset: i64) -> (Call, RecordPosition, Record) {
         let place = (ACCEPTS.to_owned(), 0, offset);
         let text = accept_text(&format!("id{offset}"));
         let id = format!("accept{offset}");
         let call = Call {
             line: "one".to_owned(),
             text: text.clone(),
-            answers: vec![Answer::Stored {
+            answers: vec![CallOutcome::Stored {
                 id: id.clone(),
                 place: place.clone(),
             }],
@@ -453,7 +464,7 @@ mod tests {
     fn accepted(history: &mut History) {
         for offset in 0..2 {
             let (call, place, record) = accept(offset);
-            history.listeners[0].heard.push(Heard::Event {
+            history.listeners[0].heard.push(HeardEvent::Event {
                 id: record.id.clone(),
                 line: record.line.clone(),
             });
@@ -462,14 +473,14 @@ mod tests {
         }
     }
 
-    fn stored(offset: i64) -> Answer {
-        Answer::Stored {
+    fn stored(offset: i64) -> CallOutcome {
+        CallOutcome::Stored {
             id: format!("id{offset}"),
             place: place(offset),
         }
     }
 
-    fn call(offset: i64, answers: Vec<Answer>) -> Call {
+    fn call(offset: i64, answers: Vec<CallOutcome>) -> Call {
         Call {
             line: "one".to_owned(),
             text: format!("text{offset}"),
@@ -477,7 +488,7 @@ mod tests {
         }
     }
 
-    fn record(offset: i64) -> (Place, Record) {
+    fn record(offset: i64) -> (RecordPosition, Record) {
         let record = Record {
             id: format!("id{offset}"),
             line: "one".to_owned(),
@@ -486,8 +497,8 @@ mod tests {
         (place(offset), record)
     }
 
-    fn alert(offset: i64) -> Heard {
-        Heard::Event {
+    fn alert(offset: i64) -> HeardEvent {
+        HeardEvent::Event {
             id: format!("id{offset}"),
             line: "one".to_owned(),
         }
@@ -503,14 +514,14 @@ mod tests {
 
     /// Three calls, stored, heard, read, copied.
     fn kept() -> History {
-        let queued = Answer::Queued {
+        let queued = CallOutcome::Queued {
             id: "id2".to_owned(),
         };
         let (member, partition) = (0, 0);
         History {
             calls: vec![
                 call(0, vec![stored(0)]),
-                call(1, vec![Answer::Unknown, stored(1), stored(1)]),
+                call(1, vec![CallOutcome::Unknown, stored(1), stored(1)]),
                 call(2, vec![queued]),
             ],
             records: (0..3).map(record).collect(),
@@ -520,7 +531,13 @@ mod tests {
             listeners: vec![Listener {
                 line: "one".to_owned(),
                 is_let_in: true,
-                heard: vec![alert(0), alert(1), Heard::NotRecovered, alert(1), alert(2)],
+                heard: vec![
+                    alert(0),
+                    alert(1),
+                    HeardEvent::NotRecovered,
+                    alert(1),
+                    alert(2),
+                ],
             }],
             group: vec![
                 GroupEvent::Assigned { member, partition },
@@ -635,10 +652,10 @@ mod tests {
     fn a_refusal_that_said_nothing_was_stored_and_was_wrong_is_found() {
         let breaches = told(|history| {
             let code = "log_unavailable".to_owned();
-            history.calls[2].answers = vec![Answer::NotStored { code }];
+            history.calls[2].answers = vec![CallOutcome::NotStored { code }];
         });
         assert!(matches!(&breaches[..], [Breach::StoredAllTheSame { .. }]));
-        let open = told(|history| history.calls[2].answers = vec![Answer::Unknown]);
+        let open = told(|history| history.calls[2].answers = vec![CallOutcome::Unknown]);
         assert_eq!(open, [], "what was left open may be there");
     }
 
@@ -693,12 +710,12 @@ mod tests {
 
     #[test]
     fn silence_an_echo_and_another_lines_call_are_found_at_the_listener() {
-        let hear = |heard: Vec<Heard>| told(|history| history.listeners[0].heard = heard);
+        let hear = |heard: Vec<HeardEvent>| told(|history| history.listeners[0].heard = heard);
         let silent = hear(vec![alert(0), alert(2)]);
         assert!(matches!(&silent[..], [Breach::Unheard { id, .. }] if id == "id1"));
         let echo = hear(vec![alert(0), alert(1), alert(1), alert(2)]);
         assert!(matches!(&echo[..], [Breach::HeardTwice { .. }]));
-        let stranger = Heard::Event {
+        let stranger = HeardEvent::Event {
             id: "id1".to_owned(),
             line: "two".to_owned(),
         };

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use ws_gateway::stomp::{Command, Frame, Limits, Parser, Version, encode};
 
-use crate::checker::{Heard, Listener};
+use crate::checker::{HeardEvent, Listener};
 use crate::token;
 
 /// A phone that is not let in within this tries the next gateway.
@@ -23,10 +23,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What one phone has heard so far.
-pub(crate) type Ear = Arc<Mutex<Listener>>;
+pub(crate) type SharedListener = Arc<Mutex<Listener>>;
 
 /// Listens until told to stop. `gateways` are tried in turn.
-pub(crate) async fn listen(gateways: Vec<String>, ear: Ear, stop: Arc<AtomicBool>) {
+pub(crate) async fn listen(gateways: Vec<String>, ear: SharedListener, stop: Arc<AtomicBool>) {
     let mut position = "now".to_owned();
     let mut turn = 0;
     while !stop.load(Ordering::SeqCst) {
@@ -40,7 +40,7 @@ pub(crate) async fn listen(gateways: Vec<String>, ear: Ear, stop: Arc<AtomicBool
 
 async fn stay(
     gateway: &str,
-    ear: &Ear,
+    ear: &SharedListener,
     position: &mut String,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
@@ -93,7 +93,7 @@ async fn stay(
     Ok(())
 }
 
-fn hear(frame: &Frame, ear: &Ear, position: &mut String) -> anyhow::Result<()> {
+fn hear(frame: &Frame, ear: &SharedListener, position: &mut String) -> anyhow::Result<()> {
     let body: Value = serde_json::from_slice(&frame.body)?;
     let mut ear = ear.lock().expect("no holder panics");
     let heard = match body["type"].as_str() {
@@ -106,9 +106,9 @@ fn hear(frame: &Frame, ear: &Ear, position: &mut String) -> anyhow::Result<()> {
                 *position = told.to_owned();
             }
             let is_recovered = body["recovered"].as_bool().unwrap_or(false);
-            (!is_recovered).then_some(Heard::NotRecovered)
+            (!is_recovered).then_some(HeardEvent::NotRecovered)
         }
-        Some("alert" | "accept") => Some(Heard::Event {
+        Some("alert" | "accept") => Some(HeardEvent::Event {
             id: body["id"].as_str().unwrap_or_default().to_owned(),
             line: body["line"].as_str().unwrap_or_default().to_owned(),
         }),

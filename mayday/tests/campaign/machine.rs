@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::house::disk::{Ballast, Disk};
+use crate::house::ports::free_ports;
 use crate::house::{PATIENCE, SECRET};
 use crate::network::Network;
 use crate::program::{run, run_if_possible};
@@ -304,21 +304,4 @@ fn build_library() -> Option<PathBuf> {
     }
     std::fs::rename(&draft, &library).expect("renamed");
     Some(library)
-}
-
-/// Ports that stay free while a process is down: below those that the system gives away. No two machines get the same.
-fn free_ports() -> [u16; 4] {
-    const FIRST: u32 = 11_000;
-    const COUNT: u32 = 20_000;
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(211);
-    std::array::from_fn(|_| {
-        loop {
-            let number = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
-            let port = u16::try_from(FIRST + number % COUNT).expect("a port");
-            if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return port;
-            }
-        }
-    })
 }

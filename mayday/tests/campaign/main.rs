@@ -42,10 +42,10 @@ use jiff::Timestamp;
 use resident_token::{Grant, Secret};
 
 use crate::callers::Caller;
-use crate::checker::{Answer, History, Listener};
+use crate::checker::{CallOutcome, History, Listener};
 use crate::faults::{Fault, Rounds};
 use crate::house::SECRET;
-use crate::listeners::Ear;
+use crate::listeners::SharedListener;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::readers::Readers;
@@ -142,7 +142,7 @@ impl<'a> Campaign<'a> {
         let log = self.addresses(Machine::log).join(",");
         self.wait_until_served();
         let callers = self.callers();
-        let ears: Vec<Ear> = callers.iter().map(ear).collect();
+        let ears: Vec<SharedListener> = callers.iter().map(ear).collect();
         let stop_listening = Arc::new(AtomicBool::new(false));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -261,7 +261,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// Rounds of trouble until the time is over. What could not be done on this machine is told once.
-    fn trouble(&mut self, log: &str, seen: &mut Vec<(checker::Place, String)>) -> Tally {
+    fn trouble(&mut self, log: &str, seen: &mut Vec<(checker::RecordPosition, String)>) -> Tally {
         let mut tally = Tally::default();
         let ends_at = now() + Duration::from_secs(self.seconds);
         let rounds = Rounds::new(self.seed, self.machines.len(), &self.only);
@@ -315,11 +315,17 @@ impl<'a> Campaign<'a> {
     }
 
     /// Waits until all that was promised has come, or can no longer be waited for: the checker says then what is missing.
-    fn settle(&mut self, log: &str, history: &mut History, ears: &[Ear], readers: &Readers) {
+    fn settle(
+        &mut self,
+        log: &str,
+        history: &mut History,
+        ears: &[SharedListener],
+        readers: &Readers,
+    ) {
         let promised: BTreeSet<String> = history
             .calls
             .iter()
-            .flat_map(|call| call.answers.iter().filter_map(Answer::id))
+            .flat_map(|call| call.answers.iter().filter_map(CallOutcome::id))
             .map(str::to_owned)
             .collect();
         let ends_at = now() + HEALED_WITHIN.max(Duration::from_secs(self.seconds) / 20);
@@ -349,7 +355,7 @@ impl<'a> Campaign<'a> {
         &self,
         promised: &BTreeSet<String>,
         history: &History,
-        ears: &[Ear],
+        ears: &[SharedListener],
         readers: &Readers,
     ) -> bool {
         let ids: BTreeSet<&String> = history.records.values().map(|record| &record.id).collect();
@@ -387,13 +393,13 @@ impl<'a> Campaign<'a> {
     }
 
     fn report(&self, tally: &Tally, history: &History) {
-        let count = |wanted: fn(&Answer) -> bool| {
+        let count = |wanted: fn(&CallOutcome) -> bool| {
             let answers = history.calls.iter().flat_map(|call| &call.answers);
             answers.filter(|answer| wanted(answer)).count()
         };
         let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
         for answer in history.calls.iter().flat_map(|call| &call.answers) {
-            if let Answer::NotStored { code } = answer {
+            if let CallOutcome::NotStored { code } = answer {
                 *codes.entry(code).or_default() += 1;
             }
         }
@@ -410,10 +416,10 @@ impl<'a> Campaign<'a> {
             tally.rounds,
             tally.faults,
             history.calls.len(),
-            count(|answer| matches!(answer, Answer::Stored { .. })),
-            count(|answer| matches!(answer, Answer::Queued { .. })),
+            count(|answer| matches!(answer, CallOutcome::Stored { .. })),
+            count(|answer| matches!(answer, CallOutcome::Queued { .. })),
             codes,
-            count(|answer| matches!(answer, Answer::Unknown)),
+            count(|answer| matches!(answer, CallOutcome::Unknown)),
             history.records.len(),
             history.records.len() - texts.len(),
             history
@@ -463,17 +469,17 @@ fn kind(fault: Fault) -> String {
     format!("{fault:?}")
 }
 
-fn ear(caller: &Caller) -> Ear {
+fn ear(caller: &Caller) -> SharedListener {
     Arc::new(Mutex::new(Listener {
         line: caller.line.clone(),
         ..Listener::default()
     }))
 }
 
-fn event_id(heard: &checker::Heard) -> Option<&str> {
+fn event_id(heard: &checker::HeardEvent) -> Option<&str> {
     match heard {
-        checker::Heard::Event { id, .. } => Some(id),
-        checker::Heard::NotRecovered => None,
+        checker::HeardEvent::Event { id, .. } => Some(id),
+        checker::HeardEvent::NotRecovered => None,
     }
 }
 

@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, Statistics};
 use serde_json::Value;
 
-use crate::checker::{ACCEPTS, ALERTS, GroupEvent, Place, Record, accept_text};
+use crate::checker::{ACCEPTS, ALERTS, GroupEvent, Record, RecordPosition, accept_text};
 
 /// Where the copier copies to.
 const COPIES: &str = "campaign-copies";
@@ -61,7 +61,7 @@ impl ProducerContext for Silent {
 ///
 /// # Errors
 /// The log does not answer in time.
-fn read_all(log: &str, topic: &str) -> KafkaResult<BTreeMap<Place, Vec<u8>>> {
+fn read_all(log: &str, topic: &str) -> KafkaResult<BTreeMap<RecordPosition, Vec<u8>>> {
     let consumer: BaseConsumer<Silent> = config(log)
         .set("group.id", "campaign-reader")
         .set("enable.auto.commit", "false")
@@ -109,7 +109,7 @@ fn id_of(record: &BorrowedMessage<'_>) -> Option<String> {
 ///
 /// # Errors
 /// The log does not answer in time.
-pub(crate) fn calls(log: &str) -> KafkaResult<BTreeMap<Place, Record>> {
+pub(crate) fn calls(log: &str) -> KafkaResult<BTreeMap<RecordPosition, Record>> {
     let alerts = read_all(log, ALERTS)?.into_iter();
     let read = alerts.chain(read_all(log, ACCEPTS)?);
     let records = read.map(|(place, bytes)| {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod disk;
+pub(crate) mod ports;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub(crate) const ANY_PORTS: [&str; 8] = [
 
 /// A running `mayday`.
 pub(crate) struct Running {
-    child: Kept,
+    child: ChildGuard,
     pub(crate) api: String,
     pub(crate) gateway: String,
     pub(crate) log: String,
@@ -94,7 +95,7 @@ fn open(data: &Path, command: &mut Command) -> Running {
     let file = data.join("addresses.json");
     // What a killed process left behind names nothing.
     drop(std::fs::remove_file(&file));
-    let mut child = Kept::start(command);
+    let mut child = ChildGuard::start(command);
     let pause = Duration::from_millis(5);
     for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
         let addresses = std::fs::read_to_string(&file).unwrap_or_default();
@@ -120,13 +121,13 @@ fn open(data: &Path, command: &mut Command) -> Running {
 }
 
 /// A child that does not outlive a test that fails, and what it prints.
-struct Kept {
+struct ChildGuard {
     child: Child,
     said: Lines,
     complained: Lines,
 }
 
-impl Kept {
+impl ChildGuard {
     fn start(command: &mut Command) -> Self {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
@@ -162,7 +163,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         self.kill();
     }
@@ -301,13 +302,13 @@ pub(crate) fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// `mayday watch --json`, and what it prints.
-pub(crate) struct Watcher(Kept);
+pub(crate) struct Watcher(ChildGuard);
 
 impl Watcher {
     /// Watches; it has subscribed when this returns.
     pub(crate) fn start(data: &Path, line: &str, house: &str) -> Self {
         let arguments = ["watch", "--json", "--line", line, "--house", house];
-        let child = Kept::start(mayday(data).args(arguments));
+        let child = ChildGuard::start(mayday(data).args(arguments));
         // It says that it watches once it has subscribed.
         let said = child.complained.next();
         let said = said.expect("it says what it does");
