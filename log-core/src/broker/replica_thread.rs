@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use journal::FolderLock;
 use journal::disk::Disk;
+use service_kit::clock::steady;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -34,8 +36,6 @@ use crate::storage::{
     CheckpointError, EntryLog, Identity, PendingCheckpoint, StorageConfig, Synced,
 };
 
-/// The length of the driver's tick.
-const TICK: Duration = Duration::from_millis(25);
 /// Questions or messages taken before the next round of work: enough to share one write, few enough to start it soon.
 const TAKEN_PER_ROUND_MAX: usize = 256;
 /// Words from the journal's and the checkpoint's threads that wait to be heard. They block when it is full.
@@ -175,6 +175,45 @@ struct Doors {
     heard: Receiver<Heard>,
 }
 
+/// When the node last had its tick, and the wait for the next. Times are those of the node's clock.
+struct Ticks {
+    last: Duration,
+    /// The moment that the node's clock counts from.
+    zero: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Ticks {
+    fn begin(now: Duration) -> Self {
+        let zero = Instant::from_std(steady()) - now;
+        Self {
+            last: now,
+            zero,
+            sleep: Box::pin(sleep_until(zero)),
+        }
+    }
+
+    /// Returns when `due` has come. Cancel safe: what has come is still due.
+    async fn wait(&mut self, due: Duration) {
+        let deadline = self.zero + due;
+        if self.sleep.deadline() != deadline {
+            self.sleep.as_mut().reset(deadline);
+        }
+        self.sleep.as_mut().await;
+    }
+
+    /// The node is given its tick at `now`. One that is a little late delays none after it; those that were missed are left out.
+    fn passed(&mut self, now: Duration) {
+        let due = self.sleep.deadline() - self.zero;
+        let is_late_by = now.saturating_sub(due);
+        self.last = if is_late_by < due.saturating_sub(self.last) {
+            due
+        } else {
+            now
+        };
+    }
+}
+
 type Fetched = Result<Incoming, FetchError>;
 
 struct Runner {
@@ -210,8 +249,7 @@ impl Runner {
         doors: &mut Doors,
         stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticks = Ticks::begin(self.view.now().elapsed);
         if self.node.is_alone() {
             self.node.campaign();
             self.work()?;
@@ -231,10 +269,11 @@ impl Runner {
     async fn turn(
         &mut self,
         doors: &mut Doors,
-        ticks: &mut Interval,
+        ticks: &mut Ticks,
         stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
         self.ending.turn();
+        let tick_due = self.node.tick_due(ticks.last);
         tokio::select! {
             biased;
             Some(word) = doors.heard.recv() => self.hear(word)?,
@@ -242,7 +281,11 @@ impl Runner {
                 self.stopping = true;
                 self.take(Input::Stop);
             }
-            _ = ticks.tick() => self.take(Input::Tick),
+            () = ticks.wait(tick_due) => {
+                let now = self.view.now();
+                ticks.passed(now.elapsed);
+                self.node.take(now, Input::Tick, &mut self.effects);
+            }
             fetched = arrival(&mut self.fetching) => self.take_fetched(fetched),
             Some(message) = doors.incoming.recv() => {
                 self.take_several(message, &mut doors.incoming, |_, message| Input::Message(message));

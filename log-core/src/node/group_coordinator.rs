@@ -282,6 +282,11 @@ impl GroupCoordinator {
         self.input(now, &record.group, Input::RecordFailed(record.id), effects);
     }
 
+    /// When the first group wants to be woken.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
     /// Wakes the groups whose time has come.
     pub(crate) fn wake(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         while self.due.first().is_some_and(|(at, _)| *at <= now) {

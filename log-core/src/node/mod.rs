@@ -28,6 +28,7 @@ mod shutdown;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use self::assemble::{Limits, assemble};
 #[cfg(any(test, feature = "testing"))]
@@ -55,6 +56,12 @@ use crate::ids::{EntryIndex, LeaderEpoch, RequestId};
 
 /// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
 pub(crate) const COMMAND_BYTES_MAX: usize = 7 << 20;
+
+/// The length of consensus' tick.
+const TICK: Duration = Duration::from_millis(25);
+/// The time between two ticks of a node that leads nobody but itself: nothing is measured in them then, and a machine that
+/// has nothing to do is not woken forty times a second.
+const TICK_ALONE: Duration = Duration::from_millis(250);
 
 /// One node. See the module.
 pub(crate) struct Node {
@@ -211,6 +218,16 @@ impl Node {
         }
     }
 
+    /// When [`Input::Tick`] is due, the last having come at `last`. Every input and every round of work may change it.
+    pub(crate) fn tick_due(&self, last: Duration) -> Duration {
+        if self.shutdown.is_some() || self.is_installing() || !self.replica.leads_itself_alone() {
+            return last + TICK;
+        }
+        let rest = last + TICK_ALONE;
+        let group = self.groups.next_due().unwrap_or(rest);
+        rest.min(group.max(last + TICK))
+    }
+
     /// Stands for election at once: a cluster of one has nobody to wait for.
     pub(crate) fn campaign(&mut self) {
         self.replica.campaign();
@@ -255,3 +272,6 @@ fn is_published_first(effects: &[Effect]) -> bool {
     let last_publish = effects.iter().rposition(is_publish);
     first_other.is_none_or(|other| last_publish.is_none_or(|publish| publish < other))
 }
+
+#[cfg(test)]
+mod tests;

@@ -239,6 +239,11 @@ impl Replica {
         self.membership.voters == [self.me()] && !self.membership.is_joint()
     }
 
+    /// Whether it leads, and no other replica, not even a learner, follows.
+    pub(super) fn leads_itself_alone(&self) -> bool {
+        self.is_alone() && self.membership.learners.is_empty() && self.is_leading()
+    }
+
     /// The epoch that this replica leads, once it has applied an entry of it: what it says is current then.
     pub(super) fn leads(&self) -> Option<LeaderEpoch> {
         let epoch = self.driver.epoch();
