@@ -34,4 +34,4 @@ pub use polled_producer::PolledProducer;
 pub use read_until::{ReadUntilError, read_on, read_until};
 pub use record::{RecordToSend, headers, owned_headers, record_view};
 pub use settings::{LogNodes, reader_settings, settings};
-pub use span::{Position, Span, assign, offset_since, positions, spans, unread};
+pub use span::{Position, Span, assign, ends, offset_since, positions, spans, unread};

@@ -8,6 +8,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     topic_partition_list::TopicPartitionListElem,
+    types::RDKafkaErrorCode,
 };
 
 /// A half-open range of offsets of one partition.
@@ -153,6 +154,33 @@ pub fn offset_since<C: ConsumerContext>(
             _ => None,
         },
     )
+}
+
+/// Where these partitions end now, in their order: each leader is asked once for all of its own.
+///
+/// # Errors
+///
+/// A leader did not answer within `timeout`, or does not know a partition.
+pub fn ends<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[(&str, u32)],
+    timeout: Duration,
+) -> Result<Vec<u64>, KafkaError> {
+    let mut asked = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        asked.add_partition_offset(topic, number(*partition), Offset::End)?;
+    }
+    let answered = consumer.offsets_for_times(asked, timeout)?;
+    let end = |(topic, partition): &(&str, u32)| {
+        let element = answered.find_partition(topic, number(*partition));
+        let element = element.expect("each partition that was asked for is in the answer");
+        element.error()?;
+        match element.offset() {
+            Offset::Offset(end) => Ok(offset(end)),
+            _ => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset)),
+        }
+    };
+    partitions.iter().map(end).collect()
 }
 
 /// Assigns partitions, each from an offset on, instead of those that were assigned before.

@@ -1,7 +1,7 @@
 //! Whether the log is there, and whether it would take a call: its topics made, its leader answering, nothing in the way.
 //!
-//! One task asks the leader for the end of a partition now and then, which also opens the connections that the first
-//! record needs. The log counts as unavailable only after it has not answered for longer than an election takes: until then
+//! One task asks the leaders of the topics' partitions for their ends, in turn, which also opens the connections that the
+//! first record needs. The log counts as unavailable only after it has not answered for longer than an election takes: until then
 //! calls wait for it, after that they are refused at once. A topic that was deleted is made again.
 
 use std::{sync::Arc, time::Duration};
@@ -67,7 +67,7 @@ async fn create_topics(log: &LogProducer, settings: &TopicSettings) -> topics::E
 async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::ExistingTopics) {
     let mut probes = 0u32;
     loop {
-        let seen = probe(log).await;
+        let seen = probe(log, probes).await;
         log.health().age_failure();
         let due = probes.is_multiple_of(PROBES_PER_INSPECTION);
         if seen == ProbeResult::TopicUnknown || (seen == ProbeResult::Answered && due) {
@@ -82,7 +82,8 @@ async fn keep_probing(log: &Arc<LogProducer>, topics: &topics::ExistingTopics) {
                 ),
             }
         }
-        probes = probes.wrapping_add(1);
+        // A partition that does not answer is asked until it does: its calls wait for it.
+        probes = probes.wrapping_add(u32::from(seen != ProbeResult::Unanswered));
         sleep(match seen {
             ProbeResult::Answered => PROBE_INTERVAL,
             ProbeResult::TopicUnknown | ProbeResult::Unanswered => PROBE_RETRY_INTERVAL,
@@ -99,7 +100,8 @@ enum ProbeResult {
     Unanswered,
 }
 
-async fn probe(log: &Arc<LogProducer>) -> ProbeResult {
+/// Asks about one partition of each topic: the next `number` asks about the next one, so that an idle log is asked little.
+async fn probe(log: &Arc<LogProducer>, number: u32) -> ProbeResult {
     let prober = Arc::clone(log);
     let seen = tokio::task::spawn_blocking(move || {
         // Through both producers: a probe keeps the connection to the leader open.
@@ -107,7 +109,7 @@ async fn probe(log: &Arc<LogProducer>) -> ProbeResult {
         for topic in Topic::ALL {
             let producer = prober.topic_producer(topic);
             producer.replace_if_fatal();
-            seen = seen.max(probe_partitions(&producer.producer(), topic));
+            seen = seen.max(probe_partition(&producer.producer(), topic, number));
             if seen == ProbeResult::Unanswered {
                 break;
             }
@@ -123,24 +125,20 @@ async fn probe(log: &Arc<LogProducer>) -> ProbeResult {
     seen
 }
 
-/// The leader of each partition says where it ends, which it may only while it leads.
-fn probe_partitions(producer: &NativeProducer, topic: Topic) -> ProbeResult {
-    let partitions = i32::try_from(PARTITIONS.get()).expect("there are a few partitions");
-    let mut seen = ProbeResult::Answered;
-    for partition in 0..partitions {
-        let answered = producer
-            .client()
-            .fetch_watermarks(topic.name(), partition, PROBE_TIMEOUT);
-        match answered.map_err(|error| error.rdkafka_error_code()) {
-            Ok(_) => {}
-            // A log whose topics were made with fewer partitions has answered, too.
-            Err(Some(
-                RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownTopicOrPartition,
-            )) => seen = ProbeResult::TopicUnknown,
-            Err(_) => return ProbeResult::Unanswered,
-        }
+/// The leader of a partition says where it ends, which it may only while it leads.
+fn probe_partition(producer: &NativeProducer, topic: Topic, number: u32) -> ProbeResult {
+    let partition = i32::try_from(number % PARTITIONS).expect("there are a few partitions");
+    let answered = producer
+        .client()
+        .fetch_watermarks(topic.name(), partition, PROBE_TIMEOUT);
+    match answered.map_err(|error| error.rdkafka_error_code()) {
+        Ok(_) => ProbeResult::Answered,
+        // A log whose topics were made with fewer partitions has answered, too.
+        Err(Some(
+            RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition,
+        )) => ProbeResult::TopicUnknown,
+        Err(_) => ProbeResult::Unanswered,
     }
-    seen
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use event_model::Topic;
-use rdkafka::{consumer::Consumer as _, error::KafkaError};
+use rdkafka::error::KafkaError;
 use serde_json::json;
 use service_kit::clock::Clock;
 use tokio_util::sync::CancellationToken;
@@ -64,16 +64,15 @@ impl Watch {
 
     fn log_ends(&self) -> Result<LogEnds, KafkaError> {
         let asked_at = self.clock.elapsed();
-        let ends = self.partitions.iter().map(|(topic, partition)| {
-            let number = i32::try_from(*partition).unwrap_or(i32::MAX);
-            let (_, end) = self
-                .consumer
-                .fetch_watermarks(topic.name(), number, ANSWER_WITHIN)?;
-            Ok(((*topic, *partition), u64::try_from(end).unwrap_or(0)))
-        });
+        let named: Vec<_> = self
+            .partitions
+            .iter()
+            .map(|(topic, partition)| (topic.name(), *partition))
+            .collect();
+        let ends = log_client::ends(&self.consumer, &named, ANSWER_WITHIN)?;
         Ok(LogEnds {
             asked_at,
-            ends: ends.collect::<Result<_, KafkaError>>()?,
+            ends: self.partitions.iter().copied().zip(ends).collect(),
         })
     }
 
