@@ -385,6 +385,15 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_turns_off_what_the_file_turns_on() {
+        for off in ["false", "no", "0"] {
+            let settings = read("open = true", &[("KIT_OPEN", off)], &[]).unwrap();
+            assert!(!settings.open, "{off}");
+        }
+        assert!(read("open = true", &[], &[]).unwrap().open);
+    }
+
+    #[test]
     fn a_list_in_a_variable_is_divided_at_its_commas() {
         let settings = read("", &[("KIT_ORIGINS", "a,b")], &[]).unwrap();
         assert_eq!(settings.origins, ["a", "b"]);
