@@ -311,6 +311,7 @@ fn reason(error: &DecodeError) -> &'static str {
         DecodeError::Missing { .. } => "name missing",
         DecodeError::Name { .. } => "invalid name",
         DecodeError::WrongTopic { .. } => "wrong topic",
+        DecodeError::NoType { .. } => "no type",
     }
 }
 

@@ -167,7 +167,7 @@ class Generator:
         line, at = chance.choice(LINES[:-1]), self.moment()
         kind = chance.randrange(8)
         if kind == 0:
-            self.put("an-alert", line, at, {"ce_type": "alert.resolved.v1"}, "{}")
+            self.put("an-alert", line, at, {"ce_type": "alert.unheard-of.v1"}, "{}")
         elif kind == 1:
             self.put("an-alert", line, at, {}, "not json")
         elif kind == 2:

@@ -148,6 +148,7 @@ fn alert(number: u8) -> Event {
 fn accept(of: &Event, after: Duration) -> Event {
     let at = of.at().plus(after);
     Event::Accepted(AlertAccepted {
+        seen: None,
         id: EventId::new(at, [99; 10]),
         line: line(),
         responder: House::new("102").unwrap(),

@@ -114,6 +114,7 @@ pub(crate) fn read_accept(
         Status::Actual
     };
     Ok(AlertAccepted {
+        seen: None,
         id,
         line,
         responder,

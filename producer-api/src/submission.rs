@@ -1,5 +1,7 @@
 //! A call that has been read and attributed, until it is stored.
 
+use std::sync::Arc;
+
 use event_model::{EncodedRecord, Event, RecordPosition, SpringTypes, Tag, encode, header};
 
 use crate::{caller::Caller, idempotency::IdempotencyKey, owner::Owner, recent_calls::RecentCall};
@@ -35,6 +37,10 @@ impl Submission {
                 };
             }
             Event::Accepted(accept) => accept.id = accept.idempotent_id(&scope),
+            Event::Life(event) => {
+                let id = event.idempotent_id(&scope);
+                Arc::make_mut(event).id = id;
+            }
         }
         self.key = Some(scope.tag());
         self
@@ -55,7 +61,7 @@ impl Submission {
         let event = &self.event;
         let house = match event {
             Event::Raised(alert) => Some((alert.line.clone(), alert.house.clone())),
-            Event::Accepted(_) => None,
+            Event::Accepted(_) | Event::Life(_) => None,
         };
         RecentCall {
             id: event.id(),
@@ -73,5 +79,6 @@ fn path_of(event: &Event) -> &'static str {
     match event {
         Event::Raised(_) => "/alert",
         Event::Accepted(_) => "/accept",
+        Event::Life(_) => "/alerts",
     }
 }

@@ -325,6 +325,6 @@ async fn put(log: &str, id: &str, value: &str) {
 fn text_at(log: &str, place: RecordPosition) -> String {
     match read(log, place) {
         Event::Raised(alert) => alert.text.as_str().to_owned(),
-        Event::Accepted(_) => panic!("an accept among the alerts"),
+        other => panic!("{} among the alerts", other.topic()),
     }
 }

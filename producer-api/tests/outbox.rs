@@ -43,6 +43,7 @@ fn texts(log: &TestLog, places: &[RecordPosition]) -> Vec<String> {
     let text = |place: &RecordPosition| match read(&log.address(), *place) {
         Event::Raised(alert) => alert.text.as_str().to_owned(),
         Event::Accepted(accept) => format!("accept of {}", accept.target.as_str()),
+        Event::Life(event) => event.kind.name().to_owned(),
     };
     places.iter().map(text).collect()
 }

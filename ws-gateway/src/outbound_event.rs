@@ -68,6 +68,9 @@ impl OutboundEvent {
                 },
                 body::accept(accept, accept_status),
             ),
+            Event::Life(_) => unreachable!(
+                "only the topics of calls are read, and their records are no life events"
+            ),
         };
         let message_id = recorded.place.to_string();
         let rest = rest(kind, &message_id, position, &body, None);

@@ -51,6 +51,7 @@ impl Position {
         match topic {
             Topic::Alert => self.alert,
             Topic::Accept => self.accept,
+            Topic::Life => None,
         }
     }
 
@@ -60,6 +61,7 @@ impl Position {
         match topic {
             Topic::Alert => self.alert = Some(mark),
             Topic::Accept => self.accept = Some(mark),
+            Topic::Life => {}
         }
         self
     }

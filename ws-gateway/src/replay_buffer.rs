@@ -322,6 +322,7 @@ mod tests {
             });
         }
         Event::Accepted(event_model::AlertAccepted {
+            seen: None,
             id,
             line,
             responder: name("accept"),

@@ -1,9 +1,10 @@
-//! The two events: a house calls for help, and a neighbour accepts.
+//! The events: a house calls for help, a neighbour accepts, and what happens to the call from then on.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::id::IdempotencyScope;
-use crate::{EventId, EventTime, House, Line, Position, Text, Topic, Warning};
+use crate::{EventId, EventTime, House, LifeEvent, Line, Position, Seen, Text, Topic, Warning};
 
 /// Is this real? (The Common Alerting Protocol's `status`.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +78,8 @@ pub struct AlertAccepted {
     pub alert_id: Option<EventId>,
     /// When it was accepted.
     pub at: EventTime,
+    /// What the responder knew of the lives of the line's calls.
+    pub seen: Option<Seen>,
     /// Its alert's.
     pub status: Status,
     /// What was degraded to be able to take it, in no particular order, each once.
@@ -104,7 +107,8 @@ impl AlertRaised {
 }
 
 impl AlertAccepted {
-    /// As [`AlertRaised::idempotent_id`]. The status is left out: it is taken from the alert, which a retry may know by then.
+    /// As [`AlertRaised::idempotent_id`]. The status is left out: it is taken from the alert, which a retry may know by then;
+    /// so is `seen`.
     pub fn idempotent_id(&self, scope: &IdempotencyScope<'_>) -> EventId {
         let alert_id = self.alert_id.map(|id| id.to_string()).unwrap_or_default();
         scope.derive(&[
@@ -123,6 +127,8 @@ pub enum Event {
     Raised(AlertRaised),
     /// A neighbour accepts.
     Accepted(AlertAccepted),
+    /// Something else happens to a call. Shared: the fold keeps it as a whole.
+    Life(Arc<LifeEvent>),
 }
 
 impl Event {
@@ -131,6 +137,7 @@ impl Event {
         match self {
             Self::Raised(alert) => alert.id,
             Self::Accepted(accept) => accept.id,
+            Self::Life(event) => event.id,
         }
     }
 
@@ -139,14 +146,16 @@ impl Event {
         match self {
             Self::Raised(alert) => &alert.line,
             Self::Accepted(accept) => &accept.line,
+            Self::Life(event) => &event.line,
         }
     }
 
-    /// The house that acted: the caller or the responder.
+    /// The house that acted: the caller, the responder, or who did something else to the call.
     pub fn house(&self) -> &House {
         match self {
             Self::Raised(alert) => &alert.house,
             Self::Accepted(accept) => &accept.responder,
+            Self::Life(event) => &event.house,
         }
     }
 
@@ -155,6 +164,7 @@ impl Event {
         match self {
             Self::Raised(alert) => alert.at,
             Self::Accepted(accept) => accept.at,
+            Self::Life(event) => event.at,
         }
     }
 
@@ -163,6 +173,7 @@ impl Event {
         match self {
             Self::Raised(alert) => alert.at = at,
             Self::Accepted(accept) => accept.at = at,
+            Self::Life(event) => Arc::make_mut(event).at = at,
         }
     }
 
@@ -171,6 +182,7 @@ impl Event {
         match self {
             Self::Raised(alert) => alert.status,
             Self::Accepted(accept) => accept.status,
+            Self::Life(event) => event.status,
         }
     }
 
@@ -179,6 +191,7 @@ impl Event {
         match self {
             Self::Raised(_) => Topic::Alert,
             Self::Accepted(_) => Topic::Accept,
+            Self::Life(_) => Topic::Life,
         }
     }
 }

@@ -13,11 +13,12 @@
 //! Memory: some 400 bytes a record within the horizon. Who prunes is bounded by a day's records; who does not, by the log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, RecordPosition, Recorded,
-    Status,
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, LifeEvent, Line, RecordPosition,
+    Recorded, Seen, Status,
 };
 
 /// How long an alert lives if nothing ends it earlier.
@@ -87,8 +88,21 @@ pub struct Accept {
     pub alert_id: Option<EventId>,
     /// When it was accepted.
     pub at: EventTime,
+    /// What the responder knew of the lives of the line's calls.
+    pub seen: Option<Seen>,
     /// Real or not.
     pub status: Status,
+    /// The record that counts.
+    pub place: RecordPosition,
+    /// That record's timestamp.
+    pub recorded_at: EventTime,
+}
+
+/// A life event as the fold keeps it: as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedLife {
+    /// The event.
+    pub event: Arc<LifeEvent>,
     /// The record that counts.
     pub place: RecordPosition,
     /// That record's timestamp.
@@ -157,6 +171,11 @@ impl Fold {
         match &recorded.event {
             Event::Raised(alert) => line.add_alert(Alert::of(alert, recorded)),
             Event::Accepted(accept) => line.add_accept(Accept::of(accept, recorded)),
+            Event::Life(event) => line.add_life(RecordedLife {
+                event: Arc::clone(event),
+                place: recorded.place,
+                recorded_at: recorded.time,
+            }),
         }
     }
 
@@ -180,10 +199,7 @@ impl Fold {
 
     /// How many distinct events are held.
     pub fn len(&self) -> usize {
-        self.lines
-            .values()
-            .map(|line| line.alerts.events.len() + line.accepts.events.len())
-            .sum()
+        self.lines.values().map(LineEvents::len).sum()
     }
 
     /// Is nothing held?
@@ -279,28 +295,45 @@ impl Fold {
         let Some(line) = self.lines.get(line) else {
             return Repeats::default();
         };
-        let (alerts, accepts) = (line.alerts.repeats(), line.accepts.repeats());
+        let ledgers = [
+            line.alerts.repeats(),
+            line.accepts.repeats(),
+            line.life.repeats(),
+        ];
         Repeats {
-            duplicates: alerts.duplicates + accepts.duplicates,
-            late: alerts.late + accepts.late,
+            duplicates: ledgers.iter().map(|repeats| repeats.duplicates).sum(),
+            late: ledgers.iter().map(|repeats| repeats.late).sum(),
         }
     }
+
+    /// The life events of an alert, in the order of the log, whether they count or not, and also where the alert is not known.
+    pub fn life_events(&self, line: &Line, alert_id: EventId) -> Vec<&RecordedLife> {
+        let line = self.lines.get(line);
+        line.map(|line| line.life_of(alert_id).collect())
+            .unwrap_or_default()
+    }
 }
+
+/// The alert that is named, then the order of the log.
+type NamingKey = (EventId, RecordPosition, EventId);
 
 /// A house, and then by age: the newest alert of a house is the last of its range.
 type AgeKey = (House, EventTime, RecordPosition, EventId);
 
-/// The events of one line, and three ways to find them. The indexes follow from the events.
+/// The events of one line, and four ways to find them. The indexes follow from the events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LineEvents {
     alerts: Ledger<Alert>,
     accepts: Ledger<Accept>,
+    life: Ledger<RecordedLife>,
     /// Alerts by their house.
     alerts_by_house: BTreeSet<AgeKey>,
     /// Accepts that name no alert, by their target.
     accepts_by_target: BTreeSet<AgeKey>,
-    /// Accepts that name an alert: its id, then the order of the log.
-    accepts_by_alert: BTreeSet<(EventId, RecordPosition, EventId)>,
+    /// Accepts that name an alert.
+    accepts_by_alert: BTreeSet<NamingKey>,
+    /// Life events by their alert.
+    life_by_alert: BTreeSet<NamingKey>,
 }
 
 impl LineEvents {
@@ -317,6 +350,14 @@ impl LineEvents {
         let before = self.accepts.get(id).map(AcceptKey::of);
         let added = self.accepts.insert(accept);
         self.reindex_accept(id, before);
+        added
+    }
+
+    fn add_life(&mut self, life: RecordedLife) -> Added {
+        let id = life.id();
+        let before = self.life.get(id).map(RecordedLife::naming_key);
+        let added = self.life.insert(life);
+        self.reindex_life(id, before);
         added
     }
 
@@ -348,6 +389,17 @@ impl LineEvents {
         }
     }
 
+    fn reindex_life(&mut self, id: EventId, before: Option<NamingKey>) {
+        let after = self.life.get(id).map(RecordedLife::naming_key);
+        if before == after {
+            return;
+        }
+        if let Some(key) = before {
+            self.life_by_alert.remove(&key);
+        }
+        self.life_by_alert.extend(after);
+    }
+
     fn prune(&mut self, horizon: EventTime) {
         for (id, oldest) in self.alerts.older_than(horizon) {
             self.alerts.forget(id, horizon);
@@ -357,10 +409,23 @@ impl LineEvents {
             self.accepts.forget(id, horizon);
             self.reindex_accept(id, Some(AcceptKey::of(&oldest)));
         }
+        for (id, oldest) in self.life.older_than(horizon) {
+            self.life.forget(id, horizon);
+            self.reindex_life(id, Some(oldest.naming_key()));
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.alerts.events.len() + self.accepts.events.len() + self.life.events.len()
     }
 
     fn is_empty(&self) -> bool {
-        self.alerts.events.is_empty() && self.accepts.events.is_empty()
+        self.len() == 0
+    }
+
+    /// The life events that name an alert, in the order of the log.
+    fn life_of(&self, alert_id: EventId) -> impl Iterator<Item = &RecordedLife> {
+        naming(&self.life_by_alert, alert_id).filter_map(|id| self.life.get(id))
     }
 
     /// The alert that an accept belongs to, if it is known: the one that it names; else the newest that the target house
@@ -420,11 +485,7 @@ impl LineEvents {
 
     /// In the order of the log.
     fn accepts_meaning(&self, alert: &Alert) -> Vec<&Accept> {
-        let naming = (alert.id, FIRST_PLACE, FIRST_ID)..=(alert.id, LAST_PLACE, LAST_ID);
-        let named = self
-            .accepts_by_alert
-            .range(naming)
-            .filter_map(|(.., id)| self.accepts.get(*id));
+        let named = naming(&self.accepts_by_alert, alert.id).filter_map(|id| self.accepts.get(id));
         // Every accept outside this time means another alert or none; `meant` then looks at those within.
         let earliest = alert.at.minus(CLOCK_TOLERANCE);
         let latest = self
@@ -450,6 +511,11 @@ impl LineEvents {
     }
 }
 
+fn naming(index: &BTreeSet<NamingKey>, alert_id: EventId) -> impl Iterator<Item = EventId> {
+    let keys = (alert_id, FIRST_PLACE, FIRST_ID)..=(alert_id, LAST_PLACE, LAST_ID);
+    index.range(keys).map(|(.., id)| *id)
+}
+
 fn by_age(
     index: &BTreeSet<AgeKey>,
     house: &House,
@@ -467,7 +533,7 @@ fn by_age(
 #[derive(PartialEq, Eq)]
 enum AcceptKey {
     Target(AgeKey),
-    Alert((EventId, RecordPosition, EventId)),
+    Alert(NamingKey),
 }
 
 impl AcceptKey {
@@ -485,7 +551,7 @@ const FIRST_PLACE: RecordPosition = RecordPosition {
     offset: 0,
 };
 const LAST_PLACE: RecordPosition = RecordPosition {
-    topic: crate::Topic::Accept,
+    topic: crate::Topic::Life,
     partition: u32::MAX,
     offset: u64::MAX,
 };
@@ -599,6 +665,24 @@ impl Entry for Accept {
     }
 }
 
+impl Entry for RecordedLife {
+    fn id(&self) -> EventId {
+        self.event.id
+    }
+    fn place(&self) -> RecordPosition {
+        self.place
+    }
+    fn recorded_at(&self) -> EventTime {
+        self.recorded_at
+    }
+}
+
+impl RecordedLife {
+    fn naming_key(&self) -> NamingKey {
+        (self.event.alert_id, self.place, self.event.id)
+    }
+}
+
 impl Alert {
     fn of(alert: &AlertRaised, recorded: &Recorded) -> Self {
         Self {
@@ -620,6 +704,7 @@ impl Accept {
             target: accept.target.clone(),
             alert_id: accept.alert_id,
             at: accept.at,
+            seen: accept.seen,
             status: accept.status,
             place: recorded.place,
             recorded_at: recorded.time,

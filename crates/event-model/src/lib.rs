@@ -1,4 +1,4 @@
-//! The alert and accept events, their encoding, and the fold that says what an alert's state is.
+//! The events of a call, from its alert and its accepts to its end, their encoding, and the fold that says what an alert's state is.
 //!
 //! Pure values: no I/O, no clock, no dice, and nothing here panics on what it is given.
 //!
@@ -43,7 +43,7 @@
 //! # let alert = Recorded { event: Event::Raised(AlertRaised { id: alert_id, line: line.clone(), house: House::new("101")?, text: Text::new("help").0,
 //! #     position: None, at, status: Status::Actual, warnings: vec![] }), place: RecordPosition { topic: Topic::Alert, partition: 0, offset: 0 }, time: at };
 //! # let accept = Recorded { event: Event::Accepted(AlertAccepted { id: accept_id, line: line.clone(), responder: House::new("102")?,
-//! #     target: House::new("101")?, alert_id: None, at, status: Status::Actual, warnings: vec![] }), place: RecordPosition { topic: Topic::Accept, partition: 0, offset: 0 }, time: at };
+//! #     target: House::new("101")?, alert_id: None, at, seen: None, status: Status::Actual, warnings: vec![] }), place: RecordPosition { topic: Topic::Accept, partition: 0, offset: 0 }, time: at };
 //! let mut fold = Fold::new();
 //! fold.add(&accept);
 //! assert_eq!(fold.accept_status(&line, accept_id), AcceptStatus { alert_id: None, rank: None });
@@ -57,6 +57,7 @@ mod event;
 pub mod fold;
 mod id;
 pub mod json;
+mod life;
 mod name;
 mod position;
 pub mod push;
@@ -68,6 +69,10 @@ mod warning;
 
 pub use event::{AlertAccepted, AlertRaised, Event, Status};
 pub use id::{EventId, EventIdError, IdempotencyScope, Tag, TagError};
+pub use life::{
+    ACCEPT_IDS_MAX, CloseReason, Correction, Escalation, LifeEvent, LifeKind, Point, Resolution,
+    Role, Seen, SeenError, Track, WithdrawReason,
+};
 pub use name::{House, Line, NameError, RESERVED_PREFIX};
 pub use position::{Decimal, Position};
 pub use record::{

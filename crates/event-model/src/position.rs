@@ -92,26 +92,16 @@ impl Position {
     /// Reads `lat`, `lng`, `accuracy`, `floor` and `locatedAt` of a call's or a record's JSON object. Both coordinates or
     /// none: half a position is dropped, with a warning, like one that is out of range.
     pub fn read(object: &Map<String, Value>, warnings: &mut Vec<Warning>) -> Option<Self> {
-        let lat = said(object, "lat");
-        let lng = said(object, "lng");
-        if lat.is_none() && lng.is_none() {
-            return None;
-        }
-        let Some((lat, lng)) = decimal(lat, -90.0, 90.0).zip(decimal(lng, -180.0, 180.0)) else {
-            warnings.push(Warning::PositionDropped);
-            return None;
-        };
-        let mut optional = |name, dropped: Warning, valid: bool| {
-            if said(object, name).is_some() && !valid {
-                warnings.push(dropped);
-            }
-        };
-        let accuracy = decimal(said(object, "accuracy"), 0.0, ACCURACY_MAX);
-        optional("accuracy", Warning::AccuracyDropped, accuracy.is_some());
-        let floor = said(object, "floor").and_then(floor);
-        optional("floor", Warning::FloorDropped, floor.is_some());
-        let located_at = said(object, "locatedAt").and_then(|value| value.as_str()?.parse().ok());
-        optional("locatedAt", Warning::LocatedAtDropped, located_at.is_some());
+        let (lat, lng) = read_point(object, warnings)?;
+        let accuracy = read_accuracy(object, warnings);
+        let floor = read_floor(object, warnings);
+        let located_at = read_optional(
+            object,
+            "locatedAt",
+            warnings,
+            Warning::LocatedAtDropped,
+            |value| value.as_str()?.parse().ok(),
+        );
         Some(Self {
             lat,
             lng,
@@ -125,6 +115,56 @@ impl Position {
     pub fn is_null_island(&self) -> bool {
         self.lat.to_f64() == 0.0 && self.lng.to_f64() == 0.0
     }
+}
+
+/// Both coordinates or none.
+pub(crate) fn read_point(
+    object: &Map<String, Value>,
+    warnings: &mut Vec<Warning>,
+) -> Option<(Decimal, Decimal)> {
+    let (lat, lng) = (said(object, "lat"), said(object, "lng"));
+    if lat.is_none() && lng.is_none() {
+        return None;
+    }
+    let point = decimal(lat, -90.0, 90.0).zip(decimal(lng, -180.0, 180.0));
+    if point.is_none() {
+        warnings.push(Warning::PositionDropped);
+    }
+    point
+}
+
+pub(crate) fn read_accuracy(
+    object: &Map<String, Value>,
+    warnings: &mut Vec<Warning>,
+) -> Option<Decimal> {
+    read_optional(
+        object,
+        "accuracy",
+        warnings,
+        Warning::AccuracyDropped,
+        |value| decimal(Some(value), 0.0, ACCURACY_MAX),
+    )
+}
+
+pub(crate) fn read_floor(
+    object: &Map<String, Value>,
+    warnings: &mut Vec<Warning>,
+) -> Option<String> {
+    read_optional(object, "floor", warnings, Warning::FloorDropped, floor)
+}
+
+fn read_optional<T>(
+    object: &Map<String, Value>,
+    name: &str,
+    warnings: &mut Vec<Warning>,
+    dropped: Warning,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Option<T> {
+    let value = read(said(object, name)?);
+    if value.is_none() {
+        warnings.push(dropped);
+    }
+    value
 }
 
 /// The value under `name`, unless it is null or the empty text, which old clients send for "none".

@@ -107,6 +107,7 @@ mod tests {
 
     fn accepted(status: Status) -> AlertAccepted {
         AlertAccepted {
+            seen: None,
             id: id(2),
             line: Line::new("demo").unwrap(),
             responder: House::new("102").unwrap(),

@@ -7,10 +7,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::fold::LIVE_FOR;
+use std::sync::Arc;
+
 use crate::json::scalar_text;
+use crate::life::body::{read_note, read_seen};
 use crate::{
-    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, Line, NameError, Position,
-    RecordPosition, Status, Text, Topic, Warning, json,
+    AlertAccepted, AlertRaised, Event, EventId, EventTime, House, LifeEvent, LifeKind, Line,
+    NameError, Position, RecordPosition, Role, Status, Text, Topic, Warning, json,
 };
 
 /// The names of the headers.
@@ -49,6 +52,8 @@ pub const ALERT_RAISED: &str = "alert.raised.v1";
 pub const ALERT_ACCEPTED: &str = "alert.accepted.v1";
 
 const SOURCE: &str = "/producer-api";
+/// Who writes escalations.
+const NOTIFIER_SOURCE: &str = "/notifier";
 
 /// What a Spring consumer's JSON reader needs to know the classes. A map of objects fits every version of the value.
 const SPRING_TYPES: [(&str, &str); 3] = [
@@ -113,7 +118,7 @@ fn headers(
         (header::CONTENT_TYPE, b"application/json".into()),
         (header::SPEC_VERSION, b"1.0".into()),
         (header::ID, event.id().to_string().into()),
-        (header::SOURCE, SOURCE.into()),
+        (header::SOURCE, source(event).into()),
         (header::TYPE, event_type(event).into()),
         (header::TIME, event.at().to_string().into()),
         (header::SUBJECT, subject(event).into()),
@@ -135,6 +140,14 @@ fn event_type(event: &Event) -> &'static str {
     match event {
         Event::Raised(_) => ALERT_RAISED,
         Event::Accepted(_) => ALERT_ACCEPTED,
+        Event::Life(event) => event.kind.event_type(),
+    }
+}
+
+fn source(event: &Event) -> &'static str {
+    match event {
+        Event::Life(event) if matches!(event.kind, LifeKind::Escalated(_)) => NOTIFIER_SOURCE,
+        _ => SOURCE,
     }
 }
 
@@ -151,10 +164,12 @@ fn value(event: &Event) -> Value {
     let mut object = match event {
         Event::Raised(alert) => alert_value(alert),
         Event::Accepted(accept) => accept_value(accept),
+        Event::Life(event) => life_value(event),
     };
     let warnings = match event {
         Event::Raised(alert) => &alert.warnings,
         Event::Accepted(accept) => &accept.warnings,
+        Event::Life(event) => &event.warnings,
     };
     put(&mut object, "id", &event.id().to_string());
     put(&mut object, "at", &event.at().to_string());
@@ -210,6 +225,25 @@ fn accept_value(accept: &AlertAccepted) -> Map<String, Value> {
     if let Some(alert_id) = accept.alert_id {
         put(&mut object, "alertId", &alert_id.to_string());
     }
+    if let Some(seen) = accept.seen {
+        put(&mut object, "seen", &seen.to_string());
+    }
+    object
+}
+
+fn life_value(event: &LifeEvent) -> Map<String, Value> {
+    let mut object = Map::new();
+    put(&mut object, "line", event.line.as_str());
+    put(&mut object, "house", event.house.as_str());
+    put(&mut object, "alertId", &event.alert_id.to_string());
+    put(&mut object, "role", event.role.as_str());
+    if let Some(seen) = event.seen {
+        put(&mut object, "seen", &seen.to_string());
+    }
+    if let Some(note) = &event.note {
+        put(&mut object, "note", note.as_str());
+    }
+    event.kind.put(&mut object);
     object
 }
 
@@ -300,7 +334,13 @@ pub enum DecodeError {
         #[source]
         source: NameError,
     },
-    /// An event stands in the other event's topic, where its place would say nothing about its order.
+    /// The record says of no event what it is, in a topic of several.
+    #[error("{place}: {} is missing", header::TYPE)]
+    NoType {
+        /// Where it was read.
+        place: RecordPosition,
+    },
+    /// An event stands in another event's topic, where its place would say nothing about its order.
     #[error("{place}: a {event_type} does not belong there")]
     WrongTopic {
         /// Where it was read.
@@ -316,36 +356,82 @@ pub enum DecodeError {
 /// # Errors
 /// [`DecodeError`]: the record belongs to the dead letters.
 pub fn decode(record: &RecordView<'_>) -> Result<Decoded, DecodeError> {
-    let topic = match record.header(header::TYPE).as_deref() {
-        Some(ALERT_RAISED) => Topic::Alert,
-        Some(ALERT_ACCEPTED) => Topic::Accept,
-        Some(unknown) => {
-            return Ok(Decoded::UnknownType {
-                event_type: unknown.to_owned(),
-            });
-        }
-        // The original system wrote no headers: the topic says what it is.
-        None => record.place.topic,
-    };
     let place = record.place;
-    if topic != place.topic {
-        let event_type = if topic == Topic::Alert {
-            ALERT_RAISED
-        } else {
-            ALERT_ACCEPTED
-        };
+    let written = record.header(header::TYPE);
+    let kind = match written.as_deref() {
+        Some(event_type) => EventKind::of_type(event_type),
+        // The original system wrote no headers: the topic says what it is.
+        None => Some(EventKind::of_topic(place)?),
+    };
+    let Some(kind) = kind else {
+        return Ok(Decoded::UnknownType {
+            event_type: written.unwrap_or_default().into_owned(),
+        });
+    };
+    if kind.topic() != place.topic {
+        let event_type = kind.event_type();
         return Err(DecodeError::WrongTopic { place, event_type });
     }
     let body = Body::read(record)?;
-    let event = match topic {
-        Topic::Alert => Event::Raised(body.into_alert()?),
-        Topic::Accept => Event::Accepted(body.into_accept()?),
+    let event = match kind {
+        EventKind::Raised => Event::Raised(body.into_alert()?),
+        EventKind::Accepted => Event::Accepted(body.into_accept()?),
+        EventKind::Life { name, .. } => Event::Life(Arc::new(body.into_life(name)?)),
     };
     Ok(Decoded::Event(Recorded {
         event,
         place,
         time: record.time,
     }))
+}
+
+/// What a record says that it is.
+enum EventKind {
+    Raised,
+    Accepted,
+    Life {
+        name: &'static str,
+        event_type: &'static str,
+    },
+}
+
+impl EventKind {
+    fn of_type(event_type: &str) -> Option<Self> {
+        match event_type {
+            ALERT_RAISED => Some(Self::Raised),
+            ALERT_ACCEPTED => Some(Self::Accepted),
+            other => {
+                let (name, event_type) = LifeKind::TYPES
+                    .into_iter()
+                    .find(|(_, known)| *known == other)?;
+                Some(Self::Life { name, event_type })
+            }
+        }
+    }
+
+    fn of_topic(place: RecordPosition) -> Result<Self, DecodeError> {
+        match place.topic {
+            Topic::Alert => Ok(Self::Raised),
+            Topic::Accept => Ok(Self::Accepted),
+            Topic::Life => Err(DecodeError::NoType { place }),
+        }
+    }
+
+    fn topic(&self) -> Topic {
+        match self {
+            Self::Raised => Topic::Alert,
+            Self::Accepted => Topic::Accept,
+            Self::Life { .. } => Topic::Life,
+        }
+    }
+
+    fn event_type(&self) -> &'static str {
+        match self {
+            Self::Raised => ALERT_RAISED,
+            Self::Accepted => ALERT_ACCEPTED,
+            Self::Life { event_type, .. } => event_type,
+        }
+    }
 }
 
 impl RecordView<'_> {
@@ -408,6 +494,7 @@ impl<'a> Body<'a> {
         let responder = self.name("accept", House::even_reserved)?;
         let target = self.name("target", House::even_reserved)?;
         let alert_id = self.alert_id();
+        let seen = read_seen(&self.object);
         let (id, at, status) = (self.id(), self.at(), self.status());
         Ok(AlertAccepted {
             id,
@@ -416,9 +503,49 @@ impl<'a> Body<'a> {
             target,
             alert_id,
             at,
+            seen,
             status,
             warnings: self.warnings,
         })
+    }
+
+    fn into_life(mut self, name: &'static str) -> Result<LifeEvent, DecodeError> {
+        let line = self.name("line", Line::even_reserved)?;
+        let house = self.name("house", House::even_reserved)?;
+        let place = self.record.place;
+        let field = "alertId";
+        let alert_id = self
+            .string(field)
+            .and_then(|id| id.parse().ok())
+            .ok_or(DecodeError::Missing { place, field })?;
+        let role = self.role();
+        let seen = read_seen(&self.object);
+        let note = read_note(&self.object, &mut self.warnings);
+        let kind = LifeKind::read(name, &self.object, &mut self.warnings)
+            .expect("the name is one of LifeKind's");
+        let (id, at, status) = (self.id(), self.at(), self.status());
+        Ok(LifeEvent {
+            id,
+            line,
+            house,
+            alert_id,
+            at,
+            role,
+            seen,
+            note,
+            kind,
+            status,
+            warnings: self.warnings,
+        })
+    }
+
+    /// A role that is not known, or not said, may what every house may.
+    fn role(&mut self) -> Role {
+        let role = self.string("role").and_then(Role::from_name);
+        if role.is_none() {
+            self.warn(Warning::WordUnknown);
+        }
+        role.unwrap_or(Role::UNKNOWN)
     }
 
     fn warn(&mut self, warning: Warning) {

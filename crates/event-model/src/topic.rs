@@ -13,17 +13,20 @@ pub const PARTITIONS: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
 /// How long the log keeps calls unless it is told otherwise: retention is the means of erasure.
 pub const RETENTION_DEFAULT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// The two topics that events are written to.
+/// The topics that events are written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// Calls for help.
     Alert,
     /// Neighbours who accepted one.
     Accept,
+    /// What happens to a call after it was raised.
+    Life,
 }
 
 impl Topic {
-    /// Both of them.
+    /// Those of the calls: what every service makes, writes, reads and waits for. [`Topic::Life`] is not among them: a reader of it
+    /// is ready without it, and takes a topic that is missing for one that is empty.
     pub const ALL: [Self; 2] = [Self::Alert, Self::Accept];
 
     /// The name in the log.
@@ -31,6 +34,7 @@ impl Topic {
         match self {
             Self::Alert => "an-alert",
             Self::Accept => "an-accept",
+            Self::Life => "an-life",
         }
     }
 
@@ -39,12 +43,14 @@ impl Topic {
         match self {
             Self::Alert => "an-alert.DLT",
             Self::Accept => "an-accept.DLT",
+            Self::Life => "an-life.DLT",
         }
     }
 
     /// The topic of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|topic| topic.name() == name)
+        let every = [Self::Alert, Self::Accept, Self::Life];
+        every.into_iter().find(|topic| topic.name() == name)
     }
 }
 
@@ -218,6 +224,11 @@ mod tests {
             offset: 42,
         };
         assert_eq!("an-accept-1-42".parse(), Ok(place));
+        let topic = Topic::Life;
+        assert_eq!(
+            "an-life-1-42".parse(),
+            Ok(RecordPosition { topic, ..place })
+        );
         for other in [
             "an-accept-01-42",
             "an-accept-1-+42",

@@ -32,13 +32,17 @@ pub enum Warning {
     StatusUnknown,
     /// The named alert id was none: the accept is bound by its target house.
     AlertIdDropped,
+    /// A word was none we know: it counts as `other`, or `cannot`.
+    WordUnknown,
+    /// The named accept id was none: what is left of them was taken.
+    AcceptIdDropped,
     /// The body was no JSON object: the call holds what could be read of it.
     BodyUnreadable,
 }
 
 impl Warning {
     /// Every warning there is.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::LineFromToken,
         Self::HouseFromToken,
         Self::ReadAsText,
@@ -51,6 +55,8 @@ impl Warning {
         Self::LocatedAtDropped,
         Self::StatusUnknown,
         Self::AlertIdDropped,
+        Self::WordUnknown,
+        Self::AcceptIdDropped,
         Self::BodyUnreadable,
     ];
 
@@ -69,6 +75,8 @@ impl Warning {
             Self::LocatedAtDropped => "located_at_dropped",
             Self::StatusUnknown => "status_unknown",
             Self::AlertIdDropped => "alert_id_dropped",
+            Self::WordUnknown => "word_unknown",
+            Self::AcceptIdDropped => "accept_id_dropped",
             Self::BodyUnreadable => "body_unreadable",
         }
     }
@@ -94,6 +102,10 @@ impl Warning {
             Self::AlertIdDropped => {
                 "alertId was not an id; the accept is bound by its target house"
             }
+            Self::WordUnknown => {
+                "how, reason or why was not a known word; it counts as other, or cannot"
+            }
+            Self::AcceptIdDropped => "an accept id was not one and was left out",
             Self::BodyUnreadable => {
                 "the body was not a JSON object; what could be read of it was taken, the rest left out"
             }

@@ -92,6 +92,7 @@ fn history(seed: u64) -> Vec<Recorded> {
             })
         } else {
             Event::Accepted(AlertAccepted {
+                seen: None,
                 id: id(number),
                 line: line(),
                 responder: house(5 + random.below(3)),
@@ -122,6 +123,7 @@ fn written(recorded: &Recorded) -> Value {
             "type": "accept", "id": id, "at": at, "accept": accept.responder.as_str(), "target": accept.target.as_str(),
             "alertId": accept.alert_id.map(|id| id.to_string()),
         }),
+        Event::Life(_) => unreachable!("a life event moves no binding, and none is among these"),
     }
 }
 

@@ -68,6 +68,7 @@ fn accept(
     millis: i64,
 ) -> Recorded {
     let event = Event::Accepted(AlertAccepted {
+        seen: None,
         id: id(number),
         line: line(),
         responder: house(responder),
@@ -276,6 +277,7 @@ proptest! {
                     // A second record with the same id that stands earlier in the log counts instead of the first.
                     || raised.id == alert.id,
                 Event::Accepted(other) => other.id == accept.id,
+                Event::Life(_) => false,
             });
             prop_assert!(in_between, "{accept:?} was told with {alert:?}");
         }

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its helpers do")]
 
+use std::sync::Arc;
+
 use event_model::{
-    AlertAccepted, AlertRaised, Decoded, Event, EventId, EventTime, House, Line, PARTITIONS,
-    Position, RecordPosition, RecordView, Recorded, SpringTypes, Status, Text, Topic, Warning,
-    decode, encode, header, json, partition_for,
+    AlertAccepted, AlertRaised, CloseReason, Correction, Decoded, Escalation, Event, EventId,
+    EventTime, House, LifeEvent, LifeKind, Line, PARTITIONS, Point, Position, RecordPosition,
+    RecordView, Recorded, Resolution, Role, Seen, SpringTypes, Status, Text, Topic, Track, Warning,
+    WithdrawReason, decode, encode, header, json, partition_for,
 };
 use proptest::prelude::*;
 use unicode_normalization::UnicodeNormalization;
@@ -130,8 +133,8 @@ fn alert() -> impl Strategy<Value = Event> {
 
 fn accept() -> impl Strategy<Value = Event> {
     let houses = (house(), house(), prop::option::of(id()));
-    (id(), line(), houses, time(), status(), warnings()).prop_map(
-        |(id, line, (responder, target, alert_id), at, status, warnings)| {
+    (id(), line(), houses, time(), seen(), status(), warnings()).prop_map(
+        |(id, line, (responder, target, alert_id), at, seen, status, warnings)| {
             Event::Accepted(AlertAccepted {
                 id,
                 line,
@@ -139,6 +142,7 @@ fn accept() -> impl Strategy<Value = Event> {
                 target,
                 alert_id,
                 at,
+                seen,
                 status,
                 warnings,
             })
@@ -146,8 +150,110 @@ fn accept() -> impl Strategy<Value = Event> {
     )
 }
 
+fn seen() -> impl Strategy<Value = Option<Seen>> {
+    let offset = 0..i64::MAX as u64;
+    prop::option::of(prop_oneof![
+        Just(Seen::NOTHING),
+        offset.prop_map(Seen::up_to)
+    ])
+}
+
+/// What is not said is no text.
+fn words() -> impl Strategy<Value = Option<Text>> {
+    let text = any::<String>().prop_map(|raw| Text::new(&raw).0);
+    prop::option::of(text).prop_map(|text| text.filter(|text| !text.as_str().is_empty()))
+}
+
+fn correction() -> impl Strategy<Value = LifeKind> {
+    (words(), position(), any::<[bool; 3]>()).prop_map(|(text, position, kept)| {
+        let position = position.as_ref();
+        let [has_point, has_accuracy, has_floor] = kept;
+        LifeKind::Corrected(Correction {
+            text,
+            point: position.filter(|_| has_point).map(|position| Point {
+                lat: position.lat.clone(),
+                lng: position.lng.clone(),
+            }),
+            accuracy: position
+                .filter(|_| has_accuracy)
+                .and_then(|position| position.accuracy.clone()),
+            floor: position
+                .filter(|_| has_floor)
+                .and_then(|position| position.floor.clone()),
+        })
+    })
+}
+
+fn escalation() -> impl Strategy<Value = LifeKind> {
+    let step = (any::<u64>(), any::<u32>(), any::<bool>());
+    let track = prop::sample::select(Track::ALL);
+    let texts = (words(), words());
+    (
+        prop::option::of(id()),
+        track,
+        step,
+        prop::option::of(time()),
+        texts,
+    )
+        .prop_map(
+            |(cycle, track, (step_ms, turn, late), due, (does, policy))| {
+                LifeKind::Escalated(Escalation {
+                    cycle,
+                    track,
+                    step_ms,
+                    turn,
+                    due,
+                    does,
+                    late,
+                    policy,
+                })
+            },
+        )
+}
+
+fn life_kind() -> impl Strategy<Value = LifeKind> {
+    let ids = prop::collection::btree_set(id(), 0..4);
+    let withdrawn = (prop::sample::select(WithdrawReason::ALL), ids);
+    prop_oneof![
+        Just(LifeKind::Cancelled),
+        prop::sample::select(Resolution::ALL).prop_map(|how| LifeKind::Resolved { how }),
+        prop::sample::select(CloseReason::ALL).prop_map(|reason| LifeKind::Closed { reason }),
+        Just(LifeKind::Reopened),
+        correction(),
+        withdrawn.prop_map(|(why, ids)| LifeKind::Withdrawn {
+            why,
+            accept_ids: ids.into_iter().collect()
+        }),
+        prop::option::of(id()).prop_map(|accept_id| LifeKind::Departed { accept_id }),
+        prop::option::of(id()).prop_map(|accept_id| LifeKind::Arrived { accept_id }),
+        escalation(),
+    ]
+}
+
+fn life() -> impl Strategy<Value = Event> {
+    let who = (house(), prop::sample::select(Role::ALL), seen());
+    let said = (words(), life_kind(), warnings());
+    (id(), line(), who, id(), said, time(), status()).prop_map(
+        |(id, line, (house, role, seen), alert_id, (note, kind, warnings), at, status)| {
+            Event::Life(Arc::new(LifeEvent {
+                id,
+                line,
+                house,
+                alert_id,
+                at,
+                role,
+                seen,
+                note,
+                kind,
+                status,
+                warnings,
+            }))
+        },
+    )
+}
+
 fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![alert(), accept()]
+    prop_oneof![alert(), accept(), life()]
 }
 
 fn spring_types() -> impl Strategy<Value = SpringTypes> {
@@ -233,7 +339,10 @@ proptest! {
     fn the_value_alone_says_what_the_headers_say(event in event()) {
         let record = encode(&event, SpringTypes::Omitted, None);
         let place = RecordPosition { topic: record.topic, partition: 0, offset: 0 };
-        let bare = RecordView { place, time: EventTime::MIN, headers: &[], value: Some(&record.value) };
+        // Of the life events the header alone says which it is.
+        let mut headers = record.headers.iter().map(|(name, value)| (*name, &value[..])).collect::<Vec<_>>();
+        headers.retain(|(name, _)| *name == header::TYPE && record.topic == Topic::Life);
+        let bare = RecordView { place, time: EventTime::MIN, headers: &headers, value: Some(&record.value) };
         let decoded = decode(&bare).unwrap();
         prop_assert_eq!(decoded, Decoded::Event(Recorded { event, place, time: EventTime::MIN }));
     }
@@ -245,6 +354,7 @@ proptest! {
         let original: &[&str] = match event {
             Event::Raised(_) => &["line", "house", "text", "lat", "lng"],
             Event::Accepted(_) => &["line", "accept", "target"],
+            Event::Life(_) => &["line", "house", "alertId", "role"],
         };
         let keys: Vec<&str> = value.keys().map(String::as_str).take(original.len()).collect();
         prop_assert_eq!(keys, original);
@@ -256,10 +366,10 @@ proptest! {
         value in prop::option::of(prop::collection::vec(any::<u8>(), 0..200)),
         name in prop_oneof![Just(header::ID), Just(header::TIME), Just(header::TYPE), Just(header::STATUS)],
         header in prop::collection::vec(any::<u8>(), 0..40),
-        topic in prop_oneof![Just(Topic::Alert), Just(Topic::Accept)],
+        topic in prop_oneof![Just(Topic::Alert), Just(Topic::Accept), Just(Topic::Life)],
         time in any::<i64>(),
     ) {
-        let headers = [(name, &header[..])];
+        let headers = [(name, &header[..]), (header::TYPE, b"alert.withdrawn.v1")];
         let place = RecordPosition { topic, partition: u32::MAX, offset: u64::MAX };
         let view = RecordView { place, time: EventTime::from_millis(time), headers: &headers, value: value.as_deref() };
         drop(decode(&view));
@@ -272,7 +382,11 @@ proptest! {
         value[position] ^= 1 << bit;
         value.truncate(cut.index(value.len()) + 1);
         let place = RecordPosition { topic: event.topic(), partition: 0, offset: 0 };
-        drop(decode(&RecordView { place, time: EventTime::MIN, headers: &[], value: Some(&value) }));
+        let headers = match &event {
+            Event::Life(event) => vec![(header::TYPE, event.kind.event_type().as_bytes())],
+            _ => vec![],
+        };
+        drop(decode(&RecordView { place, time: EventTime::MIN, headers: &headers, value: Some(&value) }));
         drop(json::parse(&value));
     }
 
@@ -285,7 +399,7 @@ proptest! {
 
 #[test]
 fn an_unknown_type_is_a_value_and_no_error() {
-    let headers: [(&str, &[u8]); 1] = [(header::TYPE, b"alert.resolved.v1")];
+    let headers: [(&str, &[u8]); 1] = [(header::TYPE, b"alert.unheard-of.v1")];
     let place = RecordPosition {
         topic: Topic::Alert,
         partition: 0,
@@ -297,6 +411,6 @@ fn an_unknown_type_is_a_value_and_no_error() {
         headers: &headers,
         value: Some(b"\x00"),
     };
-    let event_type = "alert.resolved.v1".to_owned();
+    let event_type = "alert.unheard-of.v1".to_owned();
     assert_eq!(decode(&view).unwrap(), Decoded::UnknownType { event_type });
 }

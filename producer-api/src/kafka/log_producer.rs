@@ -110,7 +110,8 @@ impl LogProducer {
     pub(super) fn topic_producer(&self, topic: Topic) -> &TopicProducer {
         match topic {
             Topic::Alert => &self.alerts,
-            Topic::Accept => &self.accepts,
+            // No route writes a life event.
+            Topic::Accept | Topic::Life => &self.accepts,
         }
     }
 

@@ -153,7 +153,7 @@ fn recent_call(message: &BorrowedMessage<'_>) -> Option<RecentCall> {
     };
     let house = match &recorded.event {
         Event::Raised(alert) => Some((alert.line.clone(), alert.house.clone())),
-        Event::Accepted(_) => None,
+        Event::Accepted(_) | Event::Life(_) => None,
     };
     Some(RecentCall {
         id: recorded.event.id(),

@@ -113,6 +113,7 @@ enum Entry<'a> {
 enum TopicName {
     Alert,
     Accept,
+    Life,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -669,6 +670,7 @@ impl From<Topic> for TopicName {
         match topic {
             Topic::Alert => TopicName::Alert,
             Topic::Accept => TopicName::Accept,
+            Topic::Life => TopicName::Life,
         }
     }
 }
@@ -678,6 +680,7 @@ impl From<TopicName> for Topic {
         match name {
             TopicName::Alert => Topic::Alert,
             TopicName::Accept => Topic::Accept,
+            TopicName::Life => Topic::Life,
         }
     }
 }

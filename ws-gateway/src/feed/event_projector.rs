@@ -223,7 +223,7 @@ impl EventProjector {
     fn encode(&self, recorded: &Recorded, recency: Recency) -> OutboundEvent {
         let line = recorded.event.line();
         let accept_status = match &recorded.event {
-            Event::Raised(_) => AcceptStatus::default(),
+            Event::Raised(_) | Event::Life(_) => AcceptStatus::default(),
             Event::Accepted(accept) => self.fold.accept_status(line, accept.id),
         };
         if recorded.place.topic == Topic::Accept && accept_status.alert_id.is_none() {
@@ -261,6 +261,7 @@ impl EventProjector {
                 target: ranked.accept.target.clone(),
                 alert_id: ranked.accept.alert_id,
                 at: ranked.accept.at,
+                seen: ranked.accept.seen,
                 status: ranked.accept.status,
                 warnings: Vec::new(),
             };

@@ -244,6 +244,7 @@ impl Log {
 
     pub(crate) fn accept(&self, line: &str, responder: &str, target: &str) -> Event {
         Event::Accepted(AlertAccepted {
+            seen: None,
             id: self.event_id(),
             line: Line::new(line).unwrap(),
             responder: Household::new(responder).unwrap(),

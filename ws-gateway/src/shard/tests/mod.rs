@@ -166,6 +166,7 @@ impl TestShard {
 
     fn accept(&mut self, line: &str, responder: &str, target: &str) -> Event {
         Event::Accepted(AlertAccepted {
+            seen: None,
             id: self.event_id(),
             line: Line::new(line).unwrap(),
             responder: House::new(responder).unwrap(),
