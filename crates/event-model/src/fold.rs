@@ -1,7 +1,7 @@
-//! What the events of a line add up to: which alerts are live, who accepted which, and in which order.
+//! What the events of a line add up to: which alerts are live, who accepted which, in which order, and what became of each call.
 //!
 //! A [`Fold`] is a set of events and nothing else; every answer is computed from that set when it is asked for. So the
-//! order in which the two topics are read does not matter, nor how often a record is read. The laws, kept by property tests:
+//! order in which the three topics are read does not matter, nor how often a record is read. The laws, kept by property tests:
 //!
 //! - *Commutative and idempotent*: after the same records, in any order and any repetition, two folds are equal.
 //! - *One event per id*: of several records with one id the one that stands first in the log (its [`RecordPosition`]) counts, the
@@ -9,12 +9,31 @@
 //! - *Pruning is forgetting*: [`Fold::prune`] removes every record older (by record time) than a horizon, and the fold takes none
 //!   of that age afterwards. A pruned fold equals one that only ever saw the younger records. Answers about an alert stay
 //!   what they were as long as the horizon is at least [`ID_MEMORY`] behind the alert: that is longer than an alert lives.
+//! - *Lives move no binding*: which alert an accept belongs to, and its rank, are what they would be without a life event.
 //!
-//! Memory: some 400 bytes a record within the horizon. Who prunes is bounded by a day's records; who does not, by the log.
+//! What became of a call is asked of its [`Call`], which costs as much as there are events of that one alert; taking a record costs a
+//! few look-ups. A life event that does not count (its alert, accept or arrival may still be read) is kept and changes nothing.
+//!
+//! Memory: some 400 bytes a record within the horizon, and of a life event its texts. Who prunes is bounded by a day's records; who does not, by the log.
+
+mod call;
+#[cfg(test)]
+mod laws;
+mod ledger;
+mod planted;
+mod spells;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use ledger::{Entry, Ledger};
+use planted::{Mistake, is_planted};
+
+pub use call::{
+    Call, Corrected, Gone, Phase, Progress, Responder, ResponderState, SPARED_WITHIN, UNDO_WITHIN,
+};
+pub use spells::Spell;
 
 use crate::{
     AlertAccepted, AlertRaised, Event, EventId, EventTime, House, LifeEvent, Line, RecordPosition,
@@ -65,7 +84,7 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// Under [`LIVE_FOR`] old at `now`, accepted or not. One from the future (a clock is off) is live.
+    /// Under [`LIVE_FOR`] old at `now`, accepted or not, ended or not. One from the future (a clock is off) is live.
     pub fn is_live(&self, now: EventTime) -> bool {
         now.millis_since(self.at) < millis(LIVE_FOR)
     }
@@ -140,6 +159,15 @@ pub enum Added {
     TooOld,
 }
 
+/// What became of a record that was added, and of the life events that waited for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// What became of the record.
+    pub added: Added,
+    /// The life events, read before it, that count since then.
+    pub now_counted: Vec<EventId>,
+}
+
 /// How many records were not taken for events of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repeats {
@@ -177,6 +205,73 @@ impl Fold {
                 recorded_at: recorded.time,
             }),
         }
+    }
+
+    /// Takes a record as [`Self::add`] does, and tells which other life events count now that did not before, in the order of
+    /// the log: those that were read before the alert, accept or arrival which they needed.
+    pub fn apply(&mut self, recorded: &Recorded) -> Applied {
+        let line = recorded.event.line();
+        let has_life = |fold: &Self| {
+            let line = fold.lines.get(line);
+            line.is_some_and(|line| !line.life_by_alert.is_empty())
+        };
+        if !has_life(self) {
+            return Applied {
+                added: self.add(recorded),
+                now_counted: Vec::new(),
+            };
+        }
+        let calls = self.calls_touched(recorded);
+        let before = self.counted(line, &calls);
+        let added = self.add(recorded);
+        let mut now_counted = self.counted(line, &calls);
+        now_counted.retain(|life| !before.contains(life) && life.1 != recorded.event.id());
+        Applied {
+            added,
+            now_counted: now_counted.into_iter().map(|(_, id)| id).collect(),
+        }
+    }
+
+    /// The alerts whose life events may count otherwise once the record is taken.
+    fn calls_touched(&self, recorded: &Recorded) -> BTreeSet<EventId> {
+        let Some(line) = self.lines.get(recorded.event.line()) else {
+            return BTreeSet::new();
+        };
+        match &recorded.event {
+            Event::Raised(alert) => line.alerts_about(&Alert::of(alert, recorded)),
+            Event::Accepted(accept) => {
+                let accept = Accept::of(accept, recorded);
+                let known = line.accepts.get(accept.id);
+                let accepts = known.into_iter().chain([&accept]);
+                accepts
+                    .filter_map(|accept| line.meant(accept))
+                    .map(|alert| alert.id)
+                    .collect()
+            }
+            Event::Life(event) => {
+                let known = line.life.get(event.id).map(|known| known.event.alert_id);
+                known.into_iter().chain([event.alert_id]).collect()
+            }
+        }
+    }
+
+    fn counted(
+        &self,
+        line: &Line,
+        alert_ids: &BTreeSet<EventId>,
+    ) -> BTreeSet<(RecordPosition, EventId)> {
+        let Some(events) = self.lines.get(line) else {
+            return BTreeSet::new();
+        };
+        let with_life = alert_ids
+            .iter()
+            .filter(|id| events.life_of(**id).next().is_some());
+        let calls = with_life.filter_map(|id| self.call(line, *id));
+        let life = calls.flat_map(|call| call.life().collect::<Vec<_>>());
+        let counted = life.filter(|(_, counts)| *counts);
+        counted
+            .map(|(life, _)| (life.place, life.event.id))
+            .collect()
     }
 
     /// Forgets every record whose timestamp is before `horizon`, for good: [`ID_MEMORY`] before now is the latest that
@@ -224,11 +319,20 @@ impl Fold {
         alerts
     }
 
-    /// The alerts of a line that are live at `now`, by time.
+    /// The alerts of a line that are live at `now`, by time: under a day old and not ended.
     pub fn live(&self, line: &Line, now: EventTime) -> Vec<&Alert> {
         let mut alerts = self.alerts(line);
-        alerts.retain(|alert| alert.is_live(now));
+        alerts.retain(|alert| alert.is_live(now) && !self.has_ended(line, alert.id));
         alerts
+    }
+
+    /// Does an end of the alert stand?
+    pub fn has_ended(&self, line: &Line, alert_id: EventId) -> bool {
+        let has_life = |events: &LineEvents| events.life_of(alert_id).next().is_some();
+        self.lines.get(line).is_some_and(has_life)
+            && self
+                .call(line, alert_id)
+                .is_some_and(|call| call.ended().is_some())
     }
 
     /// An alert, and those of the same house that came just before and just after it: the only ones whose accepts can be
@@ -240,18 +344,9 @@ impl Fold {
         let Some(alert) = line.alerts.get(id) else {
             return Vec::new();
         };
-        let by_age = &line.alerts_by_house;
-        let key = alert.age_key();
-        let after = (std::ops::Bound::Excluded(&key), std::ops::Bound::Unbounded);
-        let before = by_age.range(..&key).next_back();
-        let after = by_age.range(after).next();
-        before
-            .into_iter()
-            .chain([&key])
-            .chain(after)
-            .filter(|(house, ..)| *house == alert.house)
-            .filter_map(|(.., id)| line.alerts.get(*id))
-            .collect()
+        let (before, after) = line.neighbours(&alert.age_key());
+        let neighbours = [before, Some(id), after].into_iter().flatten();
+        neighbours.filter_map(|id| line.alerts.get(id)).collect()
     }
 
     /// The accepts of an alert with their ranks, in the order of the log. Empty if the alert is not known.
@@ -304,6 +399,29 @@ impl Fold {
             duplicates: ledgers.iter().map(|repeats| repeats.duplicates).sum(),
             late: ledgers.iter().map(|repeats| repeats.late).sum(),
         }
+    }
+
+    /// The life of a call. `None` if its alert is not known. Costs as much as there are events of it.
+    pub fn call(&self, line: &Line, alert_id: EventId) -> Option<Call<'_>> {
+        let line = self.lines.get(line)?;
+        let alert = line.alerts.get(alert_id)?;
+        let accepts = line.ranked_accepts(alert);
+        Some(Call::of(alert, &accepts, line.life_of(alert_id)))
+    }
+
+    /// How many life events of a line do not count: of an alert that is not known, or from a house whose word does not. Walks over
+    /// all calls of the line.
+    pub fn misplaced(&self, line: &Line) -> usize {
+        let Some(events) = self.lines.get(line) else {
+            return 0;
+        };
+        let named = events.life_by_alert.iter().map(|(alert_id, ..)| *alert_id);
+        events.life_by_alert.len() - self.counted(line, &named.collect()).len()
+    }
+
+    /// The life event of that id.
+    pub fn life_event(&self, line: &Line, id: EventId) -> Option<&RecordedLife> {
+        self.lines.get(line)?.life.get(id)
     }
 
     /// The life events of an alert, in the order of the log, whether they count or not, and also where the alert is not known.
@@ -438,12 +556,18 @@ impl LineEvents {
         let raised_by_then = self
             .raised_within(&accept.target, EventTime::MIN, accept.at)
             .next_back()
-            .filter(|alert| alert.is_live(accept.at));
+            .filter(|alert| alert.is_live(accept.at))
+            .filter(|alert| !is_planted(Mistake::EndMovesBinding) || !self.has_end(alert.id));
         raised_by_then.or_else(|| {
             let soon = accept.at.plus(CLOCK_TOLERANCE);
             self.raised_within(&accept.target, accept.at, soon)
                 .find(|alert| accept.at < alert.at)
         })
+    }
+
+    /// For a planted mistake.
+    fn has_end(&self, alert_id: EventId) -> bool {
+        self.life_of(alert_id).any(|life| life.event.kind.is_end())
     }
 
     /// The alerts of a house raised from `from` to `to`, both inclusive, by age.
@@ -498,6 +622,29 @@ impl LineEvents {
         let mut accepts: Vec<&Accept> = named.chain(unnamed).collect();
         accepts.sort_by_key(|accept| accept.place);
         accepts
+    }
+
+    /// The calls of the same house that came just before and just after a place in its age, whether that is known or not.
+    fn neighbours(&self, key: &AgeKey) -> (Option<EventId>, Option<EventId>) {
+        let later = (std::ops::Bound::Excluded(key), std::ops::Bound::Unbounded);
+        let of_house = |found: Option<&AgeKey>| {
+            let (house, .., id) = found?;
+            (*house == key.0).then_some(*id)
+        };
+        let before = self.alerts_by_house.range(..key).next_back();
+        let after = self.alerts_by_house.range(later).next();
+        (of_house(before), of_house(after))
+    }
+
+    /// The alert, and those whose accepts may become others once it is known, or known at another place.
+    fn alerts_about(&self, alert: &Alert) -> BTreeSet<EventId> {
+        let known = self.alerts.get(alert.id);
+        let mut ids = BTreeSet::from([alert.id]);
+        for alert in known.into_iter().chain([alert]) {
+            let (before, after) = self.neighbours(&alert.age_key());
+            ids.extend(before.into_iter().chain(after));
+        }
+        ids
     }
 
     /// When the same house called the next time.
@@ -557,89 +704,6 @@ const LAST_PLACE: RecordPosition = RecordPosition {
 };
 const FIRST_ID: EventId = EventId::Uuid(uuid::Uuid::nil());
 const LAST_ID: EventId = EventId::Record(LAST_PLACE);
-
-/// Records by id. Those of one id stand in the order of the log, and the first one counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Ledger<T> {
-    events: BTreeMap<EventId, Vec<T>>,
-}
-
-impl<T> Default for Ledger<T> {
-    fn default() -> Self {
-        Self {
-            events: BTreeMap::new(),
-        }
-    }
-}
-
-impl<T: Entry> Ledger<T> {
-    fn get(&self, id: EventId) -> Option<&T> {
-        self.events.get(&id)?.first()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.events.values().filter_map(|copies| copies.first())
-    }
-
-    fn insert(&mut self, entry: T) -> Added {
-        let Some(copies) = self.events.get_mut(&entry.id()) else {
-            self.events.insert(entry.id(), vec![entry]);
-            return Added::New;
-        };
-        match copies.binary_search_by_key(&entry.place(), Entry::place) {
-            Ok(_) => Added::Again,
-            Err(position) => {
-                copies.insert(position, entry);
-                Added::Duplicate
-            }
-        }
-    }
-
-    /// The ids that have a record from before `horizon`, each with the record that counts now.
-    fn older_than(&self, horizon: EventTime) -> Vec<(EventId, T)> {
-        let old = self
-            .events
-            .iter()
-            .filter(|(_, copies)| copies.iter().any(|copy| copy.recorded_at() < horizon));
-        old.filter_map(|(id, copies)| Some((*id, copies.first()?.clone())))
-            .collect()
-    }
-
-    fn forget(&mut self, id: EventId, horizon: EventTime) {
-        let Some(copies) = self.events.get_mut(&id) else {
-            return;
-        };
-        copies.retain(|copy| copy.recorded_at() >= horizon);
-        if copies.is_empty() {
-            self.events.remove(&id);
-        }
-    }
-
-    fn repeats(&self) -> Repeats {
-        let mut repeats = Repeats::default();
-        for copies in self.events.values() {
-            let Some((first, others)) = copies.split_first() else {
-                continue;
-            };
-            for copy in others {
-                let late = copy.recorded_at().millis_since(first.recorded_at()) > millis(ID_MEMORY);
-                *(if late {
-                    &mut repeats.late
-                } else {
-                    &mut repeats.duplicates
-                }) += 1;
-            }
-        }
-        repeats
-    }
-}
-
-/// What a [`Ledger`] asks of its entries.
-trait Entry: Clone {
-    fn id(&self) -> EventId;
-    fn place(&self) -> RecordPosition;
-    fn recorded_at(&self) -> EventTime;
-}
 
 impl Entry for Alert {
     fn id(&self) -> EventId {

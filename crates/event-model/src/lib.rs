@@ -51,6 +51,29 @@
 //! assert_eq!(fold.accept_status(&line, accept_id), AcceptStatus { alert_id: Some(alert_id), rank: Some(1) });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! And so do those of a call's life, which end it, take an accept back, or open it again:
+//!
+//! ```
+//! # use event_model::{AlertAccepted, AlertRaised, Event, EventId, EventTime, House, LifeEvent, LifeKind, Line, RecordPosition, Recorded, Role, Status, Text, Topic};
+//! use event_model::fold::{Fold, Phase};
+//! # let at: EventTime = "2026-11-20T06:00:00.000Z".parse()?;
+//! # let line = Line::new("demo")?;
+//! # let (alert_id, life_id) = (EventId::new(at, [1; 10]), EventId::new(at, [2; 10]));
+//! # let alert = Recorded { event: Event::Raised(AlertRaised { id: alert_id, line: line.clone(), house: House::new("101")?, text: Text::new("help").0,
+//! #     position: None, at, status: Status::Actual, warnings: vec![] }), place: RecordPosition { topic: Topic::Alert, partition: 0, offset: 0 }, time: at };
+//! # let cancelled = Recorded { event: Event::Life(LifeEvent { id: life_id, line: line.clone(), house: House::new("101")?, alert_id, at, role: Role::Resident,
+//! #     seen: None, note: None, kind: LifeKind::Cancelled, status: Status::Actual, warnings: vec![] }.into()),
+//! #     place: RecordPosition { topic: Topic::Life, partition: 0, offset: 0 }, time: at };
+//! let mut fold = Fold::new();
+//! fold.add(&cancelled);
+//! assert!(fold.call(&line, alert_id).is_none());
+//! let applied = fold.apply(&alert);
+//! assert_eq!(applied.now_counted, [life_id]);
+//! let call = fold.call(&line, alert_id).expect("the alert is known");
+//! assert_eq!((call.phase(at), call.coming()), (Phase::Cancelled, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod dead_letter;
 mod event;
