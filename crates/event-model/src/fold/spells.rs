@@ -39,11 +39,9 @@ pub(super) fn spells(
     mut ringing: Vec<Ringing>,
     id: impl Fn(usize) -> EventId,
 ) -> Vec<Spell> {
+    // One that ended before it began still ends a spell: the next one begins at the same moment.
     for cover in &mut covers {
         cover.at = cover.at.max(raise);
-        if let Some((end, _)) = &mut cover.ended {
-            *end = cover.at.max(*end);
-        }
     }
     for reopened in &mut ringing {
         reopened.at = reopened.at.max(raise);
