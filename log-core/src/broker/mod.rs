@@ -13,7 +13,6 @@ mod ending;
 mod error_code;
 mod frame_reader;
 mod handlers;
-mod housekeeping;
 mod journal_thread;
 mod listener;
 mod metrics;
@@ -62,7 +61,8 @@ use self::registration::Addresses;
 use self::replica_thread::Neighbours;
 use self::service::Service;
 use crate::consensus::Message;
-use crate::node::Limits;
+use crate::node::due::Remembered;
+use crate::node::{HousekeepingConfig, Limits};
 pub use crate::node::{Leadership, NodeError};
 use crate::storage::Identity;
 
@@ -340,6 +340,7 @@ async fn start_node(
             disk_reserve_bytes: config.disk_reserve_bytes,
             partition_files_max: config.storage.open_partition_files_max,
             groups: config.group,
+            housekeeping: housekeeping(config),
         },
     };
     let neighbours = Neighbours {
@@ -360,6 +361,18 @@ async fn start_node(
     let reason = "waiting for somebody to lead, and for the nodes to say where clients find them";
     config.readiness.wait_for(reason);
     Ok((node, peers))
+}
+
+fn housekeeping(config: &Config) -> HousekeepingConfig {
+    HousekeepingConfig {
+        retention_every: config.log_retention_check_interval,
+        remembered: Remembered {
+            producers: config.producer_id_expiration,
+            offsets: config.offsets_retention,
+            transactional_ids: config.transactional_id_expiration,
+        },
+        ..HousekeepingConfig::default()
+    }
 }
 
 async fn take_data_folder(config: &Config, world: &World) -> Result<DataFolder, StartError> {
@@ -424,7 +437,6 @@ fn serve_clients(
         world.clock,
         stop.clone(),
     ));
-    housekeeping::spawn(&service, tasks);
     tasks.spawn(disk_watch::watch(
         replica.clone(),
         Arc::clone(&world.disk),
@@ -433,6 +445,7 @@ fn serve_clients(
         stop.clone(),
     ));
     tasks.spawn(metrics::follow_applied(replica.applied(), stop.clone()));
+    tasks.spawn(metrics::follow_quorum(replica.clone(), stop.clone()));
     service
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLockReadGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tracing::debug;
 
 use super::node_view::NodeView;
-use crate::consensus::{Membership, MembershipChange, Quorum};
+use crate::consensus::{Membership, Quorum};
 use crate::group::{self, Caller, Description, GroupError, Overview, Response};
 use crate::ids::{EntryIndex, GroupId, LeaderEpoch, ReplicaId, RequestId, TimestampMs};
 use crate::node::clocks::Clocks;
@@ -16,7 +17,7 @@ use crate::node::disk_room::DiskRoom;
 use crate::node::partition_bound::{PartitionBound, ProposedPartitions};
 use crate::node::{
     AppliedOutcome, COMMAND_BYTES_MAX, Cluster, GroupRequest, Input, Leadership, NodeReply,
-    NodeRequest, Now, Outcome, ProposeError, Shared, TooManyPartitions,
+    NodeRequest, Now, Outcome, ProposeError, TooManyPartitions, VoterChange, VoterChangeError,
 };
 use crate::state::{ClockJumps, Command, State, Topic};
 use crate::storage::Partitions;
@@ -241,27 +242,26 @@ impl ReplicaHandle {
         }
     }
 
-    /// Changes the members, and waits until the change is applied at its place. A promotion in another's place is a
-    /// joint change; it has begun when this returns, and ends by itself soon after (see [`ReplicaHandle::membership`]).
+    /// Changes who votes, and waits until that is done, or for as long as `wait`.
     ///
     /// # Errors
-    /// [`ProposeError::NotLeader`], [`ProposeError::Dropped`] (another change is under way): nothing was proposed.
-    /// [`ProposeError::OutcomeUnknown`], [`ProposeError::Stopped`]: look at [`ReplicaHandle::membership`].
-    pub async fn change_membership(&self, change: MembershipChange) -> Result<(), ProposeError> {
-        let request = NodeRequest::ChangeMembership(change);
-        let reply = self.queue_request(|_| request, None).await?;
-        let applied = Pending { reply }.applied().await?;
-        assert!(applied.1.is_ok(), "nothing refuses a committed change");
-        Ok(())
-    }
-
-    /// Asks the leader to let another voter lead, at once. Whether it came to that is seen in
-    /// [`ReplicaHandle::leadership_changes`]; elsewhere than on the leader nothing happens.
-    ///
-    /// # Errors
-    /// [`ProposeError::Stopped`].
-    pub async fn hand_over_to(&self, to: ReplicaId) -> Result<(), ProposeError> {
-        self.queue_input(Input::HandOver { to }).await
+    /// [`VoterChangeError`]: asking again goes on from what was reached.
+    pub(super) async fn change_voters(
+        &self,
+        change: VoterChange,
+        wait: Duration,
+    ) -> Result<(), VoterChangeError> {
+        let deadline = self.now().elapsed + wait;
+        let request = NodeRequest::ChangeVoters { change, deadline };
+        let stopped = VoterChangeError::Proposal(ProposeError::Stopped);
+        let Ok(reply) = self.queue_request(|_| request, None).await else {
+            return Err(stopped);
+        };
+        match reply.await {
+            Ok(NodeReply::VotersChanged(changed)) => changed,
+            Ok(other) => unreachable!("replied to a change of voters: {other:?}"),
+            Err(_) => Err(stopped),
+        }
     }
 
     /// Asks the coordinator something for a member of a group; the answer may take as long as a rebalance does. `input` is
@@ -465,7 +465,7 @@ impl ReplicaHandle {
         self.view.now()
     }
 
-    /// See [`Shared::command_time`].
+    /// See [`crate::node::Shared::command_time`].
     pub(super) fn command_time(&self) -> (TimestampMs, ClockJumps) {
         self.view.shared.command_time(self.view.clock.elapsed())
     }
@@ -473,10 +473,5 @@ impl ReplicaHandle {
     /// What is known of clocks.
     pub(super) fn clocks(&self) -> &Clocks {
         &self.view.shared.clocks
-    }
-
-    /// What the replica shows, for deciders.
-    pub(super) fn shared(&self) -> &Shared {
-        &self.view.shared
     }
 }

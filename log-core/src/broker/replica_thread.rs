@@ -385,6 +385,7 @@ impl Runner {
             Effect::DropFetched => self.drop_fetched(),
             Effect::EndJournal => self.journal.end(),
             Effect::Install { applied } => self.install(applied)?,
+            Effect::Housekept(housekept) => info!("{housekept}"),
             Effect::Ended => self.ended = true,
         }
         Ok(())

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use kafka_protocol::protocol::StrBytes;
 use service_kit::clock::Clock;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::answer_memory::AnswerMemory;
@@ -27,7 +26,6 @@ pub(super) struct Service {
     peers: Peers,
     clock: Clock,
     shutdown: CancellationToken,
-    member_changes: Semaphore,
     unserved: Mutex<UnservedRequests>,
     answers: AnswerMemory,
 }
@@ -69,7 +67,6 @@ impl Service {
             peers,
             clock,
             shutdown,
-            member_changes: Semaphore::new(1),
             unserved: Mutex::default(),
         }
     }
@@ -116,13 +113,6 @@ impl Service {
         let members = self.replica.membership();
         let waiting = self.peers.waiting().into_iter();
         waiting.filter(|it| !members.has(it.replica)).collect()
-    }
-
-    /// A turn to change the members: what one change was judged by must still hold when it is proposed. Given in the order
-    /// of asking.
-    pub(super) async fn turn_to_change_members(&self) -> SemaphorePermit<'_> {
-        let turn = self.member_changes.acquire().await;
-        turn.expect("nobody closes it")
     }
 
     /// Has the leader carry a command out.

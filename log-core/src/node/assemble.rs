@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::Node;
 use super::clocks::Clocks;
 use super::disk_room::DiskRoom;
+use super::housekeeping::HousekeepingConfig;
 use super::node_error::NodeError;
 use super::now::Now;
 use super::partition_bound::PartitionBound;
@@ -28,6 +29,8 @@ pub(crate) struct Limits {
     pub(crate) partition_files_max: usize,
     /// What bounds the consumer groups.
     pub(crate) groups: GroupConfig,
+    /// What the leader does from time to time.
+    pub(crate) housekeeping: HousekeepingConfig,
 }
 
 /// Puts a first node together from what recovery found.
@@ -60,7 +63,7 @@ pub(crate) fn assemble(
         parts.applied,
         limits.checkpoint_bytes,
     );
-    let node = Node::new(replica, limits.groups, Arc::clone(&shared));
+    let node = Node::new(replica, limits, Arc::clone(&shared), now);
     Ok((node, shared, parts.log))
 }
 

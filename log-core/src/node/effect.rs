@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::housework::Housekept;
 use super::published::Published;
 use super::reply::NodeReply;
 use crate::consensus::{Message, Persist};
@@ -63,6 +64,8 @@ pub(crate) enum Effect {
     },
     /// What was fetched is no longer needed.
     DropFetched,
+    /// The operator may want to know of it.
+    Housekept(Housekept),
     /// The clean end, which [`super::Input::Stop`] asked for.
     Ended,
 }

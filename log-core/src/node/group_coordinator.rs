@@ -252,6 +252,12 @@ impl GroupCoordinator {
         listed.into_iter().collect()
     }
 
+    /// Whether members are there or on their way, also those that are not recorded yet.
+    pub(super) fn has_members(&self, group: &GroupId) -> bool {
+        let known = self.groups.get(group);
+        known.is_some_and(|known| !known.group.is_forgettable())
+    }
+
     /// Forgets a group that was deleted, unless a member has come meanwhile.
     pub(crate) fn forget(&mut self, group: &GroupId) {
         let known = self.groups.get(group);

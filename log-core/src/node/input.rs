@@ -1,6 +1,9 @@
 //! What can happen to a node.
 
-use crate::consensus::{HeldSnapshot, MembershipChange, Message};
+use std::time::Duration;
+
+use super::voter_change::VoterChange;
+use crate::consensus::{HeldSnapshot, Message};
 use crate::group;
 use crate::group::Caller;
 use crate::ids::{EntryIndex, GroupId, ReplicaId, RequestId};
@@ -16,11 +19,6 @@ pub(crate) enum Input {
         id: RequestId,
         /// What is asked for.
         request: NodeRequest,
-    },
-    /// Another voter shall lead, if this one does.
-    HandOver {
-        /// Whom.
-        to: ReplicaId,
     },
     /// A group was deleted: the coordinator forgets it, unless a member has joined meanwhile.
     ForgetGroup(GroupId),
@@ -61,8 +59,13 @@ pub(crate) enum Input {
 pub(crate) enum NodeRequest {
     /// Apply a command. Replied to with [`super::NodeReply::Outcome`].
     Propose(Command),
-    /// Change the members. Replied to with [`super::NodeReply::Outcome`].
-    ChangeMembership(MembershipChange),
+    /// Change who votes: all the steps of it, and their proofs. Replied to with [`super::NodeReply::VotersChanged`].
+    ChangeVoters {
+        /// How.
+        change: VoterChange,
+        /// Until when, by the time that has passed; the reply says then what was reached.
+        deadline: Duration,
+    },
     /// Say when what is current may be read. Replied to with [`super::NodeReply::Readable`].
     ReadBarrier,
     /// Something of the coordinator of the consumer groups.

@@ -13,6 +13,8 @@ pub(crate) mod due;
 mod effect;
 pub(crate) mod group_commit;
 mod group_coordinator;
+mod housekeeping;
+mod housework;
 mod input;
 mod installation;
 mod node_error;
@@ -26,6 +28,8 @@ mod reply;
 mod retention;
 mod shutdown;
 mod view;
+mod voter_change;
+mod voter_changes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +39,7 @@ pub(crate) use self::assemble::{Limits, assemble};
 pub(crate) use self::command_clock::CommandClock;
 pub(crate) use self::effect::Effect;
 pub(crate) use self::group_coordinator::GroupCoordinator;
+pub(crate) use self::housekeeping::HousekeepingConfig;
 pub(crate) use self::input::{GroupRequest, Input, NodeRequest, SnapshotLost};
 pub(crate) use self::installation::{InstallError, forget_fetched, install};
 pub use self::node_error::NodeError;
@@ -46,12 +51,15 @@ pub(crate) use self::replica::{ReplicaError, perform};
 pub(crate) use self::reply::NodeReply;
 pub(crate) use self::view::Shared;
 pub use self::view::{Cluster, Leadership};
+pub(crate) use self::voter_change::{Reached, VoterChange, VoterChangeError};
 
+use self::housekeeping::{Household, Housekeeping};
+use self::housework::Housework;
 use self::installation::Installation;
 use self::replica::{Proposer, Replica};
 use self::shutdown::Shutdown;
+use self::voter_changes::{Leader, VoterChanges};
 use crate::consensus::Membership;
-use crate::group::GroupConfig;
 use crate::ids::{EntryIndex, LeaderEpoch, RequestId};
 
 /// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
@@ -67,16 +75,20 @@ const TICK_ALONE: Duration = Duration::from_millis(250);
 pub(crate) struct Node {
     replica: Replica,
     groups: GroupCoordinator,
+    housekeeping: Housekeeping,
+    voter_changes: VoterChanges,
     shared: Arc<Shared>,
     installation: Option<Installation>,
     shutdown: Option<Shutdown>,
 }
 
 impl Node {
-    fn new(replica: Replica, groups: GroupConfig, shared: Arc<Shared>) -> Self {
+    fn new(replica: Replica, limits: Limits, shared: Arc<Shared>, now: Now) -> Self {
         Self {
             replica,
-            groups: GroupCoordinator::new(groups),
+            groups: GroupCoordinator::new(limits.groups),
+            housekeeping: Housekeeping::new(limits.housekeeping, now.elapsed),
+            voter_changes: VoterChanges::default(),
             shared,
             installation: None,
             shutdown: None,
@@ -90,13 +102,14 @@ impl Node {
         }
         match input {
             Input::Request { id, request } => self.take_request(now, id, request, effects),
-            Input::HandOver { to } => self.replica.hand_over_to(to),
             Input::ForgetGroup(group) => self.groups.forget(&group),
             Input::Persisted { number } => self.replica.persisted(number),
             Input::Message(message) => self.replica.hear(message, effects),
             Input::Tick => {
                 self.replica.tick(effects);
                 self.groups.wake(now.elapsed, effects);
+                self.keep_house(now);
+                self.voter_changes.tick();
             }
             Input::CheckpointDurable { index } => self.replica.checkpoint_durable(index, effects),
             Input::SnapshotHeld(held) => self.replica.snapshot_held(held),
@@ -136,7 +149,7 @@ impl Node {
     ) {
         let takes_requests = self.shutdown.is_none_or(Shutdown::takes_requests);
         match request {
-            NodeRequest::Propose(_) | NodeRequest::ChangeMembership(_) if !takes_requests => {
+            NodeRequest::Propose(_) if !takes_requests => {
                 let reply = NodeReply::Outcome(Err(ProposeError::Stopped));
                 effects.push(Effect::Reply { to: id, reply });
             }
@@ -144,9 +157,13 @@ impl Node {
                 self.replica
                     .propose(now, Proposer::Request(id), command, effects);
             }
-            NodeRequest::ChangeMembership(change) => {
-                self.replica.change_membership(id, &change, effects);
-            }
+            NodeRequest::ChangeVoters { change, deadline } => match self.coordinates() {
+                Some(epoch) => self.voter_changes.ask(id, change, deadline, epoch),
+                None => {
+                    let error = VoterChangeError::Proposal(ProposeError::NotLeader);
+                    effects.push(voter_changes::reply(id, Err(error)));
+                }
+            },
             NodeRequest::ReadBarrier => self.replica.read(id, effects),
             NodeRequest::Group(request) => {
                 // A message of this round may have ended the epoch.
@@ -168,16 +185,17 @@ impl Node {
         }
         loop {
             self.propose_records(now, effects);
+            self.propose_housework(now, effects);
+            self.change_voters(now, effects);
             self.replica.work(now, effects)?;
             self.groups.follow(now.elapsed, self.coordinates(), effects);
-            let decided = self.replica.take_decided_records();
+            let decided = self.replica.take_decided();
             if decided.is_empty() {
                 break;
             }
             // The write locks of the entries are gone: the groups may look at the state.
-            for (record, outcome) in decided {
-                self.groups
-                    .recorded(now.elapsed, &record, &outcome, effects);
+            for (proposer, outcome) in decided {
+                self.take_decided(now, proposer, outcome, effects);
             }
         }
         self.groups.resume_some(now.elapsed, &self.shared, effects);
@@ -189,6 +207,60 @@ impl Node {
             "who has a reply must not find an older leader, quorum or member list"
         );
         Ok(())
+    }
+
+    fn take_decided(
+        &mut self,
+        now: Now,
+        proposer: Proposer,
+        outcome: Result<AppliedOutcome, ProposeError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match proposer {
+            Proposer::Request(_) => unreachable!("its reply has told"),
+            Proposer::Group(record) => {
+                let outcome = outcome.map(|(_, outcome)| outcome);
+                self.groups
+                    .recorded(now.elapsed, &record, &outcome, effects);
+            }
+            Proposer::Housekeeping(work) => {
+                let Some(housekept) = self.housekeeping.decided(work, outcome) else {
+                    return;
+                };
+                if let Housework::UnusedGroup(group) = &housekept.work {
+                    self.groups.forget(group);
+                }
+                effects.push(Effect::Housekept(housekept));
+            }
+            Proposer::VoterChange(id) => self.voter_changes.decided(id, outcome),
+        }
+    }
+
+    fn change_voters(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let mut leader = Leader {
+            now,
+            leads: self.coordinates(),
+            replica: &mut self.replica,
+            shared: &self.shared,
+        };
+        self.voter_changes.go_on(&mut leader, effects);
+    }
+
+    fn keep_house(&mut self, now: Now) {
+        let household = Household {
+            shared: &self.shared,
+            membership: self.replica.membership(),
+            groups: &self.groups,
+            leads: self.coordinates().is_some(),
+        };
+        self.housekeeping.tick(now, &household);
+    }
+
+    fn propose_housework(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while let Some((work, command)) = self.housekeeping.next() {
+            let proposer = Proposer::Housekeeping(work);
+            self.replica.propose(now, proposer, command, effects);
+        }
     }
 
     /// The epoch in which this node coordinates the groups: as it leads, and until it is about to end.
@@ -249,10 +321,20 @@ impl Node {
         self.replica.is_alone()
     }
 
-    /// The voter that is nearest to leading: the one to hand over to, if any is known to be there.
+    /// Lets another lead, where one is known to be there.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn successor(&self) -> Option<crate::ids::ReplicaId> {
-        self.replica.successor()
+    pub(crate) fn hand_over(&mut self) {
+        if let Some(to) = self.replica.successor() {
+            self.replica.hand_over_to(to);
+        }
+    }
+
+    /// Changes the members without any proof, for a planted bug.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn change_members_unproved(&mut self, change: crate::consensus::MembershipChange) {
+        let nobody = Proposer::VoterChange(RequestId(u64::MAX));
+        self.replica
+            .change_membership(nobody, &change, &mut Vec::new());
     }
 
     /// The members as of the last applied entry.

@@ -16,6 +16,7 @@ use super::clocks::TELL_MS_MIN;
 use super::command_clock::CommandStamp;
 use super::effect::Effect;
 use super::group_coordinator::GroupRecord;
+use super::housework::Housework;
 use super::now::Now;
 use super::propose_error::{AppliedOutcome, Outcome, ProposeError};
 use super::published::Publisher;
@@ -61,8 +62,12 @@ pub enum ReplicaError {
 pub(super) enum Proposer {
     /// Its reply tells.
     Request(RequestId),
-    /// The coordinator of the groups asks with [`Replica::take_decided_records`].
+    /// The node itself, which asks with [`Replica::take_decided`]: the coordinator of the groups.
     Group(GroupRecord),
+    /// Housekeeping.
+    Housekeeping(Housework),
+    /// A change of voters, by the request for it.
+    VoterChange(RequestId),
 }
 
 /// One replica. See the module.
@@ -73,8 +78,8 @@ pub(super) struct Replica {
     applied: EntryIndex,
     applied_epoch: LeaderEpoch,
     proposed: BTreeMap<EntryIndex, (LeaderEpoch, Proposer)>,
-    /// What became of the records of groups, to be heard by their coordinator.
-    decided_records: Vec<(GroupRecord, Result<Outcome, ProposeError>)>,
+    /// What became of what the node itself has proposed.
+    decided: Vec<(Proposer, Result<AppliedOutcome, ProposeError>)>,
     reads: Reads,
     checkpoint: CheckpointPlan,
     /// The epoch in which this replica was last seen to lead.
@@ -105,7 +110,7 @@ impl Replica {
             applied: applied.0,
             applied_epoch: applied.1,
             proposed: BTreeMap::new(),
-            decided_records: Vec::new(),
+            decided: Vec::new(),
             reads: Reads::default(),
             checkpoint: CheckpointPlan {
                 bytes_between: CheckpointPlan::spread(checkpoint_bytes, me),
@@ -142,12 +147,12 @@ impl Replica {
 
     pub(super) fn change_membership(
         &mut self,
-        id: RequestId,
+        proposer: Proposer,
         change: &MembershipChange,
         effects: &mut Vec<Effect>,
     ) {
         let proposed = self.driver.change_membership(change);
-        self.note_proposed(Proposer::Request(id), proposed, effects);
+        self.note_proposed(proposer, proposed, effects);
     }
 
     pub(super) fn hand_over_to(&mut self, to: ReplicaId) {
@@ -212,6 +217,11 @@ impl Replica {
         Ok(())
     }
 
+    /// The members as this leader saw them at its last tick.
+    pub(super) fn quorum(&self) -> &Quorum {
+        self.publisher.quorum()
+    }
+
     /// The voter that is nearest to leading: the one to hand over to, if any is known to be there.
     pub(crate) fn successor(&self) -> Option<ReplicaId> {
         let quorum = self.publisher.quorum();
@@ -250,11 +260,9 @@ impl Replica {
         (self.is_leading() && self.applied_epoch == epoch).then_some(epoch)
     }
 
-    /// What became of records since this was asked last.
-    pub(super) fn take_decided_records(
-        &mut self,
-    ) -> Vec<(GroupRecord, Result<Outcome, ProposeError>)> {
-        std::mem::take(&mut self.decided_records)
+    /// What became of what the node itself has proposed, since this was asked last.
+    pub(super) fn take_decided(&mut self) -> Vec<(Proposer, Result<AppliedOutcome, ProposeError>)> {
+        std::mem::take(&mut self.decided)
     }
 
     /// Whether the outcome of a proposal is not known yet.
@@ -347,10 +355,7 @@ impl Replica {
                 to,
                 reply: NodeReply::Outcome(outcome),
             }),
-            Proposer::Group(record) => {
-                let outcome = outcome.map(|(_, outcome)| outcome);
-                self.decided_records.push((record, outcome));
-            }
+            own => self.decided.push((own, outcome)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a node replies to a request, each in its own kind.
 
 use super::propose_error::{AppliedOutcome, ProposeError};
+use super::voter_change::VoterChangeError;
 use crate::group::{Description, GroupError, Overview, Response};
 use crate::ids::GroupId;
 
@@ -9,6 +10,8 @@ use crate::ids::GroupId;
 pub(crate) enum NodeReply {
     /// Of what was proposed: the outcome and its entry, or why there is none.
     Outcome(Result<AppliedOutcome, ProposeError>),
+    /// Whether it is done, and why not.
+    VotersChanged(Result<(), VoterChangeError>),
     /// Whether what is current may be read here.
     Readable(Result<(), ProposeError>),
     /// To a member of a group.

@@ -6,7 +6,7 @@ use journal::sim_disk::SimDisk;
 use uuid::Uuid;
 
 use super::*;
-use crate::group::{self, Join, JoinAbility, Profile, Protocol};
+use crate::group::{self, GroupConfig, Join, JoinAbility, Profile, Protocol};
 use crate::ids::{GroupId, NodeId, TimestampMs};
 use crate::storage::{Identity, StorageConfig, recover};
 
@@ -30,6 +30,7 @@ impl TestNode {
                 initial_rebalance_delay: ms(100),
                 ..GroupConfig::default()
             },
+            housekeeping: HousekeepingConfig::default(),
         };
         let recovered = recover(&disk, folder, &StorageConfig::default()).unwrap();
         let (node, _, _) =

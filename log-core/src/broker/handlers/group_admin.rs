@@ -211,21 +211,6 @@ async fn delete_one(service: &Service, id: &str) -> Result<(), ResponseError> {
     Ok(())
 }
 
-/// Deletes the groups that have neither members nor offsets: nothing would tell them from groups that never were
-/// (Kafka's `cleanupGroupMetadata`).
-pub(in crate::broker) async fn delete_unused(service: &Service) {
-    let unused: Vec<_> = {
-        let state = service.replica().state();
-        let unused = state.groups().filter(|(_, group)| group.is_unused());
-        unused.map(|(id, _)| id.clone()).collect()
-    };
-    for id in unused {
-        if let Err(code) = delete_one(service, id.as_str()).await {
-            tracing::debug!(group = %id, ?code, "unused group was not deleted");
-        }
-    }
-}
-
 fn wire_group(id: &GroupId) -> WireGroupId {
     StrBytes::from_string(id.as_str().to_owned()).into()
 }

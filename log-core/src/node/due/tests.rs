@@ -14,15 +14,18 @@ use super::*;
 use crate::consensus::Persist;
 use crate::group::GroupConfig;
 use crate::ids::{
-    EntryIndex, GroupId, NodeId, Offset, PartitionIndex, ReplicaId, RequestId, TimestampMs,
-    TopicName, TransactionalId,
+    EntryIndex, Generation, GroupId, NodeId, Offset, PartitionIndex, ReplicaId, RequestId,
+    TimestampMs, TopicName, TransactionalId,
 };
 use crate::node::group_commit::{Job, JournalLine, Written};
-use crate::node::{Effect, Input, Limits, Node, NodeReply, NodeRequest, ProposeError, assemble};
+use crate::node::{
+    Effect, HousekeepingConfig, Input, Limits, Node, NodeReply, NodeRequest, ProposeError, assemble,
+};
 use crate::record::{BatchBuilder, NewRecord};
 use crate::state::{
-    AddOffsetsToTransaction, CreateTopic, FeatureLevel, InitProducerId, JudgeClockJumps,
-    JumpVerdict, Produce, RaiseFeatureLevel, RegisterNode, Response, TransactionalProducer,
+    AddOffsetsToTransaction, CompleteRebalance, CreateTopic, FeatureLevel, InitProducerId,
+    JudgeClockJumps, JumpVerdict, Produce, RaiseFeatureLevel, RegisterNode, Response,
+    TransactionalProducer,
 };
 use crate::storage::{EntryLog, Identity, StorageConfig, recover};
 use crate::testing::SimClock;
@@ -40,11 +43,6 @@ const DAY_MS: i64 = 86_400_000;
 const RETENTION_MS: i64 = 400 * DAY_MS;
 /// The true time.
 const TODAY: TimestampMs = TimestampMs(1_800_000_000_000);
-const REMEMBERED: Remembered = Remembered {
-    producers: DAY,
-    offsets: Duration::from_secs(7 * 86_400),
-    transactional_ids: Duration::from_secs(7 * 86_400),
-};
 
 fn propose(id: u64, command: Command) -> Input {
     Input::Request {
@@ -62,6 +60,8 @@ struct Alone {
     proposed: u64,
     /// The last entry that others were shown.
     published: Option<EntryIndex>,
+    /// What housekeeping has done since the test looked last.
+    housekept: Vec<Response>,
 }
 
 impl Alone {
@@ -118,6 +118,11 @@ impl Alone {
             disk_reserve_bytes: 0,
             partition_files_max: 1_000,
             groups: GroupConfig::default(),
+            housekeeping: HousekeepingConfig {
+                retention_every: Duration::ZERO,
+                unused_every: Duration::ZERO,
+                ..HousekeepingConfig::default()
+            },
         };
         let (mut node, shared, log) =
             assemble(Path::new(FOLDER), limits, &identity, recovered, clock.now()).unwrap();
@@ -130,6 +135,7 @@ impl Alone {
             log,
             proposed: 0,
             published: None,
+            housekept: Vec::new(),
         }
     }
 
@@ -196,6 +202,7 @@ impl Alone {
                         assert!(Some(index) <= self.published, "answered before it is shown");
                         outcomes.push(outcome);
                     }
+                    Effect::Housekept(housekept) => self.housekept.push(housekept.response),
                     _ => {}
                 }
             }
@@ -274,15 +281,14 @@ impl Alone {
     /// Does what is due, as the leader does from time to time. Answers the first offset that is left, and how many
     /// producers, offsets and ids were forgotten.
     fn keep_house(&mut self) -> (Offset, usize) {
-        let mut forgotten = 0;
-        for command in due::unused(&self.shared, REMEMBERED, self.clock.now()) {
-            if let Response::Expired { count } = self.tell(command) {
-                forgotten += count;
-            }
-        }
-        for (_, command) in due::records(&self.shared, self.clock.now()).moves {
-            self.tell(Command::MoveLogStart(command));
-        }
+        let mut effects = Vec::new();
+        self.node.take(self.clock.now(), Input::Tick, &mut effects);
+        self.work(effects);
+        let count = |response| match response {
+            Response::Expired { count } => count,
+            _ => 0,
+        };
+        let forgotten = self.housekept.drain(..).map(count).sum();
         let state = self.shared.state.read().unwrap();
         let start = state.partition(&place()).unwrap().log_start_offset();
         (start, forgotten)
@@ -428,7 +434,8 @@ fn a_jump_whose_note_is_still_under_way_makes_nothing_due() {
     );
     assert!(!node.is_overdue());
     let forgotten_before = TODAY;
-    for command in due::unused(&node.shared, REMEMBERED, node.clock.now()) {
+    let remembered = HousekeepingConfig::default().remembered;
+    for command in due::unused(&node.shared, remembered, node.clock.now()) {
         let before = match command {
             Command::ExpireProducers(expire) => expire.used_before,
             Command::ExpireOffsets(expire) => expire.committed_before,
@@ -495,4 +502,41 @@ fn before_the_level_is_raised_nothing_is_deleted_and_nothing_is_older_than_the_p
     assert_eq!(node.keep_house(), NOTHING);
     node.clock.advance(401 * DAY);
     assert_eq!(node.keep_house().0, Offset(1));
+}
+
+#[test]
+fn retention_proposes_each_move_of_a_log_start_once() {
+    let mut node = Alone::founded(TODAY);
+    node.call();
+    node.clock.advance(401 * DAY);
+    assert_eq!(node.keep_house().0, Offset(1));
+    let moved = node.published;
+    node.clock.advance(Duration::from_millis(10));
+    node.keep_house();
+    let unused = due::unused(
+        &node.shared,
+        HousekeepingConfig::default().remembered,
+        node.clock.now(),
+    );
+    let asked_every_time = u64::try_from(unused.len()).unwrap();
+    let entries = node.published.unwrap().0 - moved.unwrap().0;
+    assert_eq!(entries, asked_every_time, "there is nothing more to delete");
+}
+
+#[test]
+fn a_group_of_which_nothing_is_left_is_forgotten() {
+    let mut node = Alone::founded(TODAY);
+    let group = GroupId::new("gone");
+    node.tell(Command::CompleteRebalance(CompleteRebalance {
+        group: group.clone(),
+        generation: Generation(1),
+        protocol_type: Some("consumer".to_owned()),
+        protocol: None,
+        leader: None,
+        members: Vec::new(),
+    }));
+    let is_known = |node: &Alone| node.shared.state().group(&group).is_some();
+    assert!(is_known(&node), "with its generation");
+    node.keep_house();
+    assert!(!is_known(&node));
 }

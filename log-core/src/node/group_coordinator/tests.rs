@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::group::{Heartbeat, Join, JoinAbility, Joined, Profile, Protocol, Sync};
 use crate::ids::{EntryIndex, Generation, MemberId, NodeId, TimestampMs};
-use crate::node::{Limits, Now, assemble};
+use crate::node::{HousekeepingConfig, Limits, Now, assemble};
 use crate::state::{CompleteRebalance, CompletedMember, Envelope, Response as Applied};
 use crate::storage::{Identity, StorageConfig, recover};
 
@@ -37,6 +37,7 @@ impl TestCoordinator {
             disk_reserve_bytes: 0,
             partition_files_max: 10,
             groups: GroupConfig::default(),
+            housekeeping: HousekeepingConfig::default(),
         };
         let now = Now {
             elapsed: Duration::ZERO,

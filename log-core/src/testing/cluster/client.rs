@@ -10,6 +10,7 @@ use super::member::Member;
 use super::producer::Producer;
 use super::reader::Reader;
 use super::request::{Asker, Asking, Hearing, Request, Said, Season, Then};
+use super::sensor::Sensor;
 use super::transactor::Transactor;
 
 /// Something asked of a node.
@@ -26,6 +27,7 @@ pub(super) enum Role {
     Transactor(Transactor),
     Reader(Reader),
     Member(Member),
+    Sensor(Sensor),
 }
 
 pub(super) struct Client {
@@ -94,6 +96,7 @@ impl Client {
             Role::Transactor(transactor) => transactor.next(asking),
             Role::Reader(reader) => reader.next(asking),
             Role::Member(member) => member.next(asking),
+            Role::Sensor(sensor) => sensor.next(asking),
         };
         self.waits = request.is_some();
         self.done = request.is_none();
@@ -129,6 +132,7 @@ impl Client {
             Role::Transactor(transactor) => transactor.hear(said, hearing),
             Role::Reader(reader) => reader.hear(said, hearing),
             Role::Member(member) => member.hear(said, hearing),
+            Role::Sensor(sensor) => sensor.hear(said, hearing),
         };
         if then == Then::Elsewhere {
             self.look_elsewhere();
@@ -145,7 +149,7 @@ impl Client {
             match &mut self.role {
                 Role::Transactor(transactor) => transactor.unanswered(),
                 Role::Member(member) => member.unanswered(),
-                Role::Producer(_) | Role::Reader(_) => {}
+                Role::Producer(_) | Role::Reader(_) | Role::Sensor(_) => {}
             }
         }
         current
@@ -160,7 +164,7 @@ impl Client {
         let most = match &mut self.role {
             Role::Producer(_) => Duration::from_millis(40),
             Role::Transactor(transactor) => transactor.rest(),
-            Role::Reader(_) => Duration::from_millis(120),
+            Role::Reader(_) | Role::Sensor(_) => Duration::from_millis(120),
             Role::Member(member) => member.rest(season, chance),
         };
         chance.random_range(Duration::ZERO..=most)

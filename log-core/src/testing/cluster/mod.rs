@@ -5,7 +5,7 @@
 //! come for a while, then everything heals, and the cluster must serve again and hold what it acknowledged.
 //!
 //! - [`mod@plan`] says what a run is made of; `trouble` what goes wrong in it.
-//! - `client` and its kinds (`producer`, `transactor`, `reader`, `member`) are the outside world.
+//! - `client` and its kinds (`producer`, `transactor`, `reader`, `member`, `sensor`) are the outside world.
 //! - `node` is a machine, `process` what runs on it.
 //! - `history` knows what was told and shown, and names the [`Violation`].
 //! - `planted` puts old bugs back.
@@ -28,11 +28,13 @@ mod process;
 mod producer;
 mod reader;
 mod request;
+mod sensor;
 mod snapshots;
 mod topic;
 mod transactor;
 mod trouble;
 mod view;
+mod voters;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,6 +59,7 @@ use self::process::Outbound;
 use self::producer::Producer;
 use self::reader::Reader;
 use self::request::{Asker, Hearing, Request, Said, Season};
+use self::sensor::Sensor;
 use self::snapshots::Part;
 use self::transactor::Transactor;
 use crate::consensus::Message;
@@ -356,6 +359,7 @@ impl Cluster {
             fetch_waits,
             ended,
             overdue,
+            operator,
             untimely,
         } = self.nodes[node].outbound();
         for what in untimely {
@@ -387,12 +391,16 @@ impl Cluster {
             self.within(ms(30), Event::Fetch { node, life });
         }
         for message in messages {
+            self.history.sent(&message);
             self.send(node, message);
         }
         for (asker, said) in answers {
             self.answer(node, asker, said);
         }
         self.watch(node);
+        for (errand, changed) in operator {
+            self.hear_operator(node, errand, changed);
+        }
         if ended {
             self.ended(node, Ended::Stopped);
         }
@@ -401,13 +409,19 @@ impl Cluster {
     fn watch(&mut self, node: usize) {
         if let Some(fingerprint) = self.nodes[node].newly_applied() {
             let view = self.nodes[node].view().expect("it has just applied");
-            self.history.applied(&view, fingerprint, self.now);
+            if self.history.applied(&view, fingerprint, self.now) {
+                self.coverage.count("records beyond their retention");
+            }
         }
         if let Some((promised, found)) = self.nodes[node].newly_forgotten() {
             self.history.forgot(node, promised, found);
         }
         for _ in 0..self.nodes[node].newly_installed() {
             self.coverage.count("snapshots installed");
+        }
+        if let Some(new) = self.nodes[node].newly_voting() {
+            self.coverage.count("changes of voters");
+            self.history.voters_changed(node, &new);
         }
         if let Some(epoch) = self.nodes[node].newly_leading() {
             self.coverage.count("elections");
@@ -560,13 +574,15 @@ fn clients(plan: Plan) -> Vec<Client> {
     let counts = plan.clients;
     let (transactors, readers) = (counts.producers, counts.producers + counts.transactors);
     let members = readers + counts.readers;
+    let sensors = members + counts.members;
     let role = |client: usize| match client {
         _ if client < transactors => Role::Producer(Producer::new(client)),
         _ if client < readers => Role::Transactor(Transactor::new(client - transactors)),
         _ if client < members => Role::Reader(Reader::new(client - readers)),
-        _ => Role::Member(Member::new(client, client - members)),
+        _ if client < sensors => Role::Member(Member::new(client, client - members)),
+        _ => Role::Sensor(Sensor::default()),
     };
-    (0..members + counts.members)
+    (0..sensors + counts.sensors)
         .map(|client| Client::new(client, plan.nodes, role(client)))
         .collect()
 }

@@ -12,17 +12,18 @@ use journal::sim_disk::{Fault, Operation, SimDisk};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::errand::{Errand, Step};
+use super::errand::Errand;
 use super::failure::Failure;
 use super::planted::LeftOut;
 use super::process::{GROUPS, Home, Outbound, Process};
 use super::request::{Asker, Request};
 use super::snapshots::Part;
 use super::view::View;
+use super::voters::NewVoters;
 use super::{Plan, Planted};
 use crate::consensus::Message;
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs};
-use crate::node::Limits;
+use crate::node::{HousekeepingConfig, Limits};
 use crate::storage::{ClusterIdentity, Identity, InitialVoter, StorageConfig};
 use crate::testing::SimClock;
 
@@ -59,6 +60,10 @@ pub(super) struct SimNode {
     /// Whether it found damage: it does not start again.
     out: bool,
     seat: Seat,
+    /// Whether the operator looks after it.
+    pub(super) is_looked_after: bool,
+    /// Which node the operator has asked about it, in which of its lives.
+    pub(super) asked_of: Option<(usize, u64)>,
     /// The latest epoch in which it has voted or taken entries: others count on it.
     promised: LeaderEpoch,
     full: bool,
@@ -174,6 +179,8 @@ impl SimNode {
             flipped: None,
             out: false,
             seat: Seat::Votes,
+            is_looked_after: false,
+            asked_of: None,
             promised: LeaderEpoch(0),
             full: false,
             failing_sync: Arc::default(),
@@ -212,6 +219,7 @@ impl SimNode {
         self.seat = Seat::joins(voted);
         self.identity.replica = ReplicaId(chance.random_range(1..=u64::MAX));
         self.promised = LeaderEpoch(0);
+        self.asked_of = None;
         self.lose_disk(chance.random());
         self.full = false;
         self.flipped = None;
@@ -224,6 +232,7 @@ impl SimNode {
         match self.seat {
             Seat::Votes => None,
             Seat::Joins { instead_of, .. } => Some(Errand::Join {
+                node: self.identity.node,
                 replica,
                 instead_of,
             }),
@@ -441,6 +450,11 @@ impl SimNode {
                 disk_reserve_bytes: 0,
                 partition_files_max: usize::MAX,
                 groups: GROUPS,
+                housekeeping: HousekeepingConfig {
+                    retention_every: Duration::from_millis(500),
+                    unused_every: Duration::from_secs(2),
+                    ..HousekeepingConfig::default()
+                },
             },
             identity: identity.ok_or_else(|| Failure("no identity".to_owned()))?,
         };
@@ -506,8 +520,11 @@ impl SimNode {
             .is_some_and(|process| process.knows(replica))
     }
 
-    pub(super) fn run_errand(&mut self, errand: Errand) -> Result<Option<Step>, Ended> {
-        self.with(|process| Ok(process.run_errand(errand)))
+    pub(super) fn run_errand(&mut self, errand: Errand) -> Result<(), Ended> {
+        self.with(|process| {
+            process.run_errand(errand);
+            Ok(())
+        })
     }
 
     pub(super) fn stop(&mut self) -> Result<(), Ended> {
@@ -515,10 +532,7 @@ impl SimNode {
     }
 
     pub(super) fn hand_over(&mut self) -> Result<(), Ended> {
-        self.with(|process| {
-            process.hand_over();
-            Ok(())
-        })
+        self.with(Process::hand_over)
     }
 
     fn with<T>(
@@ -570,6 +584,10 @@ impl SimNode {
 
     pub(super) fn newly_applied(&mut self) -> Option<u64> {
         self.up.as_mut()?.newly_applied()
+    }
+
+    pub(super) fn newly_voting(&mut self) -> Option<NewVoters> {
+        self.up.as_mut()?.newly_voting()
     }
 
     pub(super) fn newly_leading(&mut self) -> Option<LeaderEpoch> {

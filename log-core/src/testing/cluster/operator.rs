@@ -1,12 +1,14 @@
-//! The operator: gives a node that is lost or damaged an empty disk, and replaces it in the cluster, one step at a time,
-//! as `log-core nodes replace` does.
+//! The operator: gives a node that is lost or damaged an empty disk, and replaces it in the cluster, as
+//! `log-core nodes replace` does.
 
 use rand::Rng;
 
-use super::errand::{Errand, Step};
+use super::errand::Errand;
 use super::event::Event;
-use super::node::Ended;
+use super::node::{Ended, SimNode};
 use super::{Cluster, ms};
+use crate::consensus::voter_plan::RemovalRefused;
+use crate::node::VoterChangeError;
 
 /// How long the operator may take to notice, and between two steps.
 const NOTICES_WITHIN_MS: u64 = 2_000;
@@ -30,7 +32,8 @@ impl Cluster {
 
     /// A node will not start again by itself: the operator is called.
     pub(super) fn call_operator(&mut self, node: usize) {
-        if 1 < self.plan.nodes {
+        if 1 < self.plan.nodes && !self.nodes[node].is_looked_after {
+            self.nodes[node].is_looked_after = true;
             self.within(ms(NOTICES_WITHIN_MS), Event::Operate { node });
         }
     }
@@ -51,6 +54,7 @@ impl Cluster {
             self.nodes[node].replace(&mut self.chance);
         }
         let Some(errand) = self.nodes[node].errand() else {
+            self.nodes[node].is_looked_after = false;
             return;
         };
         let replica = self.nodes[node].replica();
@@ -58,19 +62,43 @@ impl Cluster {
             self.nodes[node].admit();
             self.within(ms(200), Event::Restart { node });
         }
-        let asked = self.chance.random_range(0..self.plan.nodes);
-        if !self.nodes[asked].is_up() || self.nodes[asked].is_paused() {
-            return self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
-        }
-        match self.nodes[asked].run_errand(errand) {
-            Ok(Some(Step::Done)) => {
-                self.errand_done(node, errand);
-                return self.rely_on(asked);
-            }
-            Ok(_) => self.follow_up(asked),
-            Err(ended) => self.ended(asked, ended),
+        let asked_of = self.nodes[node].asked_of;
+        if !asked_of.is_some_and(|(other, life)| self.nodes[other].lives(life)) {
+            self.ask_for_change(node, errand);
         }
         self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
+    }
+
+    fn ask_for_change(&mut self, node: usize, errand: Errand) {
+        let asked = self.chance.random_range(0..self.plan.nodes);
+        if self.nodes[asked].is_up() && !self.nodes[asked].is_paused() {
+            self.nodes[node].asked_of = Some((asked, self.nodes[asked].life()));
+            self.with_node(asked, |asked| asked.run_errand(errand));
+        }
+    }
+
+    /// What a node tells the operator of a change; it is of no use any more where the machine was replaced meanwhile.
+    pub(super) fn hear_operator(
+        &mut self,
+        asked: usize,
+        errand: Errand,
+        changed: Result<(), VoterChangeError>,
+    ) {
+        let is_about = |node: &SimNode| node.errand() == Some(errand);
+        let Some(node) = self.nodes.iter().position(is_about) else {
+            return;
+        };
+        self.nodes[node].asked_of = None;
+        let no_member = VoterChangeError::CannotLeave(RemovalRefused::NoMember);
+        let is_done = match errand {
+            Errand::Join { .. } => changed.is_ok(),
+            // An earlier request may have come so far and not have been answered.
+            Errand::Leave { .. } => changed.is_ok() || changed == Err(no_member),
+        };
+        if is_done {
+            self.errand_done(node, errand);
+            self.rely_on(asked);
+        }
     }
 
     /// Whoever is told that a change is done may take the next machine away, even that of the leader who said so, and

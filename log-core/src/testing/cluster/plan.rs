@@ -55,6 +55,8 @@ pub struct Clients {
     pub readers: usize,
     /// They share the partitions as members of one consumer group.
     pub members: usize,
+    /// They write where records are kept for seconds only.
+    pub sensors: usize,
 }
 
 /// Some lives have many checkpoints, and followers that fall behind what is kept for them; some have none.
@@ -68,6 +70,7 @@ impl Plan {
             transactors: 4,
             readers: 3,
             members: 3,
+            sensors: 1,
         };
         Self {
             seed,

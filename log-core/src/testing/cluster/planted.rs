@@ -5,17 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use journal::disk::{Disk, OpenMode};
 use journal::sim_disk::{DiskCall, Fault, Operation, SimDisk};
 
+use super::errand::Errand;
 use super::process::GROUPS;
 use super::request::{Request, Said};
 use super::topic;
 use super::view::View;
-use crate::consensus::{MembershipChange, Message, Persist};
+use crate::consensus::voter_plan::{Admission, Members, admission};
+use crate::consensus::{Membership, MembershipChange, Message, Persist};
 use crate::entry::Entry;
-use crate::ids::{EntryIndex, LeaderEpoch, RequestId, TimestampMs};
+use crate::ids::{EntryIndex, LeaderEpoch, PartitionIndex, RequestId, TimestampMs};
 use crate::node::{
     CommandClock, Effect, GroupCoordinator, GroupRequest, Input, NodeRequest, Now, Outcome,
     ProposeError, Shared,
@@ -60,7 +63,10 @@ pub enum Planted {
     JournalDroppedAtInstallation,
     /// A node whose disk was lost comes back empty under its old name, and votes.
     RefilledNodeVotesEarly,
-    /// The last change of an errand is called done when it is asked for: a power cut later nobody may know of it.
+    /// A learner is let vote as soon as it is near, without a proof that it and the future majority are there.
+    PromotedWithoutProof,
+    /// The operator takes a change of voters for done when its leader has applied it: a power cut later nobody else may
+    /// know of it.
     DoneBeforeKnown,
     /// A follower's answers to heart-beats wait behind what it writes.
     HeartbeatsWaitForTheDisk,
@@ -70,6 +76,8 @@ pub enum Planted {
     RetentionByTheWall,
     /// Retention goes by what producers wrote into their records.
     RetentionByRecordTimes,
+    /// Retention takes a segment once its first append is old enough, and with it records within their time.
+    RetentionByFirstAppends,
     /// What was unused for long is forgotten by the leader's wall clock.
     ForgottenByTheWall,
     /// A leader whose wall is ahead by time that no leader lived through does not say so.
@@ -80,7 +88,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 24] = [
+    pub const ALL: [Planted; 26] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
@@ -97,11 +105,13 @@ impl Planted {
         Planted::DamagedEntrySkipped,
         Planted::JournalDroppedAtInstallation,
         Planted::RefilledNodeVotesEarly,
+        Planted::PromotedWithoutProof,
         Planted::DoneBeforeKnown,
         Planted::HeartbeatsWaitForTheDisk,
         Planted::OthersTakenForSlow,
         Planted::RetentionByTheWall,
         Planted::RetentionByRecordTimes,
+        Planted::RetentionByFirstAppends,
         Planted::ForgottenByTheWall,
         Planted::JumpNotNoted,
         Planted::CommandTimeStandsStill,
@@ -211,28 +221,31 @@ impl Planted {
         }
     }
 
-    /// What a leader takes for due.
-    pub(super) fn housework(self, shared: &Shared, now: Now) -> Option<Vec<Command>> {
+    /// What a leader takes for due besides what is.
+    pub(super) fn housework(self, shared: &Shared, now: Now) -> Vec<Command> {
         let Now { elapsed, wall } = now;
         let before = |days: i64| TimestampMs(wall.0 - days * 86_400_000);
         match self {
             Self::RetentionByTheWall => {
                 let last_append = |segment: &SegmentSummary| segment.appended.map(|at| at.last);
-                Some(delete_older(shared, wall, last_append))
+                delete_older(shared, wall, last_append)
             }
             Self::RetentionByRecordTimes => {
                 let (now, _) = shared.command_time(elapsed);
-                Some(delete_older(shared, now, |segment| segment.max_timestamp))
+                delete_older(shared, now, |segment| segment.max_timestamp)
             }
-            Self::ForgottenByTheWall => Some(vec![
+            Self::RetentionByFirstAppends => {
+                delete_begun_before(shared, elapsed).into_iter().collect()
+            }
+            Self::ForgottenByTheWall => vec![
                 Command::ExpireProducers(ExpireProducers {
                     used_before: before(1),
                 }),
                 Command::ExpireOffsets(ExpireOffsets {
                     committed_before: before(7),
                 }),
-            ]),
-            _ => None,
+            ],
+            _ => Vec::new(),
         }
     }
 
@@ -243,9 +256,38 @@ impl Planted {
         }
     }
 
-    /// Whether the operator is told that this change is done when it is asked for.
-    pub(super) fn tells_early(self, change: MembershipChange) -> bool {
-        self == Self::DoneBeforeKnown && !matches!(change, MembershipChange::AddLearner(_))
+    /// Whether the operator hears that an errand is done, where the leader's members are these.
+    pub(super) fn tells_early(self, errand: Errand, members: &Membership) -> bool {
+        let is_applied = match errand {
+            Errand::Join { replica, .. } => members.voters.contains(&replica),
+            Errand::Leave { replica } => !members.has(replica),
+        };
+        self == Self::DoneBeforeKnown && is_applied && !members.is_joint()
+    }
+
+    /// What a leader changes for an errand without waiting for a proof.
+    pub(super) fn unproved_change(
+        self,
+        errand: Errand,
+        members: &Members<'_>,
+    ) -> Option<MembershipChange> {
+        let Errand::Join {
+            replica: learner,
+            instead_of,
+            ..
+        } = errand
+        else {
+            return None;
+        };
+        match admission(members, learner, instead_of) {
+            Admission::Promote { instead_of } if self == Self::PromotedWithoutProof => {
+                Some(MembershipChange::Promote {
+                    learner,
+                    instead_of,
+                })
+            }
+            _ => None,
+        }
     }
 
     /// Spoils what an installation found in the folder.
@@ -293,6 +335,26 @@ fn delete_older(
         }))
     };
     topic::partitions().filter_map(old).collect()
+}
+
+/// Retention of the records that are kept briefly, as it would be if a segment were as old as its first append.
+fn delete_begun_before(shared: &Shared, elapsed: Duration) -> Option<Command> {
+    let (now, jumps) = shared.command_time(elapsed);
+    let is_old = |segment: &&SegmentSummary| {
+        let age_ms = segment.appended.map(|at| jumps.age_ms(at.first, now));
+        age_ms.is_some_and(|age_ms| topic::BRIEF_RETENTION_MS < age_ms)
+    };
+    let segments = shared
+        .partitions()
+        .reader(&topic::brief_place())?
+        .segments();
+    let last = segments.iter().take_while(is_old).last()?;
+    Some(Command::MoveLogStart(MoveLogStart {
+        topic_id: topic::brief_topic_id(),
+        partition: PartitionIndex(0),
+        offset: Some(last.end_offset),
+        cause: LogStartCause::Retention,
+    }))
 }
 
 /// The checkpoint's last entry goes back among those that are to be applied.

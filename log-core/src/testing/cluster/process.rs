@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use journal::disk::Disk;
 
-use super::errand::{Errand, Step, most_have, step_to_join, step_to_leave};
+use super::errand::{Errand, registration};
 use super::failure::{Failure, Untimely};
 use super::inboxes::Inboxes;
 use super::member::{self, SESSION_TIMEOUT};
@@ -20,13 +20,12 @@ use super::view::View;
 use crate::consensus::{Membership, Message, Persist, Quorum};
 use crate::group::{GroupConfig, GroupError};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, RequestId, TimestampMs, TransactionalId};
-use crate::node::due::{self, Remembered};
 use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
 use crate::node::{
     Effect, GroupRequest, Input, Leadership, Limits, Node, NodeReply, NodeRequest, Outcome,
-    ProposeError, Published, Shared, assemble,
+    ProposeError, Published, Shared, VoterChangeError, assemble,
 };
-use crate::state::{Command, CommitOffsets, Envelope, FeatureLevel, RaiseFeatureLevel, Response};
+use crate::state::{Command, CommitOffsets, Envelope, Response};
 use crate::storage::{
     EntryLog, Identity, Incoming, PendingCheckpoint, StorageConfig, Synced, recover,
 };
@@ -55,6 +54,8 @@ pub(super) struct Outbound {
     pub(super) ended: bool,
     /// Whose transactions were open for too long, as housekeeping has it.
     pub(super) overdue: Vec<TransactionalId>,
+    /// For the operator.
+    pub(super) operator: Vec<(Errand, Result<(), VoterChangeError>)>,
     /// What no clock excuses.
     pub(super) untimely: Vec<Untimely>,
 }
@@ -79,30 +80,22 @@ pub(super) struct Fetch {
 pub(super) const FETCH_FAILURES_MAX: u32 = 6;
 
 /// Who waits for an answer of the replica.
-enum Awaiting {
+pub(super) enum Awaiting {
     Client(Asker),
     /// A member of a group, whose commit is proposed once it is admitted.
     Commit(Asker, CommitOffsets),
-    /// The operator's tool, which is to say that the errand is done.
-    Proof(Errand, LeaderEpoch),
-    /// Housekeeping, which asks again when its time comes.
-    House,
+    /// The operator.
+    Operator(Errand),
+    /// A planted bug, which keeps house as it should not.
+    Planted,
     /// It does not matter.
     Nobody,
 }
 
-/// Once most voters have the entry, from the leader of the epoch, they know that the errand is done.
-#[derive(Clone, Copy)]
-struct Proof {
-    errand: Errand,
-    epoch: LeaderEpoch,
-    entry: EntryIndex,
-}
-
 /// What a node has published last of each kind.
-struct LastPublished {
-    membership: Membership,
-    quorum: Arc<Quorum>,
+pub(super) struct LastPublished {
+    pub(super) membership: Membership,
+    pub(super) quorum: Arc<Quorum>,
     leadership: Leadership,
     applied: EntryIndex,
 }
@@ -137,7 +130,7 @@ pub(super) struct Process {
     pub(super) node: Node,
     pub(super) clock: Arc<SimClock>,
     pub(super) shared: Arc<Shared>,
-    published: LastPublished,
+    pub(super) published: LastPublished,
     pub(super) log: EntryLog,
     pub(super) journal: JournalLine,
     /// What the journal's thread has taken: on the disk once its sync ends.
@@ -146,7 +139,7 @@ pub(super) struct Process {
     held_back: Vec<Message>,
     heard_late: Vec<Message>,
     pub(super) sealed: VecDeque<(PendingCheckpoint, Synced)>,
-    awaiting: BTreeMap<RequestId, Awaiting>,
+    pub(super) awaiting: BTreeMap<RequestId, Awaiting>,
     issued: u64,
     ticks: u64,
     /// When the node last had its tick.
@@ -159,10 +152,13 @@ pub(super) struct Process {
     shown: Option<EntryIndex>,
     /// The epoch in which it has begun to lead, as long as it does.
     began: Option<LeaderEpoch>,
+    /// What was applied when it began.
+    pub(super) began_at: EntryIndex,
+    /// Who voted when that was looked at last, and in which epoch of this node.
+    pub(super) voters: Option<(LeaderEpoch, Vec<ReplicaId>)>,
     led: Option<LeaderEpoch>,
     /// The time of the last command that this node proposed, in which epoch and when.
     stamped: Option<(LeaderEpoch, TimestampMs, Duration)>,
-    proof: Option<Proof>,
     pub(super) planted: Option<Planted>,
     /// The step that a planted bug confirms before its time.
     told_early: Option<u64>,
@@ -189,12 +185,6 @@ pub(super) const GROUPS: GroupConfig = GroupConfig {
     initial_rebalance_delay: Duration::ZERO,
 };
 
-/// As long as the defaults.
-const REMEMBERED: Remembered = Remembered {
-    producers: Duration::from_secs(86_400),
-    offsets: Duration::from_secs(7 * 86_400),
-    transactional_ids: Duration::from_secs(7 * 86_400),
-};
 /// Times are cut to milliseconds.
 const TICK_MS: Duration = Duration::from_millis(2);
 
@@ -205,8 +195,8 @@ fn at_zero(at: TimestampMs) -> Duration {
 
 /// No two crystals swing alike: one node's tick comes before another's.
 const TICK_EARLY_MAX: Duration = Duration::from_millis(10);
-/// Housekeeping comes round once in so many ticks.
-const TICKS_BETWEEN_ROUNDS: u64 = 20;
+/// A planted bug has a leader do something wrong once in so many ticks.
+const TICKS_BETWEEN_WRONGS: u64 = 20;
 
 impl Process {
     /// Starts on whatever is in its folder.
@@ -255,7 +245,8 @@ impl Process {
             began: None,
             led: None,
             stamped: None,
-            proof: None,
+            began_at: EntryIndex(0),
+            voters: None,
             planted,
             told_early: None,
             fetch: None,
@@ -282,13 +273,14 @@ impl Process {
             return Ok(());
         }
         self.ticks += 1;
-        let now = self.clock.now().elapsed;
+        self.spoil_errands();
+        let now = self.now();
         if self.node.tick_due(self.ticked) <= now + TICK_EARLY_MAX {
             self.ticked = now;
             self.take(Input::Tick)?;
         }
-        if self.ticks.is_multiple_of(TICKS_BETWEEN_ROUNDS) {
-            self.keep_house();
+        if self.ticks.is_multiple_of(TICKS_BETWEEN_WRONGS) {
+            self.do_wrong();
         }
         Ok(())
     }
@@ -373,46 +365,27 @@ impl Process {
         self.request(awaiting, NodeRequest::Propose(command));
     }
 
-    fn request(&mut self, awaiting: Awaiting, request: NodeRequest) {
+    pub(super) fn request(&mut self, awaiting: Awaiting, request: NodeRequest) {
         self.issued += 1;
         let id = RequestId(self.issued);
         self.awaiting.insert(id, awaiting);
         self.ask(Input::Request { id, request });
     }
 
-    /// Proposes what is due, as the leader does.
-    fn keep_house(&mut self) {
-        if self.leading().is_none() {
+    /// What a planted bug takes for due.
+    fn do_wrong(&mut self) {
+        let (Some(bug), Some(_)) = (self.planted, self.leading()) else {
             return;
-        }
-        let spoiled = self
-            .planted
-            .and_then(|bug| bug.housework(&self.shared, self.clock.now()));
-        for command in spoiled.unwrap_or_else(|| self.housework()) {
-            self.propose(Awaiting::House, command);
+        };
+        for command in bug.housework(&self.shared, self.clock.now()) {
+            self.propose(Awaiting::Planted, command);
         }
     }
 
-    fn housework(&self) -> Vec<Command> {
-        let records = due::records(&self.shared, self.clock.now())
-            .moves
-            .into_iter();
-        let mut commands: Vec<_> = records
-            .map(|(_, command)| Command::MoveLogStart(command))
-            .collect();
-        commands.extend(due::transactions(&self.shared, self.clock.now()));
-        if self.ticks.is_multiple_of(4 * TICKS_BETWEEN_ROUNDS) {
-            commands.extend(due::unused(&self.shared, REMEMBERED, self.clock.now()));
-        }
-        commands
-    }
-
-    fn kept_house(&mut self, outcome: Result<Outcome, ProposeError>) {
-        match outcome {
-            Ok(Ok(Response::TransactionsExpired { ids })) => self.outbound.overdue.extend(ids),
-            Ok(Ok(Response::Expired { count: 1.. })) => {
-                self.outbound.untimely.push(Untimely::Forgotten);
-            }
+    fn housekept(&mut self, response: Response) {
+        match response {
+            Response::TransactionsExpired { ids } => self.outbound.overdue.extend(ids),
+            Response::Expired { count: 1.. } => self.outbound.untimely.push(Untimely::Forgotten),
             _ => {}
         }
     }
@@ -552,6 +525,7 @@ impl Process {
         }
         self.end_journal_when_done()?;
         self.follow_leadership();
+        self.spoil_errands();
         Ok(())
     }
 
@@ -569,13 +543,22 @@ impl Process {
         if leading.is_none() {
             return;
         }
-        if !self.shared.notes_jumps() {
-            let level = FeatureLevel::LATEST;
-            let raise = Command::RaiseFeatureLevel(RaiseFeatureLevel { level });
-            self.propose(Awaiting::Nobody, raise);
-        }
+        self.began_at = self.published.applied;
+        self.register_founders();
         if let Some(command) = self.planted.and_then(Planted::first_command) {
             self.propose(Awaiting::Nobody, command);
+        }
+    }
+
+    /// In production each says itself that it is there.
+    fn register_founders(&mut self) {
+        if self.shared.state().nodes().next().is_some() {
+            return;
+        }
+        let formed = self.home.identity.formed.clone();
+        for founder in formed.expect("it is part of a cluster").founders {
+            let registration = registration(founder.node, founder.replica);
+            self.propose(Awaiting::Nobody, Command::RegisterNode(registration));
         }
     }
 
@@ -600,6 +583,7 @@ impl Process {
             Effect::DropFetched => self.drop_fetched(),
             Effect::EndJournal => self.journal_ends = true,
             Effect::Install { .. } => self.installs = true,
+            Effect::Housekept(housekept) => self.housekept(housekept.response),
             Effect::Ended => self.ends = true,
         }
     }
@@ -618,6 +602,7 @@ impl Process {
         let said = match reply {
             NodeReply::Outcome(outcome) => return self.decided(to, outcome),
             NodeReply::Admitted(admitted) => return self.admitted(to, admitted),
+            NodeReply::VotersChanged(changed) => return self.voters_changed(to, changed),
             NodeReply::Readable(allowed) => Said::Readable(allowed),
             NodeReply::Member(response) => {
                 return self.answer(member::asker_of(to), Said::Group(response));
@@ -627,6 +612,13 @@ impl Process {
         if let Awaiting::Client(asker) = self.awaited(to) {
             self.answer(asker, said);
         }
+    }
+
+    fn voters_changed(&mut self, id: RequestId, changed: Result<(), VoterChangeError>) {
+        let Awaiting::Operator(errand) = self.awaited(id) else {
+            unreachable!("only the operator changes who votes");
+        };
+        self.outbound.operator.push((errand, changed));
     }
 
     fn awaited(&mut self, id: RequestId) -> Awaiting {
@@ -645,23 +637,19 @@ impl Process {
     }
 
     fn decided(&mut self, id: RequestId, decided: Result<(EntryIndex, Outcome), ProposeError>) {
-        let index = decided.as_ref().ok().map(|(index, _)| *index);
         let mut outcome = decided.map(|(_, outcome)| outcome);
         if let Some(outcomes) = &mut self.round_outcomes {
             outcomes.spoil(id, &mut outcome);
         }
         match self.awaited(id) {
             Awaiting::Client(asker) => self.outbound.answers.push((asker, Said::Outcome(outcome))),
-            Awaiting::Proof(errand, epoch) => {
-                self.proof = index.map(|entry| Proof {
-                    errand,
-                    epoch,
-                    entry,
-                });
-            }
-            Awaiting::Commit(..) => unreachable!("it is not proposed yet"),
-            Awaiting::House => self.kept_house(outcome),
+            Awaiting::Commit(..) | Awaiting::Operator(_) => unreachable!("not proposed like this"),
             Awaiting::Nobody => {}
+            Awaiting::Planted => {
+                if let Ok(Ok(response)) = outcome {
+                    self.housekept(response);
+                }
+            }
         }
     }
 
@@ -684,45 +672,6 @@ impl Process {
         self.take_what_waits();
     }
 
-    /// One step of the operator's tool, asked of a leader; none if this node does not lead.
-    pub(super) fn run_errand(&mut self, errand: Errand) -> Option<Step> {
-        self.leading()?;
-        let membership = self.published.membership.clone();
-        let quorum = Arc::clone(&self.published.quorum);
-        let me = self.home.identity.replica;
-        let step = match errand {
-            Errand::Join {
-                replica,
-                instead_of,
-            } => step_to_join(&membership, &quorum, replica, instead_of),
-            Errand::Leave { replica } => step_to_leave(&membership, &quorum, replica, me),
-        };
-        match step {
-            Step::Change(change) => {
-                self.request(Awaiting::Nobody, NodeRequest::ChangeMembership(change));
-                if self.planted.is_some_and(|bug| bug.tells_early(change)) {
-                    return Some(Step::Done);
-                }
-            }
-            Step::HandOver(to) => self.ask(Input::HandOver { to }),
-            Step::Done => return Some(self.prove(errand, &membership, &quorum)),
-            Step::Wait => {}
-        }
-        Some(step)
-    }
-
-    /// It is done once most voters would know so after a power cut.
-    fn prove(&mut self, errand: Errand, membership: &Membership, quorum: &Quorum) -> Step {
-        let epoch = quorum.epoch;
-        let begun = |proof: &Proof| proof.errand == errand && proof.epoch == epoch;
-        let Some(proof) = self.proof.filter(begun) else {
-            self.propose(Awaiting::Proof(errand, epoch), Command::ExpireTransactions);
-            return Step::Wait;
-        };
-        let is_known = most_have(membership, quorum, proof.entry);
-        if is_known { Step::Done } else { Step::Wait }
-    }
-
     /// It is to end cleanly.
     pub(super) fn stop(&mut self) -> Result<(), Failure> {
         if self.node.is_installing() {
@@ -732,11 +681,11 @@ impl Process {
     }
 
     /// Another is to lead, as before a planned stop.
-    pub(super) fn hand_over(&mut self) {
-        let leads = self.leading().is_some();
-        if let Some(to) = self.node.successor().filter(|_| leads) {
-            self.ask(Input::HandOver { to });
+    pub(super) fn hand_over(&mut self) -> Result<(), Failure> {
+        if self.leading().is_some() {
+            self.node.hand_over();
         }
+        self.work()
     }
 
     /// Whether it knows the replica as a member.
@@ -744,7 +693,7 @@ impl Process {
         self.published.membership.has(replica)
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.clock.now().elapsed
     }
 
@@ -763,7 +712,7 @@ impl Process {
     pub(super) fn waiting(self) -> Vec<Asker> {
         let asker = |awaiting| match awaiting {
             Awaiting::Client(asker) | Awaiting::Commit(asker, _) => Some(asker),
-            Awaiting::Proof(..) | Awaiting::House | Awaiting::Nobody => None,
+            Awaiting::Operator(_) | Awaiting::Planted | Awaiting::Nobody => None,
         };
         self.awaiting.into_values().filter_map(asker).collect()
     }

@@ -1,4 +1,4 @@
-//! The one topic that everybody uses, and the values in it.
+//! The one topic that everybody uses, and the values in it; and the one whose records are kept for seconds only.
 
 use uuid::Uuid;
 
@@ -19,6 +19,9 @@ const RECORD_EVERY_MS: i64 = 7_000;
 const DAY_MS: i64 = 86_400_000;
 /// How old records must be to go. No life is as long: whatever clocks say, nothing is due.
 pub(super) const RETENTION_MS: i64 = 400 * DAY_MS;
+
+/// How old records must be to go in the topic that keeps them briefly: more than one of its segments spans.
+pub(super) const BRIEF_RETENTION_MS: u64 = 3_000;
 
 /// A value is written by one client in one of its tries, and never again.
 pub(super) type Value = u64;
@@ -86,6 +89,44 @@ pub(super) fn produce(
     Command::Produce(Produce {
         topic_id: topic_id(),
         partition: place(partition),
+        batch: builder.build(),
+    })
+}
+
+pub(super) fn brief_topic_id() -> TopicId {
+    TopicId(Uuid::from_u128(0x62_7269_6566))
+}
+
+pub(super) fn brief_place() -> TopicPartition {
+    let topic = TopicName::parse("brief").expect("a good name");
+    TopicPartition::new(topic, PartitionIndex(0))
+}
+
+/// Makes the topic that keeps its records briefly.
+pub(super) fn brief_creation() -> Command {
+    Command::CreateTopic(CreateTopic {
+        name: brief_place().topic,
+        id: brief_topic_id(),
+        partitions: 1,
+        replication_factor: 1,
+        configs: [
+            ("segment.ms".to_owned(), SEGMENT_MS.to_string()),
+            ("retention.ms".to_owned(), BRIEF_RETENTION_MS.to_string()),
+        ]
+        .into(),
+    })
+}
+
+/// Writes there.
+pub(super) fn produce_brief(number: u32) -> Command {
+    let mut builder = BatchBuilder::new(Attributes::PLAIN);
+    builder.push(NewRecord {
+        value: Some(number.to_be_bytes().to_vec().into()),
+        ..NewRecord::default()
+    });
+    Command::Produce(Produce {
+        topic_id: brief_topic_id(),
+        partition: brief_place(),
         batch: builder.build(),
     })
 }

@@ -1,45 +1,20 @@
 //! What is judged before it is promised, and what is not proposed in vain.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::{
-    ApiKey, CreatePartitionsRequest, CreateTopicsRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest,
+    ApiKey, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::puppet::{Puppet, TOPIC, create};
-use super::requests::{code_of, produce};
-use crate::broker::handlers::group_admin::delete_unused;
-use crate::broker::housekeeping::apply_retention;
+use super::puppet::{Puppet, TOPIC};
+use super::requests::code_of;
 use crate::ids::{GroupId, ReplicaId};
 use crate::wire::{RequestBody, ResponseBody};
-
-#[tokio::test]
-async fn retention_proposes_each_move_of_a_log_start_once() {
-    let puppet = Puppet::leader().await;
-    puppet.apply(create("brief", &[("retention.ms", "1")]));
-    puppet.has_in_sync(&[1, 2, 3]);
-    let answer = puppet
-        .ask(ApiKey::Produce, 9, produce("brief", -1, 1_000))
-        .await;
-    assert_eq!(code_of(&answer), 0);
-    puppet.pass_ms(10);
-    let before = puppet.applied();
-
-    apply_retention(Arc::clone(&puppet.service)).await;
-    let moved = puppet.applied();
-    assert!(before < moved, "the record is too old");
-
-    puppet.pass_ms(10);
-    apply_retention(Arc::clone(&puppet.service)).await;
-    assert_eq!(puppet.applied(), moved, "there is nothing more to delete");
-}
 
 fn create_topic(name: &str, partitions: i32, validate_only: bool) -> RequestBody {
     let topic = CreatableTopic::default()
@@ -157,7 +132,10 @@ async fn groups_take_no_more_memory_than_they_may_and_leave_when_nothing_is_left
     let is_known = || puppet.service.replica().state().group(&id).is_some();
     assert!(is_known(), "with its generation");
 
-    delete_unused(&puppet.service).await;
+    let delete = DeleteGroupsRequest::default()
+        .with_groups_names(vec![StrBytes::from_string(group.clone()).into()]);
+    let body = RequestBody::DeleteGroups(delete);
+    puppet.ask(ApiKey::DeleteGroups, 1, body).await;
     assert!(!is_known());
     let joined = join(&puppet, "another", &metadata).await;
     assert_eq!(joined.error_code, 0, "there is room again");

@@ -198,14 +198,11 @@ async fn a_leader_sends_nobody_away() {
         // Each on a leader of its own: some of them delete what others ask for.
         let puppet = Puppet::leader().await;
         let (whose, _, said) = ask(&puppet, api, TOPIC).await;
-        let removes = api.name == "RemoveRaftVoter";
-        if !removes {
-            assert!(
-                said.is_none_or(|said| !elsewhere.contains(&said)),
-                "{} ({whose:?}): {said:?}",
-                api.name
-            );
-        }
+        assert!(
+            said.is_none_or(|said| !elsewhere.contains(&said)),
+            "{} ({whose:?}): {said:?}",
+            api.name
+        );
     }
 }
 

@@ -4,7 +4,6 @@ mod acknowledging;
 mod bounds;
 mod coordinating;
 mod leading;
-mod members;
 mod metadata;
 mod protected;
 mod puppet;

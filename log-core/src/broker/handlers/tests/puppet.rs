@@ -29,8 +29,8 @@ use crate::broker::service::{Client, Service};
 use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
 use crate::node::{
-    AppliedOutcome, Effect, GroupCoordinator, Input, Leadership, Limits, NodeReply, NodeRequest,
-    ProposeError, assemble, perform,
+    AppliedOutcome, Effect, GroupCoordinator, HousekeepingConfig, Input, Leadership, Limits,
+    NodeReply, NodeRequest, ProposeError, VoterChangeError, assemble, perform,
 };
 use crate::state::{
     Command, CreateTopic, Envelope, FeatureLevel, Listener, RaiseFeatureLevel, RegisterNode,
@@ -134,12 +134,6 @@ impl Puppet {
         outcome.expect("nothing refuses it");
     }
 
-    /// So much time passes, as the leader has it.
-    pub(super) fn pass_ms(&self, ms: i64) {
-        let (now, _) = self.service.replica().command_time();
-        self.replica.goes_on_from(TimestampMs(now.0 + ms));
-    }
-
     /// The last entry that was applied: what is proposed moves it.
     pub(super) fn applied(&self) -> EntryIndex {
         *self.view.watches.applied.borrow()
@@ -150,12 +144,6 @@ impl Puppet {
         let state = self.service.replica().state();
         let topic = TopicName::parse(topic).ok().and_then(|it| state.topic(&it));
         topic.map_or(Uuid::from_u128(7), |topic| topic.id().0)
-    }
-
-    /// Until something more is proposed.
-    pub(super) async fn proposed(&self) {
-        let mut applied = self.view.watches.applied.subscribe();
-        applied.changed().await.expect("the puppet holds it");
     }
 
     /// These voters are in sync, with all that is applied on their disks; the others are silent.
@@ -226,6 +214,7 @@ fn view(folder: &Path, clock: Clock) -> NodeView {
         disk_reserve_bytes: 0,
         partition_files_max: config.storage.open_partition_files_max,
         groups: config.group,
+        housekeeping: HousekeepingConfig::default(),
     };
     let assembled = assemble(folder, limits, &alone, recovered, now(&clock));
     let (replica, shared, _) = assembled.expect("nothing is wrong with it");
@@ -304,8 +293,12 @@ impl PuppetReplica {
         let (to, reply) = match input {
             Input::Request { id, request } => match request {
                 NodeRequest::Propose(command) => (id, NodeReply::Outcome(self.apply(command))),
-                NodeRequest::ChangeMembership(_) => {
-                    (id, NodeReply::Outcome(Err(ProposeError::NotLeader)))
+                NodeRequest::ChangeVoters { .. } => {
+                    let error = match self.may_lead() {
+                        Ok(_) => VoterChangeError::NotWaiting,
+                        Err(error) => VoterChangeError::Proposal(error),
+                    };
+                    (id, NodeReply::VotersChanged(Err(error)))
                 }
                 NodeRequest::ReadBarrier => (id, NodeReply::Readable(self.may_lead().map(|_| ()))),
                 NodeRequest::Group(request) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::member;
 use super::super::view::View;
 use super::violation::Violation;
 use crate::ids::{EntryIndex, Generation, GroupId, Offset, PartitionIndex};
@@ -49,6 +50,11 @@ impl Groups {
             return Ok(());
         }
         self.as_of = view.applied;
+        if view.state.group(&member::watching_group()).is_none() {
+            // It was unused and forgotten, or was never there: it begins with the first generation.
+            self.begun = Generation::default();
+            self.owners.clear();
+        }
         for (group, known) in view.state.groups() {
             for (place, committed) in known.offsets() {
                 let (partition, after) = (place.partition, committed.offset);

@@ -3,8 +3,10 @@
 mod bounds;
 mod groups;
 mod open_transactions;
+mod retained;
 mod transactions;
 mod violation;
+mod voters;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,12 +14,16 @@ use std::time::Duration;
 pub use self::bounds::Bounds;
 use self::groups::Groups;
 use self::open_transactions::OpenTransactions;
+use self::retained::Retained;
 use self::transactions::Transactions;
 pub(super) use self::transactions::{Fate, TransactionKey};
 pub use self::violation::Violation;
+use self::voters::Voters;
 use super::isolation::Isolation;
 use super::topic::Value;
 use super::view::{self, View};
+use super::voters::NewVoters;
+use crate::consensus::Message;
 use crate::group::GroupError;
 use crate::ids::{
     EntryIndex, Generation, LeaderEpoch, MemberId, Offset, PartitionIndex, TransactionalId,
@@ -60,6 +66,8 @@ pub(super) struct History {
     furthest: BTreeMap<PartitionIndex, (EntryIndex, Bounds)>,
     /// Which transactions are open, and since when.
     open: OpenTransactions,
+    retained: Retained,
+    voters: Voters,
     violation: Option<Violation>,
 }
 
@@ -264,8 +272,8 @@ impl History {
         });
     }
 
-    /// A node has applied more. `fingerprint` is of its whole state.
-    pub(super) fn applied(&mut self, view: &View<'_>, fingerprint: u64, now: Duration) {
+    /// A node has applied more; whether records are gone by that. `fingerprint` is of its whole state.
+    pub(super) fn applied(&mut self, view: &View<'_>, fingerprint: u64, now: Duration) -> bool {
         let index = view.applied;
         if *self.applied.entry(index).or_insert(fingerprint) != fingerprint {
             self.violated(Violation::Diverged {
@@ -279,6 +287,13 @@ impl History {
         let observed = self.groups.observe(view);
         self.hold(observed);
         self.open.observe(view, now);
+        match self.retained.observe(view) {
+            Ok(gone) => gone,
+            Err(violation) => {
+                self.violated(violation);
+                true
+            }
+        }
     }
 
     /// A leader found the transaction of an id open for too long, and aborted it.
@@ -322,6 +337,17 @@ impl History {
 
     pub(super) fn slow_leader_leads_on(&mut self, node: usize, epoch: LeaderEpoch) {
         self.violated(Violation::SlowLeader { node, epoch });
+    }
+
+    /// A message leaves a node.
+    pub(super) fn sent(&mut self, message: &Message) {
+        self.voters.sent(message);
+    }
+
+    /// A leader has changed who votes.
+    pub(super) fn voters_changed(&mut self, node: usize, new: &NewVoters) {
+        let proved = self.voters.changed(node, new);
+        self.hold(proved);
     }
 
     pub(super) fn leads(&mut self, node: usize, epoch: LeaderEpoch) {

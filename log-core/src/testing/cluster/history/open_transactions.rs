@@ -24,6 +24,8 @@ struct Open {
     name: Name,
     seen: Duration,
     timeout: Duration,
+    /// Whether jumps of the clock were noted when it began: what began before counts them.
+    notes_jumps: bool,
 }
 
 impl OpenTransactions {
@@ -48,6 +50,7 @@ impl OpenTransactions {
                         name,
                         seen,
                         timeout,
+                        notes_jumps: view.state.notes_jumps(),
                     },
                 );
             }
@@ -56,7 +59,7 @@ impl OpenTransactions {
 
     /// Its transaction was aborted for being open for too long.
     pub(super) fn overdue(&self, id: &TransactionalId, now: Duration) -> Result<(), Violation> {
-        let Some(known) = self.open.get(id) else {
+        let Some(known) = self.open.get(id).filter(|known| known.notes_jumps) else {
             return Ok(());
         };
         let open = now.saturating_sub(known.seen);

@@ -169,6 +169,16 @@ pub enum Violation {
         /// What its state says.
         recorded: Generation,
     },
+    /// A leader has let those vote who had not proved that they are there.
+    #[error(
+        "node {node} changed in epoch {epoch} who votes, before they had stored an entry of it"
+    )]
+    UnprovedVoters {
+        /// Who.
+        node: usize,
+        /// When.
+        epoch: LeaderEpoch,
+    },
     /// A group's committed offset went back.
     #[error(
         "group {group}, partition {partition}: committed offset {before}, then {after} at entry {index}"
@@ -224,6 +234,14 @@ pub enum Violation {
         partition: PartitionIndex,
         /// Up to where.
         log_start: Offset,
+    },
+    /// Records went that were younger than their short retention.
+    #[error("records before offset {log_start} were deleted {age_ms} ms after they were written")]
+    TakenEarly {
+        /// Up to where.
+        log_start: Offset,
+        /// How old the youngest was at most.
+        age_ms: u64,
     },
     /// A transaction was aborted as overdue before its time.
     #[error("transaction of {id}: aborted as overdue {open:?} after it began")]
