@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use log_core::Peer;
+use resident_token::Role;
 
 /// The complex that the demo talks about.
 pub(crate) const DEMO_LINE: &str = "hanbit";
@@ -144,15 +145,25 @@ pub(crate) struct ClusterArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct Token {
-    /// The complex
-    #[arg(long, default_value = DEMO_LINE)]
-    pub(crate) line: String,
-    /// The house
-    #[arg(long, default_value = DEMO_CALLER)]
-    pub(crate) house: String,
-    /// How long it is good for
-    #[arg(long, default_value = "12h", value_parser = humantime::parse_duration, value_name = "DURATION")]
-    pub(crate) expires_in: Duration,
+    /// What else its bearer is: resident, guard (--house names the post), manager, admin, operator, canary
+    #[arg(long, value_parser = role)]
+    pub(crate) role: Option<Role>,
+    /// The complex [default: the one of the demo; an operator: none]
+    #[arg(long)]
+    pub(crate) line: Option<String>,
+    /// The house [default: one of the demo; a manager, admin, operator: none]
+    #[arg(long, required_if_eq("role", "guard"))]
+    pub(crate) house: Option<String>,
+    /// How long it is good for [default: 12h; with --role 90 days]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(crate) expires_in: Option<Duration>,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::from_name(name).ok_or_else(|| {
+        let names = Role::ALL.map(Role::as_str).join(", ");
+        format!("a role is one of {names}")
+    })
 }
 
 /// Whose token to show.

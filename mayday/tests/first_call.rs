@@ -140,6 +140,32 @@ fn a_token_for_another_house_is_refused_with_the_code_that_says_asking_again_is_
 }
 
 #[test]
+fn a_token_says_which_role_its_bearer_has_and_a_guard_has_a_post() {
+    let (_keep, data) = house::folder();
+    let _running = house::start(&data);
+    let token = |words: &[&str]| {
+        let output = house::run(house::mayday(&data).arg("token").args(words));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+
+    let guard = token(&["--role", "guard", "--house", "경비실"]);
+    let manager = token(&["--role", "manager"]);
+
+    let sent = ["send", "--house", "경비실", "--token", &guard];
+    assert!(house::run(house::mayday(&data).args(sent)).status.success());
+    let refused = house::run(house::mayday(&data).args(["send", "--token", &manager]));
+    assert!(
+        house::complaint(&refused).contains("role_missing"),
+        "{refused:?}"
+    );
+    for nonsense in [["--role", "guard"], ["--role", "janitor"]] {
+        let output = house::run(house::mayday(&data).arg("token").args(nonsense));
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+}
+
+#[test]
 fn an_api_that_is_not_there_is_a_failure_to_try_again() {
     let (_keep, data) = house::folder();
     let free = std::net::TcpListener::bind("127.0.0.1:0")

@@ -14,7 +14,7 @@ pub struct Resident {
     pub token_id: Option<String>,
     /// The complex. Only an operator may have none.
     pub line: Option<Line>,
-    /// The household. Only an admin or an operator may have none.
+    /// The household, or a guard's post. Only a manager, an admin or an operator may have none.
     pub house: Option<House>,
     /// What else this person is.
     pub roles: Roles,
@@ -27,7 +27,11 @@ pub struct Resident {
 pub enum Role {
     /// Lives here: the role of a token that names no other.
     Resident,
-    /// Sees their own line's reports and delivery.
+    /// Keeps a post of the complex: its house is the post.
+    Guard,
+    /// Answers for their own line.
+    Manager,
+    /// Reads what a manager of the line reads.
     Admin,
     /// May subscribe to any line, and nothing else.
     Operator,
@@ -37,7 +41,14 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 4] = [Role::Resident, Role::Admin, Role::Operator, Role::Canary];
+    pub const ALL: [Role; 6] = [
+        Role::Resident,
+        Role::Guard,
+        Role::Manager,
+        Role::Admin,
+        Role::Operator,
+        Role::Canary,
+    ];
 
     /// The role of that name. Names are exact: `Admin` is another system's word.
     pub fn from_name(name: &str) -> Option<Role> {
@@ -48,10 +59,22 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Resident => "resident",
+            Role::Guard => "guard",
+            Role::Manager => "manager",
             Role::Admin => "admin",
             Role::Operator => "operator",
             Role::Canary => "canary",
         }
+    }
+
+    /// Whether a token with this role is good without a line.
+    pub fn may_lack_line(self) -> bool {
+        matches!(self, Role::Operator)
+    }
+
+    /// Whether a token with this role is good without a house.
+    pub fn may_lack_house(self) -> bool {
+        matches!(self, Role::Manager | Role::Admin | Role::Operator)
     }
 
     fn bit(self) -> u8 {

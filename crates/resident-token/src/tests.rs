@@ -186,10 +186,15 @@ fn every_spelling_of_a_name_is_the_same_resident() {
 }
 
 #[test]
-fn an_operator_needs_no_line_and_an_admin_no_house() {
+fn an_operator_needs_no_line_and_a_manager_or_admin_no_house() {
     let exp = now().as_second() + 60;
     let operator = json!({"sub": "o", "exp": exp, "roles": ["operator"]});
     let admin = json!({"sub": "a", "exp": exp, "roles": "admin", "line": "dong-101"});
+    let manager = json!({"sub": "m", "exp": exp, "roles": "manager", "line": "dong-101"});
+    let guard =
+        json!({"sub": "g", "exp": exp, "roles": "guard", "line": "dong-101", "house": "경비실"});
+    let guard_without_a_post =
+        json!({"sub": "g", "exp": exp, "roles": "guard", "line": "dong-101"});
     let admin_of_nothing = json!({"sub": "a", "exp": exp, "roles": ["admin"]});
     let canary_of_nowhere =
         json!({"sub": "c", "exp": exp, "roles": ["canary"], "line": "dong-101"});
@@ -197,6 +202,9 @@ fn an_operator_needs_no_line_and_an_admin_no_house() {
 
     assert_eq!(verify(&operator).unwrap().line, None);
     assert_eq!(verify(&admin).unwrap().house, None);
+    assert_eq!(verify(&manager).unwrap().house, None);
+    assert_eq!(verify(&guard).unwrap().house, Some(house("경비실")));
+    assert!(verify(&guard_without_a_post).is_err());
     assert!(verify(&admin_of_nothing).is_err());
     assert!(verify(&canary_of_nowhere).is_err());
 }
