@@ -120,7 +120,7 @@ const CLIENTS: [&str; 13] = [
 ];
 
 /// What nodes live through.
-const NODES: [&str; 13] = [
+const NODES: [&str; 14] = [
     "rounds of several",
     "power cuts",
     "ends by power cut",
@@ -129,6 +129,7 @@ const NODES: [&str; 13] = [
     "clean ends",
     "processes paused",
     "disks full",
+    "disks full everywhere",
     "disks slow",
     "disks slow everywhere",
     "leaders paused",
@@ -239,8 +240,11 @@ fn the_same_seed_lives_the_same_life_twice() {
 
 /// Within so many seeds each planted bug is found, most of them within a few.
 const SEEDS_FOR_A_BUG: u64 = 300;
-/// A bug that few lives meet, with a seed of one that does: it is tried first.
-const FINDERS: [(Planted, u64); 1] = [(Planted::VoteNotSynced, 67)];
+/// Bugs that few lives meet, with a seed of one that does: it is tried first.
+const FINDERS: [(Planted, u64); 2] = [
+    (Planted::VoteNotSynced, 67),
+    (Planted::SyncLeftOutAfterARoll, 201),
+];
 
 #[test]
 fn every_planted_bug_is_found() {

@@ -47,7 +47,9 @@ pub(super) fn of_propose_error(error: ProposeError, scope: ErrorScope) -> Respon
         (ProposeError::NotLeader, ErrorScope::Partition) => ResponseError::NotLeaderOrFollower,
         (ProposeError::NotLeader, ErrorScope::Coordinator) => ResponseError::NotCoordinator,
         (ProposeError::NotLeader, ErrorScope::Controller) => ResponseError::NotController,
-        (ProposeError::Dropped, ErrorScope::Partition) => ResponseError::NotEnoughReplicas,
+        (ProposeError::NotEnoughReplicas { .. }, _)
+        | (ProposeError::Dropped, ErrorScope::Partition) => ResponseError::NotEnoughReplicas,
+        (ProposeError::NotOnDisks { .. }, _) => ResponseError::NotEnoughReplicasAfterAppend,
         (ProposeError::Dropped, ErrorScope::Coordinator) => ResponseError::CoordinatorNotAvailable,
         (ProposeError::Dropped, ErrorScope::Controller) => ResponseError::RequestTimedOut,
         (ProposeError::TooLarge, ErrorScope::Partition) => ResponseError::MessageTooLarge,
@@ -57,11 +59,12 @@ pub(super) fn of_propose_error(error: ProposeError, scope: ErrorScope) -> Respon
         (ProposeError::DiskFull | ProposeError::TooManyPartitions(_), _) => {
             ResponseError::PolicyViolation
         }
-        (ProposeError::OutcomeUnknown | ProposeError::Stopped, ErrorScope::Coordinator) => {
-            ResponseError::CoordinatorNotAvailable
-        }
         (
-            ProposeError::OutcomeUnknown | ProposeError::Stopped,
+            ProposeError::OutcomeUnknown | ProposeError::NotInTime | ProposeError::Stopped,
+            ErrorScope::Coordinator,
+        ) => ResponseError::CoordinatorNotAvailable,
+        (
+            ProposeError::OutcomeUnknown | ProposeError::NotInTime | ProposeError::Stopped,
             ErrorScope::Partition | ErrorScope::Controller,
         ) => ResponseError::RequestTimedOut,
     }
@@ -76,7 +79,10 @@ pub(super) fn of_unconfirmed_read(error: ProposeError, scope: ErrorScope) -> Res
         ProposeError::Dropped
         | ProposeError::TooLarge
         | ProposeError::DiskFull
+        | ProposeError::NotEnoughReplicas { .. }
         | ProposeError::TooManyPartitions(_)
+        | ProposeError::NotInTime
+        | ProposeError::NotOnDisks { .. }
         | ProposeError::Stopped => of_propose_error(ProposeError::Stopped, scope),
     }
 }

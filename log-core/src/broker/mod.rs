@@ -441,7 +441,6 @@ fn serve_clients(
         replica.clone(),
         Arc::clone(&world.disk),
         config.data.clone(),
-        world.clock,
         stop.clone(),
     ));
     tasks.spawn(metrics::follow_applied(replica.applied(), stop.clone()));

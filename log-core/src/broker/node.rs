@@ -11,13 +11,14 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::disk_watch;
 use super::ending::Ending;
 use super::node_view::{NodeView, Watches, now};
 use super::replica_handle::ReplicaHandle;
 use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::ids::NodeId;
 use crate::node::assemble::place;
-use crate::node::{Limits, NodeError, assemble};
+use crate::node::{Input, Limits, NodeError, assemble};
 use crate::storage::{Identity, Recovered, StorageConfig, recover};
 
 /// What a node needs to know to start.
@@ -106,15 +107,18 @@ impl Node {
         );
         tell_what_was_mended(&recovered);
 
-        let (machine, shared, log) =
+        let (mut machine, shared, log) =
             assemble(folder, config.limits, &identity, recovered, now(&clock))?;
+        // One that starts on a full disk takes no record before the next look.
+        if let Some(bytes) = disk_watch::look(&**disk, folder) {
+            machine.take(now(&clock), Input::DiskFree { bytes }, &mut Vec::new());
+        }
         let view = NodeView {
             watches: Arc::new(Watches::of(&machine)),
             shared,
             clock,
         };
         let (handle, inputs) = ReplicaHandle::of(view.clone());
-        view.shared.room.look(&**disk, folder);
         let (lock, released) = HeldFolder::new(data.lock);
         let home = Home {
             disk: Arc::clone(disk),

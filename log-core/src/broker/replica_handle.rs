@@ -13,13 +13,14 @@ use crate::consensus::{Membership, Quorum};
 use crate::group::{self, Caller, Description, GroupError, Overview, Response};
 use crate::ids::{EntryIndex, GroupId, LeaderEpoch, ReplicaId, RequestId, TimestampMs};
 use crate::node::clocks::Clocks;
-use crate::node::disk_room::DiskRoom;
+use crate::node::disk_room::{DiskRoom, RoomReport};
 use crate::node::partition_bound::{PartitionBound, ProposedPartitions};
 use crate::node::{
     AppliedOutcome, COMMAND_BYTES_MAX, Cluster, GroupRequest, Input, Leadership, NodeReply,
-    NodeRequest, Now, Outcome, ProposeError, TooManyPartitions, VoterChange, VoterChangeError,
+    NodeRequest, Now, Outcome, ProposeError, TooManyPartitions, Until, VoterChange,
+    VoterChangeError,
 };
-use crate::state::{ClockJumps, Command, State, Topic};
+use crate::state::{ClockJumps, Command, Produce, State, Topic};
 use crate::storage::Partitions;
 use crate::storage::snapshot::SnapshotError;
 
@@ -126,30 +127,55 @@ impl ReplicaHandle {
     /// 56 MiB are under way.
     ///
     /// # Errors
-    /// [`ProposeError::TooLarge`], [`ProposeError::DiskFull`], [`ProposeError::TooManyPartitions`],
-    /// [`ProposeError::Stopped`]: nothing was proposed.
+    /// [`ProposeError::TooLarge`], [`ProposeError::TooManyPartitions`], [`ProposeError::Stopped`]: nothing was proposed.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, nothing was proposed.
     pub async fn propose(&self, command: Command) -> Result<Pending, ProposeError> {
+        let permit = self.permit(&command).await?;
+        let request = NodeRequest::Propose(command);
+        let reply = self.queue_request(|_| request, Some(permit)).await?;
+        Ok(Pending { reply })
+    }
+
+    /// Puts a produce in line, as [`ReplicaHandle::propose`] does. It is answered by `deadline`.
+    ///
+    /// # Errors
+    /// As [`ReplicaHandle::propose`].
+    ///
+    /// # Cancel safety
+    /// As [`ReplicaHandle::propose`].
+    pub(super) async fn produce(
+        &self,
+        produce: Produce,
+        until: Until,
+        deadline: Duration,
+    ) -> Result<Pending, ProposeError> {
+        let command = Command::Produce(produce);
+        let permit = self.permit(&command).await?;
+        let request = NodeRequest::Produce {
+            command,
+            until,
+            deadline,
+        };
+        let reply = self.queue_request(|_| request, Some(permit)).await?;
+        Ok(Pending { reply })
+    }
+
+    /// Waits until the command fits into the bounds.
+    async fn permit(&self, command: &Command) -> Result<ProposalPermit, ProposeError> {
         let bytes = command.bytes_estimate();
         if COMMAND_BYTES_MAX < bytes {
             return Err(ProposeError::TooLarge);
         }
-        if matches!(command, Command::Produce(_)) && !self.view.shared.room.is_enough() {
-            self.confirm_no_room().await?;
-        }
-        let partitions = self.admit_partitions(&command)?;
+        let partitions = self.admit_partitions(command)?;
         let budget = Arc::clone(&self.budget);
         let bytes = u32::try_from(bytes).expect("7 MiB at most");
         let budgeted = budget.acquire_many_owned(bytes).await;
-        let permit = ProposalPermit {
+        Ok(ProposalPermit {
             _bytes: budgeted.map_err(|_| ProposeError::Stopped)?,
             _partitions: partitions,
-        };
-        let request = NodeRequest::Propose(command);
-        let reply = self.queue_request(|_| request, Some(permit)).await?;
-        Ok(Pending { reply })
+        })
     }
 
     /// Puts a request in line; it may name its own id.
@@ -180,17 +206,6 @@ impl ReplicaHandle {
         let waiter = None;
         let queued = self.queue.send(QueuedInput { input, waiter }).await;
         queued.map_err(|_| ProposeError::Stopped)
-    }
-
-    /// That disks are full is a final word for a client: only a leader may say it, and one whose process stood still may
-    /// be none any more. By the time a majority has confirmed it, the reports that they had sent have come too.
-    async fn confirm_no_room(&self) -> Result<(), ProposeError> {
-        match self.read_barrier().await {
-            Ok(()) if self.view.shared.room.is_enough() => Ok(()),
-            Ok(()) => Err(ProposeError::DiskFull),
-            Err(ProposeError::Stopped) => Err(ProposeError::Stopped),
-            Err(_) => Err(ProposeError::NotLeader),
-        }
     }
 
     /// Judges whether every voter can keep the files of the partitions open that a command would make. What the state
@@ -353,18 +368,18 @@ impl ReplicaHandle {
         self.view.watches.quorum.subscribe()
     }
 
-    /// Notes what a leader told of the quorum. One of an older epoch is no news; a leader knows better.
-    pub(super) fn note_quorum(&self, told: Quorum) {
-        if matches!(self.leadership(), Leadership::Leader { .. }) {
-            return;
+    /// Tells the node how another is. Where the line is full the next report says the same.
+    pub(super) fn note_status(&self, from: ReplicaId, room: RoomReport, quorum: Option<Quorum>) {
+        let input = Input::Status { from, room, quorum };
+        let waiter = None;
+        self.queue.try_send(QueuedInput { input, waiter }).ok();
+    }
+
+    /// Tells the node how much is free on its own disk.
+    pub(super) async fn note_free_bytes(&self, bytes: u64) {
+        if self.queue_input(Input::DiskFree { bytes }).await.is_err() {
+            debug!("the node has ended");
         }
-        self.view.watches.quorum.send_if_modified(|known| {
-            let news = known.epoch <= told.epoch && **known != told;
-            if news {
-                *known = Arc::new(told);
-            }
-            news
-        });
     }
 
     /// The members as of the last applied entry.

@@ -5,15 +5,13 @@
 //! said that they have no room that the others are no majority. What is not known is not full: a refusal is final for a
 //! client, so a voter that has not been heard of for [`HEARD_WITHIN`] counts as one with room. Should it have none after all,
 //! nothing is acknowledged for want of its disk, and that is no final word. For the same reason a leader whose process
-//! stood still says nothing final before a majority has confirmed that it leads (`ReplicaHandle::propose`).
+//! stood still says nothing final before a majority has confirmed that it leads.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use journal::disk::Disk;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -82,18 +80,8 @@ impl DiskRoom {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the own disk before the node serves: one that starts on a full disk takes no record before its first look.
-    pub(crate) fn look(&self, disk: &dyn Disk, folder: &Path) {
-        match disk.free_bytes(folder) {
-            Ok(free_bytes) => self.note(free_bytes),
-            Err(error) => warn!(
-                error = &error as &(dyn std::error::Error + 'static),
-                "disk cannot be looked at"
-            ),
-        }
-    }
-
-    fn note(&self, free_bytes: u64) {
+    /// So much is free on the own disk.
+    pub(super) fn note(&self, free_bytes: u64) {
         let had = self.own_report().has_room;
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         metrics::gauge!("log_disk_free_bytes").set(free_bytes as f64);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::disk_room::RoomReport;
+use super::requests::Until;
 use super::voter_change::VoterChange;
-use crate::consensus::{HeldSnapshot, Message};
+use crate::consensus::{HeldSnapshot, Message, Quorum};
 use crate::group;
 use crate::group::Caller;
 use crate::ids::{EntryIndex, GroupId, ReplicaId, RequestId};
@@ -19,6 +21,20 @@ pub(crate) enum Input {
         id: RequestId,
         /// What is asked for.
         request: NodeRequest,
+    },
+    /// Another node says how it is.
+    Status {
+        /// Who.
+        from: ReplicaId,
+        /// The room on its disk.
+        room: RoomReport,
+        /// From a leader: who decides and how far they are.
+        quorum: Option<Quorum>,
+    },
+    /// So much is free on this node's own disk; the driver looks once a second.
+    DiskFree {
+        /// Its reserve included.
+        bytes: u64,
     },
     /// A group was deleted: the coordinator forgets it, unless a member has joined meanwhile.
     ForgetGroup(GroupId),
@@ -59,6 +75,15 @@ pub(crate) enum Input {
 pub(crate) enum NodeRequest {
     /// Apply a command. Replied to with [`super::NodeReply::Outcome`].
     Propose(Command),
+    /// Apply a produce. Replied to with [`super::NodeReply::Outcome`], by its deadline at the latest.
+    Produce {
+        /// The command.
+        command: Command,
+        /// When it is answered.
+        until: Until,
+        /// Until when, by the time that has passed.
+        deadline: Duration,
+    },
     /// Change who votes: all the steps of it, and their proofs. Replied to with [`super::NodeReply::VotersChanged`].
     ChangeVoters {
         /// How.

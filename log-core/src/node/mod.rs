@@ -25,12 +25,14 @@ mod published;
 mod recorded_group;
 mod replica;
 mod reply;
+mod requests;
 mod retention;
 mod shutdown;
 mod view;
 mod voter_change;
 mod voter_changes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +51,7 @@ pub use self::propose_error::{AppliedOutcome, Outcome, ProposeError};
 pub(crate) use self::published::Published;
 pub(crate) use self::replica::{ReplicaError, perform};
 pub(crate) use self::reply::NodeReply;
+pub(crate) use self::requests::{Requests, Until};
 pub(crate) use self::view::Shared;
 pub use self::view::{Cluster, Leadership};
 pub(crate) use self::voter_change::{Reached, VoterChange, VoterChangeError};
@@ -61,6 +64,7 @@ use self::shutdown::Shutdown;
 use self::voter_changes::{Leader, VoterChanges};
 use crate::consensus::Membership;
 use crate::ids::{EntryIndex, LeaderEpoch, RequestId};
+use crate::state::Command;
 
 /// Bytes of the largest command. The journal's largest record is 8 MiB; the rest is for what surrounds a command.
 pub(crate) const COMMAND_BYTES_MAX: usize = 7 << 20;
@@ -71,12 +75,22 @@ const TICK: Duration = Duration::from_millis(25);
 /// has nothing to do is not woken forty times a second.
 const TICK_ALONE: Duration = Duration::from_millis(250);
 
+/// A produce that is not proposed yet.
+struct OpenProduce {
+    command: Command,
+    until: Until,
+    deadline: Duration,
+}
+
 /// One node. See the module.
 pub(crate) struct Node {
     replica: Replica,
     groups: GroupCoordinator,
     housekeeping: Housekeeping,
     voter_changes: VoterChanges,
+    requests: Requests,
+    /// Produces that find no room: a majority is to confirm that this node leads, before they are refused for good.
+    without_room: BTreeMap<RequestId, OpenProduce>,
     shared: Arc<Shared>,
     installation: Option<Installation>,
     shutdown: Option<Shutdown>,
@@ -89,6 +103,8 @@ impl Node {
             groups: GroupCoordinator::new(limits.groups),
             housekeeping: Housekeeping::new(limits.housekeeping, now.elapsed),
             voter_changes: VoterChanges::default(),
+            requests: Requests::default(),
+            without_room: BTreeMap::new(),
             shared,
             installation: None,
             shutdown: None,
@@ -110,6 +126,19 @@ impl Node {
                 self.groups.wake(now.elapsed, effects);
                 self.keep_house(now);
                 self.voter_changes.tick();
+                self.judge_room(now);
+                self.look_at_requests(now, effects);
+            }
+            Input::Status { from, room, quorum } => {
+                self.shared.room.report(from, room, now.elapsed);
+                self.judge_room(now);
+                if let Some(quorum) = quorum {
+                    self.replica.hear_quorum(quorum);
+                }
+            }
+            Input::DiskFree { bytes } => {
+                self.shared.room.note(bytes);
+                self.judge_room(now);
             }
             Input::CheckpointDurable { index } => self.replica.checkpoint_durable(index, effects),
             Input::SnapshotHeld(held) => self.replica.snapshot_held(held),
@@ -149,13 +178,31 @@ impl Node {
     ) {
         let takes_requests = self.shutdown.is_none_or(Shutdown::takes_requests);
         match request {
-            NodeRequest::Propose(_) if !takes_requests => {
+            NodeRequest::Propose(_) | NodeRequest::Produce { .. } if !takes_requests => {
                 let reply = NodeReply::Outcome(Err(ProposeError::Stopped));
                 effects.push(Effect::Reply { to: id, reply });
             }
             NodeRequest::Propose(command) => {
                 self.replica
                     .propose(now, Proposer::Request(id), command, effects);
+            }
+            NodeRequest::Produce {
+                command,
+                until,
+                deadline,
+            } => {
+                let open = OpenProduce {
+                    command,
+                    until,
+                    deadline,
+                };
+                // One that comes behind such as wait must not overtake them.
+                if self.shared.room.is_enough() && self.without_room.is_empty() {
+                    self.produce(now, id, open, effects);
+                } else {
+                    self.without_room.insert(id, open);
+                    self.replica.confirm(id, effects);
+                }
             }
             NodeRequest::ChangeVoters { change, deadline } => match self.coordinates() {
                 Some(epoch) => self.voter_changes.ask(id, change, deadline, epoch),
@@ -174,6 +221,69 @@ impl Node {
         }
     }
 
+    fn produce(&mut self, now: Now, id: RequestId, open: OpenProduce, effects: &mut Vec<Effect>) {
+        let admitted = match self.replica.leads() {
+            _ if open.deadline <= now.elapsed => Err(ProposeError::Dropped),
+            None => Err(ProposeError::NotLeader),
+            Some(_) => {
+                let (quorum, members) = (self.replica.quorum(), self.replica.membership());
+                open.until.admit(quorum, members)
+            }
+        };
+        match admitted {
+            Ok(on_disks) => {
+                self.requests.open(id, on_disks, open.deadline);
+                let proposer = Proposer::Produce(id);
+                self.replica.propose(now, proposer, open.command, effects);
+            }
+            Err(error) => {
+                let reply = NodeReply::Outcome(Err(error));
+                effects.push(Effect::Reply { to: id, reply });
+            }
+        }
+    }
+
+    /// That disks are full is a final word for a client: only a leader may say it, and one whose process stood still may be
+    /// none any more. By the time a majority has confirmed it, the reports that they had sent have come too.
+    fn refuse_for_want_of_room(
+        &mut self,
+        now: Now,
+        to: RequestId,
+        confirmed: Result<(), ProposeError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(open) = self.without_room.remove(&to) else {
+            return;
+        };
+        let error = match confirmed {
+            Ok(()) if self.shared.room.is_enough() => {
+                return self.produce(now, to, open, effects);
+            }
+            Ok(()) => ProposeError::DiskFull,
+            Err(_) => ProposeError::NotLeader,
+        };
+        let reply = NodeReply::Outcome(Err(error));
+        effects.push(Effect::Reply { to, reply });
+    }
+
+    fn judge_room(&self, now: Now) {
+        let (me, leads) = (self.shared.cluster.replica, self.replica.leads().is_some());
+        let members = self.replica.membership();
+        self.shared.room.judge(me, members, leads, now.elapsed);
+    }
+
+    fn look_at_requests(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let late = self
+            .without_room
+            .extract_if(.., |_, open| open.deadline <= now.elapsed);
+        for (to, _) in late {
+            let reply = NodeReply::Outcome(Err(ProposeError::Dropped));
+            effects.push(Effect::Reply { to, reply });
+        }
+        let quorum = self.replica.quorum();
+        self.requests.tick(now.elapsed, quorum, effects);
+    }
+
     /// Does all that the inputs so far have made possible.
     ///
     /// # Errors
@@ -189,9 +299,13 @@ impl Node {
             self.change_voters(now, effects);
             self.replica.work(now, effects)?;
             self.groups.follow(now.elapsed, self.coordinates(), effects);
+            let confirmed = self.replica.take_confirmed();
             let decided = self.replica.take_decided();
-            if decided.is_empty() {
+            if decided.is_empty() && confirmed.is_empty() {
                 break;
+            }
+            for (id, confirmed) in confirmed {
+                self.refuse_for_want_of_room(now, id, confirmed, effects);
             }
             // The write locks of the entries are gone: the groups may look at the state.
             for (proposer, outcome) in decided {
@@ -233,6 +347,10 @@ impl Node {
                 effects.push(Effect::Housekept(housekept));
             }
             Proposer::VoterChange(id) => self.voter_changes.decided(id, outcome),
+            Proposer::Produce(id) => {
+                let quorum = self.replica.quorum();
+                self.requests.decided(id, outcome, quorum, effects);
+            }
         }
     }
 

@@ -25,9 +25,26 @@ pub enum ProposeError {
     /// Never proposed: the disk has only its reserve left. Safe to send again once there is room.
     #[error("the log's disk is full: free some space, or shorten the topics' retention")]
     DiskFull,
+    /// Never proposed: fewer voters are in sync than it is to be stored by. Safe to send again.
+    #[error("in-sync replicas {in_sync}, min.insync.replicas {required}")]
+    NotEnoughReplicas {
+        /// Voters in sync.
+        in_sync: usize,
+        /// So many are wanted.
+        required: usize,
+    },
     /// Never proposed: a voter could not keep the files of so many partitions open. Sending it again will not help.
     #[error(transparent)]
     TooManyPartitions(#[from] TooManyPartitions),
+    /// Perhaps committed, perhaps not: its deadline has come.
+    #[error("not applied in time")]
+    NotInTime,
+    /// Committed, and on too few disks when its deadline came.
+    #[error("stored, and not on the {required} disks of min.insync.replicas yet")]
+    NotOnDisks {
+        /// So many are wanted.
+        required: usize,
+    },
     /// Perhaps committed, perhaps not: leadership was lost meanwhile.
     #[error("leadership was lost before the outcome was known")]
     OutcomeUnknown,

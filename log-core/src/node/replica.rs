@@ -68,6 +68,8 @@ pub(super) enum Proposer {
     Housekeeping(Housework),
     /// A change of voters, by the request for it.
     VoterChange(RequestId),
+    /// A request that is not answered as soon as it is applied, or has a deadline.
+    Produce(RequestId),
 }
 
 /// One replica. See the module.
@@ -80,6 +82,8 @@ pub(super) struct Replica {
     proposed: BTreeMap<EntryIndex, (LeaderEpoch, Proposer)>,
     /// What became of what the node itself has proposed.
     decided: Vec<(Proposer, Result<AppliedOutcome, ProposeError>)>,
+    /// Whether the node's own questions for what is current were answered, and how.
+    confirmed: Vec<(RequestId, Result<(), ProposeError>)>,
     reads: Reads,
     checkpoint: CheckpointPlan,
     /// The epoch in which this replica was last seen to lead.
@@ -111,6 +115,7 @@ impl Replica {
             applied_epoch: applied.1,
             proposed: BTreeMap::new(),
             decided: Vec::new(),
+            confirmed: Vec::new(),
             reads: Reads::default(),
             checkpoint: CheckpointPlan {
                 bytes_between: CheckpointPlan::spread(checkpoint_bytes, me),
@@ -263,6 +268,11 @@ impl Replica {
     /// What became of what the node itself has proposed, since this was asked last.
     pub(super) fn take_decided(&mut self) -> Vec<(Proposer, Result<AppliedOutcome, ProposeError>)> {
         std::mem::take(&mut self.decided)
+    }
+
+    /// What became of [`Replica::confirm`] since this was asked last.
+    pub(super) fn take_confirmed(&mut self) -> Vec<(RequestId, Result<(), ProposeError>)> {
+        std::mem::take(&mut self.confirmed)
     }
 
     /// Whether the outcome of a proposal is not known yet.
@@ -550,6 +560,13 @@ impl Replica {
                 info!("this node's disk is slower than the others': it leads no longer");
                 self.driver.step_down();
             }
+        }
+    }
+
+    /// A leader says who decides. One of an older epoch is no news; a leader knows better.
+    pub(super) fn hear_quorum(&mut self, told: Quorum) {
+        if self.leads().is_none() && self.publisher.quorum().epoch <= told.epoch {
+            self.publisher.show_quorum(told);
         }
     }
 

@@ -3,7 +3,7 @@
 //! In two steps, because a producer sends the next batch before this one is answered: [`propose`] runs in the order of
 //! arrival and puts every batch in line; [`Proposed::answer`] waits for the outcomes.
 
-use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -11,7 +11,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use tokio::time::{Sleep, sleep};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::leader_hint::LeaderHint;
@@ -22,9 +22,9 @@ use crate::broker::metrics;
 use crate::broker::replica_handle::{Pending, ReplicaHandle};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::Service;
-use crate::ids::EntryIndex;
+use crate::node::{ProposeError, Until};
 use crate::record::{InvalidBatch, ValidBatch};
-use crate::state::{AcksMin, Command, Produce, Produced, Response, TopicSettings};
+use crate::state::{AcksMin, Produce, Produced, Response, TopicSettings};
 use crate::wire::values;
 
 /// Topics are named by their ids from here on (KIP-516).
@@ -47,7 +47,6 @@ enum Acks {
 pub(in crate::broker) struct Proposed {
     replica: ReplicaHandle,
     acks: Acks,
-    timeout: Pin<Box<Sleep>>,
     /// What a client is told of the leader when this node is not it.
     leader: Option<LeaderHint>,
     version: i16,
@@ -66,8 +65,7 @@ enum Underway {
     Proposed {
         pending: Pending,
         produce: Produce,
-        /// How many voters must have it on their disks; none where a majority will do, which every applied entry has.
-        on_disks: Option<usize>,
+        until: Until,
     },
     /// An earlier try of it is applied.
     Stored(Produced),
@@ -76,7 +74,7 @@ enum Underway {
 /// A batch that may be put in line.
 struct Checked {
     produce: Produce,
-    on_disks: Option<usize>,
+    until: Until,
 }
 
 /// Checks every batch and puts the valid ones in line. Waits while too much is under way, for as long as the request
@@ -86,11 +84,10 @@ pub(in crate::broker) async fn propose(
     version: i16,
     request: ProduceRequest,
 ) -> Proposed {
-    let wait = deadline(request.timeout_ms);
+    let deadline = service.clock().elapsed() + deadline(request.timeout_ms);
     let mut proposed = Proposed {
         replica: service.replica().clone(),
         acks: Acks::All,
-        timeout: Box::pin(sleep(wait)),
         leader: (10 <= version)
             .then(|| LeaderHint::elsewhere(service))
             .flatten(),
@@ -113,9 +110,7 @@ pub(in crate::broker) async fn propose(
         let mut partitions = Vec::with_capacity(partition_data.len());
         for PartitionProduceData { index, records, .. } in partition_data {
             let begun = match acks {
-                Ok(acks) => {
-                    begin(service, acks, topic, index, records, &mut proposed.timeout).await
-                }
+                Ok(acks) => begin(service, acks, topic, index, records, deadline).await,
                 Err(code) => Err(code.into()),
             };
             partitions.push((index, begun));
@@ -140,12 +135,12 @@ async fn begin(
     topic: TopicKey<'_>,
     partition: i32,
     records: Option<Bytes>,
-    timeout: &mut Pin<Box<Sleep>>,
+    deadline: Duration,
 ) -> Begun {
     if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Partition) {
         return Err(code.into());
     }
-    let Checked { produce, on_disks } = check(
+    let Checked { produce, until } = check(
         service,
         acks,
         topic,
@@ -154,17 +149,27 @@ async fn begin(
     )?;
     metrics::produced(produce.batch.len());
     // Where the disks are so slow that each try outlasts the request, a try would be answered by the next one, for ever.
-    if let Some(stored) = stored_before(service.replica(), &produce, on_disks) {
+    if let Some(stored) = stored_before(service.replica(), &produce, until) {
         return Ok(Underway::Stored(stored));
     }
-    tokio::select! {
-        pending = service.replica().propose(Command::Produce(produce.clone())) => {
-            let refused = |error| ErrorResponse::of(of_propose_error(error, ErrorScope::Partition), error.to_string());
-            Ok(Underway::Proposed { pending: pending.map_err(refused)?, produce, on_disks })
-        }
+    let wait = deadline.saturating_sub(service.clock().elapsed());
+    let in_line = service.replica().produce(produce.clone(), until, deadline);
+    match timeout(wait, in_line).await {
+        Ok(pending) => Ok(Underway::Proposed {
+            pending: pending.map_err(unproposed)?,
+            produce,
+            until,
+        }),
         // Not in line, so not written: the producer may send it again.
-        () = timeout => Err(ResponseError::NotEnoughReplicas.into()),
+        Err(_) => Err(ResponseError::NotEnoughReplicas.into()),
     }
+}
+
+fn unproposed(error: ProposeError) -> ErrorResponse {
+    ErrorResponse::of(
+        of_propose_error(error, ErrorScope::Partition),
+        error.to_string(),
+    )
 }
 
 fn check(
@@ -175,21 +180,21 @@ fn check(
     records: &Bytes,
 ) -> Result<Checked, ErrorResponse> {
     let now = service.replica().wall();
-    let (place, topic_id, limits, compression, on_disks, protected) = {
+    let (place, topic_id, limits, compression, until, protected) = {
         let state = service.replica().state();
         let (place, topic, _) = find_by(&state, topic, partition)?;
         let settings = topic.config().settings();
         check_acks(acks, settings)?;
-        let on_disks = match acks {
-            Acks::All => check_in_sync(service, settings.min_insync_replicas as usize)?,
-            Acks::None | Acks::Leader => None,
+        let until = match acks {
+            Acks::All => Until::OnDisks(settings.min_insync_replicas as usize),
+            Acks::None | Acks::Leader => Until::Applied,
         };
         let compression = settings
             .compression
             .map(|codec| (codec, settings.compression_levels));
         let limits = topic.batch_limits(now);
         let protected = settings.acks_min == AcksMin::All;
-        (place, topic.id(), limits, compression, on_disks, protected)
+        (place, topic.id(), limits, compression, until, protected)
     };
     let batch = ValidBatch::check(records, &limits).map_err(|invalid| refused(&invalid))?;
     service
@@ -211,7 +216,7 @@ fn check(
         partition: place,
         batch: batch.bytes().clone(),
     };
-    Ok(Checked { produce, on_disks })
+    Ok(Checked { produce, until })
 }
 
 /// What the topic asks of acknowledgements, before anything is written.
@@ -231,19 +236,6 @@ fn check_acks(acks: Acks, settings: &TopicSettings) -> Result<(), ErrorResponse>
     Ok(())
 }
 
-/// Whether so many voters are in sync; the number, where it is more than the majority that every entry has. No more than
-/// there are: in a cluster that has shrunk, or with an old journal's setting that cannot be met, all of them.
-fn check_in_sync(service: &Service, required: usize) -> Result<Option<usize>, ErrorResponse> {
-    let required = required.min(service.replica().membership().voters.len());
-    let in_sync = service.replica().quorum().in_sync().count();
-    if in_sync < required {
-        let message = format!("in-sync replicas {in_sync}, min.insync.replicas {required}");
-        return Err(ErrorResponse::of(ResponseError::NotEnoughReplicas, message));
-    }
-    let majority = service.replica().membership().majority();
-    Ok(Some(required).filter(|required| majority < *required))
-}
-
 fn refused(invalid: &InvalidBatch) -> ErrorResponse {
     let mut message = invalid.to_string();
     let mut cause = std::error::Error::source(invalid);
@@ -260,7 +252,6 @@ impl Proposed {
         let Self {
             replica,
             acks,
-            mut timeout,
             leader,
             version,
             topics,
@@ -270,7 +261,7 @@ impl Proposed {
         for ((name, topic_id), partitions) in topics {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, begun) in partitions {
-                let settled = settle(&replica, begun, &mut timeout).await;
+                let settled = settle(&replica, begun).await;
                 let settled = settled.map_err(|failed| failed.worded_for(version));
                 failed |= settled.is_err();
                 hinted |= is_sent_on(&settled);
@@ -319,69 +310,33 @@ impl ErrorResponse {
 
 /// An earlier try of the batch that is applied, and so on the disks of a majority. Where more disks are asked for, only
 /// its entry could tell whether it is on them.
-fn stored_before(
-    replica: &ReplicaHandle,
-    produce: &Produce,
-    on_disks: Option<usize>,
-) -> Option<Produced> {
-    match on_disks {
+fn stored_before(replica: &ReplicaHandle, produce: &Produce, until: Until) -> Option<Produced> {
+    match until.beyond_a_majority(&replica.membership()) {
         None => replica.state().stored(produce),
         Some(_) => None,
     }
 }
 
-async fn settle(
-    replica: &ReplicaHandle,
-    begun: Begun,
-    timeout: &mut Pin<Box<Sleep>>,
-) -> Result<Produced, ErrorResponse> {
-    let (pending, produce, on_disks) = match begun? {
+async fn settle(replica: &ReplicaHandle, begun: Begun) -> Result<Produced, ErrorResponse> {
+    let (pending, produce, until) = match begun? {
         Underway::Stored(produced) => return Ok(produced),
         Underway::Proposed {
             pending,
             produce,
-            on_disks,
-        } => (pending, produce, on_disks),
+            until,
+        } => (pending, produce, until),
     };
-    let applied = tokio::select! {
-        biased;
-        applied = pending.applied() => applied,
+    let outcome = match pending.outcome().await {
         // In line, and perhaps written: not safe to send again under another sequence. An earlier try may be applied.
-        () = &mut *timeout => {
-            let stored = stored_before(replica, &produce, on_disks);
+        Err(ProposeError::NotInTime) => {
+            let stored = stored_before(replica, &produce, until);
             return stored.ok_or_else(|| ResponseError::RequestTimedOut.into());
         }
+        outcome => outcome.map_err(unproposed)?,
     };
-    let (index, outcome) = applied
-        .map_err(|error| ErrorResponse::from(of_propose_error(error, ErrorScope::Partition)))?;
-    let Response::Produced(produced) = outcome.map_err(|refusal| ErrorResponse::from(&refusal))?
-    else {
-        return Err(ResponseError::UnknownServerError.into());
-    };
-    if let Some(required) = on_disks {
-        wait_for_disks(replica, index, required, timeout).await?;
-    }
-    Ok(produced)
-}
-
-/// It is committed, whoever leads by now, so a new leader's view of the disks is as good as this one's.
-async fn wait_for_disks(
-    replica: &ReplicaHandle,
-    index: EntryIndex,
-    required: usize,
-    timeout: &mut Pin<Box<Sleep>>,
-) -> Result<(), ErrorResponse> {
-    let mut quorum = replica.quorum_changes();
-    let too_few = || {
-        let message = format!("stored, and not on the {required} disks of min.insync.replicas yet");
-        ErrorResponse::of(ResponseError::NotEnoughReplicasAfterAppend, message)
-    };
-    tokio::select! {
-        biased;
-        enough = quorum.wait_for(|quorum| quorum.has_on_disk(index, required)) => {
-            enough.map(|_| ()).map_err(|_| too_few())
-        }
-        () = timeout => Err(too_few()),
+    match outcome.map_err(|refusal| ErrorResponse::from(&refusal))? {
+        Response::Produced(produced) => Ok(produced),
+        _ => Err(ResponseError::UnknownServerError.into()),
     }
 }
 

@@ -144,18 +144,13 @@ impl PeerRegistry {
         let Some(replica) = self.replica() else {
             return;
         };
-        let now = self.clock.elapsed();
-        replica.room().report(from, status.room, now);
         if let Some(files_max) = status.partition_files_max {
             replica.partition_bound().report(from, files_max);
         }
         if let Some(wall) = status.wall {
             replica.clocks().note_peer(from, wall, replica.now());
         }
-        if let Some(quorum) = status.quorum
-            && quorum.leader == Some(from)
-        {
-            replica.note_quorum(quorum);
-        }
+        let quorum = status.quorum.filter(|quorum| quorum.leader == Some(from));
+        replica.note_status(from, status.room, quorum);
     }
 }

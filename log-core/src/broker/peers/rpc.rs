@@ -133,9 +133,15 @@ impl ForwardResult {
                 ProposeError::Dropped
                 | ProposeError::TooLarge
                 | ProposeError::DiskFull
+                | ProposeError::NotEnoughReplicas { .. }
                 | ProposeError::TooManyPartitions(_),
             ) => Self::Dropped,
-            Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => Self::OutcomeUnknown,
+            Err(
+                ProposeError::OutcomeUnknown
+                | ProposeError::NotInTime
+                | ProposeError::NotOnDisks { .. }
+                | ProposeError::Stopped,
+            ) => Self::OutcomeUnknown,
         }
     }
 

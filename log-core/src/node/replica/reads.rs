@@ -10,19 +10,52 @@ use crate::node::effect::Effect;
 use crate::node::propose_error::ProposeError;
 use crate::node::reply::NodeReply;
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reader {
+    /// Its reply tells.
+    Request(RequestId),
+    /// The node itself, about a request; it asks with [`Replica::take_confirmed`].
+    Node(RequestId),
+}
+
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Reads {
-    pub(super) waiting: Vec<RequestId>,
-    pub(super) asked: BTreeMap<ReadRequestId, Vec<RequestId>>,
-    pub(super) at_index: BTreeMap<EntryIndex, Vec<RequestId>>,
+    pub(super) waiting: Vec<Reader>,
+    pub(super) asked: BTreeMap<ReadRequestId, Vec<Reader>>,
+    pub(super) at_index: BTreeMap<EntryIndex, Vec<Reader>>,
 }
 
 impl Replica {
     pub(in crate::node) fn read(&mut self, id: RequestId, effects: &mut Vec<Effect>) {
+        self.ask_to_read(Reader::Request(id), effects);
+    }
+
+    /// Has a majority confirm that this node leads, before something final is said about a request.
+    pub(in crate::node) fn confirm(&mut self, id: RequestId, effects: &mut Vec<Effect>) {
+        self.ask_to_read(Reader::Node(id), effects);
+    }
+
+    fn ask_to_read(&mut self, reader: Reader, effects: &mut Vec<Effect>) {
         match self.leads() {
-            Some(_) => self.reads.waiting.push(id),
-            None => effects.push(readable(id, Err(ProposeError::NotLeader))),
+            Some(_) => self.reads.waiting.push(reader),
+            None => self.tell_reader(reader, Err(ProposeError::NotLeader), effects),
+        }
+    }
+
+    fn tell_reader(
+        &mut self,
+        reader: Reader,
+        allowed: Result<(), ProposeError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match reader {
+            Reader::Request(to) => {
+                let reply = NodeReply::Readable(allowed);
+                effects.push(Effect::Reply { to, reply });
+            }
+            Reader::Node(id) => self.confirmed.push((id, allowed)),
         }
     }
 
@@ -42,8 +75,9 @@ impl Replica {
             if self.applied < *first.key() {
                 break;
             }
-            let readers = first.remove().into_iter();
-            effects.extend(readers.map(|id| readable(id, Ok(()))));
+            for reader in first.remove() {
+                self.tell_reader(reader, Ok(()), effects);
+            }
         }
     }
 
@@ -55,15 +89,8 @@ impl Replica {
             .into_values()
             .chain(reads.at_index.into_values())
             .flatten();
-        for id in asked.chain(reads.waiting) {
-            effects.push(readable(id, Err(ProposeError::OutcomeUnknown)));
+        for reader in asked.chain(reads.waiting) {
+            self.tell_reader(reader, Err(ProposeError::OutcomeUnknown), effects);
         }
-    }
-}
-
-fn readable(to: RequestId, allowed: Result<(), ProposeError>) -> Effect {
-    Effect::Reply {
-        to,
-        reply: NodeReply::Readable(allowed),
     }
 }

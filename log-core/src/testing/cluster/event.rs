@@ -1,5 +1,6 @@
 //! What can happen next, and the mark that it leaves.
 
+use super::disks::Status;
 use super::request::{Asker, Request};
 use crate::consensus::Message;
 use crate::ids::LeaderEpoch;
@@ -21,6 +22,8 @@ pub(super) enum Event {
     Fetch { node: usize, life: u64 },
     /// A message arrives.
     Deliver { to: usize, message: Message },
+    /// A node says to another how it is.
+    Status { to: usize, status: Status },
     /// A client wants something.
     Act { client: usize },
     /// A client's request arrives.
@@ -60,6 +63,7 @@ impl Event {
             | Self::Hold { node, .. }
             | Self::Fetch { node, .. }
             | Self::Deliver { to: node, .. }
+            | Self::Status { to: node, .. }
             | Self::Arrive { node, .. } => Some(*node),
             Self::Act { .. }
             | Self::GiveUp { .. }
@@ -97,6 +101,7 @@ impl Event {
             Self::Operate { node } => [15, number(*node), 0, 0],
             Self::Quick { node } => [16, number(*node), 0, 0],
             Self::Round { node, life } => [18, number(*node), *life, 0],
+            Self::Status { to, status } => [19, number(*to), status.from.0, 0],
             Self::Overdue { node, epoch } => [17, number(*node), u64::from(epoch.0), 0],
         }
     }

@@ -22,6 +22,8 @@ impl Failure {
 pub enum Untimely {
     /// Something was forgotten as unused for days, in a life of seconds.
     Forgotten,
+    /// Records were taken by a leader that knew that most voters have no room for them.
+    TakenWithoutRoom,
     /// Less time lay between two commands of a leader than had passed.
     CommandTimeStoodStill,
 }

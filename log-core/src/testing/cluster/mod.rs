@@ -12,6 +12,7 @@
 
 mod client;
 mod coverage;
+mod disks;
 mod errand;
 mod event;
 mod failure;
@@ -45,6 +46,7 @@ use rand_chacha::ChaCha8Rng;
 
 use self::client::{Client, Role, Wish};
 pub use self::coverage::Coverage;
+use self::disks::Status;
 use self::event::{Event, Trace};
 use self::failure::Failure;
 pub use self::failure::Untimely;
@@ -176,6 +178,7 @@ impl Cluster {
             Event::Journal { node, life } => self.journal(node, life),
             Event::Checkpoint { node, life } => self.checkpoint(node, life),
             Event::Deliver { to, message } => self.with_node(to, |node| node.hear(message)),
+            Event::Status { to, status } => self.with_node(to, |node| node.hear_status(status)),
             Event::Act { client } => self.act(client),
             Event::Arrive {
                 node,
@@ -358,6 +361,8 @@ impl Cluster {
             hold_waits,
             fetch_waits,
             ended,
+            status,
+            on_disks,
             overdue,
             operator,
             untimely,
@@ -394,6 +399,13 @@ impl Cluster {
             self.history.sent(&message);
             self.send(node, message);
         }
+        for acknowledged in on_disks {
+            let me = self.nodes[node].replica();
+            self.history.on_disks(node, me, &acknowledged);
+        }
+        if let Some(status) = status {
+            self.tell_status(node, &status);
+        }
         for (asker, said) in answers {
             self.answer(node, asker, said);
         }
@@ -426,6 +438,17 @@ impl Cluster {
         if let Some(epoch) = self.nodes[node].newly_leading() {
             self.coverage.count("elections");
             self.history.leads(node, epoch);
+        }
+    }
+
+    fn tell_status(&mut self, from: usize, status: &Status) {
+        for to in 0..self.plan.nodes {
+            let is_lost = self.network.is_cut((from, to))
+                || (!self.is_calm() && self.chance.random_bool(0.03));
+            if to != from && !is_lost {
+                let status = status.clone();
+                self.within(ms(2), Event::Status { to, status });
+            }
         }
     }
 

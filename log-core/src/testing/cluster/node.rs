@@ -12,6 +12,7 @@ use journal::sim_disk::{Fault, Operation, SimDisk};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::disks::{RESERVE_BYTES, Status};
 use super::errand::Errand;
 use super::failure::Failure;
 use super::planted::LeftOut;
@@ -51,6 +52,7 @@ pub(super) struct SimNode {
     clock: Arc<SimClock>,
     tick: Duration,
     checkpoint_bytes: u64,
+    on_disks: usize,
     life: u64,
     /// How long a sync takes at most, where the disk is slow: at least half of it.
     slow: Option<Duration>,
@@ -173,6 +175,7 @@ impl SimNode {
             // No two crystals swing alike.
             tick: Duration::from_micros(chance.random_range(23_000..27_000)),
             checkpoint_bytes: plan.checkpoint_bytes,
+            on_disks: plan.on_disks,
             life: 0,
             slow: None,
             paused: false,
@@ -447,7 +450,7 @@ impl SimNode {
             storage: STORAGE,
             limits: Limits {
                 checkpoint_bytes: self.checkpoint_bytes,
-                disk_reserve_bytes: 0,
+                disk_reserve_bytes: RESERVE_BYTES,
                 partition_files_max: usize::MAX,
                 groups: GROUPS,
                 housekeeping: HousekeepingConfig {
@@ -457,6 +460,7 @@ impl SimNode {
                 },
             },
             identity: identity.ok_or_else(|| Failure("no identity".to_owned()))?,
+            on_disks: self.on_disks,
         };
         Process::start(self.number, home, Arc::clone(&self.clock), self.planted)
     }
@@ -474,6 +478,10 @@ impl SimNode {
             process.hear(message);
             Ok(())
         })
+    }
+
+    pub(super) fn hear_status(&mut self, status: Status) -> Result<(), Ended> {
+        self.with(|process| process.hear_status(status))
     }
 
     pub(super) fn asked(&mut self, asker: Asker, request: Request) -> Result<(), Ended> {

@@ -27,6 +27,8 @@ pub struct Plan {
     pub restart_within: Duration,
     /// Bytes of entries between two checkpoints.
     pub checkpoint_bytes: u64,
+    /// On so many disks every record is when it is acknowledged (`min.insync.replicas`); 1 is a majority all the same.
+    pub on_disks: usize,
     /// A bug to be found, if any.
     pub planted: Option<Planted>,
 }
@@ -83,6 +85,7 @@ impl Plan {
             trouble_within: Duration::from_millis(900),
             restart_within: Duration::from_secs(2),
             checkpoint_bytes: CHECKPOINT_BYTES[usize::try_from(seed % 4).expect("below 4")],
+            on_disks: if seed / 4 % 3 == 1 { nodes } else { 1 },
             planted: None,
         }
     }

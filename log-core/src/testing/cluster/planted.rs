@@ -19,6 +19,7 @@ use crate::consensus::voter_plan::{Admission, Members, admission};
 use crate::consensus::{Membership, MembershipChange, Message, Persist};
 use crate::entry::Entry;
 use crate::ids::{EntryIndex, LeaderEpoch, PartitionIndex, RequestId, TimestampMs};
+use crate::node::disk_room::RoomReport;
 use crate::node::{
     CommandClock, Effect, GroupCoordinator, GroupRequest, Input, NodeRequest, Now, Outcome,
     ProposeError, Shared,
@@ -43,6 +44,10 @@ pub enum Planted {
     VoteNotSynced,
     /// A leader counts a follower's disk as soon as it has sent the entries: it acknowledges before a majority has them.
     AcknowledgedBeforeMajority,
+    /// A record is acknowledged once it is applied, however many disks its topic wants it on.
+    AnsweredAtApply,
+    /// Disks are taken for empty, however full they are said to be.
+    FullDiskAdmits,
     /// All that a round proposed is told the outcome of its first entry.
     OneOutcomeForARound,
     /// Who lost leadership says NOT_LEADER of what it had proposed.
@@ -88,13 +93,15 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 26] = [
+    pub const ALL: [Planted; 28] = [
         Planted::JournalNotSynced,
         Planted::SegmentNameNotSynced,
         Planted::SyncLeftOutAfterARoll,
         Planted::ToldBeforeSynced,
         Planted::VoteNotSynced,
         Planted::AcknowledgedBeforeMajority,
+        Planted::AnsweredAtApply,
+        Planted::FullDiskAdmits,
         Planted::OneOutcomeForARound,
         Planted::NotLeaderForAProposedBatch,
         Planted::LeaderServesTooEarly,
@@ -163,6 +170,25 @@ impl Planted {
             }
             said => said,
         }
+    }
+
+    /// Whether a produce waits for no more than that it is applied.
+    pub(super) fn answers_at_apply(self) -> bool {
+        self == Self::AnsweredAtApply
+    }
+
+    /// Spoils what a node sees of its own disk.
+    pub(super) fn spoil_free_bytes(self, bytes: u64) -> u64 {
+        if self == Self::FullDiskAdmits {
+            u64::MAX
+        } else {
+            bytes
+        }
+    }
+
+    /// Spoils what a node hears of another's disk.
+    pub(super) fn spoil_room(self, room: &mut RoomReport) {
+        room.has_room |= self == Self::FullDiskAdmits;
     }
 
     /// Where outcomes are mixed up, what keeps count of them.
@@ -443,7 +469,7 @@ impl RoundOutcomes {
         for input in inputs {
             if let Input::Request {
                 id,
-                request: NodeRequest::Propose(_),
+                request: NodeRequest::Propose(_) | NodeRequest::Produce { .. },
             } = input
             {
                 self.rounds.insert(*id, self.round);

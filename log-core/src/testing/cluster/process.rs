@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use journal::disk::Disk;
 
+use super::disks::{KnownDisks, OnDisks, PRODUCE_WAITS, Status};
 use super::errand::{Errand, registration};
 use super::failure::{Failure, Untimely};
 use super::inboxes::Inboxes;
@@ -53,6 +54,10 @@ pub(super) struct Outbound {
     /// Whether it has ended cleanly.
     pub(super) ended: bool,
     /// Whose transactions were open for too long, as housekeeping has it.
+    /// How it is, for the other nodes.
+    pub(super) status: Option<Status>,
+    /// Which records it has acknowledged.
+    pub(super) on_disks: Vec<OnDisks>,
     pub(super) overdue: Vec<TransactionalId>,
     /// For the operator.
     pub(super) operator: Vec<(Errand, Result<(), VoterChangeError>)>,
@@ -67,6 +72,8 @@ pub(super) struct Home {
     pub(super) storage: StorageConfig,
     pub(super) limits: Limits,
     pub(super) identity: Identity,
+    /// On so many disks a record is when it is acknowledged.
+    pub(super) on_disks: usize,
 }
 
 /// A snapshot on its way here.
@@ -82,6 +89,8 @@ pub(super) const FETCH_FAILURES_MAX: u32 = 6;
 /// Who waits for an answer of the replica.
 pub(super) enum Awaiting {
     Client(Asker),
+    /// A client, for a record that is to be on so many disks.
+    Produce(Asker, usize),
     /// A member of a group, whose commit is proposed once it is admitted.
     Commit(Asker, CommitOffsets),
     /// The operator.
@@ -156,6 +165,7 @@ pub(super) struct Process {
     pub(super) began_at: EntryIndex,
     /// Who voted when that was looked at last, and in which epoch of this node.
     pub(super) voters: Option<(LeaderEpoch, Vec<ReplicaId>)>,
+    pub(super) disks: KnownDisks,
     led: Option<LeaderEpoch>,
     /// The time of the last command that this node proposed, in which epoch and when.
     stamped: Option<(LeaderEpoch, TimestampMs, Duration)>,
@@ -247,6 +257,7 @@ impl Process {
             stamped: None,
             began_at: EntryIndex(0),
             voters: None,
+            disks: KnownDisks::default(),
             planted,
             told_early: None,
             fetch: None,
@@ -262,6 +273,7 @@ impl Process {
 
     /// The first thing it does.
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        self.look_at_disk()?;
         if self.node.is_alone() {
             self.node.campaign();
         }
@@ -279,6 +291,7 @@ impl Process {
             self.ticked = now;
             self.take(Input::Tick)?;
         }
+        self.watch_disks(self.ticks)?;
         if self.ticks.is_multiple_of(TICKS_BETWEEN_WRONGS) {
             self.do_wrong();
         }
@@ -325,6 +338,15 @@ impl Process {
             bug.spoil_request(&mut request, &self.view());
         }
         match request {
+            Request::Propose(command @ Command::Produce(_)) => {
+                let request = NodeRequest::Produce {
+                    command,
+                    until: self.until(),
+                    deadline: self.now() + PRODUCE_WAITS,
+                };
+                let required = self.required();
+                self.request(Awaiting::Produce(asker, required), request);
+            }
             Request::Propose(command) => self.propose(Awaiting::Client(asker), command),
             Request::Commit { caller, commit } => {
                 let request = GroupRequest::AdmitCommit {
@@ -637,12 +659,17 @@ impl Process {
     }
 
     fn decided(&mut self, id: RequestId, decided: Result<(EntryIndex, Outcome), ProposeError>) {
+        if let Some(Awaiting::Produce(_, required)) = self.awaiting.get(&id) {
+            self.acknowledged(*required, &decided);
+        }
         let mut outcome = decided.map(|(_, outcome)| outcome);
         if let Some(outcomes) = &mut self.round_outcomes {
             outcomes.spoil(id, &mut outcome);
         }
         match self.awaited(id) {
-            Awaiting::Client(asker) => self.outbound.answers.push((asker, Said::Outcome(outcome))),
+            Awaiting::Client(asker) | Awaiting::Produce(asker, _) => {
+                self.outbound.answers.push((asker, Said::Outcome(outcome)));
+            }
             Awaiting::Commit(..) | Awaiting::Operator(_) => unreachable!("not proposed like this"),
             Awaiting::Nobody => {}
             Awaiting::Planted => {
@@ -656,6 +683,7 @@ impl Process {
     fn persist(&mut self, mut step: Persist) {
         if self.node.is_leading() {
             self.watch_command_time(&step);
+            self.watch_room(&step);
         }
         if let Some(bug) = self.planted {
             bug.spoil_step(&mut step);
@@ -711,7 +739,9 @@ impl Process {
     /// Who of the clients still waits for an answer that will never come.
     pub(super) fn waiting(self) -> Vec<Asker> {
         let asker = |awaiting| match awaiting {
-            Awaiting::Client(asker) | Awaiting::Commit(asker, _) => Some(asker),
+            Awaiting::Client(asker) | Awaiting::Produce(asker, _) | Awaiting::Commit(asker, _) => {
+                Some(asker)
+            }
             Awaiting::Operator(_) | Awaiting::Planted | Awaiting::Nobody => None,
         };
         self.awaiting.into_values().filter_map(asker).collect()

@@ -82,10 +82,16 @@ impl Producer {
                 | ProposeError::Dropped
                 | ProposeError::TooLarge
                 | ProposeError::DiskFull
+                | ProposeError::NotEnoughReplicas { .. }
                 | ProposeError::TooManyPartitions(_),
             ) => return self.not_stored(hearing),
             Ok(Err(refusal)) => hearing.history.refused(hearing.client, &refusal),
-            Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => {
+            Err(
+                ProposeError::OutcomeUnknown
+                | ProposeError::NotInTime
+                | ProposeError::NotOnDisks { .. }
+                | ProposeError::Stopped,
+            ) => {
                 hearing.coverage.count("outcomes unknown");
             }
         }

@@ -181,10 +181,16 @@ impl Transactor {
                 | ProposeError::Dropped
                 | ProposeError::TooLarge
                 | ProposeError::DiskFull
+                | ProposeError::NotEnoughReplicas { .. }
                 | ProposeError::TooManyPartitions(_),
             ) => return Then::Elsewhere,
             Ok(Err(refusal)) => self.refused(&refusal, hearing),
-            Err(ProposeError::OutcomeUnknown | ProposeError::Stopped) => {
+            Err(
+                ProposeError::OutcomeUnknown
+                | ProposeError::NotInTime
+                | ProposeError::NotOnDisks { .. }
+                | ProposeError::Stopped,
+            ) => {
                 hearing.coverage.count("outcomes unknown");
                 self.unanswered();
             }

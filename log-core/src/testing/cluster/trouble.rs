@@ -35,6 +35,7 @@ impl Cluster {
             11..=12 => self.cut_off(node),
             13 => self.slow_disk(node),
             14..=15 => self.pause(node),
+            16 if self.chance.random_bool(0.5) => self.fill_disks_everywhere(),
             16 => self.fill_disk(node),
             17 => self.fail_sync(node),
             18 => self.flip_bit(node),
@@ -183,6 +184,11 @@ impl Cluster {
         let spare = self.chance.random_range(0..40 << 10);
         self.nodes[node].fill_disk(spare);
         self.within(ms(3_000), Event::Room { node });
+    }
+
+    fn fill_disks_everywhere(&mut self) {
+        self.coverage.count("disks full everywhere");
+        (0..self.plan.nodes).for_each(|node| self.fill_disk(node));
     }
 
     fn fail_sync(&mut self, node: usize) {

@@ -30,7 +30,7 @@ use crate::consensus::{Membership, Quorum, QuorumMember};
 use crate::ids::{EntryIndex, LeaderEpoch, NodeId, ReplicaId, TimestampMs, TopicId, TopicName};
 use crate::node::{
     AppliedOutcome, Effect, GroupCoordinator, HousekeepingConfig, Input, Leadership, Limits,
-    NodeReply, NodeRequest, ProposeError, VoterChangeError, assemble, perform,
+    NodeReply, NodeRequest, ProposeError, Requests, Until, VoterChangeError, assemble, perform,
 };
 use crate::state::{
     Command, CreateTopic, Envelope, FeatureLevel, Listener, RaiseFeatureLevel, RegisterNode,
@@ -260,6 +260,7 @@ impl PuppetReplica {
         mut groups: GroupCoordinator,
     ) {
         let mut waiters = BTreeMap::new();
+        let mut requests = Requests::default();
         let mut leadership = self.view.watches.leadership.subscribe();
         let mut ticks = interval(Duration::from_millis(25));
         loop {
@@ -274,11 +275,15 @@ impl PuppetReplica {
             };
             let mut effects = Vec::new();
             self.coordinate(&mut groups, &mut effects);
+            {
+                let (now, quorum) = (self.view.clock.elapsed(), &self.view.watches.quorum);
+                requests.tick(now, &quorum.borrow(), &mut effects);
+            }
             if let Some(QueuedInput { input, waiter }) = queued {
                 if let (Input::Request { id, .. }, Some(waiter)) = (&input, waiter) {
                     waiters.insert(*id, waiter);
                 }
-                self.take(input, &mut groups, &mut effects);
+                self.take(input, &mut groups, &mut requests, &mut effects);
                 self.coordinate(&mut groups, &mut effects);
             }
             for effect in effects {
@@ -289,10 +294,41 @@ impl PuppetReplica {
         }
     }
 
-    fn take(&self, input: Input, groups: &mut GroupCoordinator, effects: &mut Vec<Effect>) {
+    /// As the node does where it need not ask the others.
+    fn admit(&self, until: Until) -> Result<Option<usize>, ProposeError> {
+        let is_enough = self.view.shared.room.is_enough();
+        match self.may_lead() {
+            Ok(_) if !is_enough => return Err(ProposeError::DiskFull),
+            Err(_) if !is_enough => return Err(ProposeError::NotLeader),
+            Ok(_) | Err(_) => {}
+        }
+        let (quorum, members) = (&self.view.watches.quorum, &self.view.watches.membership);
+        until.admit(&quorum.borrow(), &members.borrow())
+    }
+
+    fn take(
+        &self,
+        input: Input,
+        groups: &mut GroupCoordinator,
+        requests: &mut Requests,
+        effects: &mut Vec<Effect>,
+    ) {
         let (to, reply) = match input {
             Input::Request { id, request } => match request {
                 NodeRequest::Propose(command) => (id, NodeReply::Outcome(self.apply(command))),
+                NodeRequest::Produce {
+                    command,
+                    until,
+                    deadline,
+                } => match self.admit(until) {
+                    Ok(on_disks) => {
+                        let outcome = self.apply(command);
+                        requests.open(id, on_disks, deadline);
+                        let quorum = self.view.watches.quorum.borrow();
+                        return requests.decided(id, outcome, &quorum, effects);
+                    }
+                    Err(error) => (id, NodeReply::Outcome(Err(error))),
+                },
                 NodeRequest::ChangeVoters { .. } => {
                     let error = match self.may_lead() {
                         Ok(_) => VoterChangeError::NotWaiting,

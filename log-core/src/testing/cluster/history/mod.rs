@@ -19,6 +19,7 @@ use self::transactions::Transactions;
 pub(super) use self::transactions::{Fate, TransactionKey};
 pub use self::violation::Violation;
 use self::voters::Voters;
+use super::disks::OnDisks;
 use super::isolation::Isolation;
 use super::topic::Value;
 use super::view::{self, View};
@@ -26,7 +27,8 @@ use super::voters::NewVoters;
 use crate::consensus::Message;
 use crate::group::GroupError;
 use crate::ids::{
-    EntryIndex, Generation, LeaderEpoch, MemberId, Offset, PartitionIndex, TransactionalId,
+    EntryIndex, Generation, LeaderEpoch, MemberId, Offset, PartitionIndex, ReplicaId,
+    TransactionalId,
 };
 use crate::state::CommandError;
 
@@ -342,6 +344,12 @@ impl History {
     /// A message leaves a node.
     pub(super) fn sent(&mut self, message: &Message) {
         self.voters.sent(message);
+    }
+
+    /// A node has acknowledged a record.
+    pub(super) fn on_disks(&mut self, node: usize, me: ReplicaId, acknowledged: &OnDisks) {
+        let kept = self.voters.on_disks(node, me, acknowledged);
+        self.hold(kept);
     }
 
     /// A leader has changed who votes.

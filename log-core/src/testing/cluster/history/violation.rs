@@ -179,6 +179,16 @@ pub enum Violation {
         /// When.
         epoch: LeaderEpoch,
     },
+    /// A record was acknowledged before it was on the disks that its topic wants.
+    #[error("node {node} acknowledged a record on {disks} disks instead of {required}")]
+    OnTooFewDisks {
+        /// Who.
+        node: usize,
+        /// Which have it.
+        disks: usize,
+        /// So many are wanted.
+        required: usize,
+    },
     /// A group's committed offset went back.
     #[error(
         "group {group}, partition {partition}: committed offset {before}, then {after} at entry {index}"

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::disks::OnDisks;
 use super::super::voters::NewVoters;
 use super::Violation;
 use crate::consensus::Message;
@@ -11,6 +12,8 @@ use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
 #[derive(Default)]
 pub(super) struct Voters {
     stored: BTreeMap<ReplicaId, (LeaderEpoch, EntryIndex)>,
+    /// The same, whoever led.
+    furthest: BTreeMap<ReplicaId, EntryIndex>,
 }
 
 impl Voters {
@@ -24,6 +27,37 @@ impl Voters {
         let stored = (LeaderEpoch(epoch), EntryIndex(message.index));
         let known = self.stored.entry(ReplicaId(message.from)).or_default();
         *known = stored.max(*known);
+        let furthest = self.furthest.entry(ReplicaId(message.from)).or_default();
+        *furthest = stored.1.max(*furthest);
+    }
+
+    /// A node has acknowledged a record: so many voters have said that they have stored its entry, or it is the node itself
+    /// that has.
+    pub(super) fn on_disks(
+        &self,
+        node: usize,
+        me: ReplicaId,
+        acknowledged: &OnDisks,
+    ) -> Result<(), Violation> {
+        let OnDisks {
+            entry,
+            required,
+            voters,
+        } = acknowledged;
+        let has = |voter: &&ReplicaId| {
+            let furthest = self.furthest.get(voter);
+            **voter == me || furthest.is_some_and(|furthest| entry <= furthest)
+        };
+        let disks = voters.iter().filter(has).count();
+        if disks < *required {
+            let required = *required;
+            return Err(Violation::OnTooFewDisks {
+                node,
+                disks,
+                required,
+            });
+        }
+        Ok(())
     }
 
     /// A leader has changed who votes: whoever does for the first time, and a majority, have stored an entry that it
