@@ -410,12 +410,21 @@ impl Node {
 
     /// When [`Input::Tick`] is due, the last having come at `last`. Every input and every round of work may change it.
     pub(crate) fn tick_due(&self, last: Duration) -> Duration {
-        if self.shutdown.is_some() || self.is_installing() || !self.replica.leads_itself_alone() {
+        let rests = self.shutdown.is_none()
+            && !self.is_installing()
+            && self.replica.leads_itself_alone()
+            && !self.has_deadlines();
+        if !rests {
             return last + TICK;
         }
         let rest = last + TICK_ALONE;
         let group = self.groups.next_due().unwrap_or(rest);
         rest.min(group.max(last + TICK))
+    }
+
+    fn has_deadlines(&self) -> bool {
+        let no_produce = self.requests.is_empty() && self.without_room.is_empty();
+        !no_produce || !self.voter_changes.is_empty()
     }
 
     /// Stands for election at once: a cluster of one has nobody to wait for.

@@ -81,6 +81,11 @@ impl Requests {
         self.open.insert(id, request);
     }
 
+    /// Whether none is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// What became of a proposal: the reply, unless it has to be on more disks first or was given at the deadline.
     pub(crate) fn decided(
         &mut self,

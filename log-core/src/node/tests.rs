@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::group::{self, GroupConfig, Join, JoinAbility, Profile, Protocol};
-use crate::ids::{GroupId, NodeId, TimestampMs};
+use crate::ids::{
+    GroupId, NodeId, PartitionIndex, TimestampMs, TopicId, TopicName, TopicPartition,
+};
+use crate::state::Produce;
 use crate::storage::{Identity, StorageConfig, recover};
 
 /// A node that is the only one, on a disk that is as quick as it is asked.
@@ -142,5 +145,31 @@ fn a_group_that_wants_to_be_woken_does_not_wait_for_a_node_that_rests() {
     assert_eq!(test.rest(), ms(25), "no two ticks come closer");
     test.now = ms(100);
     test.take(Input::Tick);
+    assert_eq!(test.rest(), ms(250));
+}
+
+#[test]
+fn the_deadline_of_a_request_does_not_wait_for_a_node_that_rests() {
+    let mut test = TestNode::leading();
+    let produce = Produce {
+        topic_id: TopicId(Uuid::from_u128(4)),
+        partition: TopicPartition {
+            topic: TopicName::parse("an-alert").unwrap(),
+            partition: PartitionIndex(0),
+        },
+        batch: Bytes::new(),
+    };
+    let request = NodeRequest::Produce {
+        command: Command::Produce(produce),
+        until: Until::Applied,
+        deadline: ms(1_000),
+    };
+    let id = RequestId(1);
+    let mut effects = Vec::new();
+    test.node
+        .take(at(test.now), Input::Request { id, request }, &mut effects);
+    assert_eq!(test.rest(), ms(25), "it is not answered yet");
+
+    test.work();
     assert_eq!(test.rest(), ms(250));
 }

@@ -111,6 +111,11 @@ impl VoterChanges {
         });
     }
 
+    /// Whether no change is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// A tick: what waits is looked at again.
     pub(super) fn tick(&mut self) {
         if let Some(open) = self.queue.front_mut()
