@@ -9,14 +9,14 @@ use service_kit::error_value;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::replica_handle::ReplicaHandle;
+use super::node_handle::NodeHandle;
 
 /// Between two looks at the own disk. At a gigabyte a second the reserve must outlast one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks again and again until `stop`.
 pub(super) async fn watch(
-    replica: ReplicaHandle,
+    replica: NodeHandle,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     stop: CancellationToken,

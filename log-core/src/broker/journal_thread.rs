@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use crate::consensus::Persist;
 use crate::entry::HardState;
 use crate::ids::EntryIndex;
-use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
+use crate::node::group_commit::{GroupCommit, JournalEvent, JournalLine, JournalWrite};
 use crate::storage::{EntryLog, PendingCheckpoint};
 
 /// What the replica asks and the thread has not taken yet.
@@ -35,7 +35,7 @@ impl QueuedWrites {
     }
 
     /// What goes down next; none once all is done and nothing is asked any more. Waits for either.
-    fn next(&self) -> Option<JournalGroup> {
+    fn next(&self) -> Option<GroupCommit> {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let mut group = None;
         let waits = |line: &mut Line| {
@@ -60,14 +60,14 @@ impl JournalThread {
     /// What the system says when it has no thread to give.
     pub(super) fn start(
         log: EntryLog,
-        mut written: impl FnMut(Written) + Send + 'static,
+        mut written: impl FnMut(JournalEvent) + Send + 'static,
     ) -> std::io::Result<Self> {
         let waiting = Arc::new(QueuedWrites::default());
         let asked = Arc::clone(&waiting);
         let body = move || {
             let run = || run(log, &asked, &mut written);
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                written(Written::Panicked);
+                written(JournalEvent::Panicked);
             }
         };
         let thread = thread::Builder::new().name("journal".into()).spawn(body)?;
@@ -79,26 +79,26 @@ impl JournalThread {
 
     /// Puts a step in line.
     pub(super) fn persist(&self, step: Persist) {
-        self.ask(Job::Persist(step));
+        self.ask(JournalWrite::Persist(step));
     }
 
     /// Puts the promise that a checkpoint relies on to disk (rule 12: the journal first).
     pub(super) fn seal(&self, hard_state: HardState, captured: PendingCheckpoint) {
-        self.ask(Job::Seal(hard_state, captured));
+        self.ask(JournalWrite::Seal(hard_state, captured));
     }
 
     /// Lets go of what a durable checkpoint covers.
     pub(super) fn trim_before(&self, index: EntryIndex) {
-        self.ask(Job::TrimBefore(index));
+        self.ask(JournalWrite::TrimBefore(index));
     }
 
-    /// Lets the thread finish what waits. Its last word is [`Written::Ended`].
+    /// Lets the thread finish what waits. Its last word is [`JournalEvent::Ended`].
     pub(super) fn end(&mut self) {
         self.waiting.change(|line| line.ended = true);
     }
 
     /// Never waits for the disk. A thread that ended has said why; what it is asked then changes nothing.
-    fn ask(&self, job: Job) {
+    fn ask(&self, job: JournalWrite) {
         self.waiting.change(|line| line.jobs.join(job));
     }
 }
@@ -112,15 +112,15 @@ impl Drop for JournalThread {
     }
 }
 
-fn run(mut log: EntryLog, waiting: &QueuedWrites, mut written: &mut impl FnMut(Written)) {
+fn run(mut log: EntryLog, waiting: &QueuedWrites, mut written: &mut impl FnMut(JournalEvent)) {
     while let Some(group) = waiting.next() {
         if let Err(error) = group.write(&mut log, &mut written) {
-            return written(Written::Broken(error));
+            return written(JournalEvent::Broken(error));
         }
     }
     // With the last word the replica's thread may open the folder.
     drop(log);
-    written(Written::Ended);
+    written(JournalEvent::Ended);
 }
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
             then_send: Vec::new(),
         });
 
-        assert!(matches!(said.recv(), Ok(Written::Panicked)));
+        assert!(matches!(said.recv(), Ok(JournalEvent::Panicked)));
         assert!(said.recv().is_err());
     }
 }

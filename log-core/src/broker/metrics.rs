@@ -5,7 +5,7 @@ use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::replica_handle::ReplicaHandle;
+use super::node_handle::NodeHandle;
 use crate::consensus::Quorum;
 use crate::ids::EntryIndex;
 use crate::node::Leadership;
@@ -85,7 +85,7 @@ pub(super) async fn follow_applied(
 
 /// Shows what this node is to its cluster and how well the cluster is, until shutdown. On a follower the members are as a
 /// leader last told.
-pub(super) async fn follow_quorum(replica: ReplicaHandle, shutdown: CancellationToken) {
+pub(super) async fn follow_quorum(replica: NodeHandle, shutdown: CancellationToken) {
     let mut quorum = replica.quorum_changes();
     let mut leadership = replica.leadership_changes();
     loop {
@@ -99,7 +99,7 @@ pub(super) async fn follow_quorum(replica: ReplicaHandle, shutdown: Cancellation
     }
 }
 
-fn show_quorum(replica: &ReplicaHandle, quorum: &Quorum) {
+fn show_quorum(replica: &NodeHandle, quorum: &Quorum) {
     let leads = matches!(replica.leadership(), Leadership::Leader { .. });
     let own = quorum.member(replica.cluster().replica);
     let lag = own.map_or(0, |own| quorum.last.0.saturating_sub(own.matched.0));

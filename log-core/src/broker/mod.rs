@@ -17,12 +17,12 @@ mod journal_thread;
 mod listener;
 mod metrics;
 mod node;
+mod node_handle;
+mod node_thread;
 mod node_view;
 pub mod peers;
 mod readiness;
 mod registration;
-mod replica_handle;
-mod replica_thread;
 mod request_memory;
 mod request_outcome;
 pub mod restore;
@@ -49,16 +49,16 @@ use tracing::warn;
 
 pub use self::broker_stopped::BrokerStopped;
 pub use self::config::{Advertised, Config};
+pub use self::node_handle::NodeHandle;
 pub use self::readiness::Readiness;
-pub use self::replica_handle::ReplicaHandle;
 pub use self::start_error::StartError;
 
 use self::ending::Ending;
 use self::listener::Listener;
 use self::node::{Bootstrap, DataFolder, Node, NodeConfig};
+use self::node_thread::ClusterLinks;
 use self::peers::{PeerSettings, Peers};
 use self::registration::Addresses;
-use self::replica_thread::Neighbours;
 use self::service::Service;
 use crate::consensus::Message;
 use crate::node::due::Remembered;
@@ -343,7 +343,7 @@ async fn start_node(
             housekeeping: housekeeping(config),
         },
     };
-    let neighbours = Neighbours {
+    let neighbours = ClusterLinks {
         peers: peers.clone(),
         incoming,
         fetcher: peers.fetcher(Arc::clone(&world.disk), config.data.clone()),
@@ -451,7 +451,7 @@ fn serve_clients(
 /// Waits until this node leads, alone, and the cluster knows where its clients find it.
 async fn make_known(
     config: &Config,
-    replica: &ReplicaHandle,
+    replica: &NodeHandle,
     peers: &Peers,
     addresses: &Addresses,
     ending: &Ending,
@@ -474,7 +474,7 @@ async fn make_known(
 }
 
 /// Looks after every run of applied entries, and whenever who leads has changed.
-async fn until(replica: &ReplicaHandle, is: impl Fn(&ReplicaHandle) -> bool) {
+async fn until(replica: &NodeHandle, is: impl Fn(&NodeHandle) -> bool) {
     let mut applied = replica.applied();
     let mut leadership = replica.leadership_changes();
     while !is(replica) {
@@ -489,7 +489,7 @@ async fn until(replica: &ReplicaHandle, is: impl Fn(&ReplicaHandle) -> bool) {
 }
 
 /// A restarted node knows everybody from its checkpoint, and for a moment nobody who leads.
-fn is_led(replica: &ReplicaHandle) -> bool {
+fn is_led(replica: &NodeHandle) -> bool {
     match replica.leadership() {
         Leadership::Leader { .. } => true,
         Leadership::Starting => false,
@@ -498,7 +498,7 @@ fn is_led(replica: &ReplicaHandle) -> bool {
 }
 
 /// Whether clients can be told of every voter: one that asks earlier would take the cluster for a smaller one.
-fn is_all_known(replica: &ReplicaHandle) -> bool {
+fn is_all_known(replica: &NodeHandle) -> bool {
     let membership = replica.membership();
     let state = replica.state();
     let known: BTreeSet<_> = state

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::disk_watch;
 use super::ending::Ending;
+use super::node_handle::NodeHandle;
+use super::node_thread::{ClusterLinks, HeldFolder, Home, NodeThread};
 use super::node_view::{NodeView, Watches, now};
-use super::replica_handle::ReplicaHandle;
-use super::replica_thread::{HeldFolder, Home, Neighbours, ReplicaThread};
 use crate::ids::NodeId;
 use crate::node::assemble::place;
 use crate::node::{Input, Limits, NodeError, assemble};
@@ -74,8 +74,8 @@ impl DataFolder {
 
 /// A running node.
 pub(super) struct Node {
-    pub(super) handle: ReplicaHandle,
-    thread: ReplicaThread,
+    pub(super) handle: NodeHandle,
+    thread: NodeThread,
     /// Hung up once the folder is free.
     folder: oneshot::Receiver<()>,
 }
@@ -94,7 +94,7 @@ impl Node {
         config: NodeConfig,
         disk: &Arc<dyn Disk>,
         clock: Clock,
-        neighbours: Neighbours,
+        neighbours: ClusterLinks,
         ending: Arc<Ending>,
     ) -> Result<Self, NodeError> {
         let (folder, identity) = (data.path.as_path(), data.identity);
@@ -118,7 +118,7 @@ impl Node {
             shared,
             clock,
         };
-        let (handle, inputs) = ReplicaHandle::of(view.clone());
+        let (handle, inputs) = NodeHandle::of(view.clone());
         let (lock, released) = HeldFolder::new(data.lock);
         let home = Home {
             disk: Arc::clone(disk),
@@ -128,7 +128,7 @@ impl Node {
             identity,
             lock,
         };
-        let thread = ReplicaThread::start(machine, log, inputs, view, home, neighbours, ending)
+        let thread = NodeThread::start(machine, log, inputs, view, home, neighbours, ending)
             .map_err(NodeError::Thread)?;
         Ok(Self {
             handle,

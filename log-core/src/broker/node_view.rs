@@ -7,12 +7,12 @@ use tokio::sync::watch;
 
 use crate::consensus::{Membership, Quorum};
 use crate::ids::{EntryIndex, LeaderEpoch, TimestampMs};
-use crate::node::{Leadership, Node, Now, Published, Shared};
+use crate::node::{Leadership, Node, Now, Published, SharedView};
 
 /// What other threads see of the node. Clones see the same.
 #[derive(Clone)]
 pub(super) struct NodeView {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedView>,
     pub(super) watches: Arc<Watches>,
     pub(super) clock: Clock,
 }

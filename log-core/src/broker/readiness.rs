@@ -5,7 +5,7 @@ use serde::Serialize;
 use service_kit::admin;
 use tokio::sync::watch;
 
-use super::replica_handle::ReplicaHandle;
+use super::node_handle::NodeHandle;
 use crate::node::Leadership;
 use crate::node::clocks::ClockReason;
 
@@ -37,7 +37,7 @@ enum Stage {
     /// Its replica does not run yet, for this reason.
     Waiting(String),
     /// It takes part.
-    Running(ReplicaHandle),
+    Running(NodeHandle),
 }
 
 impl Default for Readiness {
@@ -99,7 +99,7 @@ impl Readiness {
         self.0.send_replace(Stage::Waiting(reason.into()));
     }
 
-    pub(super) fn run(&self, replica: ReplicaHandle) {
+    pub(super) fn run(&self, replica: NodeHandle) {
         self.0.send_replace(Stage::Running(replica));
     }
 }

@@ -6,8 +6,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use super::config::Advertised;
+use super::node_handle::NodeHandle;
 use super::peers::Peers;
-use super::replica_handle::ReplicaHandle;
 use crate::node::{Leadership, ProposeError};
 use crate::state::listener::PEER;
 use crate::state::{Command, FeatureLevel, Listener, RegisterNode, RegisteredNode};
@@ -29,7 +29,7 @@ pub(super) struct Addresses {
 }
 
 /// Tells the cluster where this node is found, unless it knows already. Waits for a leader to tell it to.
-pub(super) async fn register(replica: &ReplicaHandle, peers: &Peers, addresses: &Addresses) {
+pub(super) async fn register(replica: &NodeHandle, peers: &Peers, addresses: &Addresses) {
     let mut leadership = replica.leadership_changes();
     while !is_known(replica, addresses) {
         leadership.mark_unchanged();
@@ -47,7 +47,7 @@ pub(super) async fn register(replica: &ReplicaHandle, peers: &Peers, addresses: 
 }
 
 /// The same again and again: an older process of this node may have told the cluster otherwise.
-pub(super) async fn stay_registered(replica: ReplicaHandle, peers: Peers, addresses: Addresses) {
+pub(super) async fn stay_registered(replica: NodeHandle, peers: Peers, addresses: Addresses) {
     loop {
         register(&replica, &peers, &addresses).await;
         while is_known(&replica, &addresses) {
@@ -56,7 +56,7 @@ pub(super) async fn stay_registered(replica: ReplicaHandle, peers: Peers, addres
     }
 }
 
-fn is_known(replica: &ReplicaHandle, addresses: &Addresses) -> bool {
+fn is_known(replica: &NodeHandle, addresses: &Addresses) -> bool {
     let state = replica.state();
     let ours = state
         .nodes()
@@ -91,11 +91,7 @@ fn listeners(addresses: &Addresses) -> Vec<Listener> {
     std::iter::once(clients).chain(peers).collect()
 }
 
-async fn propose(
-    replica: &ReplicaHandle,
-    peers: &Peers,
-    addresses: &Addresses,
-) -> Result<(), String> {
+async fn propose(replica: &NodeHandle, peers: &Peers, addresses: &Addresses) -> Result<(), String> {
     // A node that is no member is not looked for. It may be a node that was replaced and does not know it yet.
     if !replica.membership().has(replica.cluster().replica) {
         return Err("this node is no member".to_owned());

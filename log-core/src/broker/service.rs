@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer_memory::AnswerMemory;
 use super::config::{Advertised, Config};
+use super::node_handle::NodeHandle;
 use super::peers::Peers;
 use super::registration;
-use super::replica_handle::ReplicaHandle;
 use super::unserved_requests::UnservedRequests;
 use crate::ids::NodeId;
 use crate::node::{Outcome, ProposeError};
@@ -22,7 +22,7 @@ pub(super) use super::peers::PendingNode;
 pub(super) struct Service {
     config: Config,
     advertised: Advertised,
-    replica: ReplicaHandle,
+    replica: NodeHandle,
     peers: Peers,
     clock: Clock,
     shutdown: CancellationToken,
@@ -53,7 +53,7 @@ impl Service {
     pub(super) fn new(
         config: Config,
         advertised: Advertised,
-        replica: ReplicaHandle,
+        replica: NodeHandle,
         peers: Peers,
         clock: Clock,
         shutdown: CancellationToken,
@@ -93,7 +93,7 @@ impl Service {
         &self.advertised
     }
 
-    pub(super) fn replica(&self) -> &ReplicaHandle {
+    pub(super) fn replica(&self) -> &NodeHandle {
         &self.replica
     }
 
@@ -118,7 +118,7 @@ impl Service {
     /// Has the leader carry a command out.
     ///
     /// # Errors
-    /// As [`ReplicaHandle::propose`]; [`ProposeError::OutcomeUnknown`] when the way to the leader broke.
+    /// As [`NodeHandle::propose`]; [`ProposeError::OutcomeUnknown`] when the way to the leader broke.
     pub(super) async fn forward(&self, command: Command) -> Result<Outcome, ProposeError> {
         self.peers.forward(command).await
     }

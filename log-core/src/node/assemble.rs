@@ -11,7 +11,7 @@ use super::node_error::NodeError;
 use super::now::Now;
 use super::partition_bound::PartitionBound;
 use super::replica::Replica;
-use super::view::{Cluster, Shared};
+use super::view::{Cluster, SharedView};
 use crate::consensus::{Driver, Membership, Restored, Timing};
 use crate::group::GroupConfig;
 use crate::ids::{EntryIndex, LeaderEpoch};
@@ -40,10 +40,10 @@ pub(crate) fn assemble(
     identity: &Identity,
     recovered: Recovered,
     now: Now,
-) -> Result<(Node, Arc<Shared>, EntryLog), NodeError> {
+) -> Result<(Node, Arc<SharedView>, EntryLog), NodeError> {
     let parts = Parts::read(folder, identity, recovered)?;
     let clocks = Clocks::from(parts.state.clock(), now.elapsed);
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedView {
         clocks,
         state: RwLock::new(parts.state),
         partitions: RwLock::new(Arc::new(parts.partitions)),

@@ -37,7 +37,7 @@ struct Seen {
     records: [Option<i64>; 2],
     records_since: Duration,
     peers: BTreeMap<ReplicaId, Known>,
-    waiting: Option<Waiting>,
+    waiting: Option<RetentionBacklog>,
     warned: BTreeMap<&'static str, Duration>,
 }
 
@@ -50,7 +50,7 @@ struct Known {
 
 /// What would be deleted if all time counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Waiting {
+pub(crate) struct RetentionBacklog {
     /// Partitions with records beyond their retention by the wall clock, and not by the time that leaders lived through.
     pub(crate) partitions: usize,
     /// How much time that is, in milliseconds.
@@ -65,7 +65,7 @@ pub(crate) enum ClockReason {
     /// The clock of another node differs from this one's, by so many milliseconds at most.
     NodesDiffer(i64),
     /// Records wait for an operator's word.
-    RetentionWaits(Waiting),
+    RetentionWaits(RetentionBacklog),
 }
 
 impl ClockReason {
@@ -161,7 +161,7 @@ impl Clocks {
     }
 
     /// Notes what retention would delete if all time counted.
-    pub(crate) fn note_waiting(&self, waiting: Option<Waiting>, now: Now) {
+    pub(crate) fn note_waiting(&self, waiting: Option<RetentionBacklog>, now: Now) {
         let waiting = waiting.filter(|waiting| TELL_MS_MIN <= waiting.unwitnessed_ms);
         let mut seen = self.seen();
         seen.waiting = waiting;
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn retention_that_waits_is_a_reason_unless_it_waits_for_minutes_only() {
         let (clocks, clock) = clocks();
-        let waiting = |unwitnessed_ms| Waiting {
+        let waiting = |unwitnessed_ms| RetentionBacklog {
             partitions: 2,
             unwitnessed_ms,
         };

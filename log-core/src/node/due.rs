@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::clocks::Waiting;
+use super::clocks::RetentionBacklog;
 use super::now::Now;
 use super::retention::{self, Ages, Retention};
-use super::view::Shared;
+use super::view::SharedView;
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::state::{
     Command, ExpireOffsets, ExpireProducers, ExpireTransactionalIds, LogStartCause, MoveLogStart,
@@ -31,18 +31,18 @@ pub(crate) struct DueRecords {
     /// What is to be deleted.
     pub(crate) moves: Vec<(TopicPartition, MoveLogStart)>,
     /// What would be if all time counted.
-    pub(crate) waiting: Option<Waiting>,
+    pub(crate) waiting: Option<RetentionBacklog>,
 }
 
 /// A partition and what is kept of it.
-struct Kept {
+struct RetainedPartition {
     topic_id: TopicId,
     place: TopicPartition,
     retention: Retention,
 }
 
 /// The records that retention gives up now.
-pub(crate) fn records(shared: &Shared, now: Now) -> DueRecords {
+pub(crate) fn records(shared: &SharedView, now: Now) -> DueRecords {
     let (now, jumps) = shared.command_time(now.elapsed);
     let all_passed = jumps.dismissed_only();
     let partitions = shared.partitions();
@@ -74,7 +74,7 @@ pub(crate) fn records(shared: &Shared, now: Now) -> DueRecords {
             moves.push((kept.place, command));
         }
     }
-    let waiting = (0 < waiting).then_some(Waiting {
+    let waiting = (0 < waiting).then_some(RetentionBacklog {
         partitions: waiting,
         unwitnessed_ms: jumps.open_ms(),
     });
@@ -83,7 +83,7 @@ pub(crate) fn records(shared: &Shared, now: Now) -> DueRecords {
 
 /// Whether the command would change anything. Where all records of the last segment are too old its file stays, and the
 /// answer would be the same at every check.
-fn moves_log_start(shared: &Shared, place: &TopicPartition, offset: Offset) -> bool {
+fn moves_log_start(shared: &SharedView, place: &TopicPartition, offset: Offset) -> bool {
     let state = shared.state.read();
     let state = state.expect("a broken invariant stops the broker");
     let partition = state.partition(place);
@@ -91,7 +91,7 @@ fn moves_log_start(shared: &Shared, place: &TopicPartition, offset: Offset) -> b
 }
 
 /// The partitions whose retention has a limit.
-fn limited(state: &State) -> Vec<Kept> {
+fn limited(state: &State) -> Vec<RetainedPartition> {
     let of_topic = state.topics().flat_map(|(name, topic)| {
         let settings = topic.config().settings();
         let retention = Retention {
@@ -100,7 +100,7 @@ fn limited(state: &State) -> Vec<Kept> {
         };
         let kept = move |index| {
             let place = TopicPartition::new(name.clone(), index);
-            Kept {
+            RetainedPartition {
                 topic_id: topic.id(),
                 place,
                 retention,
@@ -114,7 +114,7 @@ fn limited(state: &State) -> Vec<Kept> {
 }
 
 /// Whether a transaction is open for longer than its producer said.
-pub(crate) fn transactions(shared: &Shared, now: Now) -> Option<Command> {
+pub(crate) fn transactions(shared: &SharedView, now: Now) -> Option<Command> {
     let (now, _) = shared.command_time(now.elapsed);
     let state = shared.state.read();
     let state = state.expect("a broken invariant stops the broker");
@@ -123,7 +123,7 @@ pub(crate) fn transactions(shared: &Shared, now: Now) -> Option<Command> {
 }
 
 /// What is forgotten once it was unused for long.
-pub(crate) fn unused(shared: &Shared, remembered: Remembered, now: Now) -> [Command; 3] {
+pub(crate) fn unused(shared: &SharedView, remembered: Remembered, now: Now) -> [Command; 3] {
     let (now, jumps) = shared.command_time(now.elapsed);
     let before = |kept: Duration| {
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);

@@ -13,14 +13,14 @@ use crate::storage::{EntryLog, EntryLogError, PendingCheckpoint, Synced};
 const WRITE_BYTES_MAX: usize = 4 << 20;
 
 /// What the journal is asked.
-pub(crate) enum Job {
+pub(crate) enum JournalWrite {
     Persist(Persist),
     Seal(HardState, PendingCheckpoint),
     TrimBefore(EntryIndex),
 }
 
 /// What it says.
-pub(crate) enum Written {
+pub(crate) enum JournalEvent {
     /// This step and all before it are on disk; these messages may leave.
     Persisted {
         /// The step's number.
@@ -43,16 +43,16 @@ pub(crate) enum Written {
 /// leader beyond what its disk is behind (`replica`).
 #[derive(Default)]
 pub(crate) struct JournalLine {
-    groups: VecDeque<JournalGroup>,
+    groups: VecDeque<GroupCommit>,
 }
 
 impl JournalLine {
     /// Joins a job to those that wait.
-    pub(crate) fn join(&mut self, job: Job) {
+    pub(crate) fn join(&mut self, job: JournalWrite) {
         match self.groups.back_mut() {
             Some(last) if last.bytes < WRITE_BYTES_MAX => last.add(job),
             Some(_) | None => {
-                let mut group = JournalGroup::default();
+                let mut group = GroupCommit::default();
                 group.add(job);
                 self.groups.push_back(group);
             }
@@ -60,14 +60,14 @@ impl JournalLine {
     }
 
     /// What goes down next.
-    pub(crate) fn next(&mut self) -> Option<JournalGroup> {
+    pub(crate) fn next(&mut self) -> Option<GroupCommit> {
         self.groups.pop_front()
     }
 }
 
 /// What goes down together.
 #[derive(Default)]
-pub(crate) struct JournalGroup {
+pub(crate) struct GroupCommit {
     number: Option<u64>,
     entries: Vec<Entry>,
     /// Of the entries' payloads.
@@ -78,15 +78,15 @@ pub(crate) struct JournalGroup {
     trim: Option<EntryIndex>,
 }
 
-impl JournalGroup {
-    fn add(&mut self, job: Job) {
+impl GroupCommit {
+    fn add(&mut self, job: JournalWrite) {
         match job {
-            Job::TrimBefore(index) => self.trim = Some(index),
-            Job::Seal(hard_state, captured) => {
+            JournalWrite::TrimBefore(index) => self.trim = Some(index),
+            JournalWrite::Seal(hard_state, captured) => {
                 self.hard_state = Some(hard_state);
                 self.sealed.push(captured);
             }
-            Job::Persist(step) => self.add_step(step),
+            JournalWrite::Persist(step) => self.add_step(step),
         }
     }
 
@@ -125,17 +125,17 @@ impl JournalGroup {
     pub(crate) fn write(
         self,
         log: &mut EntryLog,
-        written: &mut impl FnMut(Written),
+        written: &mut impl FnMut(JournalEvent),
     ) -> Result<(), EntryLogError> {
         if !self.entries.is_empty() || self.hard_state.is_some() {
             log.write(&self.entries, self.hard_state.as_ref())?;
             let synced = log.sync()?;
             self.sealed
                 .into_iter()
-                .for_each(|captured| written(Written::Sealed(captured, synced)));
+                .for_each(|captured| written(JournalEvent::Sealed(captured, synced)));
         }
         if let Some(number) = self.number {
-            written(Written::Persisted {
+            written(JournalEvent::Persisted {
                 number,
                 then_send: self.then_send,
             });
@@ -157,14 +157,14 @@ mod tests {
     use crate::entry::EntryKind;
     use crate::ids::LeaderEpoch;
 
-    fn step(number: u64, bytes: usize, then_send: Vec<Message>) -> Job {
+    fn step(number: u64, bytes: usize, then_send: Vec<Message>) -> JournalWrite {
         let entry = Entry {
             index: EntryIndex(number),
             epoch: LeaderEpoch(1),
             kind: EntryKind::Command,
             payload: Bytes::from(vec![0; bytes]),
         };
-        Job::Persist(Persist {
+        JournalWrite::Persist(Persist {
             number,
             entries: vec![entry],
             hard_state: None,

@@ -15,7 +15,7 @@ use super::input::GroupRequest;
 use super::propose_error::{Outcome, ProposeError};
 use super::recorded_group;
 use super::reply::NodeReply;
-use super::view::Shared;
+use super::view::SharedView;
 use crate::group::{
     self, Caller, Group, GroupConfig, GroupError, Input, Overview, RecordId, Response,
 };
@@ -111,7 +111,7 @@ impl GroupCoordinator {
     pub(crate) fn resume_some(
         &mut self,
         now: Duration,
-        shared: &Shared,
+        shared: &SharedView,
         effects: &mut Vec<Effect>,
     ) {
         let Some(from) = self.unresumed.take() else {
@@ -142,7 +142,7 @@ impl GroupCoordinator {
         &mut self,
         now: Duration,
         id: &GroupId,
-        shared: &Shared,
+        shared: &SharedView,
         effects: &mut Vec<Effect>,
     ) {
         if self.unresumed.is_none() || self.groups.contains_key(id) {
@@ -176,7 +176,7 @@ impl GroupCoordinator {
         now: Duration,
         id: RequestId,
         request: GroupRequest,
-        shared: &Shared,
+        shared: &SharedView,
         effects: &mut Vec<Effect>,
     ) {
         if self.epoch.is_none() {
@@ -236,7 +236,7 @@ impl GroupCoordinator {
         }
     }
 
-    fn list(&self, shared: &Shared) -> Vec<(GroupId, Overview)> {
+    fn list(&self, shared: &SharedView) -> Vec<(GroupId, Overview)> {
         let resumed = self.groups.iter();
         let mut listed: BTreeMap<_, _> = resumed
             .map(|(id, known)| (id.clone(), known.group.overview()))

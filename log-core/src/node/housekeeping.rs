@@ -12,7 +12,7 @@ use super::group_coordinator::GroupCoordinator;
 use super::housework::{Housekept, Housework};
 use super::now::Now;
 use super::propose_error::{AppliedOutcome, ProposeError};
-use super::view::Shared;
+use super::view::SharedView;
 use crate::consensus::Membership;
 use crate::ids::GroupId;
 use crate::state::{Command, DeleteGroup, FeatureLevel, RaiseFeatureLevel, Response, Topic};
@@ -78,7 +78,7 @@ pub(super) struct Housekeeping {
 
 /// What housekeeping looks at.
 pub(super) struct Household<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a SharedView,
     pub(super) membership: &'a Membership,
     pub(super) groups: &'a GroupCoordinator,
     /// Whether this node leads.

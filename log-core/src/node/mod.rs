@@ -52,7 +52,7 @@ pub(crate) use self::published::Published;
 pub(crate) use self::replica::{ReplicaError, perform};
 pub(crate) use self::reply::NodeReply;
 pub(crate) use self::requests::{Requests, Until};
-pub(crate) use self::view::Shared;
+pub(crate) use self::view::SharedView;
 pub use self::view::{Cluster, Leadership};
 pub(crate) use self::voter_change::{Reached, VoterChange, VoterChangeError};
 
@@ -91,13 +91,13 @@ pub(crate) struct Node {
     requests: Requests,
     /// Produces that find no room: a majority is to confirm that this node leads, before they are refused for good.
     without_room: BTreeMap<RequestId, OpenProduce>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedView>,
     installation: Option<Installation>,
     shutdown: Option<Shutdown>,
 }
 
 impl Node {
-    fn new(replica: Replica, limits: Limits, shared: Arc<Shared>, now: Now) -> Self {
+    fn new(replica: Replica, limits: Limits, shared: Arc<SharedView>, now: Now) -> Self {
         Self {
             replica,
             groups: GroupCoordinator::new(limits.groups),

@@ -46,7 +46,7 @@ impl Publisher {
         self.news.membership = Some(members);
     }
 
-    pub(super) fn show_quorum(&mut self, quorum: Quorum) {
+    pub(super) fn publish_quorum(&mut self, quorum: Quorum) {
         if *self.quorum != quorum {
             self.quorum = Arc::new(quorum);
             self.news.quorum = Some(Arc::clone(&self.quorum));

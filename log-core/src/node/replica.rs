@@ -21,7 +21,7 @@ use super::now::Now;
 use super::propose_error::{AppliedOutcome, Outcome, ProposeError};
 use super::published::Publisher;
 use super::reply::NodeReply;
-use super::view::{Leadership, Shared};
+use super::view::{Leadership, SharedView};
 use crate::consensus::followers::Followers;
 use crate::consensus::leader_disk::{LeaderDisk, Verdict};
 use crate::consensus::{
@@ -76,7 +76,7 @@ pub(super) enum Proposer {
 pub(super) struct Replica {
     driver: Driver,
     membership: Membership,
-    shared: Arc<Shared>,
+    shared: Arc<SharedView>,
     applied: EntryIndex,
     applied_epoch: LeaderEpoch,
     proposed: BTreeMap<EntryIndex, (LeaderEpoch, Proposer)>,
@@ -102,7 +102,7 @@ impl Replica {
     pub(super) fn new(
         driver: Driver,
         membership: Membership,
-        shared: Arc<Shared>,
+        shared: Arc<SharedView>,
         applied: (EntryIndex, LeaderEpoch),
         checkpoint_bytes: u64,
     ) -> Self {
@@ -481,7 +481,7 @@ impl Replica {
         };
         // Lost and won again in one round is lost all the same.
         if leads.is_none() || (self.led.is_some() && self.led != leads) {
-            self.let_askers_go(effects);
+            self.fail_pending_proposals(effects);
         }
         if leads.is_some() && self.led != leads {
             self.followers.begin();
@@ -490,7 +490,7 @@ impl Replica {
         self.led = leads;
         if matches!(now, Leadership::Leader { .. }) && self.publisher.is_new(now) {
             // Whoever hears that this replica leads asks next who is in sync.
-            self.show_quorum();
+            self.publish_quorum();
         }
         self.publisher.leadership(now);
         self.tell_of_leader(now);
@@ -512,11 +512,11 @@ impl Replica {
     }
 
     /// Leadership is lost: what was proposed may still be committed by the next leader, or not.
-    fn let_askers_go(&mut self, effects: &mut Vec<Effect>) {
+    fn fail_pending_proposals(&mut self, effects: &mut Vec<Effect>) {
         for (_, proposer) in std::mem::take(&mut self.proposed).into_values() {
             self.tell(proposer, Err(ProposeError::OutcomeUnknown), effects);
         }
-        self.let_readers_go(effects);
+        self.fail_pending_reads(effects);
     }
 
     pub(super) fn persisted(&mut self, number: u64) {
@@ -529,17 +529,17 @@ impl Replica {
         self.driver.tick();
         self.followers.tick();
         if !self.is_leading() {
-            return self.let_snapshot_go(effects);
+            return self.release_snapshot(effects);
         }
-        self.leave_leading_to_a_better_disk();
+        self.step_down_on_slow_disk();
         self.follow_snapshots(effects);
-        self.show_quorum();
+        self.publish_quorum();
         self.trim(effects);
     }
 
     /// Heart-beats do not wait for the disk, so a leader whose disk is slow or hangs would lead on, and hold up every
     /// acknowledgement.
-    fn leave_leading_to_a_better_disk(&mut self) {
+    fn step_down_on_slow_disk(&mut self) {
         let followers = self.driver.followers();
         let (me, now) = (self.me(), self.followers.now());
         match self
@@ -566,11 +566,11 @@ impl Replica {
     /// A leader says who decides. One of an older epoch is no news; a leader knows better.
     pub(super) fn hear_quorum(&mut self, told: Quorum) {
         if self.leads().is_none() && self.publisher.quorum().epoch <= told.epoch {
-            self.publisher.show_quorum(told);
+            self.publisher.publish_quorum(told);
         }
     }
 
-    fn show_quorum(&mut self) {
+    fn publish_quorum(&mut self) {
         let quorum = Quorum {
             leader: Some(self.me()),
             epoch: self.driver.epoch(),
@@ -582,7 +582,7 @@ impl Replica {
                 &self.driver.followers(),
             ),
         };
-        self.publisher.show_quorum(quorum);
+        self.publisher.publish_quorum(quorum);
     }
 }
 

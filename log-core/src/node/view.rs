@@ -39,7 +39,7 @@ pub struct Cluster {
 }
 
 /// What handlers may look at while the node changes it. Who leads, who decides and how far it is are published instead.
-pub(crate) struct Shared {
+pub(crate) struct SharedView {
     pub(crate) state: RwLock<State>,
     /// Others take the place of these when a snapshot is installed.
     pub(crate) partitions: RwLock<Arc<Partitions>>,
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) clocks: Clocks,
 }
 
-impl Shared {
+impl SharedView {
     /// The state as of the last applied entry. A short lock on plain data.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
         let state = self.state.read();

@@ -17,7 +17,7 @@ use super::now::Now;
 use super::propose_error::{AppliedOutcome, ProposeError};
 use super::replica::{Proposer, Replica};
 use super::reply::NodeReply;
-use super::view::Shared;
+use super::view::SharedView;
 use super::voter_change::{Reached, VoterChange, VoterChangeError};
 use crate::consensus::voter_plan::{
     Admission, Members, Removal, RemovalRefused, admission, is_on, is_on_a_majority, removal,
@@ -86,7 +86,7 @@ enum Proof {
 pub(super) struct Leader<'a> {
     pub(super) now: Now,
     pub(super) replica: &'a mut Replica,
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a SharedView,
     /// The epoch that this node leads.
     pub(super) leads: Option<LeaderEpoch>,
 }

@@ -19,7 +19,7 @@ use super::named_partition::{TopicKey, find_by};
 use super::proposal::{ErrorResponse, deadline};
 use crate::broker::error_code::{ErrorScope, not_leading, of_invalid_batch, of_propose_error};
 use crate::broker::metrics;
-use crate::broker::replica_handle::{Pending, ReplicaHandle};
+use crate::broker::node_handle::{NodeHandle, Pending};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::Service;
 use crate::node::{ProposeError, Until};
@@ -45,7 +45,7 @@ enum Acks {
 
 /// A produce request whose batches are in line.
 pub(in crate::broker) struct Proposed {
-    replica: ReplicaHandle,
+    replica: NodeHandle,
     acks: Acks,
     /// What a client is told of the leader when this node is not it.
     leader: Option<LeaderHint>,
@@ -54,13 +54,13 @@ pub(in crate::broker) struct Proposed {
 }
 
 /// A topic by name and id, and what became of the batch of each of its partitions, by index.
-type ProposedTopic = ((TopicName, Uuid), Vec<(i32, Begun)>);
+type ProposedTopic = ((TopicName, Uuid), Vec<(i32, BatchResult)>);
 
 /// One partition's batch: on its way, or refused at once.
-type Begun = Result<Underway, ErrorResponse>;
+type BatchResult = Result<PendingBatch, ErrorResponse>;
 
 /// A batch that was not refused.
-enum Underway {
+enum PendingBatch {
     /// It is in line.
     Proposed {
         pending: Pending,
@@ -136,7 +136,7 @@ async fn begin(
     partition: i32,
     records: Option<Bytes>,
     deadline: Duration,
-) -> Begun {
+) -> BatchResult {
     if let Some(code) = not_leading(service.replica().leadership(), ErrorScope::Partition) {
         return Err(code.into());
     }
@@ -150,12 +150,12 @@ async fn begin(
     metrics::produced(produce.batch.len());
     // Where the disks are so slow that each try outlasts the request, a try would be answered by the next one, for ever.
     if let Some(stored) = stored_before(service.replica(), &produce, until) {
-        return Ok(Underway::Stored(stored));
+        return Ok(PendingBatch::Stored(stored));
     }
     let wait = deadline.saturating_sub(service.clock().elapsed());
     let in_line = service.replica().produce(produce.clone(), until, deadline);
     match timeout(wait, in_line).await {
-        Ok(pending) => Ok(Underway::Proposed {
+        Ok(pending) => Ok(PendingBatch::Proposed {
             pending: pending.map_err(unproposed)?,
             produce,
             until,
@@ -310,17 +310,17 @@ impl ErrorResponse {
 
 /// An earlier try of the batch that is applied, and so on the disks of a majority. Where more disks are asked for, only
 /// its entry could tell whether it is on them.
-fn stored_before(replica: &ReplicaHandle, produce: &Produce, until: Until) -> Option<Produced> {
+fn stored_before(replica: &NodeHandle, produce: &Produce, until: Until) -> Option<Produced> {
     match until.beyond_a_majority(&replica.membership()) {
         None => replica.state().stored(produce),
         Some(_) => None,
     }
 }
 
-async fn settle(replica: &ReplicaHandle, begun: Begun) -> Result<Produced, ErrorResponse> {
+async fn settle(replica: &NodeHandle, begun: BatchResult) -> Result<Produced, ErrorResponse> {
     let (pending, produce, until) = match begun? {
-        Underway::Stored(produced) => return Ok(produced),
-        Underway::Proposed {
+        PendingBatch::Stored(produced) => return Ok(produced),
+        PendingBatch::Proposed {
             pending,
             produce,
             until,

@@ -15,7 +15,7 @@ use super::handshake::{ExpectedPeer, Purpose};
 use super::metrics;
 use super::registry::PeerRegistry;
 use super::send_queue::{Full, SendQueue};
-use crate::broker::replica_handle::ReplicaHandle;
+use crate::broker::node_handle::NodeHandle;
 use crate::consensus::{Message, encode_message};
 use crate::ids::ReplicaId;
 
@@ -42,7 +42,7 @@ impl PeerRegistry {
     }
 
     /// Opens the link to each other member, before there is anything to say: an election must not wait for it.
-    pub(super) async fn stay_linked(self: Arc<Self>, replica: ReplicaHandle) {
+    pub(super) async fn stay_linked(self: Arc<Self>, replica: NodeHandle) {
         let mut changes = replica.membership_changes();
         loop {
             let members = changes.borrow_and_update().clone();

@@ -51,7 +51,7 @@ pub(in crate::broker) use self::snapshot_fetcher::SnapshotFetcher;
 use self::listener::PeerListener;
 use self::local_node::LocalNode;
 use self::registry::PeerRegistry;
-use super::replica_handle::ReplicaHandle;
+use super::node_handle::NodeHandle;
 use crate::consensus::Message;
 use crate::node::{Outcome, ProposeError};
 use crate::state::Command;
@@ -110,7 +110,7 @@ impl Peers {
     }
 
     /// From now on the members are those that the log says, and questions about it are answered.
-    pub(in crate::broker) fn attach(&self, replica: ReplicaHandle) {
+    pub(in crate::broker) fn attach(&self, replica: NodeHandle) {
         if let Some(registry) = &self.registry {
             registry.attach(replica.clone());
             registry.spawn(Arc::clone(registry).stay_linked(replica));

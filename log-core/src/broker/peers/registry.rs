@@ -15,7 +15,7 @@ use super::pending_nodes::PendingNodes;
 use super::rpc::Status;
 use super::send_queue::SendQueue;
 use super::sender_lease::SenderLeases;
-use crate::broker::replica_handle::ReplicaHandle;
+use crate::broker::node_handle::NodeHandle;
 use crate::consensus::Message;
 use crate::ids::{ReplicaId, TimestampMs};
 use crate::node::Leadership;
@@ -33,7 +33,7 @@ pub(super) struct PeerRegistry {
     pub(super) runtime: Handle,
     pub(super) stop: CancellationToken,
     /// There once the node is part of a cluster and its replica runs.
-    replica: OnceLock<ReplicaHandle>,
+    replica: OnceLock<NodeHandle>,
     queues: Mutex<BTreeMap<ReplicaId, Arc<SendQueue>>>,
 }
 
@@ -69,14 +69,14 @@ impl PeerRegistry {
     }
 
     /// From now on questions about the log are answered, and the members are those that the log says.
-    pub(super) fn attach(&self, replica: ReplicaHandle) {
+    pub(super) fn attach(&self, replica: NodeHandle) {
         assert!(
             self.replica.set(replica).is_ok(),
             "a node has one replica for all its life"
         );
     }
 
-    pub(super) fn replica(&self) -> Option<&ReplicaHandle> {
+    pub(super) fn replica(&self) -> Option<&NodeHandle> {
         self.replica.get()
     }
 
@@ -119,7 +119,7 @@ impl PeerRegistry {
     }
 
     pub(super) fn addresses_of(&self, replica: ReplicaId) -> Vec<String> {
-        let state = self.replica().map(ReplicaHandle::state);
+        let state = self.replica().map(NodeHandle::state);
         self.book
             .addresses_of(replica, &self.local, state.as_deref())
     }

@@ -12,7 +12,7 @@ use super::local_node::LocalNode;
 use super::registry::PeerRegistry;
 use super::rpc::{self, ForwardedCommand, NodeInfoReply, PeerRequest, PeerResponse};
 use super::rpc_server::SETTLED_WITHIN;
-use crate::broker::replica_handle::ReplicaHandle;
+use crate::broker::node_handle::NodeHandle;
 use crate::ids::{NodeId, ReplicaId};
 use crate::node::{Leadership, Outcome, ProposeError};
 use crate::state::Command;
@@ -138,7 +138,7 @@ pub(super) async fn forward(
     }
 }
 
-fn replica_of(replica: &ReplicaHandle, node: NodeId) -> Option<ReplicaId> {
+fn replica_of(replica: &NodeHandle, node: NodeId) -> Option<ReplicaId> {
     let state = replica.state();
     let found = state.nodes().find(|(id, _)| *id == node);
     found.map(|(_, node)| node.replica)

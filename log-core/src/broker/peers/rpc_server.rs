@@ -11,7 +11,7 @@ use super::registry::PeerRegistry;
 use super::rpc::{
     ForwardResult, ForwardedCommand, NodeInfo, NodeInfoReply, PeerRequest, PeerResponse,
 };
-use crate::broker::replica_handle::{ChunkError, ReplicaHandle};
+use crate::broker::node_handle::{ChunkError, NodeHandle};
 use crate::ids::{EntryIndex, ReplicaId};
 use crate::node::ProposeError;
 use crate::state::Command;
@@ -48,7 +48,7 @@ fn introduce(registry: &PeerRegistry, peer: &Name, who: &NodeInfo) -> PeerRespon
     if (who.node, who.replica) != (peer.node, peer.replica) {
         return PeerResponse::Unable;
     }
-    let membership = registry.replica().map(ReplicaHandle::membership);
+    let membership = registry.replica().map(NodeHandle::membership);
     let admitted = membership.is_some_and(|members| members.has(who.replica));
     if admitted || who.formed.is_some() {
         registry.pending.forget(who.replica);
@@ -61,11 +61,7 @@ fn introduce(registry: &PeerRegistry, peer: &Name, who: &NodeInfo) -> PeerRespon
     })
 }
 
-async fn settle(
-    replica: &ReplicaHandle,
-    peer: &Name,
-    forwarded: ForwardedCommand,
-) -> ForwardResult {
+async fn settle(replica: &NodeHandle, peer: &Name, forwarded: ForwardedCommand) -> ForwardResult {
     let command = forwarded.into_command();
     if !may_ask(replica, peer, &command) {
         return ForwardResult::NotLeader;
@@ -77,7 +73,7 @@ async fn settle(
 
 /// A node registers itself and no other, only while it is a member, and not in the place of another member: one that was
 /// replaced and does not know it yet must not take its successor's place.
-fn may_ask(replica: &ReplicaHandle, peer: &Name, command: &Command) -> bool {
+fn may_ask(replica: &NodeHandle, peer: &Name, command: &Command) -> bool {
     let Command::RegisterNode(register) = command else {
         return true;
     };
@@ -93,7 +89,7 @@ fn may_ask(replica: &ReplicaHandle, peer: &Name, command: &Command) -> bool {
 
 /// Reads a file: off the async threads.
 async fn chunk(
-    replica: &ReplicaHandle,
+    replica: &NodeHandle,
     to: ReplicaId,
     applied: EntryIndex,
     file: u32,

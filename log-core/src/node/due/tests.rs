@@ -17,7 +17,7 @@ use crate::ids::{
     EntryIndex, Generation, GroupId, NodeId, Offset, PartitionIndex, ReplicaId, RequestId,
     TimestampMs, TopicName, TransactionalId,
 };
-use crate::node::group_commit::{Job, JournalLine, Written};
+use crate::node::group_commit::{JournalEvent, JournalLine, JournalWrite};
 use crate::node::{
     Effect, HousekeepingConfig, Input, Limits, Node, NodeReply, NodeRequest, ProposeError, assemble,
 };
@@ -54,7 +54,7 @@ fn propose(id: u64, command: Command) -> Input {
 struct Alone {
     disk: SimDisk,
     clock: SimClock,
-    shared: Arc<Shared>,
+    shared: Arc<SharedView>,
     node: Node,
     log: EntryLog,
     proposed: u64,
@@ -189,7 +189,7 @@ impl Alone {
                     Effect::SealCheckpoint {
                         hard_state,
                         captured,
-                    } => self.complete(Job::Seal(hard_state, captured), &mut effects),
+                    } => self.complete(JournalWrite::Seal(hard_state, captured), &mut effects),
                     Effect::Publish(published) => {
                         let applied = published.applied.map(|(applied, _)| applied);
                         self.published = self.published.max(applied);
@@ -210,10 +210,10 @@ impl Alone {
     }
 
     fn persist(&mut self, step: Persist, effects: &mut Vec<Effect>) {
-        self.complete(Job::Persist(step), effects);
+        self.complete(JournalWrite::Persist(step), effects);
     }
 
-    fn complete(&mut self, job: Job, effects: &mut Vec<Effect>) {
+    fn complete(&mut self, job: JournalWrite, effects: &mut Vec<Effect>) {
         let mut words = Vec::new();
         let mut line = JournalLine::default();
         line.join(job);
@@ -223,8 +223,8 @@ impl Alone {
             .unwrap();
         for word in words {
             let input = match word {
-                Written::Persisted { number, .. } => Input::Persisted { number },
-                Written::Sealed(captured, synced) => Input::CheckpointDurable {
+                JournalEvent::Persisted { number, .. } => Input::Persisted { number },
+                JournalEvent::Sealed(captured, synced) => Input::CheckpointDurable {
                     index: captured.complete(synced).unwrap(),
                 },
                 _ => unreachable!("said by the thread"),

@@ -19,7 +19,7 @@ const EPOCH: LeaderEpoch = LeaderEpoch(5);
 /// A coordinator, and the state that it resumes from.
 struct TestCoordinator {
     coordinator: GroupCoordinator,
-    shared: Arc<Shared>,
+    shared: Arc<SharedView>,
     now: Duration,
     requests: u64,
     applied: u64,
@@ -63,7 +63,7 @@ impl TestCoordinator {
 
     fn perform(
         &mut self,
-        act: impl FnOnce(&mut GroupCoordinator, Duration, &Shared, &mut Vec<Effect>),
+        act: impl FnOnce(&mut GroupCoordinator, Duration, &SharedView, &mut Vec<Effect>),
     ) {
         let mut effects = Vec::new();
         act(&mut self.coordinator, self.now, &self.shared, &mut effects);

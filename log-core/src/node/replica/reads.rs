@@ -82,7 +82,7 @@ impl Replica {
     }
 
     /// Leadership is lost: nobody knows any more what is current here.
-    pub(super) fn let_readers_go(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn fail_pending_reads(&mut self, effects: &mut Vec<Effect>) {
         let reads = std::mem::take(&mut self.reads);
         let asked = reads
             .asked

@@ -63,8 +63,8 @@ impl Replica {
             effects.push(Effect::DropFetched);
             return None;
         }
-        self.let_askers_go(effects);
-        self.let_snapshot_go(effects);
+        self.fail_pending_proposals(effects);
+        self.release_snapshot(effects);
         Some(applied)
     }
 
@@ -101,12 +101,12 @@ impl Replica {
                 .snapshot_settled(follower, SnapshotOutcome::Failed);
         }
         if self.snapshot.held.is_some() && self.followers.nobody_fetches(&followers) {
-            self.let_snapshot_go(effects);
+            self.release_snapshot(effects);
         }
     }
 
     /// Held files keep the space of what retention deletes.
-    pub(super) fn let_snapshot_go(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn release_snapshot(&mut self, effects: &mut Vec<Effect>) {
         if self.snapshot.held.take().is_some() {
             self.driver.offer_snapshot(None);
             effects.push(Effect::ReleaseSnapshot);

@@ -9,7 +9,7 @@ use super::*;
 use crate::consensus::{Membership, Message};
 use crate::group::GroupConfig;
 use crate::ids::{NodeId, TimestampMs};
-use crate::node::group_commit::{Job, JournalLine, Written};
+use crate::node::group_commit::{JournalEvent, JournalLine, JournalWrite};
 use crate::node::{HousekeepingConfig, Input, Limits, Node, NodeRequest, assemble};
 use crate::state::{FeatureLevel, RegisterNode};
 use crate::storage::{ClusterIdentity, EntryLog, Identity, InitialVoter, StorageConfig, recover};
@@ -120,13 +120,13 @@ impl LeaderOfThree {
         match effect {
             Effect::Persist(step) => {
                 let mut line = JournalLine::default();
-                line.join(Job::Persist(step));
+                line.join(JournalWrite::Persist(step));
                 let mut words = Vec::new();
                 let group = line.next().expect("just joined");
                 let written = group.write(&mut self.log, &mut |word| words.push(word));
                 written.unwrap();
                 for word in words {
-                    let Written::Persisted { number, then_send } = word else {
+                    let JournalEvent::Persisted { number, then_send } = word else {
                         unreachable!("said by the thread")
                     };
                     effects.extend(then_send.into_iter().map(Effect::Send));

@@ -9,14 +9,16 @@ use super::history::History;
 use super::member::Member;
 use super::producer::Producer;
 use super::reader::Reader;
-use super::request::{Asker, Asking, Hearing, Request, Said, Season, Then};
+use super::request::{
+    FaultPhase, NextNode, Reply, ReplyContext, Request, RequestContext, RequestOrigin,
+};
 use super::sensor::Sensor;
 use super::transactor::Transactor;
 
 /// Something asked of a node.
 pub(super) struct Wish {
     pub(super) node: usize,
-    pub(super) asker: Asker,
+    pub(super) asker: RequestOrigin,
     pub(super) request: Request,
     /// How long the client waits for the answer.
     pub(super) patience: Duration,
@@ -76,27 +78,27 @@ impl Client {
     /// The next request; none when the client has nothing left to do.
     pub(super) fn next(
         &mut self,
-        season: Season,
+        phase: FaultPhase,
         chance: &mut ChaCha8Rng,
         history: &mut History,
     ) -> Option<Wish> {
         self.attempt += 1;
-        let asker = Asker {
+        let asker = RequestOrigin {
             client: self.id,
             attempt: self.attempt,
         };
-        let asking = Asking {
+        let context = RequestContext {
             asker,
-            season,
+            phase,
             chance,
             history,
         };
         let request = match &mut self.role {
-            Role::Producer(producer) => producer.next(asking),
-            Role::Transactor(transactor) => transactor.next(asking),
-            Role::Reader(reader) => reader.next(asking),
-            Role::Member(member) => member.next(asking),
-            Role::Sensor(sensor) => sensor.next(asking),
+            Role::Producer(producer) => producer.next(context),
+            Role::Transactor(transactor) => transactor.next(context),
+            Role::Reader(reader) => reader.next(context),
+            Role::Member(member) => member.next(context),
+            Role::Sensor(sensor) => sensor.next(context),
         };
         self.waits = request.is_some();
         self.done = request.is_none();
@@ -122,19 +124,24 @@ impl Client {
     }
 
     /// Takes an answer, if it is the one that is waited for.
-    pub(super) fn hear(&mut self, attempt: u64, said: Said, hearing: &mut Hearing<'_>) -> bool {
+    pub(super) fn hear(
+        &mut self,
+        attempt: u64,
+        said: Reply,
+        context: &mut ReplyContext<'_>,
+    ) -> bool {
         if !self.waits || attempt != self.attempt {
             return false;
         }
         self.waits = false;
         let then = match &mut self.role {
-            Role::Producer(producer) => producer.hear(said, hearing),
-            Role::Transactor(transactor) => transactor.hear(said, hearing),
-            Role::Reader(reader) => reader.hear(said, hearing),
-            Role::Member(member) => member.hear(said, hearing),
-            Role::Sensor(sensor) => sensor.hear(said, hearing),
+            Role::Producer(producer) => producer.hear(said, context),
+            Role::Transactor(transactor) => transactor.hear(said, context),
+            Role::Reader(reader) => reader.hear(said, context),
+            Role::Member(member) => member.hear(said, context),
+            Role::Sensor(sensor) => sensor.hear(said, context),
         };
-        if then == Then::Elsewhere {
+        if then == NextNode::Elsewhere {
             self.look_elsewhere();
         }
         true
@@ -160,12 +167,12 @@ impl Client {
     }
 
     /// How long it may rest before it asks again.
-    pub(super) fn rest(&mut self, season: Season, chance: &mut ChaCha8Rng) -> Duration {
+    pub(super) fn rest(&mut self, phase: FaultPhase, chance: &mut ChaCha8Rng) -> Duration {
         let most = match &mut self.role {
             Role::Producer(_) => Duration::from_millis(40),
             Role::Transactor(transactor) => transactor.rest(),
             Role::Reader(_) | Role::Sensor(_) => Duration::from_millis(120),
-            Role::Member(member) => member.rest(season, chance),
+            Role::Member(member) => member.rest(phase, chance),
         };
         chance.random_range(Duration::ZERO..=most)
     }

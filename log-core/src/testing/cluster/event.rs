@@ -1,7 +1,7 @@
 //! What can happen next, and the mark that it leaves.
 
 use super::disks::Status;
-use super::request::{Asker, Request};
+use super::request::{Request, RequestOrigin};
 use crate::consensus::Message;
 use crate::ids::LeaderEpoch;
 
@@ -29,11 +29,11 @@ pub(super) enum Event {
     /// A client's request arrives.
     Arrive {
         node: usize,
-        asker: Asker,
+        asker: RequestOrigin,
         request: Request,
     },
     /// A client no longer waits.
-    GiveUp { asker: Asker },
+    GiveUp { asker: RequestOrigin },
     /// Something goes wrong.
     Trouble,
     /// A node comes back.

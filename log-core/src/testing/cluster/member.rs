@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::failure::Failure;
 use super::history::Bounds;
 use super::isolation::Isolation;
-use super::request::{Asker, Asking, Hearing, Request, Said, Season, Then};
+use super::request::{
+    FaultPhase, NextNode, Reply, ReplyContext, Request, RequestContext, RequestOrigin,
+};
 use super::topic;
 use crate::group::{
     self, Caller, GroupError, Heartbeat, Input, Join, JoinAbility, Joined, Profile, Protocol, Sync,
@@ -77,14 +79,14 @@ impl Member {
         }
     }
 
-    pub(super) fn next(&mut self, asking: Asking<'_>) -> Option<Request> {
+    pub(super) fn next(&mut self, context: RequestContext<'_>) -> Option<Request> {
         if self.finished {
             return None;
         }
-        if asking.season == Season::Trouble && asking.chance.random_bool(0.01) {
+        if context.phase == FaultPhase::Trouble && context.chance.random_bool(0.01) {
             self.begin_anew();
         }
-        let from = request_id(asking.asker);
+        let from = request_id(context.asker);
         Some(match self.step {
             Step::Joins => group_request(Input::Join(self.join(from))),
             Step::Syncs => group_request(Input::Sync(self.sync(from))),
@@ -94,7 +96,7 @@ impl Member {
             })),
             Step::Reads => Request::Read,
             Step::Consumes => Request::Look,
-            Step::Commits => self.commit(asking),
+            Step::Commits => self.commit(context),
         })
     }
 
@@ -149,8 +151,8 @@ impl Member {
 
     /// Some commits go past the coordinator, as one that it admitted just before it was deposed: what the state machine
     /// has recorded must judge them too.
-    fn commit(&mut self, asking: Asking<'_>) -> Request {
-        self.begun = asking.history.generation_begun();
+    fn commit(&mut self, context: RequestContext<'_>) -> Request {
+        self.begun = context.history.generation_begun();
         let offsets = self.next.iter().map(|(partition, offset)| NewOffset {
             partition: topic::place(*partition),
             offset: *offset,
@@ -167,51 +169,51 @@ impl Member {
             offsets: offsets.collect(),
             retention_ms: None,
         };
-        if asking.chance.random_bool(0.5) {
+        if context.chance.random_bool(0.5) {
             return Request::Propose(Command::CommitOffsets(commit));
         }
         let caller = self.caller();
         Request::Commit { caller, commit }
     }
 
-    pub(super) fn hear(&mut self, said: Said, hearing: &mut Hearing<'_>) -> Then {
+    pub(super) fn hear(&mut self, said: Reply, context: &mut ReplyContext<'_>) -> NextNode {
         match said {
-            Said::Group(group::Response::Join(Ok(joined))) => {
-                is_coordinated(joined.generation, hearing);
+            Reply::Group(group::Response::Join(Ok(joined))) => {
+                is_coordinated(joined.generation, context);
                 self.id = Some(joined.member_id.clone());
                 self.joined = Some(joined);
                 self.step = Step::Syncs;
             }
-            Said::Group(group::Response::Sync(Ok(synced))) => {
-                self.assigned(&synced.assignment, hearing);
+            Reply::Group(group::Response::Sync(Ok(synced))) => {
+                self.assigned(&synced.assignment, context);
             }
-            Said::Group(group::Response::Heartbeat(Ok(()))) => {
-                is_coordinated(self.generation(), hearing);
+            Reply::Group(group::Response::Heartbeat(Ok(()))) => {
+                is_coordinated(self.generation(), context);
                 self.step = Step::Reads;
             }
-            Said::Group(
+            Reply::Group(
                 group::Response::Join(Err(error))
                 | group::Response::Sync(Err(error))
                 | group::Response::Heartbeat(Err(error)),
             )
-            | Said::NotAdmitted(error) => return self.failed(error, hearing),
-            Said::Group(group::Response::Leave(_)) => {
+            | Reply::NotAdmitted(error) => return self.failed(error, context),
+            Reply::Group(group::Response::Leave(_)) => {
                 unreachable!("nobody leaves in so many words")
             }
-            Said::Readable(Err(_)) => return Then::Elsewhere,
-            Said::Readable(Ok(())) => self.read(hearing),
-            Said::Shown => self.consume(hearing),
-            Said::Outcome(outcome) => return self.committed(outcome, hearing),
+            Reply::Readable(Err(_)) => return NextNode::Elsewhere,
+            Reply::Readable(Ok(())) => self.read(context),
+            Reply::Shown => self.consume(context),
+            Reply::Outcome(outcome) => return self.committed(outcome, context),
         }
-        Then::Stay
+        NextNode::Stay
     }
 
-    fn assigned(&mut self, assignment: &[u8], hearing: &mut Hearing<'_>) {
-        hearing.coverage.count("assignments");
-        is_coordinated(self.generation(), hearing);
+    fn assigned(&mut self, assignment: &[u8], context: &mut ReplyContext<'_>) {
+        context.coverage.count("assignments");
+        is_coordinated(self.generation(), context);
         let partitions = assignment.iter().copied().map(u32::from);
         self.partitions = partitions.map(PartitionIndex).collect();
-        hearing
+        context
             .history
             .assigned(self.generation(), self.owner(), &self.partitions);
         self.next.clear();
@@ -226,8 +228,8 @@ impl Member {
     }
 
     /// Where nothing was committed yet, it begins at the beginning.
-    fn read(&mut self, hearing: &Hearing<'_>) {
-        let group = hearing.view.state.group(&watching_group());
+    fn read(&mut self, context: &ReplyContext<'_>) {
+        let group = context.view.state.group(&watching_group());
         let committed = |partition: PartitionIndex| {
             let offset = group.and_then(|group| group.offset(&topic::place(partition)));
             offset.map_or(Offset(0), |committed| committed.offset)
@@ -236,9 +238,9 @@ impl Member {
             let known = self.next.entry(*partition).or_default();
             *known = (*known).max(committed(*partition));
         }
-        self.finished = hearing.season == Season::Quiet
+        self.finished = context.phase == FaultPhase::Quiet
             && topic::partitions().all(|partition| {
-                let bounds = Bounds::of(hearing.view.partition(partition));
+                let bounds = Bounds::of(context.view.partition(partition));
                 bounds.high_watermark <= committed(partition)
             });
         self.step = if self.next.is_empty() {
@@ -248,20 +250,20 @@ impl Member {
         };
     }
 
-    fn consume(&mut self, hearing: &mut Hearing<'_>) {
+    fn consume(&mut self, context: &mut ReplyContext<'_>) {
         for (partition, next) in &mut self.next {
-            let bounds = Bounds::of(hearing.view.partition(*partition));
+            let bounds = Bounds::of(context.view.partition(*partition));
             *next = (*next).max(bounds.log_start);
             let below = bounds.end(Isolation::Committed);
             if below <= *next {
                 continue;
             }
-            match hearing.view.read(*partition, *next, below, READ_BYTES_MAX) {
+            match context.view.read(*partition, *next, below, READ_BYTES_MAX) {
                 Ok(batches) => {
                     let last = batches.last().map(|last| last.header.next_offset());
                     *next = last.unwrap_or(*next);
                 }
-                Err(error) => hearing.damage = Some(Failure::of(&error)),
+                Err(error) => context.damage = Some(Failure::of(&error)),
             }
         }
         self.step = Step::Commits;
@@ -270,13 +272,13 @@ impl Member {
     fn committed(
         &mut self,
         outcome: Result<Outcome, ProposeError>,
-        hearing: &mut Hearing<'_>,
-    ) -> Then {
+        context: &mut ReplyContext<'_>,
+    ) -> NextNode {
         match outcome {
             Ok(Ok(_)) => {
-                hearing.coverage.count("group commits");
+                context.coverage.count("group commits");
                 let member = self.id.clone().expect("it has joined");
-                hearing
+                context
                     .history
                     .member_committed(&member, self.generation(), self.begun);
                 self.step = Step::Beats;
@@ -286,19 +288,19 @@ impl Member {
                 | CommandError::UnknownMember { .. }
                 | CommandError::FencedInstance { .. },
             )) => {
-                hearing.coverage.count("members fenced");
+                context.coverage.count("members fenced");
                 self.step = Step::Beats;
             }
-            Ok(Err(CommandError::ProposerDeposed)) | Err(_) => return Then::Elsewhere,
-            Ok(Err(refusal)) => hearing.history.refused(hearing.client, &refusal),
+            Ok(Err(CommandError::ProposerDeposed)) | Err(_) => return NextNode::Elsewhere,
+            Ok(Err(refusal)) => context.history.refused(context.client, &refusal),
         }
-        Then::Stay
+        NextNode::Stay
     }
 
-    fn failed(&mut self, error: GroupError, hearing: &mut Hearing<'_>) -> Then {
+    fn failed(&mut self, error: GroupError, context: &mut ReplyContext<'_>) -> NextNode {
         if error == GroupError::NotCoordinator {
             self.unanswered();
-            return Then::Elsewhere;
+            return NextNode::Elsewhere;
         }
         self.step = Step::Joins;
         match error {
@@ -307,15 +309,15 @@ impl Member {
             // The successor of its own making has taken its place: it goes on as that one.
             GroupError::FencedInstanceId => self.id = None,
             GroupError::IllegalGeneration | GroupError::RebalanceInProgress => {
-                hearing.coverage.count("rebalances followed");
+                context.coverage.count("rebalances followed");
             }
-            GroupError::CoordinatorNotAvailable => return Then::Elsewhere,
+            GroupError::CoordinatorNotAvailable => return NextNode::Elsewhere,
             GroupError::NotCoordinator
             | GroupError::InconsistentGroupProtocol
             | GroupError::InvalidSessionTimeout
-            | GroupError::GroupMaxSizeReached => hearing.history.wronged(hearing.client, &error),
+            | GroupError::GroupMaxSizeReached => context.history.wronged(context.client, &error),
         }
-        Then::Stay
+        NextNode::Stay
     }
 
     /// A coordinator that does not answer may have lost this member: it asks again from the start.
@@ -325,23 +327,23 @@ impl Member {
         }
     }
 
-    pub(super) fn rest(&mut self, season: Season, chance: &mut ChaCha8Rng) -> Duration {
+    pub(super) fn rest(&mut self, phase: FaultPhase, chance: &mut ChaCha8Rng) -> Duration {
         let likely = if self.step == Step::Commits {
             0.1
         } else {
             0.01
         };
-        let sleeps = season == Season::Trouble && chance.random_bool(likely);
+        let sleeps = phase == FaultPhase::Trouble && chance.random_bool(likely);
         Duration::from_millis(if sleeps { 4_000 } else { 150 })
     }
 }
 
 /// A node answers a member of this generation.
-fn is_coordinated(generation: Generation, hearing: &mut Hearing<'_>) {
-    let group = hearing.view.state.group(&watching_group());
+fn is_coordinated(generation: Generation, context: &mut ReplyContext<'_>) {
+    let group = context.view.state.group(&watching_group());
     let recorded = group.map_or(Generation(0), |group| group.generation());
-    let node = hearing.view.node;
-    hearing.history.coordinated(node, generation, recorded);
+    let node = context.view.node;
+    context.history.coordinated(node, generation, recorded);
 }
 
 fn group_request(input: Input) -> Request {
@@ -349,13 +351,13 @@ fn group_request(input: Input) -> Request {
 }
 
 /// The request's number names who asked, and in which try.
-pub(super) fn request_id(asker: Asker) -> RequestId {
+pub(super) fn request_id(asker: RequestOrigin) -> RequestId {
     RequestId(topic::value_of(asker.client, asker.attempt))
 }
 
 /// Who asked.
-pub(super) fn asker_of(request: RequestId) -> Asker {
-    Asker {
+pub(super) fn asker_of(request: RequestId) -> RequestOrigin {
+    RequestOrigin {
         client: usize::try_from(request.0 >> 32).expect("few"),
         attempt: request.0 & u64::from(u32::MAX),
     }

@@ -13,7 +13,6 @@
 mod client;
 mod coverage;
 mod disks;
-mod errand;
 mod event;
 mod failure;
 mod history;
@@ -23,6 +22,7 @@ mod member;
 mod network;
 mod node;
 mod operator;
+mod operator_task;
 pub mod plan;
 mod planted;
 mod process;
@@ -60,9 +60,9 @@ pub use self::planted::Planted;
 use self::process::Outbound;
 use self::producer::Producer;
 use self::reader::Reader;
-use self::request::{Asker, Hearing, Request, Said, Season};
+use self::request::{FaultPhase, Reply, ReplyContext, Request, RequestOrigin};
 use self::sensor::Sensor;
-use self::snapshots::Part;
+use self::snapshots::ChunkRequest;
 use self::transactor::Transactor;
 use crate::consensus::Message;
 
@@ -94,7 +94,7 @@ pub struct Cluster {
     coverage: Coverage,
     trace: Trace,
     prints: bool,
-    season: Season,
+    phase: FaultPhase,
 }
 
 impl Cluster {
@@ -107,7 +107,7 @@ impl Cluster {
         while cluster.now < plan.trouble {
             cluster.step()?;
         }
-        cluster.season = Season::Calm;
+        cluster.phase = FaultPhase::Calm;
         cluster.heal();
         let deadline = plan.trouble + plan.recovery;
         while !cluster.is_settled() {
@@ -139,7 +139,7 @@ impl Cluster {
             planned: 0,
             trace: Trace::default(),
             prints: std::env::var_os("SIM_TRACE").is_some(),
-            season: Season::Trouble,
+            phase: FaultPhase::Trouble,
             now: Duration::ZERO,
             chance,
         };
@@ -219,7 +219,7 @@ impl Cluster {
     }
 
     fn is_calm(&self) -> bool {
-        self.season != Season::Trouble
+        self.phase != FaultPhase::Trouble
     }
 }
 
@@ -306,7 +306,7 @@ impl Cluster {
         self.with_node(node, |node| node.fetched(bytes));
     }
 
-    fn fetch_part(&mut self, node: usize, part: Part) -> Option<Bytes> {
+    fn fetch_part(&mut self, node: usize, part: ChunkRequest) -> Option<Bytes> {
         let from = |other: &SimNode| other.replica() == part.from;
         let from = self.nodes.iter().position(from)?;
         let reachable = self.nodes[from].is_up() && !self.nodes[from].is_paused();
@@ -410,8 +410,8 @@ impl Cluster {
             self.answer(node, asker, said);
         }
         self.watch(node);
-        for (errand, changed) in operator {
-            self.hear_operator(node, errand, changed);
+        for (operator_task, changed) in operator {
+            self.hear_operator(node, operator_task, changed);
         }
         if ended {
             self.ended(node, Ended::Stopped);
@@ -479,7 +479,7 @@ impl Cluster {
 /// Clients.
 impl Cluster {
     fn act(&mut self, client: usize) {
-        let wish = self.clients[client].next(self.season, &mut self.chance, &mut self.history);
+        let wish = self.clients[client].next(self.phase, &mut self.chance, &mut self.history);
         let Some(wish) = wish else {
             return;
         };
@@ -502,7 +502,7 @@ impl Cluster {
         self.within(ms(1), arrives);
     }
 
-    fn arrive(&mut self, node: usize, asker: Asker, request: Request) {
+    fn arrive(&mut self, node: usize, asker: RequestOrigin, request: Request) {
         if !self.nodes[node].is_up() {
             // Nobody listens there: the connection is refused.
             self.within(ms(20), Event::GiveUp { asker });
@@ -511,7 +511,7 @@ impl Cluster {
         }
     }
 
-    fn answer(&mut self, node: usize, asker: Asker, said: Said) {
+    fn answer(&mut self, node: usize, asker: RequestOrigin, said: Reply) {
         let said = match self.plan.planted {
             Some(bug) => bug.spoil_answer(said),
             None => said,
@@ -524,20 +524,20 @@ impl Cluster {
         let Some(view) = self.nodes[node].view() else {
             return;
         };
-        let mut hearing = Hearing {
+        let mut context = ReplyContext {
             client: asker.client,
-            season: self.season,
+            phase: self.phase,
             view,
             history: &mut self.history,
             coverage: &mut self.coverage,
             damage: None,
         };
         let client = &mut self.clients[asker.client];
-        if !client.hear(asker.attempt, said, &mut hearing) {
+        if !client.hear(asker.attempt, said, &mut context) {
             return;
         }
-        let damage = hearing.damage.take();
-        drop(hearing);
+        let damage = context.damage.take();
+        drop(context);
         if let Some(failure) = damage {
             self.found_damage(node, failure);
         }
@@ -550,7 +550,7 @@ impl Cluster {
         self.ended(node, ended);
     }
 
-    fn give_up(&mut self, asker: Asker) {
+    fn give_up(&mut self, asker: RequestOrigin) {
         if self.clients[asker.client].gives_up(asker.attempt) {
             self.coverage.count("requests given up");
             self.within(
@@ -563,11 +563,11 @@ impl Cluster {
     }
 
     fn act_again(&mut self, client: usize) {
-        let rest = self.clients[client].rest(self.season, &mut self.chance);
+        let rest = self.clients[client].rest(self.phase, &mut self.chance);
         self.at(rest, Event::Act { client });
         let writes = |client: &Client| client.is_writer() && !client.is_done();
-        if self.season == Season::Calm && !self.clients.iter().any(writes) {
-            self.season = Season::Quiet;
+        if self.phase == FaultPhase::Calm && !self.clients.iter().any(writes) {
+            self.phase = FaultPhase::Quiet;
         }
     }
 }
@@ -577,7 +577,7 @@ impl Cluster {
     /// Every client has its last answer, and all nodes have applied the same.
     fn is_settled(&self) -> bool {
         let first = self.nodes[0].applied();
-        let same = |node: &SimNode| node.applied() == first && node.errand().is_none();
+        let same = |node: &SimNode| node.applied() == first && node.operator_task().is_none();
         first.is_some() && self.nodes.iter().all(same) && self.clients.iter().all(Client::is_done)
     }
 

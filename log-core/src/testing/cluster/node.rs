@@ -13,12 +13,12 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::disks::{RESERVE_BYTES, Status};
-use super::errand::Errand;
 use super::failure::Failure;
+use super::operator_task::OperatorTask;
 use super::planted::LeftOut;
-use super::process::{GROUPS, Home, Outbound, Process};
-use super::request::{Asker, Request};
-use super::snapshots::Part;
+use super::process::{DataFolder, GROUPS, Outbound, Process};
+use super::request::{Request, RequestOrigin};
+use super::snapshots::ChunkRequest;
 use super::view::View;
 use super::voters::NewVoters;
 use super::{Plan, Planted};
@@ -61,7 +61,7 @@ pub(super) struct SimNode {
     flipped: Option<(PathBuf, usize)>,
     /// Whether it found damage: it does not start again.
     out: bool,
-    seat: Seat,
+    seat: NodeRole,
     /// Whether the operator looks after it.
     pub(super) is_looked_after: bool,
     /// Which node the operator has asked about it, in which of its lives.
@@ -76,7 +76,7 @@ pub(super) struct SimNode {
 
 /// What a node is to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seat {
+enum NodeRole {
     /// It votes.
     Votes,
     /// It is to vote, perhaps in the place of another. It starts once it is among the members.
@@ -88,7 +88,7 @@ enum Seat {
     Leaves,
 }
 
-impl Seat {
+impl NodeRole {
     fn joins(instead_of: Option<ReplicaId>) -> Self {
         Self::Joins {
             instead_of,
@@ -157,7 +157,7 @@ pub(super) fn form(plan: Plan, chance: &mut ChaCha8Rng) -> Vec<SimNode> {
         };
         let mut node = SimNode::new(number, identity, plan, chance);
         if plan.founders <= number {
-            node.seat = Seat::joins(None);
+            node.seat = NodeRole::joins(None);
         }
         node
     };
@@ -181,7 +181,7 @@ impl SimNode {
             paused: false,
             flipped: None,
             out: false,
-            seat: Seat::Votes,
+            seat: NodeRole::Votes,
             is_looked_after: false,
             asked_of: None,
             promised: LeaderEpoch(0),
@@ -218,8 +218,8 @@ impl SimNode {
 
     /// The machine is gone. Another one takes its place: with an empty disk, and so under another replica id.
     pub(super) fn replace(&mut self, chance: &mut ChaCha8Rng) {
-        let voted = (self.seat != Seat::Leaves).then_some(self.identity.replica);
-        self.seat = Seat::joins(voted);
+        let voted = (self.seat != NodeRole::Leaves).then_some(self.identity.replica);
+        self.seat = NodeRole::joins(voted);
         self.identity.replica = ReplicaId(chance.random_range(1..=u64::MAX));
         self.promised = LeaderEpoch(0);
         self.asked_of = None;
@@ -230,40 +230,40 @@ impl SimNode {
     }
 
     /// What the operator has to do about it.
-    pub(super) fn errand(&self) -> Option<Errand> {
+    pub(super) fn operator_task(&self) -> Option<OperatorTask> {
         let replica = self.identity.replica;
         match self.seat {
-            Seat::Votes => None,
-            Seat::Joins { instead_of, .. } => Some(Errand::Join {
+            NodeRole::Votes => None,
+            NodeRole::Joins { instead_of, .. } => Some(OperatorTask::Join {
                 node: self.identity.node,
                 replica,
                 instead_of,
             }),
-            Seat::Leaves => Some(Errand::Leave { replica }),
+            NodeRole::Leaves => Some(OperatorTask::Leave { replica }),
         }
     }
 
     /// It is to leave the cluster.
     pub(super) fn leaves(&mut self) {
-        self.seat = Seat::Leaves;
+        self.seat = NodeRole::Leaves;
     }
 
     /// The cluster has it among its members: it may start.
     pub(super) fn admit(&mut self) {
-        if let Seat::Joins { admitted, .. } = &mut self.seat {
+        if let NodeRole::Joins { admitted, .. } = &mut self.seat {
             *admitted = true;
         }
     }
 
     /// It votes.
     pub(super) fn votes(&mut self) {
-        self.seat = Seat::Votes;
+        self.seat = NodeRole::Votes;
     }
 
     pub(super) fn may_start(&self) -> bool {
         let admitted = !matches!(
             self.seat,
-            Seat::Joins {
+            NodeRole::Joins {
                 admitted: false,
                 ..
             }
@@ -273,7 +273,7 @@ impl SimNode {
 
     /// Whether the cluster must do without it, or must fear to.
     pub(super) fn is_unfit(&self) -> bool {
-        self.out || self.flipped.is_some() || self.seat != Seat::Votes
+        self.out || self.flipped.is_some() || self.seat != NodeRole::Votes
     }
 
     /// How many snapshots it has installed since it was last asked.
@@ -411,7 +411,7 @@ impl SimNode {
     }
 
     /// Its process is gone; who had asked it something.
-    pub(super) fn end(&mut self, ended: &Ended) -> Vec<Asker> {
+    pub(super) fn end(&mut self, ended: &Ended) -> Vec<RequestOrigin> {
         if *ended != Ended::PowerCut {
             self.disk.kill();
         }
@@ -444,7 +444,7 @@ impl SimNode {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let folder = Path::new(FOLDER);
         let identity = Identity::read(&*disk, folder).map_err(|error| Failure::of(&error))?;
-        let home = Home {
+        let home = DataFolder {
             disk,
             folder: folder.to_owned(),
             storage: STORAGE,
@@ -484,7 +484,7 @@ impl SimNode {
         self.with(|process| process.hear_status(status))
     }
 
-    pub(super) fn asked(&mut self, asker: Asker, request: Request) -> Result<(), Ended> {
+    pub(super) fn asked(&mut self, asker: RequestOrigin, request: Request) -> Result<(), Ended> {
         self.with(|process| {
             process.asked(asker, request);
             Ok(())
@@ -508,16 +508,20 @@ impl SimNode {
     }
 
     /// The part of a snapshot that it wants next.
-    pub(super) fn part(&self) -> Option<Part> {
+    pub(super) fn part(&self) -> Option<ChunkRequest> {
         self.up.as_ref()?.part()
     }
 
-    pub(super) fn fetched(&mut self, part: Option<(Part, Bytes)>) -> Result<(), Ended> {
+    pub(super) fn fetched(&mut self, part: Option<(ChunkRequest, Bytes)>) -> Result<(), Ended> {
         self.with(|process| process.fetched(part))
     }
 
     /// A part of the snapshot that it holds for another node.
-    pub(super) fn serve(&mut self, to: ReplicaId, part: Part) -> Result<Option<Bytes>, Ended> {
+    pub(super) fn serve(
+        &mut self,
+        to: ReplicaId,
+        part: ChunkRequest,
+    ) -> Result<Option<Bytes>, Ended> {
         self.with(|process| Ok(process.serve(to, part)))
     }
 
@@ -528,9 +532,9 @@ impl SimNode {
             .is_some_and(|process| process.knows(replica))
     }
 
-    pub(super) fn run_errand(&mut self, errand: Errand) -> Result<(), Ended> {
+    pub(super) fn run_task(&mut self, operator_task: OperatorTask) -> Result<(), Ended> {
         self.with(|process| {
-            process.run_errand(errand);
+            process.run_task(operator_task);
             Ok(())
         })
     }

@@ -3,9 +3,9 @@
 
 use rand::Rng;
 
-use super::errand::Errand;
 use super::event::Event;
 use super::node::{Ended, SimNode};
+use super::operator_task::OperatorTask;
 use super::{Cluster, ms};
 use crate::consensus::voter_plan::RemovalRefused;
 use crate::node::VoterChangeError;
@@ -53,7 +53,7 @@ impl Cluster {
             self.coverage.count("machines replaced");
             self.nodes[node].replace(&mut self.chance);
         }
-        let Some(errand) = self.nodes[node].errand() else {
+        let Some(operator_task) = self.nodes[node].operator_task() else {
             self.nodes[node].is_looked_after = false;
             return;
         };
@@ -64,16 +64,16 @@ impl Cluster {
         }
         let asked_of = self.nodes[node].asked_of;
         if !asked_of.is_some_and(|(other, life)| self.nodes[other].lives(life)) {
-            self.ask_for_change(node, errand);
+            self.ask_for_change(node, operator_task);
         }
         self.within(ms(BETWEEN_STEPS_MS), Event::Operate { node });
     }
 
-    fn ask_for_change(&mut self, node: usize, errand: Errand) {
+    fn ask_for_change(&mut self, node: usize, operator_task: OperatorTask) {
         let asked = self.chance.random_range(0..self.plan.nodes);
         if self.nodes[asked].is_up() && !self.nodes[asked].is_paused() {
             self.nodes[node].asked_of = Some((asked, self.nodes[asked].life()));
-            self.with_node(asked, |asked| asked.run_errand(errand));
+            self.with_node(asked, |asked| asked.run_task(operator_task));
         }
     }
 
@@ -81,22 +81,22 @@ impl Cluster {
     pub(super) fn hear_operator(
         &mut self,
         asked: usize,
-        errand: Errand,
+        operator_task: OperatorTask,
         changed: Result<(), VoterChangeError>,
     ) {
-        let is_about = |node: &SimNode| node.errand() == Some(errand);
+        let is_about = |node: &SimNode| node.operator_task() == Some(operator_task);
         let Some(node) = self.nodes.iter().position(is_about) else {
             return;
         };
         self.nodes[node].asked_of = None;
         let no_member = VoterChangeError::CannotLeave(RemovalRefused::NoMember);
-        let is_done = match errand {
-            Errand::Join { .. } => changed.is_ok(),
+        let is_done = match operator_task {
+            OperatorTask::Join { .. } => changed.is_ok(),
             // An earlier request may have come so far and not have been answered.
-            Errand::Leave { .. } => changed.is_ok() || changed == Err(no_member),
+            OperatorTask::Leave { .. } => changed.is_ok() || changed == Err(no_member),
         };
         if is_done {
-            self.errand_done(node, errand);
+            self.task_done(node, operator_task);
             self.rely_on(asked);
         }
     }
@@ -112,9 +112,9 @@ impl Cluster {
         self.cut_power_everywhere();
     }
 
-    fn errand_done(&mut self, node: usize, errand: Errand) {
-        match errand {
-            Errand::Join { instead_of, .. } => {
+    fn task_done(&mut self, node: usize, operator_task: OperatorTask) {
+        match operator_task {
+            OperatorTask::Join { instead_of, .. } => {
                 self.coverage.count(match instead_of {
                     Some(_) => "members replaced",
                     None => "members added",
@@ -122,7 +122,7 @@ impl Cluster {
                 self.nodes[node].votes();
             }
             // Whoever is no member any more is switched off, and another machine comes.
-            Errand::Leave { .. } => self.ended(node, Ended::Damaged),
+            OperatorTask::Leave { .. } => self.ended(node, Ended::Damaged),
         }
     }
 }

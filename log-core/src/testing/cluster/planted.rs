@@ -10,9 +10,9 @@ use std::time::Duration;
 use journal::disk::{Disk, OpenMode};
 use journal::sim_disk::{DiskCall, Fault, Operation, SimDisk};
 
-use super::errand::Errand;
+use super::operator_task::OperatorTask;
 use super::process::GROUPS;
-use super::request::{Request, Said};
+use super::request::{Reply, Request};
 use super::topic;
 use super::view::View;
 use crate::consensus::voter_plan::{Admission, Members, admission};
@@ -22,7 +22,7 @@ use crate::ids::{EntryIndex, LeaderEpoch, PartitionIndex, RequestId, TimestampMs
 use crate::node::disk_room::RoomReport;
 use crate::node::{
     CommandClock, Effect, GroupCoordinator, GroupRequest, Input, NodeRequest, Now, Outcome,
-    ProposeError, Shared,
+    ProposeError, SharedView,
 };
 use crate::state::{
     Command, Committer, ExpireOffsets, ExpireProducers, LogStartCause, MoveLogStart, Response,
@@ -161,12 +161,12 @@ impl Planted {
     }
 
     /// Spoils an answer on its way to a client.
-    pub(super) fn spoil_answer(self, said: Said) -> Said {
+    pub(super) fn spoil_answer(self, said: Reply) -> Reply {
         match said {
-            Said::Outcome(Err(ProposeError::OutcomeUnknown))
+            Reply::Outcome(Err(ProposeError::OutcomeUnknown))
                 if self == Self::NotLeaderForAProposedBatch =>
             {
-                Said::Outcome(Err(ProposeError::NotLeader))
+                Reply::Outcome(Err(ProposeError::NotLeader))
             }
             said => said,
         }
@@ -217,7 +217,7 @@ impl Planted {
         self,
         epoch: LeaderEpoch,
         now: Now,
-        shared: &Shared,
+        shared: &SharedView,
     ) -> Option<OldGroups> {
         (self == Self::GroupsOfAnOldEpochAnswerOn).then(|| OldGroups::of(epoch, now, shared))
     }
@@ -231,7 +231,7 @@ impl Planted {
     }
 
     /// Spoils command time before a node uses it.
-    pub(super) fn spoil_command_time(self, now: Now, shared: &Shared) {
+    pub(super) fn spoil_command_time(self, now: Now, shared: &SharedView) {
         let Now { elapsed, wall } = now;
         let mut command = shared.clocks.command();
         match self {
@@ -248,7 +248,7 @@ impl Planted {
     }
 
     /// What a leader takes for due besides what is.
-    pub(super) fn housework(self, shared: &Shared, now: Now) -> Vec<Command> {
+    pub(super) fn housework(self, shared: &SharedView, now: Now) -> Vec<Command> {
         let Now { elapsed, wall } = now;
         let before = |days: i64| TimestampMs(wall.0 - days * 86_400_000);
         match self {
@@ -282,26 +282,26 @@ impl Planted {
         }
     }
 
-    /// Whether the operator hears that an errand is done, where the leader's members are these.
-    pub(super) fn tells_early(self, errand: Errand, members: &Membership) -> bool {
-        let is_applied = match errand {
-            Errand::Join { replica, .. } => members.voters.contains(&replica),
-            Errand::Leave { replica } => !members.has(replica),
+    /// Whether the operator hears that a task is done, where the leader's members are these.
+    pub(super) fn tells_early(self, operator_task: OperatorTask, members: &Membership) -> bool {
+        let is_applied = match operator_task {
+            OperatorTask::Join { replica, .. } => members.voters.contains(&replica),
+            OperatorTask::Leave { replica } => !members.has(replica),
         };
         self == Self::DoneBeforeKnown && is_applied && !members.is_joint()
     }
 
-    /// What a leader changes for an errand without waiting for a proof.
+    /// What a leader changes for a task without waiting for a proof.
     pub(super) fn unproved_change(
         self,
-        errand: Errand,
+        operator_task: OperatorTask,
         members: &Members<'_>,
     ) -> Option<MembershipChange> {
-        let Errand::Join {
+        let OperatorTask::Join {
             replica: learner,
             instead_of,
             ..
-        } = errand
+        } = operator_task
         else {
             return None;
         };
@@ -341,7 +341,7 @@ impl Planted {
 
 /// Retention as it would be by these times of segments.
 fn delete_older(
-    shared: &Shared,
+    shared: &SharedView,
     now: TimestampMs,
     time_of: impl Fn(&SegmentSummary) -> Option<TimestampMs>,
 ) -> Vec<Command> {
@@ -364,7 +364,7 @@ fn delete_older(
 }
 
 /// Retention of the records that are kept briefly, as it would be if a segment were as old as its first append.
-fn delete_begun_before(shared: &Shared, elapsed: Duration) -> Option<Command> {
+fn delete_begun_before(shared: &SharedView, elapsed: Duration) -> Option<Command> {
     let (now, jumps) = shared.command_time(elapsed);
     let is_old = |segment: &&SegmentSummary| {
         let age_ms = segment.appended.map(|at| jumps.age_ms(at.first, now));
@@ -427,7 +427,7 @@ fn cut_journal(disk: &SimDisk, (path, byte): &(PathBuf, usize)) -> std::io::Resu
 pub(super) struct OldGroups(GroupCoordinator);
 
 impl OldGroups {
-    fn of(epoch: LeaderEpoch, now: Now, shared: &Shared) -> Self {
+    fn of(epoch: LeaderEpoch, now: Now, shared: &SharedView) -> Self {
         let mut groups = GroupCoordinator::new(GROUPS);
         let mut effects = Vec::new();
         groups.follow(now.elapsed, Some(epoch), &mut effects);
@@ -441,7 +441,7 @@ impl OldGroups {
         id: RequestId,
         request: GroupRequest,
         now: Now,
-        shared: &Shared,
+        shared: &SharedView,
     ) -> Vec<Effect> {
         let (now, mut effects) = (now.elapsed, Vec::new());
         self.0.wake(now, &mut effects);

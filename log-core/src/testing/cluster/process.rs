@@ -10,21 +10,21 @@ use std::time::Duration;
 use journal::disk::Disk;
 
 use super::disks::{KnownDisks, OnDisks, PRODUCE_WAITS, Status};
-use super::errand::{Errand, registration};
 use super::failure::{Failure, Untimely};
 use super::inboxes::Inboxes;
 use super::member::{self, SESSION_TIMEOUT};
+use super::operator_task::{OperatorTask, registration};
 use super::planted::{OldGroups, Planted, RoundOutcomes};
-use super::request::{Asker, Request, Said};
+use super::request::{Reply, Request, RequestOrigin};
 use super::view::View;
 
 use crate::consensus::{Membership, Message, Persist, Quorum};
 use crate::group::{GroupConfig, GroupError};
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId, RequestId, TimestampMs, TransactionalId};
-use crate::node::group_commit::{Job, JournalGroup, JournalLine, Written};
+use crate::node::group_commit::{GroupCommit, JournalEvent, JournalLine, JournalWrite};
 use crate::node::{
     Effect, GroupRequest, Input, Leadership, Limits, Node, NodeReply, NodeRequest, Outcome,
-    ProposeError, Published, Shared, VoterChangeError, assemble,
+    ProposeError, Published, SharedView, VoterChangeError, assemble,
 };
 use crate::state::{Command, CommitOffsets, Envelope, Response};
 use crate::storage::{
@@ -38,7 +38,7 @@ pub(super) struct Outbound {
     /// For other replicas.
     pub(super) messages: Vec<Message>,
     /// For clients.
-    pub(super) answers: Vec<(Asker, Said)>,
+    pub(super) answers: Vec<(RequestOrigin, Reply)>,
     /// Whether something waits for its own thread.
     pub(super) inputs_wait: bool,
     /// How many inputs it has taken before it worked.
@@ -60,13 +60,13 @@ pub(super) struct Outbound {
     pub(super) on_disks: Vec<OnDisks>,
     pub(super) overdue: Vec<TransactionalId>,
     /// For the operator.
-    pub(super) operator: Vec<(Errand, Result<(), VoterChangeError>)>,
+    pub(super) operator: Vec<(OperatorTask, Result<(), VoterChangeError>)>,
     /// What no clock excuses.
     pub(super) untimely: Vec<Untimely>,
 }
 
 /// What a process has its files from.
-pub(super) struct Home {
+pub(super) struct DataFolder {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: PathBuf,
     pub(super) storage: StorageConfig,
@@ -88,13 +88,13 @@ pub(super) const FETCH_FAILURES_MAX: u32 = 6;
 
 /// Who waits for an answer of the replica.
 pub(super) enum Awaiting {
-    Client(Asker),
+    Client(RequestOrigin),
     /// A client, for a record that is to be on so many disks.
-    Produce(Asker, usize),
+    Produce(RequestOrigin, usize),
     /// A member of a group, whose commit is proposed once it is admitted.
-    Commit(Asker, CommitOffsets),
+    Commit(RequestOrigin, CommitOffsets),
     /// The operator.
-    Operator(Errand),
+    Operator(OperatorTask),
     /// A planted bug, which keeps house as it should not.
     Planted,
     /// It does not matter.
@@ -135,15 +135,15 @@ impl LastPublished {
 
 pub(super) struct Process {
     number: usize,
-    pub(super) home: Home,
+    pub(super) home: DataFolder,
     pub(super) node: Node,
     pub(super) clock: Arc<SimClock>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedView>,
     pub(super) published: LastPublished,
     pub(super) log: EntryLog,
     pub(super) journal: JournalLine,
     /// What the journal's thread has taken: on the disk once its sync ends.
-    pub(super) writing: Option<JournalGroup>,
+    pub(super) writing: Option<GroupCommit>,
     /// What a planted bug lets wait for the disk.
     held_back: Vec<Message>,
     heard_late: Vec<Message>,
@@ -212,7 +212,7 @@ impl Process {
     /// Starts on whatever is in its folder.
     pub(super) fn start(
         number: usize,
-        home: Home,
+        home: DataFolder,
         clock: Arc<SimClock>,
         planted: Option<Planted>,
     ) -> Result<Self, Failure> {
@@ -285,7 +285,7 @@ impl Process {
             return Ok(());
         }
         self.ticks += 1;
-        self.spoil_errands();
+        self.spoil_tasks();
         let now = self.now();
         if self.node.tick_due(self.ticked) <= now + TICK_EARLY_MAX {
             self.ticked = now;
@@ -333,7 +333,7 @@ impl Process {
     }
 
     /// A client's request.
-    pub(super) fn asked(&mut self, asker: Asker, mut request: Request) {
+    pub(super) fn asked(&mut self, asker: RequestOrigin, mut request: Request) {
         if let Some(bug) = self.planted {
             bug.spoil_request(&mut request, &self.view());
         }
@@ -358,13 +358,13 @@ impl Process {
             Request::Group(group, input) => {
                 self.coordinate(asker, GroupRequest::Member { group, input });
             }
-            Request::Read if self.serves_too_early() => self.answer(asker, Said::Readable(Ok(()))),
+            Request::Read if self.serves_too_early() => self.answer(asker, Reply::Readable(Ok(()))),
             Request::Read => self.request(Awaiting::Client(asker), NodeRequest::ReadBarrier),
-            Request::Look => self.answer(asker, Said::Shown),
+            Request::Look => self.answer(asker, Reply::Shown),
         }
     }
 
-    fn coordinate(&mut self, asker: Asker, request: GroupRequest) {
+    fn coordinate(&mut self, asker: RequestOrigin, request: GroupRequest) {
         let id = member::request_id(asker);
         if let Some(groups) = &mut self.old_groups {
             let effects = groups.answer(id, request, self.clock.now(), &self.shared);
@@ -379,7 +379,7 @@ impl Process {
             && self.published.leadership == Leadership::Starting
     }
 
-    fn answer(&mut self, asker: Asker, said: Said) {
+    fn answer(&mut self, asker: RequestOrigin, said: Reply) {
         self.outbound.answers.push((asker, said));
     }
 
@@ -486,17 +486,19 @@ impl Process {
         }
     }
 
-    fn written(&mut self, word: Written) -> Result<(), Failure> {
+    fn written(&mut self, word: JournalEvent) -> Result<(), Failure> {
         match word {
-            Written::Persisted { .. } if self.planted == Some(Planted::ToldBeforeSynced) => Ok(()),
-            Written::Persisted { number, then_send } => {
+            JournalEvent::Persisted { .. } if self.planted == Some(Planted::ToldBeforeSynced) => {
+                Ok(())
+            }
+            JournalEvent::Persisted { number, then_send } => {
                 self.outbound.messages.extend(then_send);
                 self.take(Input::Persisted { number })
             }
-            Written::Sealed(captured, synced) => {
+            JournalEvent::Sealed(captured, synced) => {
                 self.take(Input::CheckpointSealed(captured, synced))
             }
-            Written::Broken(_) | Written::Ended | Written::Panicked => {
+            JournalEvent::Broken(_) | JournalEvent::Ended | JournalEvent::Panicked => {
                 unreachable!("said by the thread, not the group")
             }
         }
@@ -547,7 +549,7 @@ impl Process {
         }
         self.end_journal_when_done()?;
         self.follow_leadership();
-        self.spoil_errands();
+        self.spoil_tasks();
         Ok(())
     }
 
@@ -591,12 +593,12 @@ impl Process {
             Effect::SealCheckpoint {
                 hard_state,
                 captured,
-            } => self.ask_journal(Job::Seal(hard_state, captured)),
+            } => self.ask_journal(JournalWrite::Seal(hard_state, captured)),
             Effect::CompleteCheckpoint(captured, synced) => {
                 self.sealed.push_back((captured, synced));
                 self.outbound.checkpoint_waits = true;
             }
-            Effect::TrimJournal { before } => self.ask_journal(Job::TrimBefore(before)),
+            Effect::TrimJournal { before } => self.ask_journal(JournalWrite::TrimBefore(before)),
             Effect::Send(message) => self.send(message),
             Effect::Reply { to, reply } => self.replied(to, reply),
             Effect::HoldSnapshot => self.outbound.hold_waits = true,
@@ -625,9 +627,9 @@ impl Process {
             NodeReply::Outcome(outcome) => return self.decided(to, outcome),
             NodeReply::Admitted(admitted) => return self.admitted(to, admitted),
             NodeReply::VotersChanged(changed) => return self.voters_changed(to, changed),
-            NodeReply::Readable(allowed) => Said::Readable(allowed),
+            NodeReply::Readable(allowed) => Reply::Readable(allowed),
             NodeReply::Member(response) => {
-                return self.answer(member::asker_of(to), Said::Group(response));
+                return self.answer(member::asker_of(to), Reply::Group(response));
             }
             NodeReply::Described(_) | NodeReply::Listed(_) => unreachable!("nobody asks for it"),
         };
@@ -637,10 +639,10 @@ impl Process {
     }
 
     fn voters_changed(&mut self, id: RequestId, changed: Result<(), VoterChangeError>) {
-        let Awaiting::Operator(errand) = self.awaited(id) else {
+        let Awaiting::Operator(operator_task) = self.awaited(id) else {
             unreachable!("only the operator changes who votes");
         };
-        self.outbound.operator.push((errand, changed));
+        self.outbound.operator.push((operator_task, changed));
     }
 
     fn awaited(&mut self, id: RequestId) -> Awaiting {
@@ -654,7 +656,7 @@ impl Process {
         };
         match admitted {
             Ok(()) => self.propose(Awaiting::Client(asker), Command::CommitOffsets(commit)),
-            Err(error) => self.answer(asker, Said::NotAdmitted(error)),
+            Err(error) => self.answer(asker, Reply::NotAdmitted(error)),
         }
     }
 
@@ -668,7 +670,7 @@ impl Process {
         }
         match self.awaited(id) {
             Awaiting::Client(asker) | Awaiting::Produce(asker, _) => {
-                self.outbound.answers.push((asker, Said::Outcome(outcome)));
+                self.outbound.answers.push((asker, Reply::Outcome(outcome)));
             }
             Awaiting::Commit(..) | Awaiting::Operator(_) => unreachable!("not proposed like this"),
             Awaiting::Nobody => {}
@@ -692,10 +694,10 @@ impl Process {
             self.told_early = Some(step.number);
             self.outbound.messages.append(&mut step.then_send);
         }
-        self.ask_journal(Job::Persist(step));
+        self.ask_journal(JournalWrite::Persist(step));
     }
 
-    fn ask_journal(&mut self, job: Job) {
+    fn ask_journal(&mut self, job: JournalWrite) {
         self.journal.join(job);
         self.take_what_waits();
     }
@@ -737,7 +739,7 @@ impl Process {
     }
 
     /// Who of the clients still waits for an answer that will never come.
-    pub(super) fn waiting(self) -> Vec<Asker> {
+    pub(super) fn waiting(self) -> Vec<RequestOrigin> {
         let asker = |awaiting| match awaiting {
             Awaiting::Client(asker) | Awaiting::Produce(asker, _) | Awaiting::Commit(asker, _) => {
                 Some(asker)

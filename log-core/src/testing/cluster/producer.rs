@@ -1,7 +1,7 @@
 //! A producer: writes one record after the other. Even ones are idempotent and send the very batch again; odd ones are
 //! not and give each try a value of its own, to learn what became of it.
 
-use super::request::{Asking, Hearing, Request, Said, Season, Then};
+use super::request::{FaultPhase, NextNode, Reply, ReplyContext, Request, RequestContext};
 use super::topic::{self, PARTITIONS, Value};
 use crate::ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence};
 use crate::node::ProposeError;
@@ -39,8 +39,8 @@ impl Producer {
     }
 
     /// The next try. Once the world is calm a producer ends with its next certain answer.
-    pub(super) fn next(&mut self, asking: Asking<'_>) -> Option<Request> {
-        let asker = asking.asker;
+    pub(super) fn next(&mut self, context: RequestContext<'_>) -> Option<Request> {
+        let asker = context.asker;
         let command = match self.stage {
             Stage::NeedsTopic => topic::creation(),
             Stage::NeedsId => Command::AllocateProducerId,
@@ -48,7 +48,7 @@ impl Producer {
                 if !self.idempotent {
                     self.value = None;
                 }
-                if self.value.is_none() && Season::Trouble < asking.season {
+                if self.value.is_none() && FaultPhase::Trouble < context.phase {
                     return None;
                 }
                 let fresh = topic::value_of(asker.client, asker.attempt);
@@ -68,12 +68,12 @@ impl Producer {
         topic::produce(self.partition, value, self.sequence, stamp, false)
     }
 
-    pub(super) fn hear(&mut self, said: Said, hearing: &mut Hearing<'_>) -> Then {
-        let Said::Outcome(outcome) = said else {
+    pub(super) fn hear(&mut self, said: Reply, context: &mut ReplyContext<'_>) -> NextNode {
+        let Reply::Outcome(outcome) = said else {
             unreachable!("a producer only proposes")
         };
         match outcome {
-            Ok(Ok(response)) => self.succeeded(&response, hearing),
+            Ok(Ok(response)) => self.succeeded(&response, context),
             Ok(Err(CommandError::TopicExists { .. })) => self.has_topic(),
             // The epoch changed between proposing and applying: nothing happened.
             Ok(Err(CommandError::ProposerDeposed))
@@ -84,21 +84,21 @@ impl Producer {
                 | ProposeError::DiskFull
                 | ProposeError::NotEnoughReplicas { .. }
                 | ProposeError::TooManyPartitions(_),
-            ) => return self.not_stored(hearing),
-            Ok(Err(refusal)) => hearing.history.refused(hearing.client, &refusal),
+            ) => return self.not_stored(context),
+            Ok(Err(refusal)) => context.history.refused(context.client, &refusal),
             Err(
                 ProposeError::OutcomeUnknown
                 | ProposeError::NotInTime
                 | ProposeError::NotOnDisks { .. }
                 | ProposeError::Stopped,
             ) => {
-                hearing.coverage.count("outcomes unknown");
+                context.coverage.count("outcomes unknown");
             }
         }
-        Then::Stay
+        NextNode::Stay
     }
 
-    fn succeeded(&mut self, response: &Response, hearing: &mut Hearing<'_>) {
+    fn succeeded(&mut self, response: &Response, context: &mut ReplyContext<'_>) {
         match (self.stage, response) {
             (Stage::NeedsTopic, _) => self.has_topic(),
             (Stage::NeedsId, Response::ProducerId { id, epoch }) => {
@@ -106,32 +106,32 @@ impl Producer {
                 self.stage = Stage::Writes;
             }
             (Stage::Writes, Response::Produced(produced)) => {
-                hearing.coverage.count(if produced.repeated {
+                context.coverage.count(if produced.repeated {
                     "repeats recognised"
                 } else {
                     "records acknowledged"
                 });
-                self.acknowledged(produced.base_offset, hearing);
+                self.acknowledged(produced.base_offset, context);
             }
             (stage, response) => panic!("{response:?} is no answer in stage {stage:?}"),
         }
     }
 
-    fn acknowledged(&mut self, offset: Offset, hearing: &mut Hearing<'_>) {
+    fn acknowledged(&mut self, offset: Offset, context: &mut ReplyContext<'_>) {
         let value = self.value.take().expect("just sent");
-        hearing
+        context
             .history
-            .acknowledged(hearing.client, self.partition, value, offset);
+            .acknowledged(context.client, self.partition, value, offset);
         self.sequence += 1;
     }
 
     /// Certainly not stored by this try.
-    fn not_stored(&mut self, hearing: &mut Hearing<'_>) -> Then {
-        hearing.coverage.count("tries refused");
+    fn not_stored(&mut self, context: &mut ReplyContext<'_>) -> NextNode {
+        context.coverage.count("tries refused");
         if let Some(value) = self.value.filter(|_| !self.idempotent) {
-            hearing.history.certainly_not_stored(value);
+            context.history.certainly_not_stored(value);
         }
-        Then::Elsewhere
+        NextNode::Elsewhere
     }
 
     fn has_topic(&mut self) {

@@ -9,7 +9,7 @@ use rand::Rng;
 use super::failure::Failure;
 use super::history::{Bounds, ReadPlace, Violation};
 use super::isolation::Isolation;
-use super::request::{Asking, Hearing, Request, Said, Season, Then};
+use super::request::{FaultPhase, NextNode, Reply, ReplyContext, Request, RequestContext};
 use super::topic::{self, PARTITIONS, Value};
 use super::view::{Content, SeenBatch};
 use crate::ids::{Offset, PartitionIndex, ProducerId};
@@ -21,7 +21,7 @@ const READ_BYTES_MAX: usize = 1 << 10;
 
 pub(super) struct Reader {
     isolation: Isolation,
-    places: Vec<Place>,
+    places: Vec<ReadProgress>,
     /// Which partition it reads next.
     turn: usize,
     /// What was certain when it asked for what is current.
@@ -30,7 +30,7 @@ pub(super) struct Reader {
 
 /// How far it has come in one partition.
 #[derive(Default)]
-struct Place {
+struct ReadProgress {
     next: Offset,
     /// What it was given, record by record.
     seen: BTreeMap<Offset, Value>,
@@ -49,23 +49,23 @@ impl Reader {
         };
         Self {
             isolation,
-            places: (0..PARTITIONS).map(|_| Place::default()).collect(),
+            places: (0..PARTITIONS).map(|_| ReadProgress::default()).collect(),
             turn: 0,
             known: Vec::new(),
         }
     }
 
     /// Comes to its end in the quiet, once it has read all that was current then.
-    pub(super) fn next(&mut self, asking: Asking<'_>) -> Option<Request> {
-        let quiet = asking.season == Season::Quiet;
-        if quiet && self.places.iter().all(Place::is_at_the_end) {
-            asking.history.was_read(self.isolation, self.everything());
+    pub(super) fn next(&mut self, context: RequestContext<'_>) -> Option<Request> {
+        let quiet = context.phase == FaultPhase::Quiet;
+        if quiet && self.places.iter().all(ReadProgress::is_at_the_end) {
+            context.history.was_read(self.isolation, self.everything());
             return None;
         }
-        let asks = asking.chance.random_bool(0.25);
+        let asks = context.chance.random_bool(0.25);
         if asks {
             self.known = topic::partitions()
-                .map(|partition| asking.history.certain(partition))
+                .map(|partition| context.history.certain(partition))
                 .collect();
             return Some(Request::Read);
         }
@@ -73,41 +73,41 @@ impl Reader {
     }
 
     fn everything(&mut self) -> Vec<ReadPlace> {
-        let place = |place: &mut Place| ReadPlace {
+        let place = |place: &mut ReadProgress| ReadPlace {
             seen: std::mem::take(&mut place.seen),
             end: place.next,
         };
         self.places.iter_mut().map(place).collect()
     }
 
-    pub(super) fn hear(&mut self, said: Said, hearing: &mut Hearing<'_>) -> Then {
+    pub(super) fn hear(&mut self, said: Reply, context: &mut ReplyContext<'_>) -> NextNode {
         match said {
-            Said::Readable(Ok(())) => self.see_what_is_current(hearing),
-            Said::Readable(Err(_)) => return Then::Elsewhere,
-            Said::Shown => self.read_on(hearing),
+            Reply::Readable(Ok(())) => self.see_what_is_current(context),
+            Reply::Readable(Err(_)) => return NextNode::Elsewhere,
+            Reply::Shown => self.read_on(context),
             said => unreachable!("{said:?} answers no question of a reader"),
         }
-        Then::Stay
+        NextNode::Stay
     }
 
-    fn see_what_is_current(&mut self, hearing: &mut Hearing<'_>) {
-        hearing.coverage.count("current reads");
+    fn see_what_is_current(&mut self, context: &mut ReplyContext<'_>) {
+        context.coverage.count("current reads");
         for (partition, known) in topic::partitions().zip(std::mem::take(&mut self.known)) {
-            let shown = Bounds::of(hearing.view.partition(partition));
-            let node = hearing.view.node;
-            hearing
+            let shown = Bounds::of(context.view.partition(partition));
+            let node = context.view.node;
+            context
                 .history
                 .shown_as_current(node, partition, known, shown);
             self.places[partition.0 as usize].current_end =
-                (hearing.season == Season::Quiet).then_some(shown.end(self.isolation));
+                (context.phase == FaultPhase::Quiet).then_some(shown.end(self.isolation));
         }
-        self.read_on(hearing);
+        self.read_on(context);
     }
 
-    fn read_on(&mut self, hearing: &mut Hearing<'_>) {
+    fn read_on(&mut self, context: &mut ReplyContext<'_>) {
         self.turn = (self.turn + 1) % self.places.len();
         let partition = PartitionIndex(u32::try_from(self.turn).expect("few"));
-        let Some(bounds) = hearing.view.partition(partition) else {
+        let Some(bounds) = context.view.partition(partition) else {
             return;
         };
         let below = Bounds::of(Some(bounds)).end(self.isolation);
@@ -117,12 +117,12 @@ impl Reader {
             return;
         }
         let aborted = aborted(bounds.aborted_in(place.next, below));
-        match hearing
+        match context
             .view
             .read(partition, place.next, below, READ_BYTES_MAX)
         {
-            Ok(batches) => place.take(partition, batches, &aborted, self.isolation, hearing),
-            Err(error) => hearing.damage = Some(Failure::of(&error)),
+            Ok(batches) => place.take(partition, batches, &aborted, self.isolation, context),
+            Err(error) => context.damage = Some(Failure::of(&error)),
         }
     }
 }
@@ -134,7 +134,7 @@ fn aborted(found: impl Iterator<Item = AbortedTransaction>) -> Vec<AbortedTransa
     aborted
 }
 
-impl Place {
+impl ReadProgress {
     /// Records before this were deleted.
     fn skip_to(&mut self, log_start: Offset) {
         if self.next < log_start {
@@ -153,13 +153,13 @@ impl Place {
         batches: Vec<SeenBatch>,
         aborted: &[AbortedTransaction],
         isolation: Isolation,
-        hearing: &mut Hearing<'_>,
+        context: &mut ReplyContext<'_>,
     ) {
         let mut aborted = aborted.iter().peekable();
         for batch in batches {
             let (first, next) = (batch.header.base_offset, batch.header.next_offset());
             if self.next < first || next <= self.next {
-                hearing.history.violated(Violation::Hole {
+                context.history.violated(Violation::Hole {
                     partition,
                     expected: self.next,
                     found: first,
@@ -169,7 +169,7 @@ impl Place {
             while let Some(begun) = aborted.next_if(|begun| begun.first_offset < next) {
                 self.aborting.insert(begun.producer);
             }
-            self.take_batch(partition, &batch, isolation, hearing);
+            self.take_batch(partition, &batch, isolation, context);
             self.next = next;
         }
     }
@@ -179,7 +179,7 @@ impl Place {
         partition: PartitionIndex,
         batch: &SeenBatch,
         isolation: Isolation,
-        hearing: &mut Hearing<'_>,
+        context: &mut ReplyContext<'_>,
     ) {
         let producer = batch.transactional_producer();
         match &batch.content {
@@ -188,12 +188,12 @@ impl Place {
             }
             Content::Marker(ControlRecord::Commit) => {}
             Content::Values(_) if isolation == Isolation::Committed && self.skips(producer) => {
-                hearing.coverage.count("aborted batches skipped");
+                context.coverage.count("aborted batches skipped");
             }
             Content::Values(values) => {
                 let fresh = values.iter().filter(|(offset, _)| self.next <= *offset);
                 for (offset, value) in fresh {
-                    hearing.history.seen(partition, *offset, *value, isolation);
+                    context.history.seen(partition, *offset, *value, isolation);
                     self.seen.insert(*offset, *value);
                 }
             }

@@ -13,7 +13,7 @@ use crate::state::{Command, CommitOffsets};
 
 /// Which client asks, and in which of its tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asker {
+pub(super) struct RequestOrigin {
     pub(super) client: usize,
     pub(super) attempt: u64,
 }
@@ -38,7 +38,7 @@ pub(super) enum Request {
 
 /// What a node answers.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum Reply {
     /// To [`Request::Propose`] and [`Request::Commit`].
     Outcome(Result<Outcome, ProposeError>),
     /// To [`Request::Read`]: whether what the node shows is current.
@@ -53,7 +53,7 @@ pub(super) enum Said {
 
 /// What the world is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Season {
+pub(super) enum FaultPhase {
     /// Faults come.
     Trouble,
     /// No faults come any more: everybody ends what was begun.
@@ -63,17 +63,17 @@ pub(super) enum Season {
 }
 
 /// What a client knows when it asks.
-pub(super) struct Asking<'a> {
-    pub(super) asker: Asker,
-    pub(super) season: Season,
+pub(super) struct RequestContext<'a> {
+    pub(super) asker: RequestOrigin,
+    pub(super) phase: FaultPhase,
     pub(super) chance: &'a mut ChaCha8Rng,
     pub(super) history: &'a mut History,
 }
 
 /// What a client sees when it is answered.
-pub(super) struct Hearing<'a> {
+pub(super) struct ReplyContext<'a> {
     pub(super) client: usize,
-    pub(super) season: Season,
+    pub(super) phase: FaultPhase,
     pub(super) view: View<'a>,
     pub(super) history: &'a mut History,
     pub(super) coverage: &'a mut Coverage,
@@ -83,7 +83,7 @@ pub(super) struct Hearing<'a> {
 
 /// Whom to ask next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum NextNode {
     /// The same node.
     Stay,
     /// Another one: this one does not lead.

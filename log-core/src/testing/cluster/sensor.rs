@@ -1,6 +1,6 @@
 //! A producer whose records are kept for seconds only: what is deleted, and not before its time, is seen in its topic.
 
-use super::request::{Asking, Hearing, Request, Said, Season, Then};
+use super::request::{FaultPhase, NextNode, Reply, ReplyContext, Request, RequestContext};
 use super::topic;
 use crate::node::ProposeError;
 use crate::state::CommandError;
@@ -12,8 +12,8 @@ pub(super) struct Sensor {
 }
 
 impl Sensor {
-    pub(super) fn next(&mut self, asking: Asking<'_>) -> Option<Request> {
-        if Season::Trouble < asking.season {
+    pub(super) fn next(&mut self, context: RequestContext<'_>) -> Option<Request> {
+        if FaultPhase::Trouble < context.phase {
             return None;
         }
         Some(Request::Propose(if self.has_topic {
@@ -23,19 +23,19 @@ impl Sensor {
         }))
     }
 
-    pub(super) fn hear(&mut self, said: Said, hearing: &mut Hearing<'_>) -> Then {
-        let Said::Outcome(outcome) = said else {
+    pub(super) fn hear(&mut self, said: Reply, context: &mut ReplyContext<'_>) -> NextNode {
+        let Reply::Outcome(outcome) = said else {
             unreachable!("it only proposes")
         };
         match outcome {
             Ok(Err(CommandError::ProposerDeposed)) | Err(ProposeError::NotLeader) => {
-                return Then::Elsewhere;
+                return NextNode::Elsewhere;
             }
             Ok(Ok(_)) if self.has_topic => self.written += 1,
             Ok(Ok(_) | Err(CommandError::TopicExists { .. })) => self.has_topic = true,
-            Ok(Err(refusal)) => hearing.history.refused(hearing.client, &refusal),
+            Ok(Err(refusal)) => context.history.refused(context.client, &refusal),
             Err(_) => {}
         }
-        Then::Stay
+        NextNode::Stay
     }
 }

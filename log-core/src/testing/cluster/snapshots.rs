@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A part of a snapshot that is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(super) struct ChunkRequest {
     pub(super) from: ReplicaId,
     applied: EntryIndex,
     wanted: NextChunk,
@@ -37,7 +37,7 @@ impl Process {
     }
 
     /// A part of the held snapshot for another node, if it is of this one.
-    pub(super) fn serve(&mut self, to: ReplicaId, part: Part) -> Option<Bytes> {
+    pub(super) fn serve(&mut self, to: ReplicaId, part: ChunkRequest) -> Option<Bytes> {
         let held = self.shared.held.lock().expect("nobody panicked").clone();
         let held = held.filter(|held| held.manifest().applied == part.applied);
         let wanted = part.wanted;
@@ -75,9 +75,9 @@ impl Process {
     }
 
     /// The part to ask for next.
-    pub(super) fn part(&self) -> Option<Part> {
+    pub(super) fn part(&self) -> Option<ChunkRequest> {
         let fetch = self.fetch.as_ref()?;
-        Some(Part {
+        Some(ChunkRequest {
             from: fetch.from,
             applied: fetch.incoming.manifest().applied,
             wanted: fetch.incoming.next()?,
@@ -85,7 +85,7 @@ impl Process {
     }
 
     /// Takes in the part that was asked for, or that it did not come.
-    pub(super) fn fetched(&mut self, part: Option<(Part, Bytes)>) -> Result<(), Failure> {
+    pub(super) fn fetched(&mut self, part: Option<(ChunkRequest, Bytes)>) -> Result<(), Failure> {
         let Some(fetch) = &mut self.fetch else {
             // It could not even be begun: no room.
             return self.take(Input::SnapshotFetched(Err(SnapshotLost)));

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::history::{Fate, TransactionKey};
-use super::request::{Asking, Hearing, Request, Said, Season, Then};
+use super::history::{TransactionKey, TransactionResult};
+use super::request::{FaultPhase, NextNode, Reply, ReplyContext, Request, RequestContext};
 use super::topic::{self, PARTITIONS, Value};
 use crate::ids::{
     GroupId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TransactionalId,
@@ -81,7 +81,7 @@ impl Transactor {
         }
     }
 
-    pub(super) fn next(&mut self, mut asking: Asking<'_>) -> Option<Request> {
+    pub(super) fn next(&mut self, mut context: RequestContext<'_>) -> Option<Request> {
         let command = match self.step {
             Step::NeedsTopic => topic::creation(),
             Step::Begins { recovers } => Command::InitProducerId(InitProducerId {
@@ -90,16 +90,16 @@ impl Transactor {
                 expected: self.producer.filter(|_| recovers),
             }),
             // Whoever has begun in the calm has aborted what others had open.
-            Step::Reads if Season::Trouble < asking.season => return None,
+            Step::Reads if FaultPhase::Trouble < context.phase => return None,
             Step::Reads => return Some(Request::Read),
-            Step::AddsPartitions => self.add_partitions(&mut asking),
-            Step::Writes(partition) => self.write(partition, &mut asking),
+            Step::AddsPartitions => self.add_partitions(&mut context),
+            Step::Writes(partition) => self.write(partition, &mut context),
             Step::AddsOffsets => Command::AddOffsetsToTransaction(AddOffsetsToTransaction {
                 by: self.by(),
                 group: copying_group(),
             }),
             Step::CommitsOffsets => self.commit_offsets(),
-            Step::Ends(outcome) => self.end(outcome, &mut asking),
+            Step::Ends(outcome) => self.end(outcome, &mut context),
         };
         Some(Request::Propose(command))
     }
@@ -113,18 +113,18 @@ impl Transactor {
         }
     }
 
-    fn add_partitions(&mut self, asking: &mut Asking<'_>) -> Command {
-        self.key = TransactionKey(topic::value_of(asking.asker.client, asking.asker.attempt));
+    fn add_partitions(&mut self, context: &mut RequestContext<'_>) -> Command {
+        self.key = TransactionKey(topic::value_of(context.asker.client, context.asker.attempt));
         Command::AddPartitionsToTransaction(AddPartitionsToTransaction {
             by: self.by(),
             partitions: topic::partitions().map(topic::place).collect(),
         })
     }
 
-    fn write(&mut self, partition: PartitionIndex, asking: &mut Asking<'_>) -> Command {
-        let fresh = topic::value_of(asking.asker.client, asking.asker.attempt);
+    fn write(&mut self, partition: PartitionIndex, context: &mut RequestContext<'_>) -> Command {
+        let fresh = topic::value_of(context.asker.client, context.asker.attempt);
         let value = *self.value.get_or_insert(fresh);
-        asking.history.writes_in_transaction(self.key, value);
+        context.history.writes_in_transaction(self.key, value);
         let (id, epoch) = self.producer.expect("it has begun");
         let sequence = self.sequences[partition.0 as usize];
         let stamp = ProducerStamp {
@@ -149,9 +149,9 @@ impl Transactor {
         })
     }
 
-    fn end(&mut self, outcome: TransactionOutcome, asking: &mut Asking<'_>) -> Command {
+    fn end(&mut self, outcome: TransactionOutcome, context: &mut RequestContext<'_>) -> Command {
         if outcome == TransactionOutcome::Commit {
-            asking.history.asks_to_commit(self.key);
+            context.history.asks_to_commit(self.key);
         }
         Command::EndTransaction(EndTransaction {
             by: self.by(),
@@ -159,19 +159,19 @@ impl Transactor {
         })
     }
 
-    pub(super) fn hear(&mut self, said: Said, hearing: &mut Hearing<'_>) -> Then {
+    pub(super) fn hear(&mut self, said: Reply, context: &mut ReplyContext<'_>) -> NextNode {
         self.rest = Duration::from_millis(30);
         let outcome = match said {
-            Said::Readable(Ok(())) => {
-                self.read(hearing);
-                return Then::Stay;
+            Reply::Readable(Ok(())) => {
+                self.read(context);
+                return NextNode::Stay;
             }
-            Said::Readable(Err(_)) => return Then::Elsewhere,
-            Said::Outcome(outcome) => outcome,
+            Reply::Readable(Err(_)) => return NextNode::Elsewhere,
+            Reply::Outcome(outcome) => outcome,
             said => unreachable!("{said:?} answers no question of a transactional producer"),
         };
         match outcome {
-            Ok(Ok(response)) => self.succeeded(&response, hearing),
+            Ok(Ok(response)) => self.succeeded(&response, context),
             Ok(Err(CommandError::TopicExists { .. })) => {
                 self.step = Step::Begins { recovers: false }
             }
@@ -183,19 +183,19 @@ impl Transactor {
                 | ProposeError::DiskFull
                 | ProposeError::NotEnoughReplicas { .. }
                 | ProposeError::TooManyPartitions(_),
-            ) => return Then::Elsewhere,
-            Ok(Err(refusal)) => self.refused(&refusal, hearing),
+            ) => return NextNode::Elsewhere,
+            Ok(Err(refusal)) => self.refused(&refusal, context),
             Err(
                 ProposeError::OutcomeUnknown
                 | ProposeError::NotInTime
                 | ProposeError::NotOnDisks { .. }
                 | ProposeError::Stopped,
             ) => {
-                hearing.coverage.count("outcomes unknown");
+                context.coverage.count("outcomes unknown");
                 self.unanswered();
             }
         }
-        Then::Stay
+        NextNode::Stay
     }
 
     /// What was asked may have been done.
@@ -203,8 +203,8 @@ impl Transactor {
         self.may_be_committed |= self.step == Step::Ends(TransactionOutcome::Commit);
     }
 
-    fn read(&mut self, hearing: &Hearing<'_>) {
-        let group = hearing.view.state.group(&copying_group());
+    fn read(&mut self, context: &ReplyContext<'_>) {
+        let group = context.view.state.group(&copying_group());
         let place = topic::place(self.counted_in);
         if group.is_some_and(|group| group.is_unstable(&place)) {
             // Somebody else's transaction under the same id: it will be fenced, or this one is.
@@ -216,31 +216,36 @@ impl Transactor {
         self.step = Step::AddsPartitions;
     }
 
-    fn succeeded(&mut self, response: &Response, hearing: &mut Hearing<'_>) {
+    fn succeeded(&mut self, response: &Response, context: &mut ReplyContext<'_>) {
         match (self.step, response) {
             (Step::NeedsTopic, _) => self.step = Step::Begins { recovers: false },
             (Step::Begins { .. }, Response::ProducerId { id, epoch }) => {
-                hearing.coverage.count("transactional producers begun");
+                context.coverage.count("transactional producers begun");
                 self.producer = Some((*id, *epoch));
                 self.sequences = [0; PARTITIONS as usize];
                 self.step = Step::Reads;
             }
             (Step::AddsPartitions, _) => self.step = Step::Writes(PartitionIndex(0)),
             (Step::Writes(partition), Response::Produced(produced)) => {
-                self.written(partition, produced.base_offset, hearing);
+                self.written(partition, produced.base_offset, context);
             }
             (Step::AddsOffsets, _) => self.step = Step::CommitsOffsets,
             (Step::CommitsOffsets, _) => self.step = Step::Ends(TransactionOutcome::Commit),
-            (Step::Ends(outcome), _) => self.ended(outcome, hearing),
+            (Step::Ends(outcome), _) => self.ended(outcome, context),
             (step, response) => panic!("{response:?} is no answer in step {step:?}"),
         }
     }
 
-    fn written(&mut self, partition: PartitionIndex, offset: Offset, hearing: &mut Hearing<'_>) {
+    fn written(
+        &mut self,
+        partition: PartitionIndex,
+        offset: Offset,
+        context: &mut ReplyContext<'_>,
+    ) {
         let value = self.value.take().expect("just sent");
-        hearing.history.written_in_transaction(
+        context.history.written_in_transaction(
             self.key,
-            hearing.client,
+            context.client,
             (partition, offset),
             value,
         );
@@ -255,52 +260,52 @@ impl Transactor {
         };
     }
 
-    fn ended(&mut self, outcome: TransactionOutcome, hearing: &mut Hearing<'_>) {
+    fn ended(&mut self, outcome: TransactionOutcome, context: &mut ReplyContext<'_>) {
         let fate = match outcome {
-            TransactionOutcome::Commit => Fate::Committed,
-            TransactionOutcome::Abort => Fate::Aborted,
+            TransactionOutcome::Commit => TransactionResult::Committed,
+            TransactionOutcome::Abort => TransactionResult::Aborted,
         };
-        hearing.coverage.count(match fate {
-            Fate::Aborted => "transactions aborted",
+        context.coverage.count(match fate {
+            TransactionResult::Aborted => "transactions aborted",
             _ => "transactions committed",
         });
         if outcome == TransactionOutcome::Commit {
             let place = self.counted_in;
-            hearing
+            context
                 .history
                 .transaction_moved_offset(self.key, place, self.offset);
         }
-        self.forget(fate, hearing);
+        self.forget(fate, context);
         self.step = Step::Reads;
     }
 
-    fn forget(&mut self, fate: Fate, hearing: &mut Hearing<'_>) {
+    fn forget(&mut self, fate: TransactionResult, context: &mut ReplyContext<'_>) {
         let key = std::mem::take(&mut self.key);
-        hearing.history.transaction_ended(key, fate);
+        context.history.transaction_ended(key, fate);
         self.may_be_committed = false;
         self.value = None;
     }
 
-    fn refused(&mut self, refusal: &CommandError, hearing: &mut Hearing<'_>) {
+    fn refused(&mut self, refusal: &CommandError, context: &mut ReplyContext<'_>) {
         match refusal {
             CommandError::ProducerFenced { .. }
             | CommandError::InvalidProducerEpoch { .. }
             | CommandError::InvalidProducerIdMapping { .. }
-            | CommandError::InvalidTransactionState { .. } => self.fenced(hearing),
-            refusal => hearing.history.refused(hearing.client, refusal),
+            | CommandError::InvalidTransactionState { .. } => self.fenced(context),
+            refusal => context.history.refused(context.client, refusal),
         }
     }
 
     /// Somebody else writes under this id now, or the transaction was open for too long. What was written in it is lost,
     /// unless a try to commit it had succeeded unheard.
-    fn fenced(&mut self, hearing: &mut Hearing<'_>) {
-        hearing.coverage.count("producers fenced");
+    fn fenced(&mut self, context: &mut ReplyContext<'_>) {
+        context.coverage.count("producers fenced");
         let fate = if self.may_be_committed {
-            Fate::Unknown
+            TransactionResult::Unknown
         } else {
-            Fate::Aborted
+            TransactionResult::Aborted
         };
-        self.forget(fate, hearing);
+        self.forget(fate, context);
         let recovers = self.step != Step::Begins { recovers: true } && self.producer.is_some();
         self.rest = Duration::from_millis(if recovers { 30 } else { 3_000 });
         self.step = Step::Begins { recovers };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::errand::Errand;
+use super::operator_task::OperatorTask;
 use super::process::{Awaiting, Process};
 use crate::consensus::voter_plan::Members;
 use crate::ids::{EntryIndex, LeaderEpoch, ReplicaId};
@@ -23,24 +23,24 @@ pub(super) struct NewVoters {
 
 impl Process {
     /// The operator wants something.
-    pub(super) fn run_errand(&mut self, errand: Errand) {
+    pub(super) fn run_task(&mut self, operator_task: OperatorTask) {
         let request = NodeRequest::ChangeVoters {
-            change: errand.request(),
+            change: operator_task.request(),
             deadline: self.now() + OPERATOR_WAITS,
         };
-        self.request(Awaiting::Operator(errand), request);
+        self.request(Awaiting::Operator(operator_task), request);
     }
 
-    fn errands(&self) -> Vec<Errand> {
-        let errand = |awaiting: &Awaiting| match awaiting {
-            Awaiting::Operator(errand) => Some(*errand),
+    fn tasks(&self) -> Vec<OperatorTask> {
+        let operator_task = |awaiting: &Awaiting| match awaiting {
+            Awaiting::Operator(operator_task) => Some(*operator_task),
             _ => None,
         };
-        self.awaiting.values().filter_map(errand).collect()
+        self.awaiting.values().filter_map(operator_task).collect()
     }
 
-    /// What a planted bug does with the errands of an operator who waits for this leader.
-    pub(super) fn spoil_errands(&mut self) {
+    /// What a planted bug does with the tasks of an operator who waits for this leader.
+    pub(super) fn spoil_tasks(&mut self) {
         let (Some(bug), Some(_)) = (self.planted, self.leading()) else {
             return;
         };
@@ -48,11 +48,11 @@ impl Process {
             membership: &self.published.membership,
             quorum: &self.published.quorum,
         };
-        for errand in self.errands() {
-            if bug.tells_early(errand, members.membership) {
-                self.outbound.operator.push((errand, Ok(())));
+        for operator_task in self.tasks() {
+            if bug.tells_early(operator_task, members.membership) {
+                self.outbound.operator.push((operator_task, Ok(())));
             }
-            if let Some(change) = bug.unproved_change(errand, &members) {
+            if let Some(change) = bug.unproved_change(operator_task, &members) {
                 self.node.change_members_unproved(change);
             }
         }

@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use crate::broker::answer;
 use crate::broker::config::{Advertised, Config};
+use crate::broker::node_handle::{NodeHandle, QueuedInput};
 use crate::broker::node_view::{NodeView, Watches, now};
 use crate::broker::peers::Peers;
-use crate::broker::replica_handle::{QueuedInput, ReplicaHandle};
 use crate::broker::request_outcome::RequestOutcome;
 use crate::broker::service::{Client, Service};
 use crate::consensus::{Membership, Quorum, QuorumMember};
@@ -86,7 +86,7 @@ impl Puppet {
             applied: AtomicU64::new(0),
             fails_with: Mutex::new(None),
         });
-        let (handle, inputs) = ReplicaHandle::of(view.clone());
+        let (handle, inputs) = NodeHandle::of(view.clone());
         let stop = CancellationToken::new();
         let config = Config::on(folder.path());
         let groups = GroupCoordinator::new(config.group);

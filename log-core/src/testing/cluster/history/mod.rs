@@ -16,7 +16,7 @@ use self::groups::Groups;
 use self::open_transactions::OpenTransactions;
 use self::retained::Retained;
 use self::transactions::Transactions;
-pub(super) use self::transactions::{Fate, TransactionKey};
+pub(super) use self::transactions::{TransactionKey, TransactionResult};
 pub use self::violation::Violation;
 use self::voters::Voters;
 use super::disks::OnDisks;
@@ -129,7 +129,7 @@ impl History {
         self.transactions.asks_to_commit(key);
     }
 
-    pub(super) fn transaction_ended(&mut self, key: TransactionKey, fate: Fate) {
+    pub(super) fn transaction_ended(&mut self, key: TransactionKey, fate: TransactionResult) {
         self.transactions.ended(key, fate);
     }
 

@@ -11,7 +11,7 @@ pub(in super::super) struct TransactionKey(pub(in super::super) u64);
 
 /// How a transaction ended, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Fate {
+pub(in super::super) enum TransactionResult {
     /// All of it counts.
     Committed,
     /// None of it does.
@@ -23,7 +23,7 @@ pub(in super::super) enum Fate {
 #[derive(Default)]
 struct Transaction {
     asked_to_commit: bool,
-    fate: Option<Fate>,
+    fate: Option<TransactionResult>,
     acknowledged: BTreeSet<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Transactions {
         self.of(key).asked_to_commit = true;
     }
 
-    pub(super) fn ended(&mut self, key: TransactionKey, fate: Fate) {
+    pub(super) fn ended(&mut self, key: TransactionKey, fate: TransactionResult) {
         self.of(key).fate = Some(fate);
     }
 
@@ -74,7 +74,9 @@ impl Transactions {
             return true;
         };
         let known = self.known.get(key);
-        known.is_some_and(|known| known.asked_to_commit && known.fate != Some(Fate::Aborted))
+        known.is_some_and(|known| {
+            known.asked_to_commit && known.fate != Some(TransactionResult::Aborted)
+        })
     }
 
     /// Holds what counts against what was told.
@@ -92,9 +94,9 @@ impl Transaction {
             .iter()
             .partition(|value| counts.contains(value));
         let is_whole = match self.fate {
-            Some(Fate::Committed) => missing.is_empty(),
-            Some(Fate::Aborted) => there.is_empty(),
-            Some(Fate::Unknown) | None => there.is_empty() || missing.is_empty(),
+            Some(TransactionResult::Committed) => missing.is_empty(),
+            Some(TransactionResult::Aborted) => there.is_empty(),
+            Some(TransactionResult::Unknown) | None => there.is_empty() || missing.is_empty(),
         };
         if is_whole {
             return Ok(());

@@ -69,7 +69,7 @@ pub(super) struct ProposalPermit {
 
 /// A way to ask the replica; cheap to clone.
 #[derive(Clone)]
-pub struct ReplicaHandle {
+pub struct NodeHandle {
     queue: mpsc::Sender<QueuedInput>,
     requests: Arc<AtomicU64>,
     budget: Arc<Semaphore>,
@@ -110,7 +110,7 @@ impl Pending {
     }
 }
 
-impl ReplicaHandle {
+impl NodeHandle {
     /// With the end of the line that the node's thread holds.
     pub(super) fn of(view: NodeView) -> (Self, mpsc::Receiver<QueuedInput>) {
         let (queue, inputs) = mpsc::channel(QUEUED_MAX);
@@ -138,13 +138,13 @@ impl ReplicaHandle {
         Ok(Pending { reply })
     }
 
-    /// Puts a produce in line, as [`ReplicaHandle::propose`] does. It is answered by `deadline`.
+    /// Puts a produce in line, as [`NodeHandle::propose`] does. It is answered by `deadline`.
     ///
     /// # Errors
-    /// As [`ReplicaHandle::propose`].
+    /// As [`NodeHandle::propose`].
     ///
     /// # Cancel safety
-    /// As [`ReplicaHandle::propose`].
+    /// As [`NodeHandle::propose`].
     pub(super) async fn produce(
         &self,
         produce: Produce,
@@ -215,7 +215,7 @@ impl ReplicaHandle {
     /// [`TooManyPartitions`]: the command must not be proposed.
     ///
     /// # Panics
-    /// As [`ReplicaHandle::state`].
+    /// As [`NodeHandle::state`].
     pub(super) fn admit_partitions(
         &self,
         command: &Command,
@@ -408,7 +408,7 @@ impl ReplicaHandle {
         self.view.shared.partitions()
     }
 
-    /// Changes after each run of applied entries: wake, then look at [`ReplicaHandle::state`].
+    /// Changes after each run of applied entries: wake, then look at [`NodeHandle::state`].
     pub fn applied(&self) -> watch::Receiver<EntryIndex> {
         self.view.watches.applied.subscribe()
     }
@@ -480,7 +480,7 @@ impl ReplicaHandle {
         self.view.now()
     }
 
-    /// See [`crate::node::Shared::command_time`].
+    /// See [`crate::node::SharedView::command_time`].
     pub(super) fn command_time(&self) -> (TimestampMs, ClockJumps) {
         self.view.shared.command_time(self.view.clock.elapsed())
     }

@@ -21,12 +21,12 @@ use tracing::{info, warn};
 use super::broker_stopped::BrokerStopped;
 use super::ending::Ending;
 use super::journal_thread::JournalThread;
+use super::node_handle::{QueuedInput, Waiter};
 use super::node_view::NodeView;
 use super::peers::{FetchError, Peers, SnapshotFetcher};
-use super::replica_handle::{QueuedInput, Waiter};
 use crate::consensus::{HeldSnapshot, InvalidMembership, Membership, Message};
 use crate::ids::{EntryIndex, RequestId};
-use crate::node::group_commit::Written;
+use crate::node::group_commit::JournalEvent;
 use crate::node::{
     Effect, Input, InstallError, Leadership, Limits, Node, NodeReply, SnapshotLost, forget_fetched,
     install,
@@ -41,15 +41,15 @@ const TAKEN_PER_ROUND_MAX: usize = 256;
 /// Words from the journal's and the checkpoint's threads that wait to be heard. They block when it is full.
 const HEARD_MAX: usize = 256;
 /// What other threads of the replica say to its own.
-enum Heard {
-    Written(Written),
+enum ThreadEvent {
+    JournalEvent(JournalEvent),
     Checkpoint(Result<EntryIndex, CheckpointError>),
     Held(Result<Option<Outgoing>, SnapshotError>),
     Panicked { thread: &'static str },
 }
 
 /// The other nodes, as the replica's thread meets them.
-pub(super) struct Neighbours {
+pub(super) struct ClusterLinks {
     /// Where messages go.
     pub(super) peers: Peers,
     /// Where they come from.
@@ -90,11 +90,11 @@ impl HeldFolder {
 }
 
 /// The running thread.
-pub(super) struct ReplicaThread {
+pub(super) struct NodeThread {
     thread: JoinHandle<()>,
 }
 
-impl ReplicaThread {
+impl NodeThread {
     /// Starts it. What stops it ends it cleanly, with a checkpoint; when it ends early it says why.
     ///
     /// # Errors
@@ -105,11 +105,11 @@ impl ReplicaThread {
         queued: Receiver<QueuedInput>,
         view: NodeView,
         home: Home,
-        neighbours: Neighbours,
+        neighbours: ClusterLinks,
         ending: Arc<Ending>,
     ) -> std::io::Result<Self> {
         let (heard_in, heard) = mpsc::channel(HEARD_MAX);
-        let Neighbours {
+        let ClusterLinks {
             peers,
             incoming,
             fetcher,
@@ -137,7 +137,7 @@ impl ReplicaThread {
             let stop = ending.stop().clone();
             // However the thread ends, the broker does.
             let _stopped = stop.clone().drop_guard();
-            let doors = Doors {
+            let doors = Inboxes {
                 queued,
                 incoming,
                 heard,
@@ -161,18 +161,18 @@ impl ReplicaThread {
 }
 
 /// Once the replica is gone nobody needs the word.
-fn start_journal(log: EntryLog, heard_in: &Sender<Heard>) -> std::io::Result<JournalThread> {
+fn start_journal(log: EntryLog, heard_in: &Sender<ThreadEvent>) -> std::io::Result<JournalThread> {
     let heard_in = heard_in.clone();
     JournalThread::start(log, move |written| {
-        drop(heard_in.blocking_send(Heard::Written(written)))
+        drop(heard_in.blocking_send(ThreadEvent::JournalEvent(written)))
     })
 }
 
 /// Where inputs come from.
-struct Doors {
+struct Inboxes {
     queued: Receiver<QueuedInput>,
     incoming: Receiver<Message>,
-    heard: Receiver<Heard>,
+    heard: Receiver<ThreadEvent>,
 }
 
 /// When the node last had its tick, and the wait for the next. Times are those of the node's clock.
@@ -226,7 +226,7 @@ struct Runner {
     /// Who waits for which reply.
     waiters: BTreeMap<RequestId, Waiter>,
     effects: Vec<Effect>,
-    heard_in: Sender<Heard>,
+    heard_in: Sender<ThreadEvent>,
     /// The snapshot on its way, and the one that is here.
     fetching: Option<oneshot::Receiver<Fetched>>,
     fetched: Option<Incoming>,
@@ -238,7 +238,7 @@ struct Runner {
 
 impl Runner {
     /// Until it is stopped or cannot go on; the reason is told before anything that may wait for a disk that hangs.
-    async fn run(mut self, mut doors: Doors, stop: &CancellationToken) {
+    async fn run(mut self, mut doors: Inboxes, stop: &CancellationToken) {
         if let Err(stopped) = self.live(&mut doors, stop).await {
             self.ending.tell(stopped);
         }
@@ -246,7 +246,7 @@ impl Runner {
 
     async fn live(
         &mut self,
-        doors: &mut Doors,
+        doors: &mut Inboxes,
         stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
         let mut ticks = Ticks::begin(self.view.now().elapsed);
@@ -268,7 +268,7 @@ impl Runner {
     /// Takes what comes next, and works.
     async fn turn(
         &mut self,
-        doors: &mut Doors,
+        doors: &mut Inboxes,
         ticks: &mut Ticks,
         stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
@@ -298,7 +298,7 @@ impl Runner {
     }
 
     /// While a snapshot is installed, what other threads say is all that is taken; they may wait for the disk.
-    async fn hear_last_words(&mut self, doors: &mut Doors) -> Result<(), BrokerStopped> {
+    async fn hear_last_words(&mut self, doors: &mut Inboxes) -> Result<(), BrokerStopped> {
         self.ending.busy();
         let word = doors.heard.recv().await;
         self.hear(word.expect("this end holds a sender of its own"))?;
@@ -323,26 +323,28 @@ impl Runner {
         }
     }
 
-    fn hear(&mut self, word: Heard) -> Result<(), BrokerStopped> {
+    fn hear(&mut self, word: ThreadEvent) -> Result<(), BrokerStopped> {
         match word {
-            Heard::Written(Written::Persisted { number, then_send }) => {
+            ThreadEvent::JournalEvent(JournalEvent::Persisted { number, then_send }) => {
                 self.effects.extend(then_send.into_iter().map(Effect::Send));
                 self.take(Input::Persisted { number });
             }
-            Heard::Written(Written::Sealed(captured, synced)) => {
+            ThreadEvent::JournalEvent(JournalEvent::Sealed(captured, synced)) => {
                 self.take(Input::CheckpointSealed(captured, synced));
             }
-            Heard::Written(Written::Broken(error)) => return Err(BrokerStopped::Journal(error)),
-            Heard::Written(Written::Panicked) => {
+            ThreadEvent::JournalEvent(JournalEvent::Broken(error)) => {
+                return Err(BrokerStopped::Journal(error));
+            }
+            ThreadEvent::JournalEvent(JournalEvent::Panicked) => {
                 return Err(BrokerStopped::Panicked { thread: "journal" });
             }
-            Heard::Written(Written::Ended) => self.take(Input::JournalEnded),
-            Heard::Panicked { thread } => return Err(BrokerStopped::Panicked { thread }),
-            Heard::Checkpoint(done) => {
+            ThreadEvent::JournalEvent(JournalEvent::Ended) => self.take(Input::JournalEnded),
+            ThreadEvent::Panicked { thread } => return Err(BrokerStopped::Panicked { thread }),
+            ThreadEvent::Checkpoint(done) => {
                 let index = done.map_err(BrokerStopped::Checkpoint)?;
                 self.take(Input::CheckpointDurable { index });
             }
-            Heard::Held(held) => {
+            ThreadEvent::Held(held) => {
                 let held = self.show_held(held);
                 self.take(Input::SnapshotHeld(held));
             }
@@ -404,13 +406,13 @@ impl Runner {
         synced: Synced,
     ) -> Result<(), BrokerStopped> {
         self.on_a_thread("checkpoint", move || {
-            Heard::Checkpoint(captured.complete(synced))
+            ThreadEvent::Checkpoint(captured.complete(synced))
         })
     }
 
     fn hold_snapshot(&mut self) -> Result<(), BrokerStopped> {
         let (disk, folder) = (Arc::clone(&self.home.disk), self.home.folder.clone());
-        self.on_a_thread("snapshot", move || Heard::Held(hold(&disk, &folder)))
+        self.on_a_thread("snapshot", move || ThreadEvent::Held(hold(&disk, &folder)))
     }
 
     fn show_held(&self, held: Result<Option<Outgoing>, SnapshotError>) -> Option<HeldSnapshot> {
@@ -458,12 +460,12 @@ impl Runner {
     fn on_a_thread(
         &mut self,
         name: &'static str,
-        work: impl FnOnce() -> Heard + Send + 'static,
+        work: impl FnOnce() -> ThreadEvent + Send + 'static,
     ) -> Result<(), BrokerStopped> {
         let (done, lock) = (self.heard_in.clone(), Arc::clone(&self.home.lock));
         let body = move || {
             let word = catch_unwind(AssertUnwindSafe(work));
-            let word = word.unwrap_or(Heard::Panicked { thread: name });
+            let word = word.unwrap_or(ThreadEvent::Panicked { thread: name });
             // Whoever hears the word may be the last: the folder is free then.
             drop(lock);
             drop(done.blocking_send(word));

@@ -6,7 +6,7 @@ use crate::state::{FeatureLevel, RegisterNode};
 
 /// What the operator wants of a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Errand {
+pub(super) enum OperatorTask {
     /// A replica is to vote, perhaps in the place of another.
     Join {
         node: NodeId,
@@ -17,7 +17,7 @@ pub(super) enum Errand {
     Leave { replica: ReplicaId },
 }
 
-impl Errand {
+impl OperatorTask {
     /// The request. Whoever is to vote always waits for it here.
     pub(super) fn request(self) -> VoterChange {
         match self {
