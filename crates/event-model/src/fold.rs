@@ -31,7 +31,8 @@ use ledger::{Entry, Ledger};
 use planted::{Mistake, is_planted};
 
 pub use call::{
-    Call, Corrected, Gone, Phase, Progress, Responder, ResponderState, SPARED_WITHIN, UNDO_WITHIN,
+    Call, CorrectedDetails, Gone, Phase, Progress, Responder, ResponderState, SPARED_WITHIN,
+    UNDO_WITHIN,
 };
 pub use spells::Spell;
 
@@ -161,7 +162,7 @@ pub enum Added {
 
 /// What became of a record that was added, and of the life events that waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
+pub struct ApplyOutcome {
     /// What became of the record.
     pub added: Added,
     /// The life events, read before it, that count since then.
@@ -209,14 +210,14 @@ impl Fold {
 
     /// Takes a record as [`Self::add`] does, and tells which other life events count now that did not before, in the order of
     /// the log: those that were read before the alert, accept or arrival which they needed.
-    pub fn apply(&mut self, recorded: &Recorded) -> Applied {
+    pub fn apply(&mut self, recorded: &Recorded) -> ApplyOutcome {
         let line = recorded.event.line();
         let has_life = |fold: &Self| {
             let line = fold.lines.get(line);
             line.is_some_and(|line| !line.life_by_alert.is_empty())
         };
         if !has_life(self) {
-            return Applied {
+            return ApplyOutcome {
                 added: self.add(recorded),
                 now_counted: Vec::new(),
             };
@@ -226,7 +227,7 @@ impl Fold {
         let added = self.add(recorded);
         let mut now_counted = self.counted(line, &calls);
         now_counted.retain(|life| !before.contains(life) && life.1 != recorded.event.id());
-        Applied {
+        ApplyOutcome {
             added,
             now_counted: now_counted.into_iter().map(|(_, id)| id).collect(),
         }

@@ -307,7 +307,7 @@ words! {
         FalseAlarm = "false_alarm",
         /// Another call is about the same.
         Duplicate = "duplicate",
-        /// Somebody tried it out.
+        /// A resident tried it out.
         Test = "test",
         /// The caller could not be reached.
         Unreachable = "unreachable",
@@ -331,9 +331,9 @@ words! {
 words! {
     /// What an escalation waited for.
     Track, unknown: Other, {
-        /// That somebody accepts.
+        /// That a house accepts.
         Unanswered = "unanswered",
-        /// That somebody who accepted arrives.
+        /// That a house that accepted arrives.
         Unarrived = "unarrived",
         /// Something that this version does not know.
         Other = "other",

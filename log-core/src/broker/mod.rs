@@ -343,7 +343,7 @@ async fn start_node(
             housekeeping: housekeeping(config),
         },
     };
-    let neighbours = ClusterLinks {
+    let links = ClusterLinks {
         peers: peers.clone(),
         incoming,
         fetcher: peers.fetcher(Arc::clone(&world.disk), config.data.clone()),
@@ -351,7 +351,7 @@ async fn start_node(
     let (disk, clock) = (Arc::clone(&world.disk), world.clock);
     let ending = Arc::clone(&tokens.ending);
     let started =
-        spawn_blocking(move || Node::start(data, node, &disk, clock, neighbours, ending)).await;
+        spawn_blocking(move || Node::start(data, node, &disk, clock, links, ending)).await;
     let node = started.map_err(|_| StartError::Ended)??;
     tokens.tasks.spawn(ending::watch_over(
         Arc::clone(&tokens.ending),

@@ -94,7 +94,7 @@ impl Node {
         config: NodeConfig,
         disk: &Arc<dyn Disk>,
         clock: Clock,
-        neighbours: ClusterLinks,
+        links: ClusterLinks,
         ending: Arc<Ending>,
     ) -> Result<Self, NodeError> {
         let (folder, identity) = (data.path.as_path(), data.identity);
@@ -128,7 +128,7 @@ impl Node {
             identity,
             lock,
         };
-        let thread = NodeThread::start(machine, log, inputs, view, home, neighbours, ending)
+        let thread = NodeThread::start(machine, log, inputs, view, home, links, ending)
             .map_err(NodeError::Thread)?;
         Ok(Self {
             handle,

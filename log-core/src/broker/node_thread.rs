@@ -38,8 +38,8 @@ use crate::storage::{
 
 /// Questions or messages taken before the next round of work: enough to share one write, few enough to start it soon.
 const TAKEN_PER_ROUND_MAX: usize = 256;
-/// Words from the journal's and the checkpoint's threads that wait to be heard. They block when it is full.
-const HEARD_MAX: usize = 256;
+/// Events of the journal's and the checkpoint's threads that this thread has not taken. They block when it is full.
+const EVENTS_MAX: usize = 256;
 /// What other threads of the replica say to its own.
 enum ThreadEvent {
     JournalEvent(JournalEvent),
@@ -105,17 +105,17 @@ impl NodeThread {
         queued: Receiver<QueuedInput>,
         view: NodeView,
         home: Home,
-        neighbours: ClusterLinks,
+        links: ClusterLinks,
         ending: Arc<Ending>,
     ) -> std::io::Result<Self> {
-        let (heard_in, heard) = mpsc::channel(HEARD_MAX);
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let ClusterLinks {
             peers,
             incoming,
             fetcher,
-        } = neighbours;
+        } = links;
         let runner = Runner {
-            journal: start_journal(log, &heard_in)?,
+            journal: start_journal(log, &events_in)?,
             node,
             view,
             home,
@@ -123,7 +123,7 @@ impl NodeThread {
             fetcher,
             waiters: BTreeMap::new(),
             effects: Vec::new(),
-            heard_in,
+            events_in,
             fetching: None,
             fetched: None,
             stopping: false,
@@ -137,12 +137,12 @@ impl NodeThread {
             let stop = ending.stop().clone();
             // However the thread ends, the broker does.
             let _stopped = stop.clone().drop_guard();
-            let doors = Inboxes {
+            let inboxes = Inboxes {
                 queued,
                 incoming,
-                heard,
+                events,
             };
-            let run = || runtime.block_on(runner.run(doors, &stop));
+            let run = || runtime.block_on(runner.run(inboxes, &stop));
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 ending.tell(BrokerStopped::Panicked { thread: "replica" });
             }
@@ -161,10 +161,10 @@ impl NodeThread {
 }
 
 /// Once the replica is gone nobody needs the word.
-fn start_journal(log: EntryLog, heard_in: &Sender<ThreadEvent>) -> std::io::Result<JournalThread> {
-    let heard_in = heard_in.clone();
+fn start_journal(log: EntryLog, events_in: &Sender<ThreadEvent>) -> std::io::Result<JournalThread> {
+    let events_in = events_in.clone();
     JournalThread::start(log, move |written| {
-        drop(heard_in.blocking_send(ThreadEvent::JournalEvent(written)))
+        drop(events_in.blocking_send(ThreadEvent::JournalEvent(written)))
     })
 }
 
@@ -172,7 +172,7 @@ fn start_journal(log: EntryLog, heard_in: &Sender<ThreadEvent>) -> std::io::Resu
 struct Inboxes {
     queued: Receiver<QueuedInput>,
     incoming: Receiver<Message>,
-    heard: Receiver<ThreadEvent>,
+    events: Receiver<ThreadEvent>,
 }
 
 /// When the node last had its tick, and the wait for the next. Times are those of the node's clock.
@@ -226,7 +226,7 @@ struct Runner {
     /// Who waits for which reply.
     waiters: BTreeMap<RequestId, Waiter>,
     effects: Vec<Effect>,
-    heard_in: Sender<ThreadEvent>,
+    events_in: Sender<ThreadEvent>,
     /// The snapshot on its way, and the one that is here.
     fetching: Option<oneshot::Receiver<Fetched>>,
     fetched: Option<Incoming>,
@@ -238,15 +238,15 @@ struct Runner {
 
 impl Runner {
     /// Until it is stopped or cannot go on; the reason is told before anything that may wait for a disk that hangs.
-    async fn run(mut self, mut doors: Inboxes, stop: &CancellationToken) {
-        if let Err(stopped) = self.live(&mut doors, stop).await {
+    async fn run(mut self, mut inboxes: Inboxes, stop: &CancellationToken) {
+        if let Err(stopped) = self.live(&mut inboxes, stop).await {
             self.ending.tell(stopped);
         }
     }
 
     async fn live(
         &mut self,
-        doors: &mut Inboxes,
+        inboxes: &mut Inboxes,
         stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
         let mut ticks = Ticks::begin(self.view.now().elapsed);
@@ -256,9 +256,9 @@ impl Runner {
         }
         while !self.ended {
             if self.node.is_installing() {
-                self.hear_last_words(doors).await?;
+                self.hear_last_words(inboxes).await?;
             } else {
-                self.turn(doors, &mut ticks, stop).await?;
+                self.turn(inboxes, &mut ticks, stop).await?;
             }
         }
         info!("replica ended with a checkpoint");
@@ -268,7 +268,7 @@ impl Runner {
     /// Takes what comes next, and works.
     async fn turn(
         &mut self,
-        doors: &mut Inboxes,
+        inboxes: &mut Inboxes,
         ticks: &mut Ticks,
         stop: &CancellationToken,
     ) -> Result<(), BrokerStopped> {
@@ -276,7 +276,7 @@ impl Runner {
         let tick_due = self.node.tick_due(ticks.last);
         tokio::select! {
             biased;
-            Some(word) = doors.heard.recv() => self.hear(word)?,
+            Some(word) = inboxes.events.recv() => self.hear(word)?,
             () = stop.cancelled(), if !self.stopping => {
                 self.stopping = true;
                 self.take(Input::Stop);
@@ -287,20 +287,20 @@ impl Runner {
                 self.node.take(now, Input::Tick, &mut self.effects);
             }
             fetched = arrival(&mut self.fetching) => self.take_fetched(fetched),
-            Some(message) = doors.incoming.recv() => {
-                self.take_several(message, &mut doors.incoming, |_, message| Input::Message(message));
+            Some(message) = inboxes.incoming.recv() => {
+                self.take_several(message, &mut inboxes.incoming, |_, message| Input::Message(message));
             }
-            Some(queued) = doors.queued.recv() => {
-                self.take_several(queued, &mut doors.queued, note_waiter);
+            Some(queued) = inboxes.queued.recv() => {
+                self.take_several(queued, &mut inboxes.queued, note_waiter);
             }
         }
         self.work()
     }
 
     /// While a snapshot is installed, what other threads say is all that is taken; they may wait for the disk.
-    async fn hear_last_words(&mut self, doors: &mut Inboxes) -> Result<(), BrokerStopped> {
+    async fn hear_last_words(&mut self, inboxes: &mut Inboxes) -> Result<(), BrokerStopped> {
         self.ending.busy();
-        let word = doors.heard.recv().await;
+        let word = inboxes.events.recv().await;
         self.hear(word.expect("this end holds a sender of its own"))?;
         self.work()
     }
@@ -462,7 +462,7 @@ impl Runner {
         name: &'static str,
         work: impl FnOnce() -> ThreadEvent + Send + 'static,
     ) -> Result<(), BrokerStopped> {
-        let (done, lock) = (self.heard_in.clone(), Arc::clone(&self.home.lock));
+        let (done, lock) = (self.events_in.clone(), Arc::clone(&self.home.lock));
         let body = move || {
             let word = catch_unwind(AssertUnwindSafe(work));
             let word = word.unwrap_or(ThreadEvent::Panicked { thread: name });
@@ -524,7 +524,7 @@ impl Runner {
             .node
             .go_on_from(folder, *limits, identity, recovered, now)
             .map_err(BrokerStopped::Node)?;
-        self.journal = start_journal(log, &self.heard_in).map_err(BrokerStopped::Thread)?;
+        self.journal = start_journal(log, &self.events_in).map_err(BrokerStopped::Thread)?;
         self.node
             .work(now, &mut self.effects)
             .map_err(BrokerStopped::Replica)

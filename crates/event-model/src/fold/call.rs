@@ -1,14 +1,14 @@
 //! The life of one call: what an alert, its accepts and its life events add up to.
 //!
 //! [`Call::of`] goes through the life events once, in the order of the log, and notes for each whether it counts, and for each sign that
-//! somebody comes what ended it. All else is asked of that. The rules are the contract's; where it leaves a choice,
+//! a house comes what ended it. All else is asked of that. The rules are the contract's; where it leaves a choice,
 //! `docs/decisions/0050-what-is-left-open-in-the-fold-of-a-calls-life.md` says which was made.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::planted::{Mistake, is_planted};
-use super::spells::{Cover, Ringing, Spell, spells};
+use super::spells::{Cover, RingingReopen, Spell, spells};
 use super::{Alert, CLOCK_TOLERANCE, RankedAccept, RecordedLife, millis};
 use crate::{
     Correction, Decimal, EventId, EventTime, House, LifeKind, Point, Role, Seen, Text,
@@ -32,11 +32,11 @@ pub enum Phase {
     Closed,
     /// It is a day old.
     Expired,
-    /// Somebody is there.
+    /// A helper is there.
     Attended,
-    /// Somebody comes.
+    /// A helper comes.
     Answered,
-    /// Nobody comes.
+    /// No helper comes.
     Open,
 }
 
@@ -111,7 +111,7 @@ pub struct Responder<'a> {
 
 /// The words and places that stand instead of the alert's own. `None`: they were not corrected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Corrected<'a> {
+pub struct CorrectedDetails<'a> {
     /// What the caller says.
     pub text: Option<&'a Text>,
     /// Where the caller is.
@@ -126,7 +126,7 @@ pub struct Corrected<'a> {
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
     alert: &'a Alert,
-    life: Vec<Read<'a>>,
+    life: Vec<JudgedLife<'a>>,
     /// Accepts first, then what counts of `departed` and `arrived`; each in the order of the log.
     signs: Vec<Sign<'a>>,
     signs_by_house: BTreeMap<&'a House, Vec<usize>>,
@@ -137,7 +137,7 @@ pub struct Call<'a> {
 
 /// A life event, and what became of it.
 #[derive(Clone, Copy, Debug)]
-struct Read<'a> {
+struct JudgedLife<'a> {
     recorded: &'a RecordedLife,
     counts: bool,
     /// An end that held when it was read.
@@ -146,7 +146,7 @@ struct Read<'a> {
     rings: bool,
 }
 
-/// What says that somebody comes or is there.
+/// What says that a house comes or is there.
 #[derive(Clone, Copy, Debug)]
 struct Sign<'a> {
     id: EventId,
@@ -208,7 +208,7 @@ impl<'a> Call<'a> {
         accepts: &[RankedAccept<'a>],
         life: impl Iterator<Item = &'a RecordedLife>,
     ) -> Self {
-        let life: Vec<Read<'a>> = life.map(Read::of).collect();
+        let life: Vec<JudgedLife<'a>> = life.map(JudgedLife::of).collect();
         let goings = life.iter().filter_map(|read| going(alert, read.recorded));
         let signs: Vec<Sign<'a>> = accepts.iter().map(accepting).chain(goings).collect();
         let mut signs_by_house: BTreeMap<&House, Vec<usize>> = BTreeMap::new();
@@ -282,12 +282,12 @@ impl<'a> Call<'a> {
         self.find(id).is_some_and(|read| read.counts)
     }
 
-    /// Is it a `reopened` that is pushed and rung like an alert, whoever stands?
+    /// Is it a `reopened` that is pushed and rung like an alert, also where a house stands?
     pub fn is_ringing_reopened(&self, id: EventId) -> bool {
         self.find(id).is_some_and(|read| read.rings)
     }
 
-    fn find(&self, id: EventId) -> Option<&Read<'a>> {
+    fn find(&self, id: EventId) -> Option<&JudgedLife<'a>> {
         self.life.iter().find(|read| read.recorded.event.id == id)
     }
 
@@ -354,7 +354,7 @@ impl<'a> Call<'a> {
             })
         });
         let ringing = self.life.iter().enumerate().filter(|(_, read)| read.rings);
-        let ringing = ringing.map(|(index, read)| Ringing {
+        let ringing = ringing.map(|(index, read)| RingingReopen {
             at: read.recorded.event.at,
             index,
         });
@@ -388,14 +388,14 @@ impl<'a> Call<'a> {
     }
 
     /// What the caller corrected: per key the last in the log.
-    pub fn corrected(&self) -> Corrected<'a> {
-        let mut corrected = Corrected::default();
+    pub fn corrected(&self) -> CorrectedDetails<'a> {
+        let mut corrected = CorrectedDetails::default();
         for (life, correction) in self.corrections() {
             let is_callers = life.event.house == self.alert.house;
             if !is_callers && !is_planted(Mistake::CorrectionByStranger) {
                 continue;
             }
-            corrected = Corrected {
+            corrected = CorrectedDetails {
                 text: correction.text.as_ref().or(corrected.text),
                 point: correction.point.as_ref().or(corrected.point),
                 accuracy: correction.accuracy.as_ref().or(corrected.accuracy),
@@ -488,7 +488,7 @@ impl<'a> Call<'a> {
 
 /// What the reading so far has shown, beside what it noted on events and signs.
 #[derive(Default)]
-struct Reading<'a> {
+struct FoldProgress<'a> {
     /// The counted ends since the last counted reopening.
     ends: Vec<&'a RecordedLife>,
     /// The highest offset and the latest time of the counted reopenings.
@@ -511,9 +511,9 @@ impl<'a> Call<'a> {
             return;
         }
         let standings = self.standings();
-        let mut reading = Reading {
+        let mut reading = FoldProgress {
             standing: self.signs_by_house.clone(),
-            ..Reading::default()
+            ..FoldProgress::default()
         };
         for index in 0..self.life.len() {
             let life = self.life[index].recorded;
@@ -548,7 +548,7 @@ impl<'a> Call<'a> {
     }
 
     /// Takes back what a withdrawal takes, as far as nothing did before. Whether it takes anything.
-    fn take_back(&mut self, index: usize, reading: &mut Reading<'a>) -> bool {
+    fn take_back(&mut self, index: usize, reading: &mut FoldProgress<'a>) -> bool {
         let life = self.life[index].recorded;
         let LifeKind::Withdrawn { why, accept_ids } = &life.event.kind else {
             return false;
@@ -584,7 +584,7 @@ impl<'a> Call<'a> {
         &mut self,
         index: usize,
         why: WithdrawReason,
-        reading: &mut Reading<'a>,
+        reading: &mut FoldProgress<'a>,
         is_meant: impl Fn(&Sign<'a>) -> bool,
     ) -> bool {
         let life = self.life[index].recorded;
@@ -615,7 +615,7 @@ impl<'a> Call<'a> {
         true
     }
 
-    fn end(&mut self, index: usize, reading: &mut Reading<'a>) {
+    fn end(&mut self, index: usize, reading: &mut FoldProgress<'a>) {
         let life = self.life[index].recorded;
         let knew_of_reopening = |(offset, at)| match life.event.seen {
             Some(seen) => seen.covers(offset),
@@ -628,7 +628,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn reopen(&mut self, index: usize, reading: &mut Reading<'a>) {
+    fn reopen(&mut self, index: usize, reading: &mut FoldProgress<'a>) {
         let life = self.life[index].recorded;
         let (place, at) = (life.place, life.event.at);
         let ends = std::mem::take(&mut reading.ends);
@@ -659,7 +659,7 @@ impl<'a> Call<'a> {
     }
 
     /// Clears what a reopening clears, as far as nothing ended it before. Whether it does for anything.
-    fn clear(&mut self, index: usize, latest: EventTime, reading: &mut Reading<'a>) -> bool {
+    fn clear(&mut self, index: usize, latest: EventTime, reading: &mut FoldProgress<'a>) -> bool {
         let life = self.life[index].recorded;
         let mut clears = false;
         for standing in reading.standing.values_mut() {
@@ -677,7 +677,7 @@ impl<'a> Call<'a> {
     }
 }
 
-impl<'a> Read<'a> {
+impl<'a> JudgedLife<'a> {
     fn of(recorded: &'a RecordedLife) -> Self {
         Self {
             recorded,

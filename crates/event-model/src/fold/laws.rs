@@ -362,7 +362,7 @@ impl Trial {
                 .filter(|life| life.event.house == alert.house)
                 .any(|life| matches!(life.event.kind, LifeKind::Corrected(_)));
             let call = self.fold.call(line, alert.id).expect("the alert is known");
-            let is_as_raised = call.corrected() == super::Corrected::default();
+            let is_as_raised = call.corrected() == super::CorrectedDetails::default();
             ensure(has_corrected || is_as_raised, || {
                 format!("words of {}", alert.id)
             })?;

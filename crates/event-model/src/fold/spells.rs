@@ -2,12 +2,12 @@
 
 use crate::{EventId, EventTime};
 
-/// A time at which nobody stood.
+/// A time at which no house stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spell {
     /// When it began, not before the raise.
     pub start: EventTime,
-    /// When somebody stood again. `None`: nobody does.
+    /// When a house stood again. `None`: none does.
     pub end: Option<EventTime>,
     /// The event that it began with: the alert, a withdrawal that left nobody, a `reopened` that rings.
     pub cycle: EventId,
@@ -15,7 +15,7 @@ pub struct Spell {
     pub ended_by: Option<EventId>,
 }
 
-/// From when to when somebody stood.
+/// From when to when a house stood.
 pub(super) struct Cover {
     /// The accept, `departed` or `arrived`.
     pub(super) by: EventId,
@@ -26,7 +26,7 @@ pub(super) struct Cover {
 }
 
 /// A `reopened` that rings.
-pub(super) struct Ringing {
+pub(super) struct RingingReopen {
     pub(super) at: EventTime,
     /// Its index in the order of the log.
     pub(super) index: usize,
@@ -36,7 +36,7 @@ pub(super) struct Ringing {
 pub(super) fn spells(
     (raise, alert_id): (EventTime, EventId),
     mut covers: Vec<Cover>,
-    mut ringing: Vec<Ringing>,
+    mut ringing: Vec<RingingReopen>,
     id: impl Fn(usize) -> EventId,
 ) -> Vec<Spell> {
     // One that ended before it began still ends a spell: the next one begins at the same moment.
